@@ -1,0 +1,1 @@
+"""Typed settings, and one commented TOML file for each flow."""

@@ -1,0 +1,1 @@
+"""Dataflows from sources to sinks; they only wire operators."""

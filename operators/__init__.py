@@ -1,0 +1,1 @@
+"""The parts that flows are wired from: pure logic, and the few modules at its edge."""

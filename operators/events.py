@@ -1,0 +1,280 @@
+"""The event contract: every kind of event that comes in, and the decision that goes out.
+
+All structs are frozen. Field names, units and limits here are the contract; the JSON Schema files in the
+documentation are generated from this module. A new optional field keeps the version; anything else raises it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct
+
+__all__ = [
+    "EVENT_TIME_MS_MAX",
+    "EVENT_TIME_MS_MIN",
+    "EVENT_TYPES",
+    "VERSION",
+    "Cart",
+    "Click",
+    "DeadLetter",
+    "Decision",
+    "Event",
+    "Order",
+    "OrderItem",
+    "Outcome",
+    "Payment",
+    "Reason",
+]
+
+VERSION = 1
+EVENT_TIME_MS_MIN = 946_684_800_000  # 2000-01-01T00:00:00Z
+EVENT_TIME_MS_MAX = 4_102_444_800_000  # 2100-01-01T00:00:00Z, itself excluded
+
+Id = Annotated[str, Meta(min_length=1, max_length=128, description="An identifier of 1 to 128 characters.")]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="An ISO 4217 code.")]
+Amount = Annotated[float, Meta(ge=0.0, le=1e12, description="Money in units of the currency, 0 to 1e12.")]
+Version = Annotated[int, Meta(ge=VERSION, le=VERSION, description="Version of the contract.")]
+
+if TYPE_CHECKING:
+    # On the wire a time is text or a number; the codec turns both into a number before anyone sees the event.
+    EventTime = int
+else:
+    EventTime = Annotated[
+        int | Annotated[str, Meta(min_length=20, max_length=40, extra_json_schema={"format": "date-time"})],
+        Meta(description="RFC 3339 with an offset, or milliseconds since the epoch, UTC; years 2000 to 2099."),
+    ]
+
+
+class _Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True, gc=False):
+    """What every event has.
+
+    Attributes
+    ----------
+    event_id
+        Unique among events of its type, within the limits of the id memory.
+    event_time
+        When it happened: milliseconds since the epoch, UTC.
+    version
+        Version of the contract, 1.
+    """
+
+    event_id: Id
+    event_time: EventTime
+    version: Version = VERSION
+
+
+class Click(_Event, frozen=True, kw_only=True, tag="click", omit_defaults=True, gc=False):
+    """A visitor looked at an item.
+
+    Attributes
+    ----------
+    session_id
+        The visit that it belongs to.
+    item_id
+        What was looked at.
+    customer_id
+        The customer, when known.
+    """
+
+    session_id: Id
+    item_id: Id
+    customer_id: Id | None = None
+
+
+class Cart(_Event, frozen=True, kw_only=True, tag="cart", omit_defaults=True, gc=False):
+    """A visitor put an item into the cart.
+
+    Attributes
+    ----------
+    session_id
+        The visit that it belongs to.
+    item_id
+        What was put in.
+    quantity
+        How many pieces.
+    customer_id
+        The customer, when known.
+    """
+
+    session_id: Id
+    item_id: Id
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    customer_id: Id | None = None
+
+
+class OrderItem(Struct, frozen=True, kw_only=True, gc=False):
+    """One line of an order.
+
+    Attributes
+    ----------
+    item_id
+        What was ordered.
+    quantity
+        How many pieces.
+    price
+        For one piece, in units of the order's currency.
+    """
+
+    item_id: Id
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
+    price: Amount
+
+
+class Order(_Event, frozen=True, kw_only=True, tag="order", omit_defaults=True, gc=False):
+    """A customer ordered items.
+
+    Attributes
+    ----------
+    order_id
+        The order's own identifier; payments refer to it.
+    customer_id
+        Who ordered.
+    items
+        What was ordered, at most 1,000 lines.
+    session_id
+        The visit that led to it, when known.
+    """
+
+    order_id: Id
+    customer_id: Id
+    items: Annotated[tuple[OrderItem, ...], Meta(max_length=1000)]
+    session_id: Id | None = None
+
+
+class Payment(_Event, frozen=True, kw_only=True, tag="payment", omit_defaults=True, gc=False):
+    """A customer pays a merchant; it asks for a fraud decision.
+
+    Attributes
+    ----------
+    customer_id
+        Who pays.
+    merchant_id
+        Who is paid.
+    amount
+        Units of the currency, 0.00 allowed.
+    currency
+        ISO 4217; a flow decides in one currency.
+    session_id, order_id
+        The visit and the order that it came from, when known.
+    device_id
+        The device, when known.
+    ip
+        The network address as text, when known, at most 45 characters.
+    """
+
+    customer_id: Id
+    merchant_id: Id
+    amount: Amount
+    currency: Currency
+    session_id: Id | None = None
+    order_id: Id | None = None
+    device_id: Id | None = None
+    ip: Annotated[str, Meta(min_length=2, max_length=45)] | None = None
+
+
+class Outcome(_Event, frozen=True, kw_only=True, tag="outcome", omit_defaults=True, gc=False):
+    """How an earlier payment turned out.
+
+    Attributes
+    ----------
+    about
+        `event_id` of the payment.
+    label
+        1 for a fraud, 0 for a legitimate payment.
+    customer_id, merchant_id
+        The payment's, when the sender knows them.
+    """
+
+    about: Id
+    label: Literal[0, 1]
+    customer_id: Id | None = None
+    merchant_id: Id | None = None
+
+
+Event = Click | Cart | Order | Payment | Outcome
+EVENT_TYPES = ("click", "cart", "order", "payment", "outcome")
+
+
+class Reason(Struct, frozen=True):
+    """One reason of a decision.
+
+    Attributes
+    ----------
+    code
+        A reason code of the configuration.
+    contribution
+        What it added to the score, in log-odds.
+    """
+
+    code: str
+    contribution: float
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What goes out for an event that asks for a decision.
+
+    Attributes
+    ----------
+    decision_id
+        The kind and the event's id, joined by a colon.
+    event_id
+        The event that asked.
+    event_time
+        The event's time, milliseconds since the epoch, UTC.
+    kind
+        What is decided.
+    action
+        What to do.
+    score
+        Estimated probability of fraud, 0 to 1.
+    reasons
+        The strongest first.
+    model
+        Name of the model and digest of what it was configured with.
+    version
+        Version of the contract, 1.
+    """
+
+    decision_id: str
+    event_id: str
+    event_time: int
+    kind: Literal["fraud"]
+    action: Literal["approve", "review", "block"]
+    score: Annotated[float, Meta(ge=0.0, le=1.0)]
+    reasons: tuple[Reason, ...]
+    model: str
+    version: Version = VERSION
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """An input that could not be used, with everything needed to send it again.
+
+    Attributes
+    ----------
+    reason
+        A code, see the list in the documentation of the contracts.
+    message
+        What is wrong, for a person.
+    field
+        The field that is wrong, as a path, when it is one.
+    source
+        The file or topic that it came from.
+    offset
+        Where it starts there, in bytes after decompression.
+    line
+        Its line number there, from 1.
+    payload_base64
+        The original bytes.
+    version
+        Version of the contract, 1.
+    """
+
+    reason: str
+    message: str
+    field: str | None
+    source: str
+    offset: int
+    line: int
+    payload_base64: str
+    version: Version = VERSION

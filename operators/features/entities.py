@@ -1,0 +1,154 @@
+"""Entities of one kind, each a row number with its state in typed columns."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Final
+
+import msgspec
+
+__all__ = ["BLANK", "Column", "Entities"]
+
+BLANK: Final = 0  # the row that stands for every entity not yet seen; it is never written
+_ROWS_LOOKED_AT_MAX: Final = 16  # when the limit is reached, the idlest of so many rows goes
+
+
+class Column:
+    """One typed column of a table of entities.
+
+    Parameters
+    ----------
+    typecode
+        Of the `array` module.
+    initial
+        The value of a new entity.
+    width
+        Values for each entity; they lie side by side.
+    """
+
+    __slots__ = ("initial", "values", "width")
+
+    def __init__(self, typecode: str, initial: float, width: int = 1) -> None:
+        self.initial = array(typecode, [initial]) * width
+        self.values = array(typecode, self.initial)
+        self.width = width
+
+    def reset(self, row: int) -> None:
+        """Give a row its initial values again."""
+        self.values[row * self.width : (row + 1) * self.width] = self.initial
+
+
+class Entities:
+    """A table of entities: an index from keys to rows, typed columns, eviction of the idle.
+
+    Rows are reused. `created` holds the input at which a row's present owner came, so that a reference
+    (row, input) taken earlier can be told from one to a former owner.
+
+    Parameters
+    ----------
+    entities_max
+        Rows at most; at the limit the idlest of 16 rows, taken in turn, is evicted.
+    idle_ms_max
+        Entities not seen for longer are evicted as a hand passes over the table.
+    """
+
+    def __init__(self, entities_max: int, idle_ms_max: int) -> None:
+        self.entities_max, self.idle_ms_max = entities_max, idle_ms_max
+        self.index: dict[str, int] = {}
+        self.keys: list[str | None] = [None]
+        self.free: list[int] = []
+        self.last_seen = Column("q", 0)
+        self.created = Column("q", 0)
+        self.columns: list[Column] = [self.last_seen, self.created]
+        self.distinct: list[list[dict[str, int] | None]] = []
+        self.hand = 0
+        self.evicted_by_age = 0
+        self.evicted_by_limit = 0
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def column(self, typecode: str, initial: float, width: int = 1) -> Column:
+        """Add a column; before the first entity only."""
+        added = Column(typecode, initial, width)
+        self.columns.append(added)
+        return added
+
+    def distinct_column(self) -> list[dict[str, int] | None]:
+        """Add a column of mappings, for sets of keys that must be counted."""
+        added: list[dict[str, int] | None] = [None]
+        self.distinct.append(added)
+        return added
+
+    def create(self, key: str, input_number: int) -> int:
+        """Give a new entity a row."""
+        if len(self.index) >= self.entities_max:
+            self._evict_idlest()
+        row = self.free.pop() if self.free else self._extend()
+        self.index[key] = row
+        self.keys[row] = key
+        self.created.values[row] = input_number
+        return row
+
+    def _extend(self) -> int:
+        self.keys.append(None)
+        for column in self.columns:
+            column.values.extend(column.initial)
+        for mappings in self.distinct:
+            mappings.append(None)
+        return len(self.keys) - 1
+
+    def _evict(self, row: int) -> None:
+        key = self.keys[row]
+        if key is None:
+            return
+        del self.index[key]
+        self.keys[row] = None
+        for column in self.columns:
+            column.reset(row)
+        for mappings in self.distinct:
+            mappings[row] = None
+        self.free.append(row)
+
+    def _next_row(self) -> int:
+        self.hand = self.hand + 1 if self.hand + 1 < len(self.keys) else 1
+        return self.hand
+
+    def _evict_idlest(self) -> None:
+        # At the limit no row is free, as rows are added only when none is.
+        looked_at = [self._next_row() for _ in range(min(_ROWS_LOOKED_AT_MAX, len(self.keys) - 1))]
+        self._evict(min(looked_at, key=self.last_seen.values.__getitem__))
+        self.evicted_by_limit += 1
+
+    def sweep(self, now_ms: int, rows: int) -> None:
+        """Let the hand pass over some rows and evict those that were idle for too long."""
+        oldest = now_ms - self.idle_ms_max
+        last_seen, keys = self.last_seen.values, self.keys
+        for _ in range(min(rows, len(keys) - 1)):
+            row = self._next_row()
+            if last_seen[row] < oldest and keys[row] is not None:
+                self._evict(row)
+                self.evicted_by_age += 1
+
+    def save(self) -> dict[str, bytes | array[int] | array[float]]:
+        """The state as named blobs; columns are given as they are, without a copy."""
+        head = (self.keys, self.free, self.hand, self.evicted_by_age, self.evicted_by_limit)
+        blobs: dict[str, bytes | array[int] | array[float]] = {"head": msgspec.msgpack.encode(head)}
+        blobs |= {f"column-{number}": column.values for number, column in enumerate(self.columns)}
+        if self.distinct:
+            blobs["distinct"] = msgspec.msgpack.encode(self.distinct)
+        return blobs
+
+    def load(self, blobs: dict[str, bytes]) -> None:
+        """Take over a saved state, in place: whoever holds a column or the index goes on with it."""
+        head = msgspec.msgpack.decode(blobs["head"], type=tuple[list[str | None], list[int], int, int, int])
+        self.keys[:], self.free[:], self.hand, self.evicted_by_age, self.evicted_by_limit = head
+        self.index.clear()
+        self.index.update({key: row for row, key in enumerate(self.keys) if key is not None})
+        for number, column in enumerate(self.columns):
+            del column.values[:]
+            column.values.frombytes(blobs[f"column-{number}"])
+        if self.distinct:
+            saved = msgspec.msgpack.decode(blobs["distinct"], type=list[list[dict[str, int] | None]])
+            for mappings, loaded in zip(self.distinct, saved, strict=True):
+                mappings[:] = loaded

@@ -1,0 +1,83 @@
+"""The memory of event ids, to tell repeats and conflicts from new events."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+
+import msgspec
+
+__all__ = ["IdMemory", "Known"]
+
+_MINUTE_MS = 60_000
+_DROPPED_PER_EVENT_MAX = 2
+
+
+class Known(IntEnum):
+    """What the memory says of an id."""
+
+    NEW = 0
+    REPEAT = 1
+    CONFLICT = 2
+
+
+class IdMemory:
+    """Ids of one event type with a 32-bit digest of their content, limited in age and in number.
+
+    An id is remembered for `age_ms_max` of event time (to the minute) after it was added, unless more than
+    `ids_max` newer ones push it out first. A digest and a minute share one integer, so that an id costs one
+    dictionary entry and one place in a queue.
+
+    Parameters
+    ----------
+    ids_max
+        How many ids are kept at most.
+    age_ms_max
+        How long an id is kept at most, milliseconds of event time.
+    """
+
+    __slots__ = ("_age_minutes", "_ids_max", "_order", "dropped_by_limit", "ids")
+
+    def __init__(self, ids_max: int, age_ms_max: int) -> None:
+        self._ids_max, self._age_minutes = ids_max, age_ms_max // _MINUTE_MS
+        self.ids: dict[str, int] = {}
+        self._order: deque[str] = deque()
+        self.dropped_by_limit = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def known(self, event_id: str, digest: int) -> Known:
+        """Say whether the id is new, a repeat with the same content, or the same id with other content."""
+        entry = self.ids.get(event_id)
+        if entry is None:
+            return Known.NEW
+        return Known.REPEAT if entry & 0xFFFFFFFF == digest else Known.CONFLICT
+
+    def add(self, event_id: str, digest: int, now_ms: int) -> None:
+        """Remember a new id, and drop at most two that are too old or too many."""
+        ids, order, minute = self.ids, self._order, now_ms // _MINUTE_MS
+        ids[event_id] = minute << 32 | digest
+        order.append(event_id)
+        oldest_minute = minute - self._age_minutes
+        for _ in range(_DROPPED_PER_EVENT_MAX):
+            too_many = len(ids) > self._ids_max
+            if not too_many and ids[order[0]] >> 32 >= oldest_minute:
+                return
+            del ids[order.popleft()]
+            self.dropped_by_limit += too_many
+
+    def save(self) -> bytes:
+        """The state as bytes, in the order in which the ids were added."""
+        ids = self.ids
+        return msgspec.msgpack.encode(
+            (list(self._order), [ids[event_id] for event_id in self._order], self.dropped_by_limit)
+        )
+
+    def load(self, saved: bytes) -> None:
+        """Take over a saved state."""
+        order, values, self.dropped_by_limit = msgspec.msgpack.decode(
+            saved, type=tuple[list[str], list[int], int]
+        )
+        self._order = deque(order)
+        self.ids = dict(zip(order, values, strict=True))

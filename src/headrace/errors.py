@@ -1,0 +1,138 @@
+"""Every error that Headrace raises on purpose, as one tree.
+
+::
+
+    HeadraceError
+    ├── ConfigError            exit 2   the configuration has mistakes (all of them listed)
+    ├── InputError             exit 3   an input can't be read
+    │   ├── TruncatedInput     exit 4   a compressed input ends early or is damaged
+    │   └── ChangedSource      exit 5   a source differs in the part that was read before
+    └── StateError             exit 6   the state directory can't be used
+        ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
+        ├── CheckpointDamaged  exit 6   a checkpoint can't be read
+        ├── StateMismatch      exit 7   state and configuration don't fit each other
+        └── StateLocked        exit 8   another process uses the state
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+__all__ = [
+    "ChangedSource",
+    "CheckpointDamaged",
+    "ConfigError",
+    "HeadraceError",
+    "InputError",
+    "JournalDamaged",
+    "Mistake",
+    "StateError",
+    "StateLocked",
+    "StateMismatch",
+    "TruncatedInput",
+]
+
+
+class Mistake(NamedTuple):
+    """One mistake in a configuration: the file, the key's dotted path, and what is wrong."""
+
+    file: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}: {self.message}" if self.key else f"{self.file}: {self.message}"
+
+
+class HeadraceError(Exception):
+    """The root of the tree; `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(HeadraceError):
+    """A configuration with mistakes.
+
+    Parameters
+    ----------
+    mistakes
+        All that were found, in the order of the file.
+    """
+
+    exit_code = 2
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+
+class InputError(HeadraceError):
+    """An input that can't be opened or read."""
+
+    exit_code = 3
+
+
+class TruncatedInput(InputError):
+    """A compressed input that ends early or is damaged.
+
+    Parameters
+    ----------
+    source
+        The path as given.
+    byte
+        Position in the compressed file where reading had to stop, in bytes.
+    why
+        What was wrong there.
+    """
+
+    exit_code = 4
+
+    def __init__(self, source: str, byte: int, why: str) -> None:
+        self.source, self.byte, self.why = source, byte, why
+        super().__init__(f"{source}: byte {byte}: {why}")
+
+
+class ChangedSource(InputError):
+    """A source whose part that was already read is not what it was."""
+
+    exit_code = 5
+
+
+class StateError(HeadraceError):
+    """A state directory that can't be used."""
+
+    exit_code = 6
+
+
+class JournalDamaged(StateError):
+    """A journal file that holds other bytes than were written, or lacks some."""
+
+    def __init__(self, file: Path | str, byte: int, why: str) -> None:
+        self.file, self.byte, self.why = str(file), byte, why
+        super().__init__(f"{file}: byte {byte}: {why}")
+
+
+class CheckpointDamaged(StateError):
+    """A checkpoint that can't be read."""
+
+    def __init__(self, file: Path | str, why: str) -> None:
+        self.file, self.why = str(file), why
+        super().__init__(f"{file}: {why}")
+
+
+class StateMismatch(StateError):
+    """A state that the given configuration can't go on with; `differences` name why."""
+
+    exit_code = 7
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        self.differences = tuple(differences)
+        super().__init__("\n".join(self.differences))
+
+
+class StateLocked(StateError):
+    """A state that another process has locked."""
+
+    exit_code = 8
