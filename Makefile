@@ -1,0 +1,65 @@
+# Everything that a developer or CI does, by name. It needs make and Python 3.11 or 3.12, nothing else.
+
+VENV ?= .venv
+RUN := $(VENV)/bin/
+STAMP := $(VENV)/.installed
+# Which tests, and what else pytest is told: make test TESTS=tests/unit ARGS='-k clock'
+TESTS ?= tests
+ARGS ?=
+# Each file is one benchmark that needs no argument.
+BENCHMARKS ?= $(sort $(wildcard benchmarks/[a-z]*.py))
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench soak schema lock clean
+
+help: ## show this list
+	@echo "Headrace decides on events as they arrive, and learns from their outcomes."
+	@echo
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)$$/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) \
+		| awk '{ printf "  %s %-8s", $$1, $$2; $$1 = $$2 = ""; print }'
+	@echo
+	@echo "The first one that needs it makes $(VENV) from requirements.txt. PYTHON=... chooses another Python."
+
+demo: $(STAMP) ## watch a fraud flow decide on a simulated stream and learn from outcomes
+	@$(RUN)headrace demo
+
+test: $(STAMP) ## run the tests (those on real data need HEADRACE_DATA, the path of its folder)
+	@$(RUN)python -m pytest -m "not soak" $(ARGS) $(TESTS)
+
+check: $(STAMP) ## lint, format, types, and the arrows between the packages
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+	$(RUN)lint-imports --no-logo
+
+format: $(STAMP) ## let ruff mend what it can
+	$(RUN)ruff check --fix .
+	$(RUN)ruff format .
+
+bench: $(STAMP) ## run the benchmarks; each prints its conditions with its figures
+	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(RUN)python $$file; done
+
+soak: $(STAMP) ## run the long tests
+	@$(RUN)python -m pytest -m soak $(ARGS) $(TESTS)
+
+schema: $(STAMP) ## write docs/schemas anew from the event contract
+	@$(RUN)headrace schema
+
+lock: $(STAMP) ## solve requirements.txt anew: every package with its hashes, for Python 3.11 and 3.12
+	$(RUN)uv pip compile pyproject.toml --extra dev --quiet --upgrade --output-file requirements.txt \
+		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+clean: ## remove what make made: the virtual environment, builds and caches
+	rm -rf .venv .venv-* $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The project itself is linked in (-e): changed code needs no new installation.
+$(STAMP): requirements.txt pyproject.toml
+	@python=$$(.ci/find-python) && echo "Making $(VENV) with $$python" && "$$python" -m venv --clear $(VENV)
+	@$(RUN)python -m pip install --quiet --require-hashes --requirement requirements.txt
+	@$(RUN)python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
