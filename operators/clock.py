@@ -36,9 +36,13 @@ class EventClock:
     __slots__ = ("_agree", "_ahead_ms", "_late_ms", "agreeing", "now")
 
     def __init__(self, late_ms_max: int, ahead_ms_max: int, agree_events: int) -> None:
-        self._late_ms, self._ahead_ms, self._agree = late_ms_max, ahead_ms_max, agree_events
+        self.configure(late_ms_max, ahead_ms_max, agree_events)
         self.now = 0
         self.agreeing: list[int] = []
+
+    def configure(self, late_ms_max: int, ahead_ms_max: int, agree_events: int) -> None:
+        """Change the limits; they hold from the next event on."""
+        self._late_ms, self._ahead_ms, self._agree = late_ms_max, ahead_ms_max, agree_events
 
     def observe(self, time_ms: int) -> Timing:
         """Take in an event's time and say how it stands to the clock, which moves when it is believed."""

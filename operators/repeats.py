@@ -39,10 +39,14 @@ class IdMemory:
     __slots__ = ("_age_minutes", "_ids_max", "_order", "dropped_by_limit", "ids")
 
     def __init__(self, ids_max: int, age_ms_max: int) -> None:
-        self._ids_max, self._age_minutes = ids_max, age_ms_max // _MINUTE_MS
+        self.configure(ids_max, age_ms_max)
         self.ids: dict[str, int] = {}
         self._order: deque[str] = deque()
         self.dropped_by_limit = 0
+
+    def configure(self, ids_max: int, age_ms_max: int) -> None:
+        """Change the limits; they hold from the next id on."""
+        self._ids_max, self._age_minutes = ids_max, age_ms_max // _MINUTE_MS
 
     def __len__(self) -> int:
         return len(self.ids)

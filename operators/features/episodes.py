@@ -1,0 +1,73 @@
+"""An entity's confirmed outcomes in the order of their confirmation: the streak of frauds at its end."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Final
+
+__all__ = ["HISTORY", "Episodes"]
+
+HISTORY: Final = 16  # confirmed outcomes kept for each entity, needed only when a label is corrected
+
+
+class Episodes:
+    """Columns for the length and the first of the running streak of frauds, and the last legitimate payment.
+
+    Times are those of the payments, in milliseconds; 0 means none. A correction looks at the last 16
+    confirmed outcomes; one that is older leaves the streak as it is.
+    """
+
+    __slots__ = ("first", "history", "legitimate", "seen", "streak")
+
+    def __init__(
+        self,
+        streak: array[int],
+        first: array[int],
+        legitimate: array[int],
+        history: array[int],
+        seen: array[int],
+    ) -> None:
+        self.streak, self.first, self.legitimate = streak, first, legitimate
+        self.history, self.seen = history, seen
+
+    def label(self, row: int, time_ms: int, label: int) -> None:
+        """Take in a confirmed outcome of a payment of that time."""
+        seen = self.seen[row]
+        self.history[row * HISTORY + seen % HISTORY] = time_ms << 1 | label
+        self.seen[row] = seen + 1
+        if label:
+            if not self.streak[row]:
+                self.first[row] = time_ms
+            self.streak[row] += 1
+        else:
+            self.streak[row] = 0
+            self.first[row] = 0
+            self.legitimate[row] = max(self.legitimate[row], time_ms)
+
+    def relabel(self, row: int, time_ms: int, old: int | None, new: int | None) -> None:
+        """Replace a confirmed outcome; None where the outcome doesn't count for this entity."""
+        entries = self._entries(row)
+        if old is None:
+            if new is not None:
+                self.label(row, time_ms, new)
+            return
+        if time_ms << 1 | old not in entries:
+            return
+        place = entries.index(time_ms << 1 | old)
+        entries[place : place + 1] = [] if new is None else [time_ms << 1 | new]
+        self._rebuild(row, entries)
+
+    def _entries(self, row: int) -> list[int]:
+        seen, base = self.seen[row], row * HISTORY
+        return [self.history[base + number % HISTORY] for number in range(max(0, seen - HISTORY), seen)]
+
+    def _rebuild(self, row: int, entries: list[int]) -> None:
+        base = row * HISTORY
+        for number, entry in enumerate(entries):
+            self.history[base + number] = entry
+        self.seen[row] = len(entries)
+        last_legitimate = max((place for place, entry in enumerate(entries) if not entry & 1), default=-1)
+        run = entries[last_legitimate + 1 :]
+        self.streak[row] = len(run)
+        self.first[row] = run[0] >> 1 if run else 0
+        self.legitimate[row] = max((entry >> 1 for entry in entries if not entry & 1), default=0)

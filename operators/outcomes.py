@@ -1,0 +1,342 @@
+"""What decisions leave behind until their outcomes come: the pending store, and outcomes that came too early.
+
+A decision's row holds its features as they were at decision time. Rows lie in blocks of columns, in the order of
+the decisions; the oldest block is dropped whole when all its rows are too old, so that nothing is ever moved.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+__all__ = ["Early", "EarlyOutcomes", "Held", "Pending", "Row"]
+
+BLOCK_ROWS: Final = 4096
+_ROWS_PER_STEP_MAX: Final = 64
+UNLABELLED, LEGITIMATE, FRAUD, ASSUMED = 0, 1, 2, 3  # ASSUMED: legitimate because no outcome came in time
+
+
+class Row(NamedTuple):
+    """What a decision leaves for its outcome.
+
+    Attributes
+    ----------
+    time_ms
+        Event time of the payment.
+    number
+        Number of the input in its shard.
+    rows
+        The entities' rows at decision time.
+    flags
+        Conditions on the payment's own features that were met.
+    features
+        What the model read: active slots, or values.
+    score
+        What the model said.
+    blocked
+        Whether the payment was blocked.
+    label
+        Its label so far: `UNLABELLED`, `LEGITIMATE`, `FRAUD` or `ASSUMED`.
+    labelled_ms
+        Event time of the first outcome.
+    """
+
+    time_ms: int
+    number: int
+    rows: tuple[int, ...]
+    flags: int
+    features: tuple[float, ...]
+    score: float
+    blocked: bool
+    label: int
+    labelled_ms: int
+
+
+class _Block:
+    """Columns for the rows of one block."""
+
+    __slots__ = ("entity_rows", "features", "flags", "ids", "labelled", "labels", "numbers", "scores", "times")
+
+    def __init__(self, entities: int, width: int, typecode: str) -> None:
+        self.ids: list[str] = []
+        self.times = array("q", bytes(8 * BLOCK_ROWS))
+        self.numbers = array("q", bytes(8 * BLOCK_ROWS))
+        self.labelled = array("q", bytes(8 * BLOCK_ROWS))
+        self.entity_rows = array("I", bytes(4 * BLOCK_ROWS * entities))
+        self.features = array(typecode, bytes(array(typecode).itemsize * BLOCK_ROWS * width))
+        self.flags = array("I", bytes(4 * BLOCK_ROWS))
+        self.scores = array("d", bytes(8 * BLOCK_ROWS))
+        self.labels = array("B", bytes(BLOCK_ROWS))
+
+    def columns(self) -> tuple[array[Any], ...]:
+        return (
+            self.times,
+            self.numbers,
+            self.labelled,
+            self.entity_rows,
+            self.features,
+            self.flags,
+            self.scores,
+            self.labels,
+        )
+
+
+class Pending:
+    """Decisions by event id, limited in age and in number.
+
+    Parameters
+    ----------
+    entities
+        Entities for each row.
+    width
+        Features for each row.
+    typecode
+        Of the features: `H` or `I` for slots, `d` for values.
+    rows_max
+        Rows at most; at the limit the oldest goes.
+    age_ms_max
+        Event time after which a row is given up, milliseconds.
+    """
+
+    def __init__(self, entities: int, width: int, typecode: str, rows_max: int, age_ms_max: int) -> None:
+        self._entities, self._width, self._typecode = entities, width, typecode
+        self.rows_max, self.age_ms_max = rows_max, age_ms_max
+        self.index: dict[str, int] = {}
+        self._blocks: deque[_Block] = deque([self._new_block()])
+        self._base = 0  # place of the first row of the first block
+        self.oldest = 0  # place of the oldest row kept
+        self.next = 0  # place of the next row
+        self.due = 0  # place of the first row not looked at by `take_due`
+        self.expired_unlabelled = 0
+        self.dropped_by_limit = 0
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def _new_block(self) -> _Block:
+        return _Block(self._entities, self._width, self._typecode)
+
+    def _at(self, place: int) -> tuple[_Block, int]:
+        number, at = divmod(place - self._base, BLOCK_ROWS)
+        return self._blocks[number], at
+
+    def add(
+        self,
+        event_id: str,
+        time_ms: int,
+        number: int,
+        rows: tuple[int, ...],
+        flags: int,
+        features: tuple[float, ...],
+        score: float,
+        blocked: bool,
+    ) -> None:
+        """Keep a decision; the oldest row goes when there are too many."""
+        place = self.next
+        at = (place - self._base) % BLOCK_ROWS
+        if not at and place > self._base:
+            self._blocks.append(self._new_block())
+        block, width = self._blocks[-1], self._width
+        block.ids.append(event_id)
+        block.times[at] = time_ms
+        block.numbers[at] = number
+        block.flags[at] = flags << 1 | blocked
+        block.scores[at] = score
+        block.entity_rows[at * self._entities : (at + 1) * self._entities] = array("I", rows)
+        block.features[at * width : (at + 1) * width] = array(self._typecode, features)  # type: ignore[arg-type, type-var]
+        self.index[event_id] = place
+        self.next = place + 1
+        if len(self.index) > self.rows_max:
+            self.dropped_by_limit += self._drop_oldest()
+
+    def row(self, event_id: str) -> Row | None:
+        """The decision's row, or None when it isn't known (any more)."""
+        place = self.index.get(event_id)
+        return None if place is None else self._row(place)
+
+    def _row(self, place: int) -> Row:
+        block, at = self._at(place)
+        flags = block.flags[at]
+        return Row(
+            block.times[at],
+            block.numbers[at],
+            tuple(block.entity_rows[at * self._entities : (at + 1) * self._entities]),
+            flags >> 1,
+            tuple(block.features[at * self._width : (at + 1) * self._width]),
+            block.scores[at],
+            bool(flags & 1),
+            block.labels[at],
+            block.labelled[at],
+        )
+
+    def label(self, event_id: str, label: int, labelled_ms: int) -> None:
+        """Write down a row's label; the time of the first outcome stays."""
+        block, at = self._at(self.index[event_id])
+        block.labels[at] = label
+        if not block.labelled[at] or label == ASSUMED:
+            block.labelled[at] = labelled_ms
+
+    def _drop_oldest(self) -> bool:
+        """Give up the oldest row; say whether it was still waiting for an outcome."""
+        block, at = self._at(self.oldest)
+        event_id = block.ids[at]
+        kept = self.index.get(event_id) == self.oldest
+        if kept:
+            del self.index[event_id]
+        self.oldest += 1
+        self.due = max(self.due, self.oldest)
+        if self.oldest - self._base == BLOCK_ROWS and len(self._blocks) > 1:
+            self._blocks.popleft()
+            self._base += BLOCK_ROWS
+        return kept and block.labels[at] == UNLABELLED
+
+    def expire(self, now_ms: int, ahead_ms_max: int) -> None:
+        """Give up rows that are too old, at most 64 at a time.
+
+        A row from further ahead than a clock may run was never credible, and must not hold back the others.
+        """
+        oldest_ms, newest_ms = now_ms - self.age_ms_max, now_ms + ahead_ms_max
+        for _ in range(_ROWS_PER_STEP_MAX):
+            if self.oldest == self.next:
+                return
+            block, at = self._at(self.oldest)
+            if oldest_ms <= block.times[at] <= newest_ms:
+                return
+            self.expired_unlabelled += self._drop_oldest()
+
+    def take_due(self, now_ms: int, after_ms: int) -> list[str]:
+        """Ids of at most 64 further decisions, older than `after_ms`, that have no outcome and weren't blocked."""
+        due: list[str] = []
+        for _ in range(_ROWS_PER_STEP_MAX):
+            if self.due >= self.next:
+                break
+            block, at = self._at(self.due)
+            if block.times[at] > now_ms - after_ms:
+                break
+            self.due += 1
+            if block.labels[at] == UNLABELLED and not block.flags[at] & 1:
+                due.append(block.ids[at])
+        return due
+
+    def save(self) -> dict[str, bytes]:
+        """The state as named blobs."""
+        head = (self._base, self.oldest, self.next, self.due, self.expired_unlabelled, self.dropped_by_limit)
+        blobs = {
+            "head": msgspec.msgpack.encode(head),
+            "ids": msgspec.msgpack.encode([event_id for block in self._blocks for event_id in block.ids]),
+        }
+        for number in range(len(self._blocks[0].columns())):
+            blobs[f"column-{number}"] = b"".join(block.columns()[number].tobytes() for block in self._blocks)
+        return blobs
+
+    def load(self, blobs: Mapping[str, bytes]) -> None:
+        """Take over a saved state."""
+        head = msgspec.msgpack.decode(blobs["head"], type=tuple[int, int, int, int, int, int])
+        self._base, self.oldest, self.next, self.due, self.expired_unlabelled, self.dropped_by_limit = head
+        ids = msgspec.msgpack.decode(blobs["ids"], type=list[str])
+        count = max(1, -(-(self.next - self._base) // BLOCK_ROWS))
+        self._blocks = deque(self._new_block() for _ in range(count))
+        for number, block in enumerate(self._blocks):
+            block.ids = ids[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS]
+            for column, values in enumerate(block.columns()):
+                size = len(values) * values.itemsize
+                del values[:]
+                values.frombytes(blobs[f"column-{column}"][number * size : (number + 1) * size])
+        first = self.oldest - self._base
+        self.index = {event_id: self._base + at for at, event_id in enumerate(ids) if at >= first}
+
+
+class Early(NamedTuple):
+    """An outcome that came before its payment."""
+
+    label: int
+    event_time: int
+
+
+class Held(NamedTuple):
+    """An outcome whose time the shard's clock has not reached."""
+
+    event_time: int
+    number: int
+    about: str
+    label: int
+
+
+class EarlyOutcomes:
+    """Outcomes that can't be applied yet: their payment isn't known, or their time hasn't come.
+
+    Parameters
+    ----------
+    outcomes_max
+        Outcomes of either sort at most; at the limit the oldest, or the furthest ahead, goes.
+    age_ms_max
+        How long an outcome waits for its payment, milliseconds of event time.
+    """
+
+    def __init__(self, outcomes_max: int, age_ms_max: int) -> None:
+        self.outcomes_max, self.age_ms_max = outcomes_max, age_ms_max
+        self.waiting: dict[str, Early] = {}
+        self._order: deque[tuple[int, str]] = deque()
+        self._ahead: list[Held] = []
+        self.unmatched = 0
+
+    def __len__(self) -> int:
+        return len(self.waiting) + len(self._ahead)
+
+    def wait(self, about: str, outcome: Early, now_ms: int) -> None:
+        """Keep an outcome until its payment comes."""
+        if about not in self.waiting:
+            self._order.append((now_ms, about))
+        self.waiting[about] = outcome
+        while len(self.waiting) > self.outcomes_max:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        _, about = self._order.popleft()
+        self.unmatched += self.waiting.pop(about, None) is not None
+
+    def expire(self, now_ms: int) -> None:
+        """Give up outcomes that waited for too long, at most 64 at a time."""
+        for _ in range(_ROWS_PER_STEP_MAX):
+            if not self._order or self._order[0][0] >= now_ms - self.age_ms_max:
+                return
+            self._give_up()
+
+    def take(self, about: str) -> Early | None:
+        """The outcome that waited for this payment, if any."""
+        return self.waiting.pop(about, None)
+
+    def hold(self, held: Held) -> None:
+        """Keep an outcome until the clock reaches its time."""
+        heapq.heappush(self._ahead, held)
+        if len(self._ahead) > self.outcomes_max:
+            self._ahead.remove(max(self._ahead))
+            heapq.heapify(self._ahead)
+            self.unmatched += 1
+
+    def reached(self, now_ms: int) -> Held | None:
+        """The next outcome whose time has come, if any."""
+        if self._ahead and self._ahead[0].event_time <= now_ms:
+            return heapq.heappop(self._ahead)
+        return None
+
+    def save(self) -> bytes:
+        """The state as bytes."""
+        order = [(time, about) for time, about in self._order if about in self.waiting]
+        waiting = [(about, *self.waiting[about]) for _, about in order]
+        return msgspec.msgpack.encode((order, waiting, sorted(self._ahead), self.unmatched))
+
+    def load(self, saved: bytes) -> None:
+        """Take over a saved state."""
+        order, waiting, ahead, self.unmatched = msgspec.msgpack.decode(
+            saved,
+            type=tuple[list[tuple[int, str]], list[tuple[str, int, int]], list[tuple[int, int, str, int]], int],
+        )
+        self._order = deque(order)
+        self.waiting = {about: Early(label, time) for about, label, time in waiting}
+        self._ahead = [Held(*entry) for entry in ahead]
