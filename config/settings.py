@@ -1,0 +1,901 @@
+"""Typed settings of a flow, read from TOML with every mistake reported at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    Strict,
+    StringConstraints,
+    ValidationError,
+)
+
+from headrace.errors import ConfigError, Mistake
+
+__all__ = [
+    "SHIPPED",
+    "BinDeclaration",
+    "Condition",
+    "CountDeclaration",
+    "CrossDeclaration",
+    "DistinctDeclaration",
+    "EntitySettings",
+    "EwDeviationDeclaration",
+    "EwMeanDeclaration",
+    "FeatureDeclaration",
+    "FieldDeclaration",
+    "FirstFraudAgeDeclaration",
+    "FlowSettings",
+    "FraudSettings",
+    "FraudShareDeclaration",
+    "FraudStreakDeclaration",
+    "IdSettings",
+    "InputSettings",
+    "JournalSettings",
+    "LastLegitimateAgeDeclaration",
+    "MaxDeclaration",
+    "MeanDeclaration",
+    "ModelSettings",
+    "OutcomeSettings",
+    "PolicySettings",
+    "RatioDeclaration",
+    "ReasonSettings",
+    "RunningMeanDeclaration",
+    "SumDeclaration",
+    "TimeSettings",
+    "TimeSinceFirstDeclaration",
+    "TimeSinceLastDeclaration",
+    "canonical",
+    "digest",
+    "duration_ms",
+    "load",
+    "mistakes",
+    "restore",
+]
+
+SHIPPED: Final = Path(__file__).parent / "fraud.toml"
+
+_UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000}
+_DURATION: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_CONDITION: Final = re.compile(
+    r"\s*([a-z][a-z0-9_]*)\s*(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*", re.ASCII
+)
+_MINUTE_MS: Final = _UNIT_MS["m"]
+_WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
+_HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
+_OVERRIDE: Final = "--set"
+Operator = Literal[">", ">=", "<", "<=", "==", "!="]
+
+
+class Condition(NamedTuple):
+    """A comparison of a feature with a number, written `amount_ratio > 4`.
+
+    Attributes
+    ----------
+    name
+        The feature.
+    op
+        `>`, `>=`, `<`, `<=`, `==` or `!=`.
+    number
+        What it is compared with.
+    """
+
+    name: str
+    op: Operator
+    number: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.op} {self.number!r}"
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of a duration such as `90s`, `15m`, `24h` or `14d`.
+
+    Raises
+    ------
+    ValueError
+        If it isn't a whole number followed by one of these units.
+    """
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"must be a whole number and a unit, such as 15m, 24h or 14d (is {text!r})")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
+def _shortest(text: str, ms_max: int) -> str:
+    """Write a duration in the largest unit that divides it, so that `24h` and `1d` are one setting."""
+    ms = duration_ms(text)
+    if not _MINUTE_MS <= ms <= ms_max:
+        raise ValueError(f"must be between 1m and {ms_max // _UNIT_MS['d']}d (is {text!r})")
+    unit = next(unit for unit, size in _UNIT_MS.items() if ms % size == 0)
+    return f"{ms // _UNIT_MS[unit]}{unit}"
+
+
+def _parse_condition(given: Any) -> Any:
+    if isinstance(given, Condition):
+        return given
+    match = _CONDITION.fullmatch(given) if isinstance(given, str) else None
+    if not match:
+        raise ValueError(f"must be a feature, a comparison and a number, such as 'ratio > 4' (is {given!r})")
+    return Condition(match[1], match[2], float(match[3]))  # type: ignore[arg-type]  # as the pattern says
+
+
+def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
+    for place, (left, right) in enumerate(pairwise(edges), start=2):
+        if right <= left:
+            raise ValueError(f"must be strictly increasing, but edge {place} is {right!r} after {left!r}")
+    return edges
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Window = Annotated[str, AfterValidator(lambda text: _shortest(text, _WINDOW_MS_MAX))]
+HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, _HALF_LIFE_MS_MAX))]
+When = Annotated[
+    tuple[
+        Annotated[InstanceOf[Condition], BeforeValidator(_parse_condition), PlainSerializer(str)],
+        ...,
+    ],
+    Strict(strict=False),
+    Field(max_length=8),
+]
+EntityKey = Literal["customer_id", "merchant_id", "session_id", "order_id", "device_id", "ip"]
+PaymentNumber = Literal["amount"]
+Days = Annotated[float, Field(gt=0.0, le=400.0)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class FlowSettings(_Settings):
+    """What is decided.
+
+    Attributes
+    ----------
+    kind
+        The flow.
+    shards
+        State machines that share nothing; fixed for the life of a state.
+    currency
+        ISO 4217; payments in another currency are dead letters.
+    """
+
+    kind: Literal["fraud"] = "fraud"
+    shards: int = Field(default=1, ge=1, le=64)
+    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
+
+
+class TimeSettings(_Settings):
+    """How event time is believed.
+
+    Attributes
+    ----------
+    late_days_max
+        Events older than the clock by more are decided on the state as it is and move no window.
+    ahead_hours_max
+        The largest step of the clock that one event alone may make.
+    ahead_agree_events
+        Events in a row that must agree on a larger step.
+    """
+
+    late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
+    ahead_hours_max: float = Field(default=72.0, gt=0.0, le=10_000.0)
+    ahead_agree_events: int = Field(default=3, ge=1, le=1000)
+
+
+class InputSettings(_Settings):
+    """Limits of what is read.
+
+    Attributes
+    ----------
+    line_bytes_max
+        Longer lines are dead letters.
+    batch_lines_max
+        Lines that travel together, and are journalled together.
+    sources_max
+        Sources that one state may have read.
+    """
+
+    line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
+    batch_lines_max: int = Field(default=512, ge=1, le=65_536)
+    sources_max: int = Field(default=64, ge=1, le=65_535)
+
+
+class IdSettings(_Settings):
+    """How long event ids are remembered, to tell repeats.
+
+    Attributes
+    ----------
+    memory_days_max
+        Days of event time.
+    memory_max
+        Ids of one event type.
+    """
+
+    memory_days_max: Days = 10.0
+    memory_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
+
+
+class OutcomeSettings(_Settings):
+    """How outcomes meet their payments.
+
+    Attributes
+    ----------
+    pending_days_max
+        How long a payment waits for its outcome.
+    pending_max
+        Payments that wait at most.
+    correction_days_max
+        How long after an outcome another one may correct it.
+    legitimate_after_days
+        A payment that was not blocked counts as legitimate after so many days without an outcome;
+        not set: never.
+    early_max
+        Outcomes held that came before their payment.
+    early_days_max
+        How long they are held.
+    """
+
+    pending_days_max: Days = 30.0
+    pending_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
+    correction_days_max: float = Field(default=14.0, ge=0.0, le=400.0)
+    legitimate_after_days: Days | None = None
+    early_max: int = Field(default=10_000, ge=0, le=10_000_000)
+    early_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
+
+
+class EntitySettings(_Settings):
+    """A kind of entity that state is kept for.
+
+    Attributes
+    ----------
+    key
+        The payment's field that names it.
+    idle_days_max
+        An entity not seen for longer is forgotten.
+    entities_max
+        Entities kept; beyond it the idle ones go first.
+    """
+
+    key: EntityKey
+    idle_days_max: Days = 180.0
+    entities_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
+
+
+class _Declaration(_Settings):
+    @property
+    def refers_to(self) -> tuple[str, ...]:
+        """Names of the features that this one is computed from."""
+        named = [getattr(self, key, None) for key in ("value", "over")]
+        return (*(name for name in named if name), *(condition.name for condition in self._conditions()))
+
+    def _conditions(self) -> tuple[Condition, ...]:
+        return getattr(self, "when", ())
+
+
+class _Windowed(_Declaration):
+    window: Window | None = None
+
+    @property
+    def window_ms(self) -> int | None:
+        """The window in milliseconds; None for the whole life."""
+        return None if self.window is None else duration_ms(self.window)
+
+
+class _Paned(_Windowed):
+    panes: int = Field(default=14, ge=2, le=64)
+    when: When = ()
+
+
+class FieldDeclaration(_Declaration):
+    """A number of the payment itself."""
+
+    kind: Literal["field"]
+    value: PaymentNumber
+
+    @property
+    def refers_to(self) -> tuple[str, ...]:
+        """A field refers to no feature."""
+        return ()
+
+
+class RatioDeclaration(_Declaration):
+    """One feature over another."""
+
+    kind: Literal["ratio"]
+    value: Name
+    over: Name
+
+
+class CountDeclaration(_Paned):
+    """How many payments the entity had."""
+
+    kind: Literal["count"]
+    entity: Name
+
+
+class SumDeclaration(_Paned):
+    """The sum of a feature over the entity's payments."""
+
+    kind: Literal["sum"]
+    entity: Name
+    value: Name
+
+
+class MeanDeclaration(_Paned):
+    """The mean of a feature over the entity's payments."""
+
+    kind: Literal["mean"]
+    entity: Name
+    value: Name
+
+
+class MaxDeclaration(_Paned):
+    """The largest value of a feature over the entity's payments."""
+
+    kind: Literal["max"]
+    entity: Name
+    value: Name
+
+
+class DistinctDeclaration(_Paned):
+    """How many different values of an identifying field the entity's payments had, up to a limit."""
+
+    kind: Literal["distinct"]
+    entity: Name
+    value: EntityKey
+    keys_max: int = Field(default=32, ge=1, le=256)
+
+    @property
+    def refers_to(self) -> tuple[str, ...]:
+        """Only the conditions refer to features; the value is a field of the payment."""
+        return tuple(condition.name for condition in self.when)
+
+
+class _Weighted(_Declaration):
+    entity: Name
+    value: Name
+    half_life: HalfLife
+
+    @property
+    def half_life_ms(self) -> int:
+        """Milliseconds in which a value's weight halves."""
+        return duration_ms(self.half_life)
+
+
+class EwMeanDeclaration(_Weighted):
+    """The exponentially weighted mean of a feature over the entity's payments."""
+
+    kind: Literal["ew_mean"]
+
+
+class EwDeviationDeclaration(_Weighted):
+    """The exponentially weighted standard deviation of a feature over the entity's payments."""
+
+    kind: Literal["ew_deviation"]
+
+
+class TimeSinceLastDeclaration(_Windowed):
+    """Days since the entity's last payment that meets the conditions."""
+
+    kind: Literal["time_since_last"]
+    entity: Name
+    when: When = ()
+
+
+class TimeSinceFirstDeclaration(_Windowed):
+    """Days since the entity's first payment that meets the conditions."""
+
+    kind: Literal["time_since_first"]
+    entity: Name
+    when: When = ()
+
+
+class RunningMeanDeclaration(_Declaration):
+    """The running mean of a feature over the entity's payments, robust and never without a value.
+
+    Attributes
+    ----------
+    clip
+        A value counts for at most this many times the mean so far; not set: as it is.
+    weight_min
+        A new value's weight, 1/n, doesn't fall below this.
+    prior
+        What an entity starts from: the mean over all entities.
+    """
+
+    kind: Literal["running_mean"]
+    entity: Name
+    value: Name
+    clip: float | None = Field(default=None, gt=1.0, le=1000.0)
+    weight_min: float = Field(default=0.01, ge=0.0, le=1.0)
+    prior: Literal["global"] = "global"
+
+
+class FraudShareDeclaration(_Paned):
+    """The share of confirmed frauds among the entity's outcomes."""
+
+    kind: Literal["fraud_share"]
+    entity: Name
+
+
+class FraudStreakDeclaration(_Declaration):
+    """How many confirmed frauds came since the entity's last legitimate outcome."""
+
+    kind: Literal["fraud_streak"]
+    entity: Name
+    when: When = ()
+
+
+class FirstFraudAgeDeclaration(_Windowed):
+    """Days since the first confirmed fraud after the entity's last legitimate one."""
+
+    kind: Literal["first_fraud_age"]
+    entity: Name
+    when: When = ()
+
+
+class LastLegitimateAgeDeclaration(_Windowed):
+    """Days since the entity's last payment that was confirmed legitimate."""
+
+    kind: Literal["last_legitimate_age"]
+    entity: Name
+
+
+FeatureDeclaration = (
+    FieldDeclaration
+    | RatioDeclaration
+    | CountDeclaration
+    | SumDeclaration
+    | MeanDeclaration
+    | MaxDeclaration
+    | DistinctDeclaration
+    | EwMeanDeclaration
+    | EwDeviationDeclaration
+    | TimeSinceLastDeclaration
+    | TimeSinceFirstDeclaration
+    | RunningMeanDeclaration
+    | FraudShareDeclaration
+    | FraudStreakDeclaration
+    | FirstFraudAgeDeclaration
+    | LastLegitimateAgeDeclaration
+)
+
+
+class BinDeclaration(_Settings):
+    """Cuts a feature into ranges.
+
+    Attributes
+    ----------
+    of
+        The feature.
+    edges
+        Where a range ends and the next begins, strictly increasing.
+    """
+
+    of: Name
+    edges: Annotated[
+        tuple[float, ...],
+        Strict(strict=False),
+        Field(min_length=1, max_length=256),
+        AfterValidator(_increasing),
+    ]
+
+
+class CrossDeclaration(_Settings):
+    """One slot of the model for each combination of ranges.
+
+    Attributes
+    ----------
+    of
+        The bins, 1 to 4.
+    code
+        The reason code of what the slot contributes.
+    """
+
+    of: Annotated[tuple[Name, ...], Strict(strict=False), Field(min_length=1, max_length=4)]
+    code: Name
+
+
+class ModelSettings(_Settings):
+    """The model.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    parameters
+        Its parameters; those not given have the model's own defaults.
+    slots_max
+        Slots of all crosses together.
+    """
+
+    name: Name = "logistic_adagrad"
+    parameters: dict[Name, bool | int | float | str] = Field(default_factory=dict)
+    slots_max: int = Field(default=100_000, ge=1, le=10_000_000)
+
+
+class PolicySettings(_Settings):
+    """From a score to an action.
+
+    Attributes
+    ----------
+    review_at, block_at
+        The lowest score that is reviewed, and that is blocked.
+    """
+
+    review_at: float = Field(default=0.3, ge=0.0, le=1.0)
+    block_at: float = Field(default=0.8, ge=0.0, le=1.0)
+
+
+class ReasonSettings(_Settings):
+    """What a decision says of why.
+
+    Attributes
+    ----------
+    count_max
+        Reasons of a decision.
+    contribution_min
+        The smallest contribution that is a reason, in log-odds.
+    texts
+        For each code, what it means.
+    """
+
+    count_max: int = Field(default=3, ge=0, le=20)
+    contribution_min: float = Field(default=0.1, ge=0.0)
+    texts: dict[Name, Annotated[str, StringConstraints(min_length=1, max_length=500)]] = Field(
+        default_factory=dict
+    )
+
+
+class JournalSettings(_Settings):
+    """The journal and its checkpoints.
+
+    Attributes
+    ----------
+    segment_bytes_max
+        A segment that has grown beyond is followed by a new one.
+    fsync
+        Whether each batch is forced to the disk before its decisions go out.
+    checkpoint_seconds, checkpoint_inputs_max
+        Whichever comes first asks for a checkpoint.
+    checkpoints_max
+        Checkpoints kept.
+    """
+
+    segment_bytes_max: int = Field(default=268_435_456, ge=1024, le=4_294_967_296)
+    fsync: bool = False
+    checkpoint_seconds: float = Field(default=60.0, gt=0.0, le=86_400.0)
+    checkpoint_inputs_max: int = Field(default=2_000_000, ge=1, le=1_000_000_000)
+    checkpoints_max: int = Field(default=2, ge=1, le=100)
+
+
+class FraudSettings(_Settings):
+    """All settings of the fraud flow, one attribute for each table of the file."""
+
+    flow: FlowSettings = FlowSettings()
+    time: TimeSettings = TimeSettings()
+    input: InputSettings = InputSettings()
+    ids: IdSettings = IdSettings()
+    outcomes: OutcomeSettings = OutcomeSettings()
+    entities: dict[Name, EntitySettings] = Field(default_factory=dict, max_length=16)
+    features: dict[Name, Annotated[FeatureDeclaration, Field(discriminator="kind")]] = Field(
+        default_factory=dict, max_length=256
+    )
+    bins: dict[Name, BinDeclaration] = Field(default_factory=dict, max_length=256)
+    crosses: dict[Name, CrossDeclaration] = Field(default_factory=dict, max_length=256)
+    model: ModelSettings = ModelSettings()
+    policy: PolicySettings = PolicySettings()
+    reasons: ReasonSettings = ReasonSettings()
+    journal: JournalSettings = JournalSettings()
+
+
+_KINDS: Final[dict[str, type[BaseModel]]] = {
+    get_args(declaration.model_fields["kind"].annotation)[0]: declaration
+    for declaration in get_args(FeatureDeclaration)
+}
+_TABLES: Final[dict[str, type[BaseModel]]] = {
+    "entities": EntitySettings,
+    "bins": BinDeclaration,
+    "crosses": CrossDeclaration,
+}
+# The order in which these are declared has a meaning: references go back, and slots are numbered.
+_ORDERED: Final = ("entities", "features", "bins", "crosses")
+
+
+def canonical(settings: FraudSettings) -> bytes:
+    """The settings as JSON, the same bytes for the same meaning.
+
+    Keys are sorted, except the names of entities, features, bins and crosses, whose order has a meaning.
+    """
+    plain = settings.model_dump(mode="json")
+    ordered = {key: {name: _sorted(entry) for name, entry in plain[key].items()} for key in _ORDERED}
+    whole = {key: ordered.get(key) or _sorted(plain[key]) for key in sorted(plain)}
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _sorted(plain: Any) -> Any:
+    return {key: _sorted(plain[key]) for key in sorted(plain)} if isinstance(plain, dict) else plain
+
+
+def restore(written: bytes) -> FraudSettings:
+    """Turn what `canonical` gave into settings again."""
+    return FraudSettings.model_validate(json.loads(written))
+
+
+def digest(settings: FraudSettings) -> str:
+    """SHA-256 of the canonical form, as hexadecimal digits."""
+    return hashlib.sha256(canonical(settings)).hexdigest()
+
+
+def load(path: Path | None, overrides: Sequence[str] = ()) -> FraudSettings:
+    """Read settings from a TOML file, with overrides laid over it.
+
+    Parameters
+    ----------
+    path
+        The file; None for the one that is shipped.
+    overrides
+        Settings of the form `a.b.c=value`; the value is TOML, or else a text.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake that was found: syntax, unknown keys, types, ranges, references.
+    """
+    path = SHIPPED if path is None else path
+    read, found = _read(path)
+    overridden = _Overridden(str(path))
+    for override in overrides:
+        found += overridden.lay(override, read)
+    if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
+        raise ConfigError(found)
+    settings, more = _validate(read)
+    found += [overridden.place(mistake) for mistake in more]
+    if found or settings is None:
+        raise ConfigError(found)
+    return settings
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Mistake]]:
+    try:
+        return tomllib.loads(path.read_bytes().decode()), []
+    except OSError as error:
+        return {}, [Mistake(str(path), "", f"can't be read: {error.strerror}")]
+    except UnicodeDecodeError as error:
+        return {}, [Mistake(str(path), "", f"not UTF-8 at byte {error.start}")]
+    except tomllib.TOMLDecodeError as error:
+        return {}, [Mistake(str(path), "", f"not TOML: {error}")]
+
+
+class _Overridden:
+    """Overrides, and which mistakes are theirs."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.keys: list[str] = []
+
+    def lay(self, override: str, read: dict[str, Any]) -> list[Mistake]:
+        """Lay one override over what was read."""
+        key, equals, value = override.partition("=")
+        path = _key_path(key)
+        if not equals or not path:
+            return [Mistake(_OVERRIDE, override, "must have the form key.path=value")]
+        table = read
+        for part in path[:-1]:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                return [Mistake(_OVERRIDE, ".".join(path), f"{part} is a value, not a table")]
+        table[path[-1]] = _toml_value(value.strip())
+        self.keys.append(".".join(path))
+        return []
+
+    def place(self, mistake: Mistake) -> Mistake:
+        """Name where the mistake was made: in an override, or else in the file."""
+        theirs = any(mistake.key == key or mistake.key.startswith(f"{key}.") for key in self.keys)
+        return mistake._replace(file=_OVERRIDE if theirs else self.file)
+
+
+def _key_path(key: str) -> list[str]:
+    """Parts of a dotted TOML key; none if it isn't one."""
+    try:
+        parsed: Any = tomllib.loads(f"{key.strip()} = 0") if "\n" not in key else 0
+    except tomllib.TOMLDecodeError:
+        return []
+    path = []
+    while isinstance(parsed, dict):
+        ((part, parsed),) = parsed.items()
+        path.append(part)
+    return path
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _validate(read: dict[str, Any]) -> tuple[FraudSettings | None, list[Mistake]]:
+    """Validate shapes and references; without the parts that are misshapen, if there are any."""
+    try:
+        settings = FraudSettings.model_validate(read)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    else:
+        return settings, mistakes(settings)
+    found = [_mistake(error) for error in errors]
+    sound = _without(read, [error["loc"] for error in errors])
+    broken = {key: set(read[key]) - set(sound.get(key, {})) for key in _ORDERED if _is_table(read, key)}
+    try:
+        rest = FraudSettings.model_validate(sound)
+    except ValidationError:
+        return None, found
+    return None, found + list(_references(rest, broken))
+
+
+def _is_table(read: Mapping[str, Any], key: str) -> bool:
+    return isinstance(read.get(key), dict)
+
+
+def _without(read: dict[str, Any], places: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
+    """A copy without what is misshapen: whole declarations, and else single keys."""
+    rest = {key: dict(value) if isinstance(value, dict) else value for key, value in read.items()}
+    for place in places:
+        section = str(place[0])
+        if len(place) > 1 and _is_table(rest, section):
+            rest[section].pop(place[1], None)
+        else:
+            rest.pop(section, None)
+    return rest
+
+
+def _mistake(error: Any) -> Mistake:
+    place = [str(part) for part in error["loc"] if part != "[key]"]
+    known = _known_keys(place[:-1])
+    if place[0] == "features" and len(place) > 2:
+        del place[2]  # the kind, which pydantic puts there
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        place.append("kind")
+    return Mistake("", ".".join(place), _message(error, known))
+
+
+def _known_keys(place: Sequence[str]) -> list[str]:
+    """Keys that the table at this place may have."""
+    if not place:
+        return list(FraudSettings.model_fields)
+    section = place[0]
+    if section == "features":
+        declaration = _KINDS.get(place[2]) if len(place) > 2 else None
+    else:
+        declaration = _TABLES.get(section) or _model(section)
+    return list(declaration.model_fields) if declaration else []
+
+
+def _model(section: str) -> type[BaseModel] | None:
+    field = FraudSettings.model_fields.get(section)
+    annotation = field.annotation if field else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _message(error: Any, known: Sequence[str]) -> str:
+    given, context, last = error.get("input"), error.get("ctx", {}), str(error["loc"][-1])
+    said = str(error["msg"]).replace("Input should", "must")
+    plain = said if isinstance(given, dict | list) else f"{said} (is {given!r})"
+    if last == "[key]":
+        return "a name is lower-case letters, digits and underscores, at most 64, the first a letter"
+    ours = {
+        "missing": "is required",
+        "extra_forbidden": f"unknown key{_did_you_mean(last, known)}",
+        "union_tag_not_found": f"is required; kinds are {', '.join(_KINDS)}",
+        "union_tag_invalid": f"no such kind of feature{_did_you_mean(str(context.get('tag')), list(_KINDS))}",
+        "value_error": str(context.get("error")),
+    }
+    return ours.get(error["type"], plain)
+
+
+def _did_you_mean(given: str, known: Sequence[str]) -> str:
+    close = get_close_matches(given, known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known are {', '.join(known)}" if known else ""
+
+
+def mistakes(settings: FraudSettings) -> list[Mistake]:
+    """Find what is wrong between settings that are each well-formed; `file` is left empty."""
+    return list(_references(settings, {}))
+
+
+def _references(settings: FraudSettings, broken: Mapping[str, set[str]]) -> Iterator[Mistake]:
+    """Find references that lead nowhere; names of misshapen declarations count as declared."""
+    yield from _feature_mistakes(settings, broken)
+    yield from _bin_mistakes(settings, broken)
+    yield from _cross_mistakes(settings, broken)
+    yield from _limit_mistakes(settings)
+
+
+def _unknown(key: str, what: str, name: str, known: Sequence[str]) -> Mistake:
+    return Mistake("", key, f"there is no {what} {name}{_did_you_mean(name, known)}")
+
+
+def _feature_mistakes(settings: FraudSettings, broken: Mapping[str, set[str]]) -> Iterator[Mistake]:
+    before = set(broken.get("features", ()))
+    entities = settings.entities.keys() | broken.get("entities", set())
+    for name, declaration in settings.features.items():
+        entity = getattr(declaration, "entity", None)
+        if entity is not None and entity not in entities:
+            yield _unknown(f"features.{name}.entity", "entity", entity, list(settings.entities))
+        for referred in declaration.refers_to:
+            if referred not in before:
+                yield _not_before(name, declaration, referred, settings)
+        before.add(name)
+
+
+def _not_before(name: str, declaration: Any, referred: str, settings: FraudSettings) -> Mistake:
+    key = next((key for key in ("value", "over") if getattr(declaration, key, None) == referred), "when")
+    path = f"features.{name}.{key}"
+    if referred == name:
+        return Mistake("", path, "a feature can't refer to itself")
+    if referred in settings.features:
+        return Mistake("", path, f"{referred} must be declared before {name}, as it is computed from it")
+    return _unknown(path, "feature", referred, list(settings.features))
+
+
+def _bin_mistakes(settings: FraudSettings, broken: Mapping[str, set[str]]) -> Iterator[Mistake]:
+    features = settings.features.keys() | broken.get("features", set())
+    for name, declaration in settings.bins.items():
+        if declaration.of not in features:
+            yield _unknown(f"bins.{name}.of", "feature", declaration.of, list(settings.features))
+
+
+def _cross_mistakes(settings: FraudSettings, broken: Mapping[str, set[str]]) -> Iterator[Mistake]:
+    bins = settings.bins.keys() | broken.get("bins", set())
+    texts = settings.reasons.texts
+    for name, declaration in settings.crosses.items():
+        for referred in declaration.of:
+            if referred not in bins:
+                yield _unknown(f"crosses.{name}.of", "bin", referred, list(settings.bins))
+        if len(set(declaration.of)) < len(declaration.of):
+            yield Mistake("", f"crosses.{name}.of", "names a bin twice")
+        if declaration.code not in texts:
+            yield Mistake("", f"reasons.texts.{declaration.code}", f"is required, as crosses.{name} uses it")
+
+
+def _slots(settings: FraudSettings) -> int:
+    """Slots of all crosses, a missing value counted as one more range."""
+    sizes = {name: len(declaration.edges) + 2 for name, declaration in settings.bins.items()}
+    return sum(prod(sizes.get(name, 1) for name in cross.of) for cross in settings.crosses.values())
+
+
+def _limit_mistakes(settings: FraudSettings) -> Iterator[Mistake]:
+    policy, outcomes = settings.policy, settings.outcomes
+    slots = _slots(settings)
+    if slots > settings.model.slots_max:
+        yield Mistake("", "model.slots_max", f"is {settings.model.slots_max}, but the crosses need {slots}")
+    if policy.review_at > policy.block_at:
+        yield Mistake(
+            "", "policy.review_at", f"must be at most block_at ({policy.block_at!r}; is {policy.review_at!r})"
+        )
+    if outcomes.legitimate_after_days and outcomes.legitimate_after_days > outcomes.pending_days_max:
+        yield Mistake(
+            "",
+            "outcomes.legitimate_after_days",
+            f"must be at most pending_days_max ({outcomes.pending_days_max!r}), as payments wait no longer",
+        )
