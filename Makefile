@@ -60,6 +60,7 @@ clean: ## remove what make made: the virtual environment, builds and caches
 # The project itself is linked in (-e): changed code needs no new installation.
 $(STAMP): requirements.txt pyproject.toml
 	@python=$$(.ci/find-python) && echo "Making $(VENV) with $$python" && "$$python" -m venv --clear $(VENV)
+	@echo "Installing the packages of requirements.txt into it (a minute or two, once) ..."
 	@$(RUN)python -m pip install --quiet --require-hashes --requirement requirements.txt
 	@$(RUN)python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
