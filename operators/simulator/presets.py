@@ -1,4 +1,4 @@
-"""The worlds that can be simulated, fixed by name so that a figure can say which one it was measured on."""
+"""The worlds that can be simulated, fixed by name: a figure measured on one stays a figure about that world."""
 
 from __future__ import annotations
 
@@ -118,16 +118,16 @@ _SHOP: Final = Preset(
     rules="shop",
     start=date(2024, 6, 3),
     days=58,
-    warmup_days=35,
+    warmup_days=42,
     customers=5_000,
     merchants=2_000,
     merchants_per_day=0.5,
-    merchant_days=(14, 35),
+    merchant_days=(21, 42),
     merchant_share=0.9,
     cards_per_day=4.0,
     card_days=14,
     card_share=1 / 3,
-    card_factor=(3.0, 6.0),
+    card_factor=(4.0, 7.0),
     delay=Delay(median_days=5.0, sigma=0.7, days_max=45.0, never_share=0.06),
 )
 

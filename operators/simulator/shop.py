@@ -24,8 +24,8 @@ _HOUR_S: Final = 3_600.0
 # Customers: their number stays about the same, as the share that comes each day is one over the stay.
 _STAY_DAYS: Final = 250.0
 _MEDIAN_AMOUNT: Final = 30.0
-_MEDIAN_AMOUNT_SIGMA: Final = 0.8
-_AMOUNT_SIGMA: Final = (0.35, 0.75)
+_MEDIAN_AMOUNT_SIGMA: Final = 0.7
+_AMOUNT_SIGMA: Final = (0.25, 0.50)
 _PAYMENTS_PER_DAY: Final = 1.2
 _PAYMENTS_SHAPE: Final = 1.5
 _FAVOURITES: Final = 10
@@ -39,13 +39,13 @@ _PEAK_SPREAD_HOURS: Final = 2.5
 
 # Merchants.
 _OPENINGS_PER_DAY: Final = 0.0025
-_POPULARITY_SIGMA: Final = 0.9
-_PRICE_SIGMA: Final = 0.4
+_POPULARITY_SIGMA: Final = 0.7
+_PRICE_SIGMA: Final = 0.25
 
 # Frauds with a large amount, whoever's card it is.
 _LARGE_SHARE: Final = 0.0012
-_LARGE_MEDIAN: Final = 420.0
-_LARGE_SIGMA: Final = 0.4
+_LARGE_MEDIAN: Final = 600.0
+_LARGE_SIGMA: Final = 0.3
 
 
 def draw(preset: Preset, seed: int) -> Draws:
@@ -103,7 +103,7 @@ def _seconds(people: np.random.Generator, rng: np.random.Generator, customer: In
 def _popular(rng: np.random.Generator, popularity: Floats, count: int) -> Ints:
     """Indices of merchants, drawn by popularity."""
     total = np.cumsum(popularity)
-    found: Ints = np.searchsorted(total, rng.random(count) * total[-1], side="right")
+    found: Ints = np.searchsorted(total, rng.random(count) * total[-1])
     return found
 
 

@@ -104,9 +104,9 @@ def simulate(
     --------
     >>> world = simulate("tiny", seed=1)
     >>> world.time_s.size
-    2208
+    2099
     >>> int(world.fraud.sum())
-    102
+    48
     """
     chosen = _chosen(preset, seed, days, customers)
     if customers is not None:
