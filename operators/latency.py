@@ -49,7 +49,7 @@ class LatencyHistogram:
 
     def percentile_ms(self, percent: float) -> float:
         """The latency that so many per cent don't exceed, in milliseconds; 0 when nothing was counted."""
-        wanted = max(1, ceil(self.total * percent / 100.0))
+        wanted = max(1, ceil(round(self.total * percent / 100.0, 6)))
         seen = 0
         for bucket, count in enumerate(self.counts):
             seen += count

@@ -1,0 +1,325 @@
+"""A run as a person sees it: a live panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
+
+__all__ = ["LivePanel", "PlainLines", "View", "eta_s", "progress_line", "summary_lines", "view"]
+
+ACTIONS: Final = ("approve", "review", "block")
+_STYLES: Final = {"approve": "green", "review": "yellow", "block": "red"}
+_REASONS_SHOWN: Final = 5
+_RATE_SECONDS: Final = 3.0
+_REFRESH_SECONDS: Final = 0.1
+_LINE_SECONDS: Final = 5.0
+_BAR_WIDTH: Final = 30
+
+
+class View(Observer, Protocol):
+    """An observer that shows what it is told, and must be closed so that the terminal is left in order."""
+
+    def __enter__(self) -> Self:
+        """Open it."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+
+
+def view(console: Console, to: str) -> View:
+    """Choose how to show a run: a panel if the console is a terminal that decisions don't go to."""
+    decisions_here = to == "-" and sys.stdout.isatty()
+    return LivePanel(console) if console.is_terminal and not decisions_here else PlainLines(console)
+
+
+class Rate:
+    """Inputs a second, over the last seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque([(0.0, 0)])
+
+    def update(self, progress: Progress) -> float:
+        """Take in how far a run has come, and say how fast it is now."""
+        self._seen.append((progress.elapsed_s, progress.inputs))
+        while len(self._seen) > 2 and self._seen[1][0] < progress.elapsed_s - _RATE_SECONDS:
+            self._seen.popleft()
+        (began_s, before), (now_s, inputs) = self._seen[0], self._seen[-1]
+        return (inputs - before) / (now_s - began_s) if now_s > began_s else 0.0
+
+
+def eta_s(progress: Progress) -> float | None:
+    """Seconds that a run still needs if it goes on as it did; None when its length isn't known."""
+    if not progress.bytes_total or not progress.bytes_read:
+        return None
+    left = max(0, progress.bytes_total - progress.bytes_read)
+    return progress.elapsed_s * left / progress.bytes_read
+
+
+def _share(progress: Progress) -> float | None:
+    return min(1.0, progress.bytes_read / progress.bytes_total) if progress.bytes_total else None
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _time(event_time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(event_time_ms / 1000, UTC):%Y-%m-%d %H:%M}" if event_time_ms else "-"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "-"
+
+
+def _latency(latency: Latency | None) -> str:
+    if latency is None:
+        return "latency -"
+    return f"p50 {latency.p50_ms:.2f} ms, p99 {latency.p99_ms:.2f} ms, p99.9 {latency.p999_ms:.2f} ms"
+
+
+def _quality(progress: Progress, judge: str) -> str:
+    quality = progress.quality
+    if quality is None:
+        return f"quality - (no {judge} yet)"
+    return f"average precision {quality.average_precision:.3f}, AUC {quality.auc:.3f} against {judge}"
+
+
+def _judge(request: RunRequest | None) -> str:
+    return "truth" if request and request.truth else "outcomes"
+
+
+def _top(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS_SHOWN]
+
+
+def progress_line(progress: Progress, rate: float, judge: str) -> str:
+    """How far a run has come, as one line of text."""
+    share, eta = _share(progress), eta_s(progress)
+    parts = [
+        f"{share:.0%}" if share is not None else "",
+        f"{progress.decisions:,} decisions",
+        f"{rate:,.0f} events/s",
+        *(
+            f"{action} {_percent(progress.by_action.get(action, 0), progress.decisions)}"
+            for action in ACTIONS
+        ),
+        _quality(progress, judge),
+        _latency(progress.latency),
+        f"{_duration(eta)} left" if eta is not None else "",
+    ]
+    return " | ".join(part for part in parts if part)
+
+
+def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
+    """How a run ended, as lines of text."""
+    progress, seconds = summary.progress, summary.seconds
+    rate = progress.inputs / seconds if seconds else 0.0
+    actions = ", ".join(f"{progress.by_action.get(action, 0):,} {action}" for action in ACTIONS)
+    yield f"{progress.inputs:,} events in {seconds:.1f} s, {rate:,.0f} a second"
+    yield f"{progress.decisions:,} decisions ({actions}) in {_place(request.to)}"
+    yield (
+        f"{progress.outcomes_matched:,} outcomes matched, {progress.outcomes_unmatched:,} not;"
+        f" {progress.outcomes_corrected:,} corrections, {progress.outcomes_late:,} too late;"
+        f" {progress.pending:,} payments wait"
+    )
+    yield f"{progress.repeats:,} repeats, {progress.dead_letters:,} dead letters{_beside(summary)}"
+    yield f"quality: {_quality(progress, _judge(request)).removeprefix('quality ')}{_judged(progress)}"
+    yield f"latency: {_latency(progress.latency).removeprefix('latency ')}"
+    if request.state:
+        yield f"state: {request.state}{f' ({progress.recovered})' if progress.recovered else ''}"
+
+
+def _place(to: str) -> str:
+    return "standard output" if to == "-" else to
+
+
+def _beside(summary: RunSummary) -> str:
+    return f" in {summary.dead_letters}" if summary.dead_letters and summary.progress.dead_letters else ""
+
+
+def _judged(progress: Progress) -> str:
+    quality = progress.quality
+    return f" ({quality.frauds:,} frauds among the last {quality.payments:,} judged)" if quality else ""
+
+
+class PlainLines:
+    """Writes a line every few seconds, and a summary.
+
+    Parameters
+    ----------
+    console
+        Where to.
+    every_s
+        Seconds of a run between two lines.
+    """
+
+    def __init__(self, console: Console, every_s: float = _LINE_SECONDS) -> None:
+        self._console, self._every_s = console, every_s
+        self._request: RunRequest | None = None
+        self._rate = Rate()
+        self._next_s = every_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def started(self, request: RunRequest) -> None:
+        """Say what begins."""
+        self._request = request
+        self._write(f"{request.flow}: {', '.join(request.sources)} to {_place(request.to)}")
+
+    def progress(self, progress: Progress) -> None:
+        """Write a line when it is time for one."""
+        rate = self._rate.update(progress)
+        if progress.elapsed_s >= self._next_s:
+            self._next_s = progress.elapsed_s + self._every_s
+            self._write(progress_line(progress, rate, _judge(self._request)))
+
+    def warning(self, message: str) -> None:
+        """Write a warning."""
+        self._write(f"warning: {message}")
+
+    def finished(self, summary: RunSummary) -> None:
+        """Write the summary."""
+        if self._request:
+            for line in summary_lines(self._request, summary):
+                self._write(line)
+
+    def _write(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class LivePanel:
+    """Draws a panel again and again, and leaves a summary in its place.
+
+    Nothing is drawn from another thread, as a run forks to write checkpoints.
+
+    Parameters
+    ----------
+    console
+        The terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._request: RunRequest | None = None
+        self._rate = Rate()
+        self._drawn_s = -_REFRESH_SECONDS
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def started(self, request: RunRequest) -> None:
+        """Draw the empty panel."""
+        self._request = request
+        self._live.start()
+        self._draw(Progress())
+
+    def progress(self, progress: Progress) -> None:
+        """Draw the panel again when it is time to."""
+        if progress.elapsed_s >= self._drawn_s + _REFRESH_SECONDS:
+            self._drawn_s = progress.elapsed_s
+            self._draw(progress)
+
+    def warning(self, message: str) -> None:
+        """Write a warning above the panel."""
+        self._console.print(Text(f"warning: {message}", style="yellow"))
+
+    def finished(self, summary: RunSummary) -> None:
+        """Put the summary in the panel's place."""
+        self._live.stop()
+        if self._request:
+            for line in summary_lines(self._request, summary):
+                self._console.print(line, markup=False, highlight=False)
+
+    def _draw(self, progress: Progress) -> None:
+        rate = self._rate.update(progress)
+        self._live.update(_panel(self._request, progress, rate), refresh=True)
+
+
+def _panel(request: RunRequest | None, progress: Progress, rate: float) -> Panel:
+    columns = Table.grid(padding=(0, 4))
+    columns.add_row(_decisions(progress), _figures(progress, _judge(request)), _reasons(progress))
+    title = f"headrace {request.flow}" if request else "headrace"
+    body = Group(_bar(progress, rate), "", columns)
+    return Panel(body, title=title, title_align="left", expand=False, padding=(1, 2))
+
+
+def _bar(progress: Progress, rate: float) -> Table:
+    share, eta = _share(progress), eta_s(progress)
+    row = Table.grid(padding=(0, 2))
+    speed = f"{rate:,.0f} events/s"
+    if share is None:
+        row.add_row(f"{progress.inputs:,} events", speed, f"{_duration(progress.elapsed_s)} so far")
+    else:
+        left = f"{_duration(eta)} left" if eta is not None else ""
+        bar = ProgressBar(total=1.0, completed=share, width=_BAR_WIDTH)
+        row.add_row(bar, f"{share:.0%}", f"{progress.inputs:,} events", speed, left)
+    return row
+
+
+def _decisions(progress: Progress) -> Table:
+    table = _pairs("decisions", f"{progress.decisions:,}")
+    for action in ACTIONS:
+        count = progress.by_action.get(action, 0)
+        share = _percent(count, progress.decisions)
+        table.add_row(Text(action, style=_STYLES[action]), f"{count:,}  {share:>6}")
+    table.add_row("repeats", f"{progress.repeats:,}")
+    table.add_row("dead letters", f"{progress.dead_letters:,}")
+    return table
+
+
+def _figures(progress: Progress, judge: str) -> Table:
+    quality, latency = progress.quality, progress.latency
+    table = _pairs(f"against {judge}", "so far")
+    table.add_row("average precision", f"{quality.average_precision:.3f}" if quality else "-")
+    table.add_row("AUC", f"{quality.auc:.3f}" if quality else "-")
+    table.add_row("latency p50, p99", f"{latency.p50_ms:.2f}, {latency.p99_ms:.2f} ms" if latency else "-")
+    table.add_row("event time", _time(progress.event_time_ms))
+    table.add_row("outcomes, pending", f"{progress.outcomes_matched:,}, {progress.pending:,}")
+    return table
+
+
+def _reasons(progress: Progress) -> Table:
+    table = _pairs("reasons", "")
+    for code, count in _top(progress.reasons):
+        table.add_row(code, f"{count:,}")
+    return table
+
+
+def _pairs(name: str, value: str) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row(Text(name, style="bold"), Text(value, style="bold"))
+    return table
