@@ -2,6 +2,7 @@
 
 VENV ?= .venv
 RUN := $(VENV)/bin/
+LOCKED := $(VENV)/.locked
 STAMP := $(VENV)/.installed
 # Which tests, and what else pytest is told: make test TESTS=tests/unit ARGS='-k clock'
 TESTS ?= tests
@@ -14,6 +15,7 @@ export VENV
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench soak schema lock clean
+.DELETE_ON_ERROR:
 
 help: ## show this list
 	@echo "Headrace decides on events as they arrive, and learns from their outcomes."
@@ -57,10 +59,14 @@ clean: ## remove what make made: the virtual environment, builds and caches
 	rm -rf .venv .venv-* $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The project itself is linked in (-e): changed code needs no new installation.
-$(STAMP): requirements.txt pyproject.toml
+# Other packages: a new environment. Another pyproject.toml: only the project is linked in again. Changed code
+# needs neither.
+$(LOCKED): requirements.txt
 	@python=$$(.ci/find-python) && echo "Making $(VENV) with $$python" && "$$python" -m venv --clear $(VENV)
 	@echo "Installing the packages of requirements.txt into it (a minute or two, once) ..."
 	@$(RUN)python -m pip install --quiet --require-hashes --requirement requirements.txt
+	@touch $@
+
+$(STAMP): $(LOCKED) pyproject.toml
 	@$(RUN)python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
