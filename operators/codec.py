@@ -38,7 +38,7 @@ class Undecodable(NamedTuple):
     Attributes
     ----------
     reason
-        A code: `invalid_utf8`, `invalid_json`, `unknown_type`, `missing_field`, `invalid_field` or
+        A code: `line_too_long`, `invalid_utf8`, `invalid_json`, `unknown_type`, `missing_field`, `invalid_field` or
         `event_time_out_of_range`.
     message
         For a person.
@@ -83,12 +83,23 @@ def _time_ms(text: str) -> int:
     return known + second
 
 
-def decode(payloads: Sequence[bytes]) -> list[Event | Undecodable]:
-    """Decode lines, each to an event or to the reason why it is none, in their order."""
+def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Event | Undecodable]:
+    """Decode lines, each to an event or to the reason why it is none, in their order.
+
+    Parameters
+    ----------
+    payloads
+        The lines.
+    line_bytes_max
+        Longer lines are not looked into.
+    """
     decoder, found = _decoder.decode, []
     event: Event | Undecodable
     for payload in payloads:
         try:
+            if len(payload) > line_bytes_max:
+                found.append(Undecodable("line_too_long", f"longer than {line_bytes_max} bytes", None))
+                continue
             event = decoder(payload)
             time: Any = event.event_time
             if time.__class__ is str:
@@ -104,9 +115,9 @@ def decode(payloads: Sequence[bytes]) -> list[Event | Undecodable]:
     return found
 
 
-def decode_one(payload: bytes) -> Event | Undecodable:
+def decode_one(payload: bytes, line_bytes_max: int = 65_536) -> Event | Undecodable:
     """Decode one line."""
-    return decode((payload,))[0]
+    return decode((payload,), line_bytes_max)[0]
 
 
 def _reason(error: Exception) -> Undecodable:

@@ -1,0 +1,391 @@
+"""A shard that survives: the state machine with its journal and its checkpoints.
+
+Inputs are applied, journalled, and only then handed on. On opening, the newest readable checkpoint is loaded and
+the journal's tail behind it applied again; each decision made again must be the recorded one. Inputs that a
+source hands over a second time are not applied again: their recorded outputs are given out.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from headrace import __version__
+from headrace.config.settings import FraudSettings, canonical, restore
+from headrace.errors import CheckpointDamaged, StateError, StateMismatch
+from headrace.operators import checkpoint as checkpoints
+from headrace.operators.batches import Batch, Mark
+from headrace.operators.codec import Undecodable, decode_one
+from headrace.operators.events import Event
+from headrace.operators.journal import Frame, JournalEnd, JournalWriter, Record, last_end, read_frames
+from headrace.operators.shard import FraudShard, Graded, Kind, Output, Position, shape_of
+
+__all__ = ["Applied", "DurableShard", "Sources"]
+
+_log = logging.getLogger(__name__)
+_EMPTY_ORDINALS_MAX: Final = 65_536  # a shard that gets no inputs still notes its position so often
+STATE_VERSION: Final = 1
+
+
+@dataclass
+class Applied:
+    """What a shard gives out for its part of a batch: lines with the ordinal of the input they answer."""
+
+    decisions: list[tuple[int, bytes]] = field(default_factory=list)
+    dead_letters: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+class Sources:
+    """Names of the sources that a state has read, by number."""
+
+    def __init__(self, names: Mapping[int, str] | None = None) -> None:
+        self.names: dict[int, str] = dict(names or {})
+
+    def number(self, name: str) -> int | None:
+        """The number of a source, None when it is new."""
+        return next((number for number, known in self.names.items() if known == name), None)
+
+
+class DurableShard:
+    """One shard of a flow in its directory.
+
+    Parameters
+    ----------
+    directory
+        Of this shard; None for a temporary one that keeps nothing.
+    settings
+        The configuration to go on with.
+    learn
+        Whether the model learns.
+
+    Raises
+    ------
+    StateMismatch
+        If the saved state has another shape than the configuration.
+    JournalDamaged, CheckpointDamaged
+        If the state can't be read.
+    """
+
+    def __init__(self, directory: Path | None, settings: FraudSettings, *, learn: bool = True) -> None:
+        self.directory, self.settings, self.learn = directory, settings, learn
+        self.position = 0
+        self.marks: dict[int, tuple[int, Mark]] = {}  # source -> (ordinal behind the mark, mark)
+        self.sources = Sources()
+        self.replayed = 0
+        self.recovered_from: Path | None = None
+        self.stalls_s: list[float] = []
+        self._recorded: dict[int, tuple[Kind, bytes]] = {}
+        self._written: tuple[bytes, bool] | None = None
+        self._since_checkpoint = 0
+        self._checkpoint_at = time.monotonic()
+        self._journal: JournalWriter | None = None
+        self._writer = checkpoints.ForkedWriter()
+        if directory is None:
+            self.state = FraudShard(settings, learn=learn)
+            return
+        directory.mkdir(parents=True, exist_ok=True)
+        end = self._recover(directory)
+        self._journal = JournalWriter(
+            directory,
+            end,
+            segment_bytes_max=settings.journal.segment_bytes_max,
+            fsync=settings.journal.fsync,
+        )
+        self._note_config()
+
+    # -- recovery
+
+    def _recover(self, directory: Path) -> JournalEnd:
+        checkpoint = self._newest_readable(directory)
+        if checkpoint is None:
+            self.state = FraudShard(self._first_settings(directory), learn=self.learn)
+            first_segment = 1
+        else:
+            self.recovered_from, header, blobs = checkpoint
+            self._load(header, blobs)
+            first_segment = header["segment"]
+        for frame in read_frames(directory, first_segment, cut_torn_tail=True):
+            self._replay(frame)
+        return last_end(directory, cut_torn_tail=True)
+
+    def _newest_readable(self, directory: Path) -> tuple[Path, dict[str, Any], dict[str, bytes]] | None:
+        damaged: CheckpointDamaged | None = None
+        for path in checkpoints.list_newest_first(directory):
+            try:
+                header, blobs = checkpoints.read(path)
+            except CheckpointDamaged as error:
+                _log.warning("checkpoint skipped: %s", error)
+                damaged = error
+            else:
+                return path, header, blobs
+        if damaged is not None:
+            _log.warning("no checkpoint can be read; the whole journal is applied again")
+        return None
+
+    def _first_settings(self, directory: Path) -> FraudSettings:
+        """The configuration that the journal starts with, before its first checkpoint; else the present one."""
+        for frame in read_frames(directory, 1, cut_torn_tail=True):
+            for record in frame.records:
+                if record.kind == Kind.CONTROL:
+                    note = orjson.loads(record.input)
+                    if note["control"] == "config":
+                        return self._fitting(restore(note["settings"].encode()))
+        return self.settings
+
+    def _fitting(self, saved: FraudSettings) -> FraudSettings:
+        differences = list(_differences(shape_of(saved), shape_of(self.settings)))
+        if differences:
+            raise StateMismatch([f"{self.directory}: {difference}" for difference in differences])
+        return saved
+
+    def _load(self, header: dict[str, Any], blobs: dict[str, bytes]) -> None:
+        if header["version"] != STATE_VERSION:
+            raise StateMismatch(
+                [f"{self.directory}: state version {header['version']}, this program reads {STATE_VERSION}"]
+            )
+        self.state = FraudShard(self._fitting(restore(header["settings"].encode())), learn=header["learn"])
+        try:
+            self.state.load(blobs)
+        except ValueError as error:
+            raise StateMismatch([f"{self.directory}: model: {error}"]) from error
+        self._written = header["settings"].encode(), header["learn"]
+        self.position = header["position"]
+        self.sources.names = {int(number): name for number, name in header["sources"].items()}
+        self.marks = {
+            int(number): (ordinal, Mark(*mark)) for number, (ordinal, mark) in header["marks"].items()
+        }
+
+    def _replay(self, frame: Frame) -> None:
+        for record in frame.records:
+            if record.kind == Kind.CONTROL:
+                self._replay_control(orjson.loads(record.input))
+                continue
+            output = self._apply(record)
+            self.replayed += 1
+            if output.kind != record.kind or output.line != record.output:
+                raise StateError(
+                    f"{self.directory}: segment {frame.segment}, byte {frame.position}: applying input"
+                    f" {record.ordinal} again gives another result than the recorded one"
+                )
+        self._moved_to(frame.ordinal_next, frame.marks)
+        self.state.graded.clear()
+
+    def _replay_control(self, note: dict[str, Any]) -> None:
+        if note["control"] == "config":
+            self._written = note["settings"].encode(), note["learn"]
+            self.state.configure(restore(self._written[0]), learn=note["learn"])
+        elif note["control"] == "source":
+            self.sources.names[note["number"]] = note["name"]
+
+    def _apply(self, record: Record) -> Output:
+        event: Event | Undecodable = decode_one(record.input, self.state.settings.input.line_bytes_max)
+        return self._apply_one(event, record.input, record.source, record.offset, record.line)
+
+    # -- notes
+
+    def _note(self, note: dict[str, Any]) -> None:
+        if self._journal is not None:
+            payload = orjson.dumps(note)
+            record = Record(Kind.CONTROL, 0, 0, self.position, 0, 0, payload, b"", b"")
+            self._journal.append(
+                [record],
+                ordinal_first=self.position,
+                ordinal_next=self.position,
+                accepted_ms=int(time.time() * 1000),
+                marks=(),
+            )
+
+    def _note_config(self) -> None:
+        """Journal the configuration and the code that hold from here on, when they differ from those before."""
+        written = canonical(self.settings), self.learn
+        if written != self._written:
+            self._note(
+                {
+                    "control": "config",
+                    "settings": written[0].decode(),
+                    "learn": self.learn,
+                    "code": __version__,
+                    "kernel": f"python {platform.python_version()} {platform.machine()} {platform.libc_ver()[1]}",
+                }
+            )
+            self._written = written
+            self.state.configure(self.settings, learn=self.learn)
+
+    def register(self, number: int, name: str) -> None:
+        """Give a source its number; journalled when it is new."""
+        if self.sources.names.get(number) != name:
+            self.sources.names[number] = name
+            self._note({"control": "source", "number": number, "name": name})
+
+    # -- inputs
+
+    def record_outputs(self, frames: Iterable[Frame], first_ordinal: int) -> None:
+        """Keep recorded outputs from an ordinal on, to give them out when their inputs come again."""
+        for frame in frames:
+            for record in frame.records:
+                if record.ordinal >= first_ordinal and record.kind in (Kind.DECIDED, Kind.DEAD):
+                    self._recorded[record.ordinal] = Kind(record.kind), record.output
+
+    def process(
+        self, batch: Batch, events: Sequence[Event | Undecodable], places: Sequence[int] | None
+    ) -> Applied:
+        """Apply a batch's inputs and journal them; then give out what came of them.
+
+        Parameters
+        ----------
+        batch
+            The lines.
+        events
+            What each line of the batch decodes to.
+        places
+            Which lines are this shard's; None for all.
+        """
+        applied = Applied()
+        lines: Iterable[int] = range(len(batch.payloads)) if places is None else places
+        if batch.ordinal < self.position:
+            lines = self._give_out_again(batch, lines, applied)
+            if batch.ordinal_next <= self.position:
+                return applied
+        records = [self._process_one(batch, events[place], place, applied) for place in lines]
+        self._journal_batch(batch, records)
+        return applied
+
+    def _give_out_again(self, batch: Batch, lines: Iterable[int], applied: Applied) -> list[int]:
+        """Recorded outputs for lines that were applied before; the other lines are left over."""
+        left = []
+        for place in lines:
+            ordinal = batch.ordinal + place
+            if ordinal >= self.position:
+                left.append(place)
+            elif ordinal in self._recorded:
+                kind, line = self._recorded.pop(ordinal)
+                (applied.decisions if kind is Kind.DECIDED else applied.dead_letters).append((ordinal, line))
+        return left
+
+    def _process_one(self, batch: Batch, event: Event | Undecodable, place: int, applied: Applied) -> tuple[Any, ...]:
+        payload, source = batch.payloads[place], batch.sources[place]
+        offset, line, ordinal = batch.offsets[place], batch.lines[place], batch.ordinal + place
+        kind, out, detail = self._apply_one(event, payload, source, offset, line)
+        if kind is Kind.DECIDED:
+            applied.decisions.append((ordinal, out))
+        elif kind is Kind.DEAD:
+            applied.dead_letters.append((ordinal, out))
+        return (kind, 0, source, ordinal, offset, line, payload, out, detail)
+
+    def _apply_one(
+        self, event: Event | Undecodable, payload: bytes, source: int, offset: int, line: int
+    ) -> Output:
+        return self.state.apply(event, payload, Position(self.sources.names.get(source, ""), offset, line))
+
+    def _journal_batch(self, batch: Batch, records: list[tuple[Any, ...]]) -> None:
+        if self._journal is not None:
+            if not records and batch.ordinal_next - self.position < _EMPTY_ORDINALS_MAX:
+                return
+            self._journal.append(
+                records,
+                ordinal_first=max(batch.ordinal, self.position),
+                ordinal_next=batch.ordinal_next,
+                accepted_ms=batch.accepted_ms,
+                marks=batch.marks,
+            )
+        self._moved_to(batch.ordinal_next, batch.marks)
+        self._since_checkpoint += len(records)
+        if self._journal is not None and self._checkpoint_due():
+            self.checkpoint()
+
+    def _moved_to(self, ordinal_next: int, marks: Iterable[Mark]) -> None:
+        self.position = ordinal_next
+        for mark in marks:
+            self.marks[mark.source] = ordinal_next, mark
+
+    def graded(self) -> list[Graded]:
+        """Scores whose outcomes came since the last call."""
+        graded, self.state.graded = self.state.graded, []
+        return graded
+
+    # -- checkpoints
+
+    def _checkpoint_due(self) -> bool:
+        if self._writer.running:
+            finished = self._writer.poll()
+            if finished is None:
+                return False
+            self._finished(finished.ok)
+        limits = self.settings.journal
+        due = (
+            self._since_checkpoint >= limits.checkpoint_inputs_max
+            or time.monotonic() - self._checkpoint_at >= limits.checkpoint_seconds
+            or (self._journal is not None and self._journal.needs_roll)
+        )
+        return due and self._since_checkpoint > 0
+
+    def _finished(self, ok: bool) -> None:
+        if not ok:
+            _log.warning("%s: a checkpoint could not be written; the one before stays in use", self.directory)
+        elif self.directory is not None:
+            checkpoints.prune(self.directory, self.settings.journal.checkpoints_max)
+
+    def checkpoint(self) -> None:
+        """Begin a checkpoint at the present position: the journal starts a segment, a child writes the state."""
+        if self._journal is None or self.directory is None:
+            return
+        segment = self._journal.roll()
+        header = self._header(segment)
+        started = time.perf_counter()
+        self._writer.start(
+            checkpoints.path_of(self.directory, segment), lambda: (header, self.state.save())
+        )
+        self.stalls_s.append(time.perf_counter() - started)
+        self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
+
+    def _header(self, segment: int) -> dict[str, Any]:
+        settings, learn = self._written or (canonical(self.settings), self.learn)
+        return {
+            "version": STATE_VERSION,
+            "segment": segment,
+            "position": self.position,
+            "settings": settings.decode(),
+            "learn": learn,
+            "code": __version__,
+            "sources": {str(number): name for number, name in self.sources.names.items()},
+            "marks": {str(number): (ordinal, tuple(mark)) for number, (ordinal, mark) in self.marks.items()},
+        }
+
+    def close(self, *, with_checkpoint: bool = True) -> None:
+        """End the shard; a last checkpoint spares the next start the tail."""
+        if self._journal is None:
+            return
+        if self._writer.running:
+            self._finished(self._writer.wait().ok)
+        if with_checkpoint and self._since_checkpoint:
+            self.checkpoint()
+            self._finished(self._writer.wait().ok)
+        self._journal.close()
+
+    @property
+    def journal_end(self) -> JournalEnd | None:
+        """Where the journal ends, None for a temporary shard."""
+        return None if self._journal is None else self._journal.end
+
+
+def _differences(saved: Any, wanted: Any, path: str = "") -> Iterable[str]:
+    """Where two shapes differ, as key paths with both values."""
+    if isinstance(saved, dict) and isinstance(wanted, dict):
+        for key in [*saved, *(key for key in wanted if key not in saved)]:
+            yield from _differences(saved.get(key), wanted.get(key), f"{path}.{key}" if path else key)
+    elif saved != wanted:
+        yield f"{path}: the state has {_shown(saved)}, the configuration {_shown(wanted)}"
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else orjson.dumps(value).decode()
+
+
+Builder = Callable[[int], DurableShard]

@@ -1,0 +1,74 @@
+"""What a model is to the shard: five verbs over fixed-width features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+__all__ = ["Model", "ModelShape"]
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The widths that a model is built for.
+
+    Attributes
+    ----------
+    slot_names, group_offsets
+        Name and first slot of each one-hot group; one slot of a group is active for each event.
+    slots
+        Slots of all groups together.
+    value_names
+        Names of the numeric features.
+    """
+
+    slot_names: tuple[str, ...]
+    group_offsets: tuple[int, ...]
+    slots: int
+    value_names: tuple[str, ...]
+
+
+class Model(Protocol):
+    """A binary classifier that learns one example at a time.
+
+    Attributes
+    ----------
+    takes
+        What it reads: the active slot of each group, or the numeric values (NaN where missing).
+    cheap_explain
+        Whether contributions cost so little that every decision can have them.
+    """
+
+    takes: ClassVar[Literal["slots", "values"]]
+    cheap_explain: ClassVar[bool]
+
+    def score(self, features: Sequence[float]) -> float:
+        """Estimated probability of the positive label, 0 to 1; changes nothing that a later score sees."""
+        ...
+
+    def learn(self, features: Sequence[float], label: int) -> None:
+        """Take in one example with its label, 0 or 1."""
+        ...
+
+    def explain(self, features: Sequence[float]) -> list[float]:
+        """What each group, or each value, adds to the score, in log-odds."""
+        ...
+
+    def save(self) -> bytes:
+        """The state as bytes."""
+        ...
+
+    def load(self, saved: bytes) -> None:
+        """Take over a state that `save` gave.
+
+        Raises
+        ------
+        ValueError
+            If it belongs to a model of another shape or version.
+        """
+        ...
+
+    def size_bytes(self) -> int:
+        """About how much memory the state takes, bytes."""
+        ...
