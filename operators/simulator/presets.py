@@ -1,4 +1,4 @@
-"""The worlds that can be simulated, fixed by name: a figure measured on one stays a figure about that world."""
+"""The worlds that can be simulated, fixed by name so that a figure measured on one can be measured again."""
 
 from __future__ import annotations
 
