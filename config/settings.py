@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from math import prod
@@ -669,8 +669,14 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> FraudSettings:
     settings, more = _validate(read)
     found += [overridden.place(mistake) for mistake in more]
     if found or settings is None:
-        raise ConfigError(found)
+        raise ConfigError(_by_place(found, read))
     return settings
+
+
+def _by_place(found: list[Mistake], read: Mapping[str, Any]) -> list[Mistake]:
+    """Sort mistakes by the tables of the file."""
+    places = {key: place for place, key in enumerate(read)}
+    return sorted(found, key=lambda mistake: places.get(mistake.key.partition(".")[0], len(places)))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Mistake]]:
@@ -742,24 +748,35 @@ def _validate(read: dict[str, Any]) -> tuple[FraudSettings | None, list[Mistake]
     else:
         return settings, mistakes(settings)
     found = [_mistake(error) for error in errors]
-    sound = _without(read, [error["loc"] for error in errors])
-    broken = {key: set(read[key]) - set(sound.get(key, {})) for key in _ORDERED if _is_table(read, key)}
+    places = [tuple(map(str, error["loc"])) for error in errors]
+    sound = _without(read, places)
     try:
         rest = FraudSettings.model_validate(sound)
     except ValidationError:
         return None, found
-    return None, found + list(_references(rest, broken))
+    return None, found + list(_references(rest, _Broken(places)))
+
+
+class _Broken:
+    """Names in declarations that are misshapen; they count as declared, for nothing more is known of them."""
+
+    def __init__(self, places: Sequence[tuple[str, ...]] = ()) -> None:
+        self._places = {place[:2] for place in places}
+
+    def hides(self, section: str, name: str) -> bool:
+        """Whether the name may be declared in a part that is misshapen."""
+        return (section,) in self._places or (section, name) in self._places
 
 
 def _is_table(read: Mapping[str, Any], key: str) -> bool:
     return isinstance(read.get(key), dict)
 
 
-def _without(read: dict[str, Any], places: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
+def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     """A copy without what is misshapen: whole declarations, and else single keys."""
     rest = {key: dict(value) if isinstance(value, dict) else value for key, value in read.items()}
     for place in places:
-        section = str(place[0])
+        section = place[0]
         if len(place) > 1 and _is_table(rest, section):
             rest[section].pop(place[1], None)
         else:
@@ -807,6 +824,9 @@ def _message(error: Any, known: Sequence[str]) -> str:
         "union_tag_not_found": f"is required; kinds are {', '.join(_KINDS)}",
         "union_tag_invalid": f"no such kind of feature{_did_you_mean(str(context.get('tag')), list(_KINDS))}",
         "value_error": str(context.get("error")),
+        "model_type": f"must be a table (is {given!r})",
+        "dict_type": f"must be a table (is {given!r})",
+        "model_attributes_type": f"must be a table (is {given!r})",
     }
     return ours.get(error["type"], plain)
 
@@ -820,30 +840,29 @@ def _did_you_mean(given: str, known: Sequence[str]) -> str:
 
 def mistakes(settings: FraudSettings) -> list[Mistake]:
     """Find what is wrong between settings that are each well-formed; `file` is left empty."""
-    return list(_references(settings, {}))
+    return list(_references(settings, _Broken()))
 
 
-def _references(settings: FraudSettings, broken: Mapping[str, set[str]]) -> Iterator[Mistake]:
-    """Find references that lead nowhere; names of misshapen declarations count as declared."""
+def _references(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
     yield from _feature_mistakes(settings, broken)
     yield from _bin_mistakes(settings, broken)
     yield from _cross_mistakes(settings, broken)
-    yield from _limit_mistakes(settings)
+    yield from _text_mistakes(settings, broken)
+    yield from _limit_mistakes(settings, broken)
 
 
-def _unknown(key: str, what: str, name: str, known: Sequence[str]) -> Mistake:
-    return Mistake("", key, f"there is no {what} {name}{_did_you_mean(name, known)}")
+def _unknown(key: str, what: str, name: str, known: Iterable[str]) -> Mistake:
+    return Mistake("", key, f"there is no {what} {name}{_did_you_mean(name, list(known))}")
 
 
-def _feature_mistakes(settings: FraudSettings, broken: Mapping[str, set[str]]) -> Iterator[Mistake]:
-    before = set(broken.get("features", ()))
-    entities = settings.entities.keys() | broken.get("entities", set())
+def _feature_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+    before: set[str] = set()
     for name, declaration in settings.features.items():
         entity = getattr(declaration, "entity", None)
-        if entity is not None and entity not in entities:
-            yield _unknown(f"features.{name}.entity", "entity", entity, list(settings.entities))
+        if entity and entity not in settings.entities and not broken.hides("entities", entity):
+            yield _unknown(f"features.{name}.entity", "entity", entity, settings.entities)
         for referred in declaration.refers_to:
-            if referred not in before:
+            if referred not in before and not broken.hides("features", referred):
                 yield _not_before(name, declaration, referred, settings)
         before.add(name)
 
@@ -855,27 +874,31 @@ def _not_before(name: str, declaration: Any, referred: str, settings: FraudSetti
         return Mistake("", path, "a feature can't refer to itself")
     if referred in settings.features:
         return Mistake("", path, f"{referred} must be declared before {name}, as it is computed from it")
-    return _unknown(path, "feature", referred, list(settings.features))
+    return _unknown(path, "feature", referred, settings.features)
 
 
-def _bin_mistakes(settings: FraudSettings, broken: Mapping[str, set[str]]) -> Iterator[Mistake]:
-    features = settings.features.keys() | broken.get("features", set())
+def _bin_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
     for name, declaration in settings.bins.items():
-        if declaration.of not in features:
-            yield _unknown(f"bins.{name}.of", "feature", declaration.of, list(settings.features))
+        if declaration.of not in settings.features and not broken.hides("features", declaration.of):
+            yield _unknown(f"bins.{name}.of", "feature", declaration.of, settings.features)
 
 
-def _cross_mistakes(settings: FraudSettings, broken: Mapping[str, set[str]]) -> Iterator[Mistake]:
-    bins = settings.bins.keys() | broken.get("bins", set())
-    texts = settings.reasons.texts
+def _cross_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
     for name, declaration in settings.crosses.items():
         for referred in declaration.of:
-            if referred not in bins:
-                yield _unknown(f"crosses.{name}.of", "bin", referred, list(settings.bins))
+            if referred not in settings.bins and not broken.hides("bins", referred):
+                yield _unknown(f"crosses.{name}.of", "bin", referred, settings.bins)
         if len(set(declaration.of)) < len(declaration.of):
             yield Mistake("", f"crosses.{name}.of", "names a bin twice")
-        if declaration.code not in texts:
-            yield Mistake("", f"reasons.texts.{declaration.code}", f"is required, as crosses.{name} uses it")
+
+
+def _text_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+    if broken.hides("reasons", "texts"):
+        return
+    users = {declaration.code: name for name, declaration in reversed(settings.crosses.items())}
+    for code, name in reversed(users.items()):
+        if code not in settings.reasons.texts:
+            yield Mistake("", f"reasons.texts.{code}", f"is required, as crosses.{name} uses it")
 
 
 def _slots(settings: FraudSettings) -> int:
@@ -884,12 +907,13 @@ def _slots(settings: FraudSettings) -> int:
     return sum(prod(sizes.get(name, 1) for name in cross.of) for cross in settings.crosses.values())
 
 
-def _limit_mistakes(settings: FraudSettings) -> Iterator[Mistake]:
+def _limit_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
     policy, outcomes = settings.policy, settings.outcomes
     slots = _slots(settings)
     if slots > settings.model.slots_max:
         yield Mistake("", "model.slots_max", f"is {settings.model.slots_max}, but the crosses need {slots}")
-    if policy.review_at > policy.block_at:
+    unsure = broken.hides("policy", "review_at") or broken.hides("policy", "block_at")
+    if policy.review_at > policy.block_at and not unsure:
         yield Mistake(
             "", "policy.review_at", f"must be at most block_at ({policy.block_at!r}; is {policy.review_at!r})"
         )

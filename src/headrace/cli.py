@@ -1,0 +1,307 @@
+"""The command line."""
+
+# ruff: noqa: FBT001, FBT002  # to typer a boolean parameter is a flag, which is always named
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from math import isfinite
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from headrace import __version__
+from headrace.errors import ConfigError, HeadraceError
+
+__all__ = ["EXIT_CODES", "app", "main"]
+
+EXIT_CODES: Final = (
+    (0, "everything was done"),
+    (1, "something else went wrong"),
+    (2, "the command or the configuration has mistakes"),
+    (3, "an input can't be read"),
+    (4, "a compressed input ends early or is damaged; everything before is decided"),
+    (5, "a source differs in the part that was read before"),
+    (6, "a journal or a checkpoint is damaged, or the state can't be used"),
+    (7, "state and configuration don't fit each other"),
+    (8, "another process uses the state"),
+    (130, "interrupted from the keyboard"),
+)
+_EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
+_DEMO_SPEED: Final = "200000"
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class FlowName(StrEnum):
+    """The flows."""
+
+    FRAUD = "fraud"
+
+
+def _checked_speed(text: str) -> str:
+    """Check a speed where typer can say which option is wrong; it stays text, as the default is."""
+    _speed(text)
+    return text
+
+
+def _speed(text: str) -> float | None:
+    """A multiple of event time; None for as fast as possible."""
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not isfinite(speed) or speed <= 0.0:
+        raise typer.BadParameter("must be a positive number, or max")
+    return speed
+
+
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Configuration; the shipped one otherwise.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Lay a setting over the file's, such as policy.block_at=0.9."
+    ),
+]
+Speed = Annotated[
+    str,
+    typer.Option(
+        "--speed",
+        metavar="N|max",
+        callback=_checked_speed,
+        help="Multiple of event time, or as fast as possible.",
+    ),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"headrace {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _headrace(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Decide on events as they arrive, and learn from their outcomes."""
+
+
+@app.command()
+def run(
+    flow: Annotated[FlowName, typer.Argument(help="Which flow to run: fraud.")],
+    sources: Annotated[
+        list[str],
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            help="Events: .jsonl, .jsonl.gz, or - ; several are merged by event time.",
+        ),
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="PATH", help="Where decisions go: a file, or - .")],
+    dead_letters: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Where dead letters go; beside the decisions otherwise."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the state here, and go on where an earlier run stopped."),
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    speed: Speed = "max",
+    learn: Annotated[bool, typer.Option("--learn/--no-learn", help="Let outcomes teach the model.")] = True,
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Judge the scores by these answers, not by the outcomes."),
+    ] = None,
+) -> None:
+    """Run a flow from files to files.
+
+    Without --state a run is temporary, and what --to names is replaced. With it, a further file is a new
+    source, and decisions are appended.
+    """
+    from headrace.config.settings import load
+    from headrace.live import view
+    from headrace.runs import RunRequest
+    from headrace.runtime import run as run_flow
+
+    request = RunRequest(
+        flow=flow.value,
+        sources=tuple(sources),
+        to=to,
+        dead_letters=dead_letters,
+        state=state,
+        settings=load(config, overrides or ()),
+        config_file=config,
+        speed=_speed(speed),
+        learn=learn,
+        truth=truth,
+    )
+    with view(Console(stderr=True), to) as watching:
+        summary = run_flow(request, watching)
+    _end(summary.error, summary.exit_code)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which world.")] = 1,
+    speed: Speed = _DEMO_SPEED,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where its files go; a new temporary folder otherwise.")
+    ] = None,
+) -> None:
+    """Watch a flow decide and learn, on a simulated shop.
+
+    The shop's customers, merchants and frauds are made up anew from the seed. The flow knows nothing of them
+    at first; its quality is judged by the truth, which it never sees.
+    """
+    from headrace.config.settings import load
+    from headrace.demo import Files, make_world, request, show
+    from headrace.live import view
+    from headrace.runtime import run as run_flow
+
+    settings = load(None)
+    files = Files(to or Path(mkdtemp(prefix="headrace-demo-")))
+    files.folder.mkdir(parents=True, exist_ok=True)
+    errors = Console(stderr=True)
+    payments = make_world(files, seed, errors)
+    typer.echo(f"A simulated shop with {payments:,} payments is in {files.events}", err=True)
+    with view(errors, str(files.decisions)) as watching:
+        summary = run_flow(request(files, settings, _speed(speed)), watching)
+    _end(summary.error, summary.exit_code)
+    show(files, settings, Console())
+
+
+@app.command()
+def simulate(
+    to: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where events go; compressed if it ends in .gz.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Where the truth goes; nowhere otherwise.")
+    ] = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="Which kind of world.")] = "demo",
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which of these worlds.")] = 1,
+    days: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many days, in place of the preset's.")
+    ] = None,
+    customers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many customers, in place of the preset's.")
+    ] = None,
+    presets: Annotated[bool, typer.Option("--presets", help="List the presets.")] = False,
+) -> None:
+    """Write a simulated world, with its truth apart.
+
+    The events are payments and outcomes, by time.
+    """
+    from headrace.operators import simulator
+
+    if presets:
+        for name, description in simulator.presets().items():
+            typer.echo(f"{name:<16} {description}")
+        return
+    if to is None:
+        raise typer.BadParameter("is required", param_hint="--to")
+    world = simulator.simulate(preset, seed, days=days, customers=customers)
+    events = simulator.write(world, to, truth)
+    typer.echo(f"{events:,} events in {to}", err=True)
+
+
+@app.command()
+def check(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="A configuration; the shipped one otherwise.")
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Report every mistake of a configuration at once."""
+    from headrace.config.settings import SHIPPED, digest, load
+
+    settings = load(config, overrides or ())
+    declared = (
+        f"{len(settings.features)} features, {len(settings.bins)} bins, {len(settings.crosses)} crosses"
+    )
+    typer.echo(f"{config or SHIPPED}: {settings.flow.kind}, {declared}, digest {digest(settings)[:12]}")
+
+
+@app.command()
+def schema(
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs/schemas"),
+) -> None:
+    """Write the contract as JSON Schema.
+
+    There is one file for each kind of event, one for decisions, one for dead letters.
+    """
+    from headrace.operators.schemas import schema_files
+
+    to.mkdir(parents=True, exist_ok=True)
+    for name, content in schema_files().items():
+        (to / name).write_bytes(content)
+        typer.echo(str(to / name))
+
+
+@app.command(hidden=True)
+def reference(
+    to: Annotated[Path, typer.Option(metavar="PATH", help="Where it goes.")] = Path("docs/cli.md"),
+) -> None:
+    """Write the reference page of the command line."""
+    from headrace.reference import reference_page
+
+    to.write_text(reference_page(typer.main.get_command(app), EXIT_CODES))
+    typer.echo(str(to))
+
+
+def _end(error: str | None, exit_code: int) -> None:
+    """Leave with a failed run's exit code."""
+    if error:
+        _complain(error.splitlines())
+    if exit_code:
+        raise typer.Exit(exit_code)
+
+
+def _complain(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(f"error: {line}", err=True)
+
+
+def _said(error: HeadraceError) -> Iterator[str]:
+    yield from str(error).splitlines()
+    if isinstance(error, ConfigError) and len(error.mistakes) > 1:
+        yield f"{len(error.mistakes)} mistakes"
+
+
+def main() -> int:
+    """Run the command line and give its exit code; errors of ours are told without a traceback."""
+    try:
+        app(prog_name="headrace")
+    except HeadraceError as error:
+        _complain(list(_said(error)))
+        return error.exit_code
+    except OSError as error:
+        _complain([f"{error.filename}: {error.strerror}" if error.filename else str(error)])
+        return 1
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
