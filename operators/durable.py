@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,11 +21,23 @@ from headrace import __version__
 from headrace.config.settings import FraudSettings, canonical, restore
 from headrace.errors import CheckpointDamaged, StateError, StateMismatch
 from headrace.operators import checkpoint as checkpoints
-from headrace.operators.batches import Batch, Mark
+from headrace.operators.batches import Batch
 from headrace.operators.codec import Undecodable, decode_one
 from headrace.operators.events import Event
-from headrace.operators.journal import Frame, JournalEnd, JournalWriter, Record, last_end, read_frames
-from headrace.operators.shard import FraudShard, Graded, Kind, Output, Position, shape_of
+from headrace.operators.journal import (
+    NO_SOURCE,
+    Boundary,
+    Frame,
+    JournalReader,
+    JournalWriter,
+    Kind,
+    Record,
+    first_boundary,
+    segment_numbers,
+    start_of,
+)
+from headrace.operators.rewind import Journalled, Lengths, Start
+from headrace.operators.shard import FraudShard, Graded, Output, Position, shape_of
 
 __all__ = ["Applied", "DurableShard", "Sources"]
 
@@ -76,7 +88,6 @@ class DurableShard:
     def __init__(self, directory: Path | None, settings: FraudSettings, *, learn: bool = True) -> None:
         self.directory, self.settings, self.learn = directory, settings, learn
         self.position = 0
-        self.marks: dict[int, tuple[int, Mark]] = {}  # source -> (ordinal behind the mark, mark)
         self.sources = Sources()
         self.replayed = 0
         self.recovered_from: Path | None = None
@@ -102,18 +113,20 @@ class DurableShard:
 
     # -- recovery
 
-    def _recover(self, directory: Path) -> JournalEnd:
+    def _recover(self, directory: Path) -> Boundary:
         checkpoint = self._newest_readable(directory)
         if checkpoint is None:
             self.state = FraudShard(self._first_settings(directory), learn=self.learn)
-            first_segment = 1
+            start = first_boundary(directory)
         else:
             self.recovered_from, header, blobs = checkpoint
             self._load(header, blobs)
-            first_segment = header["segment"]
-        for frame in read_frames(directory, first_segment, cut_torn_tail=True):
+            start = start_of(directory, header["segment"])
+        self.position = start.ordinal
+        reader = JournalReader(directory, start, cut_torn_tail=True)
+        for frame in reader.frames():
             self._replay(frame)
-        return last_end(directory, cut_torn_tail=True)
+        return reader.boundary
 
     def _newest_readable(self, directory: Path) -> tuple[Path, dict[str, Any], dict[str, bytes]] | None:
         damaged: CheckpointDamaged | None = None
@@ -131,7 +144,8 @@ class DurableShard:
 
     def _first_settings(self, directory: Path) -> FraudSettings:
         """The configuration that the journal starts with, before its first checkpoint; else the present one."""
-        for frame in read_frames(directory, 1, cut_torn_tail=True):
+        reader = JournalReader(directory, first_boundary(directory), cut_torn_tail=False)
+        for frame in reader.frames():
             for record in frame.records:
                 if record.kind == Kind.CONTROL:
                     note = orjson.loads(record.input)
@@ -156,11 +170,7 @@ class DurableShard:
         except ValueError as error:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
         self._written = header["settings"].encode(), header["learn"]
-        self.position = header["position"]
         self.sources.names = {int(number): name for number, name in header["sources"].items()}
-        self.marks = {
-            int(number): (ordinal, Mark(*mark)) for number, (ordinal, mark) in header["marks"].items()
-        }
 
     def _replay(self, frame: Frame) -> None:
         for record in frame.records:
@@ -171,10 +181,10 @@ class DurableShard:
             self.replayed += 1
             if output.kind != record.kind or output.line != record.output:
                 raise StateError(
-                    f"{self.directory}: segment {frame.segment}, byte {frame.position}: applying input"
+                    f"{self.directory}: segment {frame.head.segment}, byte {frame.head.position}: applying input"
                     f" {record.ordinal} again gives another result than the recorded one"
                 )
-        self._moved_to(frame.ordinal_next, frame.marks)
+        self.position = frame.head.ordinal_next
         self.state.graded.clear()
 
     def _replay_control(self, note: dict[str, Any]) -> None:
@@ -193,7 +203,7 @@ class DurableShard:
     def _note(self, note: dict[str, Any]) -> None:
         if self._journal is not None:
             payload = orjson.dumps(note)
-            record = Record(Kind.CONTROL, 0, 0, self.position, 0, 0, payload, b"", b"")
+            record = Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
             self._journal.append(
                 [record],
                 ordinal_first=self.position,
@@ -226,11 +236,39 @@ class DurableShard:
 
     # -- inputs
 
-    def record_outputs(self, frames: Iterable[Frame], first_ordinal: int) -> None:
+    def journalled(self, segments_back: int) -> Journalled | None:
+        """What the journal says of its frames from some segments before the newest on.
+
+        Returns
+        -------
+        Journalled | None
+            None when there are not that many segments.
+        """
+        if self.directory is None or self._journal is None:
+            return None
+        numbers = segment_numbers(self.directory)
+        if segments_back >= len(numbers):
+            return None
+        start = start_of(self.directory, numbers[-1 - segments_back])
+        heads = list(JournalReader(self.directory, start, cut_torn_tail=False).heads())
+        end = self._journal.end
+        return Journalled(
+            Start(start.ordinal, start.marks),
+            heads,
+            self.position,
+            Lengths(end.decisions_bytes, end.dead_letters_bytes),
+        )
+
+    def keep_outputs_from(self, ordinal: int) -> None:
         """Keep recorded outputs from an ordinal on, to give them out when their inputs come again."""
-        for frame in frames:
+        if self.directory is None or ordinal >= self.position:
+            return
+        numbers = segment_numbers(self.directory)
+        starts = [start_of(self.directory, number) for number in numbers]
+        start = next((each for each in reversed(starts) if each.ordinal <= ordinal), starts[0])
+        for frame in JournalReader(self.directory, start, cut_torn_tail=False).frames():
             for record in frame.records:
-                if record.ordinal >= first_ordinal and record.kind in (Kind.DECIDED, Kind.DEAD):
+                if record.ordinal >= ordinal and record.kind in (Kind.DECIDED, Kind.DEAD):
                     self._recorded[record.ordinal] = Kind(record.kind), record.output
 
     def process(
@@ -295,15 +333,10 @@ class DurableShard:
                 accepted_ms=batch.accepted_ms,
                 marks=batch.marks,
             )
-        self._moved_to(batch.ordinal_next, batch.marks)
+        self.position = batch.ordinal_next
         self._since_checkpoint += len(records)
         if self._journal is not None and self._checkpoint_due():
             self.checkpoint()
-
-    def _moved_to(self, ordinal_next: int, marks: Iterable[Mark]) -> None:
-        self.position = ordinal_next
-        for mark in marks:
-            self.marks[mark.source] = ordinal_next, mark
 
     def graded(self) -> list[Graded]:
         """Scores whose outcomes came since the last call."""
@@ -350,12 +383,10 @@ class DurableShard:
         return {
             "version": STATE_VERSION,
             "segment": segment,
-            "position": self.position,
             "settings": settings.decode(),
             "learn": learn,
             "code": __version__,
             "sources": {str(number): name for number, name in self.sources.names.items()},
-            "marks": {str(number): (ordinal, tuple(mark)) for number, (ordinal, mark) in self.marks.items()},
         }
 
     def close(self, *, with_checkpoint: bool = True) -> None:
@@ -369,11 +400,6 @@ class DurableShard:
             self._finished(self._writer.wait().ok)
         self._journal.close()
 
-    @property
-    def journal_end(self) -> JournalEnd | None:
-        """Where the journal ends, None for a temporary shard."""
-        return None if self._journal is None else self._journal.end
-
 
 def _differences(saved: Any, wanted: Any, path: str = "") -> Iterable[str]:
     """Where two shapes differ, as key paths with both values."""
@@ -386,6 +412,3 @@ def _differences(saved: Any, wanted: Any, path: str = "") -> Iterable[str]:
 
 def _shown(value: Any) -> str:
     return "nothing" if value is None else orjson.dumps(value).decode()
-
-
-Builder = Callable[[int], DurableShard]

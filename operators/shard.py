@@ -12,7 +12,6 @@ import struct
 from array import array
 from collections import Counter
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -23,12 +22,13 @@ from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
 from headrace.operators.events import DeadLetter, Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
+from headrace.operators.journal import Kind
 from headrace.operators.models import Model, ModelShape, build_model
 from headrace.operators.outcomes import ASSUMED, FRAUD, LEGITIMATE, UNLABELLED, Early, EarlyOutcomes, Held, Pending
 from headrace.operators.policy import act
 from headrace.operators.repeats import IdMemory, Known
 
-__all__ = ["FraudShard", "Graded", "Kind", "Output", "Position", "shape_of"]
+__all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
@@ -37,16 +37,6 @@ _SWEEP_ROWS: Final = 512
 _NOTHING: Final = b""
 _LABEL_STATE: Final = (LEGITIMATE, FRAUD)
 _ID_TYPES: Final = ("payment", "outcome", "click", "cart", "order")
-
-
-class Kind(IntEnum):
-    """What became of an input; the journal's record kinds."""
-
-    DECIDED = 1
-    APPLIED = 2
-    DEAD = 3
-    REPEAT = 4
-    CONTROL = 5
 
 
 class Position(NamedTuple):
