@@ -1,0 +1,757 @@
+"""Files of lines: read in order and by event time, written so that a run can go on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush, heapreplace
+from itertools import accumulate
+from operator import add, sub
+from typing import Final, NamedTuple, cast
+
+import msgspec
+
+from headrace.errors import ChangedSource, HeadraceError, InputError, StateError, TruncatedInput
+from headrace.operators.batches import Batch, Mark
+from headrace.operators.codec import _time_ms as time_text_ms
+from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN
+
+__all__ = ["STANDARD", "LineReader", "MergedReader", "OutputFile", "Pace", "Progress"]
+
+STANDARD: Final = "-"
+_BLOCK_BYTES: Final = 262_144
+_LINE_BYTES_MAX: Final = 16_777_216
+_STREAM_WAIT_MS: Final = 10
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP_WBITS: Final = 31
+_AT_ONCE: Final = 0
+_BLANK: Final = (b"", b"\r")
+
+
+class _Timed(msgspec.Struct, gc=False):
+    event_time: int | str
+
+
+_timed: Final = msgspec.json.Decoder(_Timed)
+
+
+def _times_of(lines: list[bytes]) -> list[int]:
+    """Event times of lines in milliseconds; 0 for one that has none that an event may have."""
+    decode, times = _timed.decode, []
+    for line in lines:
+        try:
+            found = decode(line).event_time
+            time_ms = found if found.__class__ is int else time_text_ms(cast("str", found))
+            times.append(time_ms if EVENT_TIME_MS_MIN <= time_ms < EVENT_TIME_MS_MAX else _AT_ONCE)
+        except (ValueError, msgspec.MsgspecError):
+            times.append(_AT_ONCE)
+    return times
+
+
+def _believable(times: list[int], ahead_ms_max: int, look_ahead: int) -> list[int]:
+    """The times, with those replaced that run ahead of a line soon after them by more than the limit."""
+    if max(map(sub, times, times[1:]), default=0) * look_ahead <= ahead_ms_max:
+        return times
+    return [
+        _sooner(time_ms, times[place + 1 : place + 1 + look_ahead], ahead_ms_max)
+        for place, time_ms in enumerate(times)
+    ]
+
+
+def _sooner(time_ms: int, following: list[int], ahead_ms_max: int) -> int:
+    least = min((other for other in following if other != _AT_ONCE), default=time_ms)
+    return least if time_ms - least > ahead_ms_max else time_ms
+
+
+class _Bytes:
+    """The uncompressed bytes of a file, a pipe or standard input, block by block.
+
+    `error` is set when reading had to stop before the proper end; what came before is handed out first.
+    """
+
+    def __init__(self, path: str, block_bytes: int, stream_wait_ms: int) -> None:
+        self.path, self._block_bytes, self._wait_s = path, block_bytes, stream_wait_ms / 1000
+        self.error: InputError | None = None
+        try:
+            self._file = 0 if path == STANDARD else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            status = os.fstat(self._file)
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror}") from error
+        self.stream = not stat.S_ISREG(status.st_mode)
+        self.size = None if self.stream else status.st_size
+        self.taken = 0
+        self._pending = b""
+        self._member: zlib._Decompress | None = None
+        self._read: Callable[[], bytes | None] = self._first
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that were used up, compressed ones if it is compressed."""
+        return self.taken - len(self._pending)
+
+    def read(self) -> bytes | None:
+        """The next block; empty at the end, None when a pipe has nothing yet."""
+        return b"" if self.error else self._read()
+
+    def close(self) -> None:
+        if self._file > 0:
+            os.close(self._file)
+        self._file = -1
+
+    def _raw(self) -> bytes | None:
+        if self.stream and not select.select((self._file,), (), (), self._wait_s)[0]:
+            return None
+        try:
+            chunk = os.read(self._file, self._block_bytes)
+        except OSError as error:
+            self.error = InputError(f"{self.path}: byte {self.taken}: can't be read: {error.strerror}")
+            return b""
+        self.taken += len(chunk)
+        return chunk
+
+    def _first(self) -> bytes | None:
+        """Tell by its first bytes whether the file is compressed, and read on."""
+        chunk = self._raw()
+        if chunk is None:
+            return None
+        head = self._pending = self._pending + chunk
+        if chunk and len(head) < len(_GZIP_MAGIC):
+            return None if self.stream else self._first()
+        short = self.path.endswith(".gz") and _GZIP_MAGIC.startswith(head)
+        if short or head.startswith(_GZIP_MAGIC):
+            self._member = zlib.decompressobj(_GZIP_WBITS)
+            self._read = self._inflate
+            return self._inflate()
+        self._pending, self._read = b"", self._raw
+        return head
+
+    def _inflate(self) -> bytes | None:
+        while not self.error:
+            if not self._pending:
+                chunk = self._raw()
+                if not chunk:
+                    return chunk if chunk is None else self._gzip_end()
+                self._pending = chunk
+            if self._member is None:
+                # Members may be padded with zeros, as on tape.
+                self._pending = self._pending.lstrip(b"\0")
+                if not self._pending:
+                    continue
+                self._member = zlib.decompressobj(_GZIP_WBITS)
+            block = self._inflate_some(self._member)
+            if block:
+                return block
+        return b""
+
+    def _inflate_some(self, member: zlib._Decompress) -> bytes:
+        before = member.copy()
+        try:
+            block = member.decompress(self._pending, self._block_bytes)
+        except zlib.error:
+            return self._up_to_damage(before)
+        if member.eof:
+            self._pending, self._member = member.unused_data, None
+        else:
+            self._pending = member.unconsumed_tail
+        return block
+
+    def _up_to_damage(self, member: zlib._Decompress) -> bytes:
+        """What was good in a block that zlib refused as a whole, found by feeding it byte by byte."""
+        start, good = self.position, []
+        for place in range(len(self._pending)):
+            try:
+                good.append(member.decompress(self._pending[place : place + 1]))
+            except zlib.error as error:
+                why = str(error).partition(": ")[2] or str(error)
+                self.error = TruncatedInput(self.path, start + place, f"damaged gzip: {why}")
+                break
+        return b"".join(good)
+
+    def _gzip_end(self) -> bytes:
+        if self._member is None or self.error:
+            return b""
+        rest = self._member.flush()
+        self.error = TruncatedInput(self.path, self.taken, "the gzip file ends too early")
+        return rest
+
+
+class Progress(NamedTuple):
+    """How much of the inputs was read.
+
+    Attributes
+    ----------
+    bytes_done
+        Bytes of the files, compressed ones if they are compressed.
+    bytes_total
+        Their size; None when one of them is a pipe.
+    """
+
+    bytes_done: int
+    bytes_total: int | None
+
+
+class LineReader:
+    """The lines of one source, in order, in bounded memory.
+
+    A line is what stands before a newline. What stands between the last newline and the proper end is one
+    too, but not what stands before the place where a damaged gzip stops. Blank lines are counted and skipped.
+    A gzip file is told by its first bytes; its lines may run across its members.
+
+    Parameters
+    ----------
+    path
+        A file, a pipe, or `-` for standard input.
+    number
+        The source's number in the state; it comes back in marks and batches.
+    start
+        Go on from here. The part before it is read again and must be the same.
+    block_bytes
+        Bytes read, and bytes decompressed, at a time.
+    line_bytes_max
+        A longer line can't be kept: it ends the source with an error.
+    stream_wait_ms
+        How long to wait for a pipe that has nothing yet, before `take` returns without lines.
+
+    Raises
+    ------
+    InputError
+        If the file can't be opened.
+    ChangedSource
+        If the part before `start` isn't what it was, or is no longer there.
+
+    Attributes
+    ----------
+    ended : bool
+        Nothing more will come.
+    error : InputError | None
+        Why it ended before its proper end: `TruncatedInput`, or `InputError` for a line too long.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        number: int = 0,
+        start: Mark | None = None,
+        block_bytes: int = _BLOCK_BYTES,
+        line_bytes_max: int = _LINE_BYTES_MAX,
+        stream_wait_ms: int = _STREAM_WAIT_MS,
+    ) -> None:
+        self.path, self.number, self._line_bytes_max = path, number, line_bytes_max
+        self._bytes = _Bytes(path, block_bytes, stream_wait_ms)
+        self.ended, self.error = False, self._bytes.error
+        self._look_ahead = self._ahead_ms = 0
+        self._read_times = False
+        # The lines of the current block that are whole, and the bytes after them.
+        self._payloads: list[bytes] = []
+        self._offsets: list[int] = []
+        self._lines: Sequence[int] = ()
+        self._times: list[int] = []
+        self._at = 0
+        self._rest: list[bytes] = []
+        self._open_bytes = 0
+        # What was handed out, and the checksum up to `_crc_at` in the block that starts at `_base`.
+        self._mark = Mark(number, 0, 0, 0) if start is None else start._replace(source=number)
+        self._end, self._line_read = self._mark.offset, self._mark.line
+        self._block, self._base = b"", self._mark.offset
+        self._crc, self._crc_at, self._line = self._mark.crc, self._mark.offset, self._mark.line
+        if start is not None and start.offset:
+            self._skip(start)
+
+    def read_times(self, ahead_ms_max: int, agree_lines: int) -> None:
+        """Read every line's event time too; to be called before the first line is taken.
+
+        Parameters
+        ----------
+        ahead_ms_max
+            A line whose time is ahead of a line soon after it by more is placed with that one: a broken
+            clock must not hold back what follows.
+        agree_lines
+            Lines in a row that are believed in any case. A pipe is not looked ahead in.
+        """
+        self._read_times = True
+        self._ahead_ms, self._look_ahead = ahead_ms_max, 0 if self._bytes.stream else agree_lines - 1
+
+    @property
+    def stream(self) -> bool:
+        """Whether it is a pipe, which can't be read again."""
+        return self._bytes.stream
+
+    @property
+    def progress(self) -> Progress:
+        """Bytes read of the file."""
+        return Progress(self._bytes.position, self._bytes.size)
+
+    @property
+    def mark(self) -> Mark:
+        """How far lines were handed out: up to and with the newline of the last one."""
+        if self._end != self._mark.offset:
+            self._fold(self._end)
+            self._mark = Mark(self.number, self._end, self._line_read, self._crc)
+        return self._mark
+
+    def take(self, lines_max: int) -> tuple[list[bytes], list[int], list[int]] | None:
+        """Hand out the next lines: their bytes, the offset where each begins, and their numbers from 1.
+
+        Returns None when there are none: at the end, or when a pipe has nothing yet.
+        """
+        if self._at == len(self._payloads) and not self._load():
+            return None
+        return self._hand_out(min(self._at + lines_max, len(self._payloads)))
+
+    def next_time(self) -> int | None:
+        """Event time of the next line in milliseconds, 0 if it has none; None when there is no line."""
+        if self._at == len(self._payloads) and not self._load():
+            return None
+        return self._times[self._at]
+
+    def take_until(self, time_ms: int, lines_max: int) -> tuple[list[bytes], list[int], list[int]]:
+        """Hand out lines as `take`, up to the first one of a later time; some may be left."""
+        times, place = self._times, self._at
+        stop = min(place + lines_max, len(times))
+        while place < stop and times[place] <= time_ms:
+            place += 1
+        return self._hand_out(place)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._bytes.close()
+
+    def _hand_out(self, stop: int) -> tuple[list[bytes], list[int], list[int]]:
+        chosen = slice(self._at, stop)
+        payloads, offsets, lines = self._payloads[chosen], self._offsets[chosen], list(self._lines[chosen])
+        if payloads:
+            # The newline is used up with its line; the very last line may have none.
+            self._end = min(offsets[-1] + len(payloads[-1]) + 1, self._base + len(self._block))
+            self._line_read, self._at = lines[-1], stop
+        return payloads, offsets, lines
+
+    def _fold(self, until: int) -> None:
+        """Carry the checksum on to an offset in the current block."""
+        part = memoryview(self._block)[self._crc_at - self._base : until - self._base]
+        self._crc, self._crc_at = zlib.crc32(part, self._crc), until
+
+    # -- blocks to lines
+
+    def _load(self) -> bool:
+        while not self.ended:
+            block = self._bytes.read()
+            if block is None:
+                return False
+            if not block:
+                self._finish()
+            elif b"\n" in block:
+                self._split(block)
+            else:
+                self._keep(block)
+            if self._at < len(self._payloads):
+                return True
+        return False
+
+    def _keep(self, block: bytes) -> None:
+        """Put away a piece of a line that doesn't end in it."""
+        self._rest.append(block)
+        self._open_bytes += len(block)
+        if self._open_bytes > self._line_bytes_max:
+            self._finish()
+
+    def _split(self, block: bytes) -> None:
+        cut = block.rfind(b"\n") + 1
+        whole = b"".join((*self._rest, block[:cut]))
+        self._rest, self._open_bytes = [block[cut:]], len(block) - cut
+        self._set(whole)
+        if self._look_ahead and not self.ended:
+            self._hold_back()
+
+    def _finish(self) -> None:
+        """Hand out what is left at the end, without a line that was cut off."""
+        self.ended, self.error = True, self._bytes.error
+        whole = b"".join(self._rest)
+        self._rest = []
+        too_long = self._open_bytes > self._line_bytes_max
+        if self.error or too_long:
+            whole = whole[: whole.rfind(b"\n") + 1]
+        self._set(whole)
+        if too_long and not self.error:
+            self._refuse(self._base + len(whole))
+
+    def _set(self, whole: bytes) -> None:
+        """Take over bytes that follow on those before them, and end in a newline unless they are the last."""
+        self._mark = self.mark
+        end = self._base + len(self._block)
+        self._fold(end)
+        self._block, self._base = whole, end
+        payloads = whole.split(b"\n")
+        if not payloads[-1]:
+            payloads.pop()
+        lengths = list(map(len, payloads))
+        self._lines = range(self._line + 1, self._line + 1 + len(payloads))
+        self._offsets = list(map(add, accumulate(lengths, initial=end), range(len(payloads))))
+        self._payloads, self._at = payloads, 0
+        self._line += len(payloads)
+        if len(whole) > self._line_bytes_max < max(lengths):
+            self._cut_at_long(next(at for at, length in enumerate(lengths) if length > self._line_bytes_max))
+        if lengths and min(lengths) <= 1:
+            self._drop_blank()
+        if self._read_times:
+            times = _times_of(self._payloads)
+            self._times = _believable(times, self._ahead_ms, self._look_ahead) if self._look_ahead else times
+
+    def _drop_blank(self) -> None:
+        kept = [place for place, payload in enumerate(self._payloads) if payload not in _BLANK]
+        self._payloads = [self._payloads[place] for place in kept]
+        self._offsets = [self._offsets[place] for place in kept]
+        self._lines = [self._lines[place] for place in kept]
+
+    def _cut_at_long(self, place: int) -> None:
+        self._refuse(self._offsets[place])
+        del self._payloads[place:], self._offsets[place:]
+        self._lines = self._lines[:place]
+
+    def _refuse(self, offset: int) -> None:
+        self.ended = True
+        self.error = InputError(
+            f"{self.path}: byte {offset}: the line is longer than {self._line_bytes_max} bytes"
+        )
+
+    def _hold_back(self) -> None:
+        """Put the last lines back to the rest: what follows them must be known before they are placed."""
+        place = max(len(self._payloads) - self._look_ahead, 0)
+        if place == len(self._payloads):
+            return
+        cut = self._offsets[place] - self._base
+        self._rest.insert(0, self._block[cut:])
+        self._block, self._line = self._block[:cut], self._lines[place] - 1
+        del self._payloads[place:], self._offsets[place:], self._times[place:]
+        self._lines = self._lines[:place]
+
+    # -- going on after a stop
+
+    def _skip(self, start: Mark) -> None:
+        offset, crc, part = 0, 0, b""
+        while offset < start.offset:
+            block = self._bytes.read()
+            if block == b"":
+                raise ChangedSource(f"{self.path}: ends at byte {offset}; it was read to byte {start.offset}")
+            part = (block or b"")[: start.offset - offset]
+            crc, offset = zlib.crc32(part, crc), offset + len(part)
+            if offset == start.offset and block:
+                self._rest = [block[len(part) :]]
+        if crc != start.crc:
+            raise ChangedSource(
+                f"{self.path}: changed before byte {start.offset}, in the part that was read before"
+            )
+        self._open_bytes = len(self._rest[0])
+        if not part.endswith(b"\n"):
+            self._skip_open_end(start)
+
+    def _skip_open_end(self, start: Mark) -> None:
+        """Go on after a last line that had no newline when it was read: it may have got one since."""
+        while not self._rest[0]:
+            block = self._bytes.read()
+            if block == b"":
+                return
+            self._rest[0] = block or b""
+        if not self._rest[0].startswith(b"\n"):
+            raise ChangedSource(
+                f"{self.path}: line {start.line} went on at byte {start.offset} after it was read"
+            )
+        self._line, self._open_bytes = start.line - 1, len(self._rest[0])
+
+
+class Pace:
+    """Lets event time pass against the wall clock.
+
+    Parameters
+    ----------
+    speed
+        Seconds of event time in a second.
+    now
+        Seconds on a clock that doesn't go back.
+    """
+
+    def __init__(self, speed: float, now: Callable[[], float] = time.monotonic) -> None:
+        if not speed > 0:
+            raise ValueError("speed must be positive")
+        self._speed, self._now = speed, now
+        self._first_ms: int | None = None
+        self._begun = 0.0
+
+    def reached_ms(self, next_ms: int) -> int:
+        """Event time reached, in milliseconds; it starts with the first event, `next_ms`."""
+        if self._first_ms is None:
+            if next_ms == _AT_ONCE:
+                return _AT_ONCE
+            self._first_ms, self._begun = next_ms, self._now()
+        return self._first_ms + int((self._now() - self._begun) * self._speed * 1000)
+
+    def wait_s(self, time_ms: int) -> float:
+        """Seconds until an event of this time is due; 0 if it is."""
+        if self._first_ms is None:
+            return 0.0
+        return max(0.0, (time_ms - self._first_ms) / (1000 * self._speed) - (self._now() - self._begun))
+
+
+class MergedReader:
+    """Several sources as one, merged by event time.
+
+    The next line is the earliest of the sources' next lines; of equal times the source named first goes
+    first. A line without a usable time comes at once after the line before it. The order depends on nothing
+    but the lines after the marks, so that it is the same after a stop at any batch. One source alone keeps the
+    order of its lines.
+
+    Parameters
+    ----------
+    readers
+        The sources.
+    ordinal
+        Number of the first line, in the order of all lines that the state has seen.
+    batch_lines_max
+        Lines in a batch at most.
+    pace
+        Hand out lines only when they are due; not given: as fast as they can be read.
+    ahead_ms_max, agree_lines
+        A line ahead of one of the `agree_lines - 1` lines after it by more milliseconds than this takes the
+        place of that one.
+
+    Attributes
+    ----------
+    ended : bool
+        Every source was read to its end, or to where it is damaged.
+    """
+
+    def __init__(
+        self,
+        readers: Sequence[LineReader],
+        *,
+        ordinal: int = 0,
+        batch_lines_max: int = 512,
+        pace: Pace | None = None,
+        ahead_ms_max: int = 259_200_000,
+        agree_lines: int = 3,
+    ) -> None:
+        self._readers, self._batch_lines_max, self._pace = list(readers), batch_lines_max, pace
+        self.ordinal, self.ended = ordinal, not readers
+        self._heads: list[tuple[int, int]] = []
+        self._unknown = list(range(len(self._readers)))
+        self._straight = pace is None and len(self._readers) == 1
+        if not self._straight:
+            for reader in self._readers:
+                reader.read_times(ahead_ms_max, agree_lines)
+
+    @property
+    def stream(self) -> bool:
+        """Whether the next line is awaited from a pipe."""
+        return any(self._readers[order].stream for order in self._unknown)
+
+    @property
+    def progress(self) -> Progress:
+        """Bytes read of all sources."""
+        done, totals = zip(*[reader.progress for reader in self._readers], strict=True)
+        return Progress(sum(done), None if None in totals else sum(totals))
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """How far each source was read."""
+        return tuple(reader.mark for reader in self._readers)
+
+    def next_batch(self) -> Batch | None:
+        """The next lines; None at the end, when none is due yet, or when a pipe has nothing yet.
+
+        Raises
+        ------
+        InputError
+            When all sources are at their end and one of them ended too early: the error of the first such
+            source, `TruncatedInput` for a damaged gzip.
+        """
+        batch = self._next_straight() if self._straight else self._next_merged()
+        if batch is None and self.ended:
+            for reader in self._readers:
+                if reader.error:
+                    raise reader.error
+        return batch
+
+    def next_due_s(self) -> float | None:
+        """Seconds until the next line is due; None when it is due now or not known."""
+        if self._pace is None or self._unknown or not self._heads:
+            return None
+        return self._pace.wait_s(self._heads[0][0]) or None
+
+    def close(self) -> None:
+        """Close all files."""
+        for reader in self._readers:
+            reader.close()
+
+    def _next_straight(self) -> Batch | None:
+        reader = self._readers[0]
+        taken = reader.take(self._batch_lines_max)
+        if taken is None:
+            self.ended = reader.ended
+            return None
+        payloads, offsets, lines = taken
+        return self._batch(payloads, [reader.number] * len(payloads), offsets, lines, (reader.mark,))
+
+    def _next_merged(self) -> Batch | None:
+        self._look()
+        if self._unknown or not self._heads:
+            self.ended = not self._unknown
+            return None
+        limit = EVENT_TIME_MS_MAX if self._pace is None else self._pace.reached_ms(self._heads[0][0])
+        return self._merge(limit)
+
+    def _look(self) -> None:
+        """Find the next line of each source where it isn't known."""
+        waiting = []
+        for order in self._unknown:
+            head = self._readers[order].next_time()
+            if head is not None:
+                heappush(self._heads, (head, order))
+            elif not self._readers[order].ended:
+                waiting.append(order)
+        self._unknown = waiting
+
+    def _merge(self, limit: int) -> Batch | None:
+        heads, readers = self._heads, self._readers
+        payloads: list[bytes] = []
+        sources: list[int] = []
+        offsets: list[int] = []
+        lines: list[int] = []
+        moved: set[int] = set()
+        room = self._batch_lines_max
+        while room and heads and heads[0][0] <= limit and not self._unknown:
+            order = heads[0][1]
+            reader = readers[order]
+            taken = reader.take_until(min(limit, self._until()), room)
+            payloads += taken[0]
+            sources += [reader.number] * len(taken[0])
+            offsets += taken[1]
+            lines += taken[2]
+            moved.add(order)
+            room = self._batch_lines_max - len(payloads)
+            self._advance(order)
+        if not payloads:
+            return None
+        return self._batch(
+            payloads, sources, offsets, lines, tuple(readers[order].mark for order in sorted(moved))
+        )
+
+    def _until(self) -> int:
+        """The last time up to which the first source goes on before another's turn comes."""
+        heads = self._heads
+        if len(heads) == 1:
+            return EVENT_TIME_MS_MAX
+        second = heads[1] if len(heads) == 2 else min(heads[1], heads[2])
+        return second[0] if heads[0][1] < second[1] else second[0] - 1
+
+    def _advance(self, order: int) -> None:
+        head = self._readers[order].next_time()
+        if head is not None:
+            heapreplace(self._heads, (head, order))
+            return
+        heappop(self._heads)
+        if not self._readers[order].ended:
+            self._unknown.append(order)
+
+    def _batch(
+        self,
+        payloads: list[bytes],
+        sources: list[int],
+        offsets: list[int],
+        lines: list[int],
+        marks: tuple[Mark, ...],
+    ) -> Batch:
+        ordinal = self.ordinal
+        self.ordinal += len(payloads)
+        return Batch(
+            accepted_ms=time.time_ns() // 1_000_000,
+            accepted_ns=time.perf_counter_ns(),
+            ordinal=ordinal,
+            payloads=payloads,
+            sources=sources,
+            offsets=offsets,
+            lines=lines,
+            marks=marks,
+        )
+
+
+class OutputFile:
+    """A file, a pipe or standard output that lines are written to, without a buffer of its own.
+
+    Parameters
+    ----------
+    path
+        A file or a pipe; `-` for standard output.
+    append
+        Keep what a file holds; else it starts empty.
+    fsync
+        Wait after every write until the bytes are on the disk.
+
+    Raises
+    ------
+    HeadraceError
+        If it can't be opened.
+
+    Attributes
+    ----------
+    length : int
+        Bytes in the file; for a pipe, bytes written.
+    """
+
+    def __init__(self, path: str, *, append: bool = False, fsync: bool = False) -> None:
+        self.path = path
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if append else os.O_TRUNC)
+        try:
+            self._file = 1 if path == STANDARD else os.open(path, flags, 0o644)
+            status = os.fstat(self._file)
+        except OSError as error:
+            raise HeadraceError(f"{path}: can't be written: {error.strerror}") from error
+        self.regular = path != STANDARD and stat.S_ISREG(status.st_mode)
+        self._fsync = fsync and self.regular
+        self.length = os.lseek(self._file, 0, os.SEEK_END) if self.regular else 0
+
+    def resume(self, length: int) -> None:
+        """Cut the file off at a length, and write on from there.
+
+        Raises
+        ------
+        StateError
+            If it is shorter, or no file that can be cut.
+        """
+        if not self.regular:
+            raise StateError(f"{self.path}: is no file; the run can't go on in it")
+        if self.length < length:
+            raise StateError(f"{self.path}: has {self.length} bytes; the run had written {length}")
+        os.ftruncate(self._file, length)
+        os.lseek(self._file, length, os.SEEK_SET)
+        self.length = length
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write lines, which bring their newlines along.
+
+        Raises
+        ------
+        HeadraceError
+            If they can't be written, for example on a full disk.
+        """
+        left = memoryview(b"".join(lines))
+        try:
+            while left:
+                written = os.write(self._file, left)
+                self.length += written
+                left = left[written:]
+            if self._fsync:
+                os.fsync(self._file)
+        except OSError as error:
+            raise HeadraceError(
+                f"{self.path}: byte {self.length}: can't be written: {error.strerror}"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; standard output stays open."""
+        if self._file > 1:
+            os.close(self._file)
+        self._file = -1
