@@ -1,0 +1,285 @@
+"""Settings: what is shipped is right, and a file's every mistake is reported at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from headrace.config.settings import (
+    SHIPPED,
+    Condition,
+    FraudSettings,
+    canonical,
+    digest,
+    duration_ms,
+    load,
+    mistakes,
+    restore,
+)
+from headrace.errors import ConfigError
+
+SOUND = """
+[entities.customer]
+key = "customer_id"
+[features]
+amount = { kind = "field", value = "amount" }
+mean = { kind = "running_mean", entity = "customer", value = "amount", clip = 2.5 }
+ratio = { kind = "ratio", value = "amount", over = "mean" }
+high = { kind = "count", entity = "customer", window = "336h", when = ["ratio > 4", "amount <= 1e3"] }
+[bins]
+ratio = { of = "ratio", edges = [1, 2.5] }
+high = { of = "high", edges = [1] }
+[crosses]
+ratio_high = { of = ["ratio", "high"], code = "unusual" }
+[reasons.texts]
+unusual = "Unusual."
+"""
+
+
+def found(tmp_path: Path, text: str, *overrides: str) -> dict[str, str]:
+    """Messages of the mistakes by `file: key`, the file without its folder."""
+    path = tmp_path / "flow.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load(path, overrides)
+    return {f"{Path(m.file).name}: {m.key}": m.message for m in raised.value.mistakes}
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    path = tmp_path / "sound.toml"
+    path.write_text(SOUND)
+    return path
+
+
+def test_the_shipped_file_is_sound():
+    assert load(None) == load(SHIPPED)
+    assert mistakes(load(None)) == []
+
+
+def test_the_shipped_file_shows_the_defaults():
+    shipped, default = load(None), FraudSettings()
+    for table in ("flow", "time", "input", "ids", "outcomes", "journal"):
+        assert getattr(shipped, table) == getattr(default, table), table
+
+
+def test_declarations_are_parsed(sound):
+    high = load(sound).features["high"]
+    assert high.when == (Condition("ratio", ">", 4.0), Condition("amount", "<=", 1000.0))
+    assert high.window_ms == 14 * 86_400_000
+    assert high.panes == 14
+    assert high.refers_to == ("ratio", "amount")
+
+
+def test_settings_are_frozen(sound):
+    with pytest.raises(ValidationError):
+        load(sound).policy.block_at = 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"), [("90s", 90_000), ("15m", 900_000), ("24h", 86_400_000), ("14d", 1_209_600_000)]
+)
+def test_durations(text, ms):
+    assert duration_ms(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "5", "1.5h", "-1d", "1 d", "1w", "\u0661d"])
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match="unit"):
+        duration_ms(text)
+
+
+@pytest.mark.parametrize("window", ["1s", "59s", "0d", "41d"])
+def test_windows_have_limits(tmp_path, window):
+    text = SOUND.replace("336h", window)
+    assert "between 1m and 40d" in found(tmp_path, text)["flow.toml: features.high.window"]
+
+
+def test_every_mistake_is_reported_at_once(tmp_path):
+    text = """
+tim = 1
+[flow]
+shards = 65
+[time]
+late_day_max = 3
+ahead_hours_max = "x"
+ahead_agree_events = true
+[entities.customer]
+key = "customr_id"
+[features]
+Upper = { kind = "field", value = "amount" }
+a = { kind = "feild", value = "amount" }
+b = { value = "amount" }
+c = { kind = "count", entity = "customer", when = ["a >> 4"] }
+d = { kind = "count", entity = "customer", windw = "1d" }
+e = { kind = "sum", entity = "customer" }
+f = { kind = "count", entity = "shop", when = ["f > 1", "g > 1", "h > 1"] }
+g = { kind = "count", entity = "customer" }
+i = 3
+[bins]
+same = { of = "g", edges = [1, 1] }
+lost = { of = "nowhere", edges = [1] }
+[crosses]
+x = { of = ["same", "lst", "lost", "lost"], code = "q" }
+[policy]
+review_at = 0.9
+block_at = 0.1
+"""
+    messages = found(tmp_path, text)
+    expected = {
+        "tim": "unknown key; did you mean time?",
+        "flow.shards": "less than or equal to 64 (is 65)",
+        "time.late_day_max": "did you mean late_days_max?",
+        "time.ahead_hours_max": "number (is 'x')",
+        "time.ahead_agree_events": "integer (is True)",
+        "entities.customer.key": "customer_id",
+        "features.Upper": "lower-case",
+        "features.a.kind": "did you mean field?",
+        "features.b.kind": "is required; kinds are field, ratio",
+        "features.c.when.0": "'ratio > 4' (is 'a >> 4')",
+        "features.d.windw": "did you mean window?",
+        "features.e.value": "is required",
+        "features.f.entity": "there is no entity shop",
+        "features.f.when": "there is no feature h",
+        "features.i": "table",
+        "bins.same.edges": "strictly increasing, but edge 2 is 1.0 after 1.0",
+        "bins.lost.of": "there is no feature nowhere",
+        "crosses.x.of": "twice",
+        "reasons.texts.q": "is required, as crosses.x uses it",
+        "policy.review_at": "at most block_at (0.1; is 0.9)",
+    }
+    assert messages.keys() == {f"flow.toml: {key}" for key in expected}
+    for key, part in expected.items():
+        assert part in messages[f"flow.toml: {key}"], key
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("high > 1", "a feature can't refer to itself"),
+        ("later > 1", "later must be declared before high, as it is computed from it"),
+        ("ratoi > 1", "there is no feature ratoi; did you mean ratio?"),
+    ],
+)
+def test_features_refer_back_only(tmp_path, when, message):
+    text = SOUND.replace('"ratio > 4"', f'"{when}"').replace(
+        "[bins]", 'later = { kind = "count", entity = "customer" }\n[bins]'
+    )
+    assert found(tmp_path, text) == {"flow.toml: features.high.when": message}
+
+
+def test_a_misshapen_part_is_not_reported_as_missing_too(tmp_path):
+    assert found(tmp_path, SOUND, "features.ratio.over=3").keys() == {"--set: features.ratio.over"}
+    assert found(tmp_path, SOUND, "features=3").keys() == {"--set: features"}
+    assert found(tmp_path, SOUND, "reasons.texts=3").keys() == {"--set: reasons.texts"}
+    assert found(tmp_path, SOUND, "policy.block_at='x'", "policy.review_at=0.9").keys() == {
+        "--set: policy.block_at"
+    }
+
+
+def test_mistakes_stand_in_the_order_of_the_tables(tmp_path):
+    text = "[policy]\nblock_at = 2\n[flow]\nshards = 0\n[time]\nx = 1\n"
+    assert list(found(tmp_path, text)) == [
+        "flow.toml: policy.block_at",
+        "flow.toml: flow.shards",
+        "flow.toml: time.x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[flow", "not TOML: "),
+        (b"[flow]\nshards = 1\nshards = 2\n", "not TOML: "),
+        (b"\xff", "UTF-8 at byte 0"),
+    ],
+)
+def test_a_file_that_is_no_toml(tmp_path, content, message):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as raised:
+        load(path, ["nokey"])
+    first, second = raised.value.mistakes
+    assert (first.file, first.key) == (str(path), "")
+    assert message in first.message
+    assert second.file == "--set"
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="can't be read: No such file"):
+        load(tmp_path / "nothere.toml")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-0.1", "1.1"])
+def test_numbers_are_finite_and_in_range(tmp_path, number):
+    assert "--set: policy.review_at" in found(tmp_path, SOUND, f"policy.review_at={number}")
+
+
+def test_crosses_are_limited(tmp_path):
+    message = found(tmp_path, SOUND, "model.slots_max=11")["--set: model.slots_max"]
+    assert message == "is 11, but the crosses need 12"
+
+
+def test_legitimate_after_more_days_than_a_payment_waits(tmp_path):
+    messages = found(tmp_path, SOUND, "outcomes.legitimate_after_days=31")
+    assert "pending_days_max (30.0)" in messages["--set: outcomes.legitimate_after_days"]
+
+
+def test_overrides_are_toml_or_else_text(sound):
+    settings = load(
+        sound,
+        [
+            "policy.block_at=0.9",
+            "journal.fsync=true",
+            "flow.currency=USD",
+            "model.parameters.rate=0.2",
+            "bins.ratio.edges=[1, 2, 3]",
+            "reasons.texts.unusual=Not = usual",
+            'reasons.texts.other="quoted"',
+            " outcomes.legitimate_after_days = 20 ",
+        ],
+    )
+    assert settings.policy.block_at == 0.9
+    assert settings.journal.fsync is True
+    assert settings.flow.currency == "USD"
+    assert settings.model.parameters == {"rate": 0.2}
+    assert settings.bins["ratio"].edges == (1.0, 2.0, 3.0)
+    assert settings.reasons.texts == {"unusual": "Not = usual", "other": "quoted"}
+    assert settings.outcomes.legitimate_after_days == 20.0
+
+
+@pytest.mark.parametrize("override", ["nokey", "=3", "a b=3", "a..b=3", "a=3\nb", "a\n=3"])
+def test_overrides_without_form(tmp_path, override):
+    assert any(place.startswith("--set: ") for place in found(tmp_path, SOUND, override))
+
+
+def test_an_override_below_a_value(tmp_path):
+    messages = found(tmp_path, SOUND, "features.ratio.over.x=1")
+    assert messages == {"--set: features.ratio.over.x": "over is a value, not a table"}
+
+
+def test_canonical_form_is_one_for_one_meaning(sound, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text(
+        "[policy]\nblock_at = 0.80\nreview_at = 0.3\n" + SOUND.replace("336h", "14d").replace("1e3", "1000")
+    )
+    assert canonical(load(other)) == canonical(load(sound))
+    assert digest(load(other)) == digest(load(sound))
+    assert digest(load(other, ["policy.block_at=0.81"])) != digest(load(sound))
+
+
+def test_the_order_of_features_has_a_meaning(sound):
+    settings = load(sound, ["features.a.kind=count", "features.a.entity=customer"])
+    moved = settings.model_copy(update={"features": dict(sorted(settings.features.items()))})
+    assert moved == settings
+    assert canonical(moved) != canonical(settings)
+
+
+def test_restore_gives_the_same_settings_again(sound):
+    for settings in (load(None), load(sound), FraudSettings()):
+        again = restore(canonical(settings))
+        assert again == settings
+        assert list(again.features) == list(settings.features)
+        assert canonical(again) == canonical(settings)
