@@ -40,11 +40,13 @@ __all__ = [
     "Verified",
     "find_boundary",
     "first_boundary",
+    "fsync_directory",
     "read_frame",
     "segment_numbers",
     "segment_path",
     "start_of",
     "verify",
+    "write_all",
 ]
 
 FORMAT_VERSION: Final = 1
@@ -271,16 +273,24 @@ def segment_numbers(directory: Path) -> list[int]:
     return found
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    written = os.write(fd, data)
-    while written < len(data):
-        more = os.write(fd, memoryview(data)[written:])
-        if not more:
-            raise OSError(errno.EIO, "write made no progress")
-        written += more
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of the data, in as many writes as the system wants for it.
+
+    Raises
+    ------
+    OSError
+        If a write fails; part of the data may be written.
+    """
+    left = memoryview(data)
+    while left:
+        written = os.write(fd, left)
+        if not written:
+            raise OSError(errno.EIO, "a write made no progress")
+        left = left[written:]
 
 
-def _fsync_directory(directory: Path) -> None:
+def fsync_directory(directory: Path) -> None:
+    """Force a directory's entries to the disk."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -323,12 +333,12 @@ def _create_segment(directory: Path, head: bytes, segment: int, *, fsync: bool) 
     unnamed = path.with_suffix(".tmp")
     fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
     try:
-        _write_all(fd, head)
+        write_all(fd, head)
         if fsync:
             os.fsync(fd)
         os.replace(unnamed, path)
         if fsync:
-            _fsync_directory(directory)
+            fsync_directory(directory)
     except BaseException:
         os.close(fd)
         unnamed.unlink(missing_ok=True)
@@ -531,7 +541,7 @@ class JournalWriter:
 
     def _write(self, frame: bytes) -> None:
         try:
-            _write_all(self._fd, frame)
+            write_all(self._fd, frame)
             if self._fsync:
                 self._force()
         except BaseException:
