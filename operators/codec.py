@@ -51,6 +51,11 @@ class Undecodable(NamedTuple):
     field: str | None
 
 
+_OUT_OF_RANGE: Final = Undecodable(
+    "event_time_out_of_range", "event_time: must be in the years 2000 to 2099", "event_time"
+)
+
+
 def parse_time(text: str) -> int:
     """Turn an RFC 3339 time into milliseconds since the epoch; smaller parts are cut off.
 
@@ -93,8 +98,8 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
     line_bytes_max
         Longer lines are not looked into.
     """
-    decoder, found = _decoder.decode, []
-    event: Event | Undecodable
+    decoder = _decoder.decode
+    found: list[Event | Undecodable] = []
     for payload in payloads:
         try:
             if len(payload) > line_bytes_max:
@@ -106,11 +111,11 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
                 time = _time_ms(time)
                 force_setattr(event, "event_time", time)
             if not EVENT_TIME_MS_MIN <= time < EVENT_TIME_MS_MAX:
-                event = Undecodable(
-                    "event_time_out_of_range", "event_time: must be in the years 2000 to 2099", "event_time"
-                )
+                found.append(_OUT_OF_RANGE)
+                continue
         except (ValueError, msgspec.MsgspecError) as error:
-            event = _reason(error)
+            found.append(_reason(error))
+            continue
         found.append(event)
     return found
 

@@ -19,9 +19,9 @@ import orjson
 
 from headrace import __version__
 from headrace.config.settings import FraudSettings, canonical, restore
-from headrace.errors import CheckpointDamaged, StateError, StateMismatch
-from headrace.operators import checkpoint as checkpoints
+from headrace.errors import StateError, StateMismatch
 from headrace.operators.batches import Batch
+from headrace.operators.checkpoint import Finished, ForkedWriter, checkpoint_path, newest_readable, prune_checkpoints
 from headrace.operators.codec import Undecodable, decode_one
 from headrace.operators.events import Event
 from headrace.operators.journal import (
@@ -91,13 +91,13 @@ class DurableShard:
         self.sources = Sources()
         self.replayed = 0
         self.recovered_from: Path | None = None
-        self.stalls_s: list[float] = []
+        self.checkpoints: list[Finished] = []
         self._recorded: dict[int, tuple[Kind, bytes]] = {}
         self._written: tuple[bytes, bool] | None = None
         self._since_checkpoint = 0
         self._checkpoint_at = time.monotonic()
         self._journal: JournalWriter | None = None
-        self._writer = checkpoints.ForkedWriter()
+        self._writer = ForkedWriter()
         if directory is None:
             self.state = FraudShard(settings, learn=learn)
             return
@@ -114,33 +114,19 @@ class DurableShard:
     # -- recovery
 
     def _recover(self, directory: Path) -> Boundary:
-        checkpoint = self._newest_readable(directory)
+        checkpoint = newest_readable(directory)
         if checkpoint is None:
             self.state = FraudShard(self._first_settings(directory), learn=self.learn)
             start = first_boundary(directory)
         else:
-            self.recovered_from, header, blobs = checkpoint
-            self._load(header, blobs)
-            start = start_of(directory, header["segment"])
+            self.recovered_from = checkpoint_path(directory, checkpoint.segment)
+            self._load(checkpoint.header, checkpoint.blobs)
+            start = start_of(directory, checkpoint.segment)
         self.position = start.ordinal
         reader = JournalReader(directory, start, cut_torn_tail=True)
         for frame in reader.frames():
             self._replay(frame)
         return reader.boundary
-
-    def _newest_readable(self, directory: Path) -> tuple[Path, dict[str, Any], dict[str, bytes]] | None:
-        damaged: CheckpointDamaged | None = None
-        for path in checkpoints.list_newest_first(directory):
-            try:
-                header, blobs = checkpoints.read(path)
-            except CheckpointDamaged as error:
-                _log.warning("checkpoint skipped: %s", error)
-                damaged = error
-            else:
-                return path, header, blobs
-        if damaged is not None:
-            _log.warning("no checkpoint can be read; the whole journal is applied again")
-        return None
 
     def _first_settings(self, directory: Path) -> FraudSettings:
         """The configuration that the journal starts with, before its first checkpoint; else the present one."""
@@ -159,7 +145,7 @@ class DurableShard:
             raise StateMismatch([f"{self.directory}: {difference}" for difference in differences])
         return saved
 
-    def _load(self, header: dict[str, Any], blobs: dict[str, bytes]) -> None:
+    def _load(self, header: Mapping[str, Any], blobs: Mapping[str, Any]) -> None:
         if header["version"] != STATE_VERSION:
             raise StateMismatch(
                 [f"{self.directory}: state version {header['version']}, this program reads {STATE_VERSION}"]
@@ -346,43 +332,38 @@ class DurableShard:
     # -- checkpoints
 
     def _checkpoint_due(self) -> bool:
-        if self._writer.running:
-            finished = self._writer.poll()
-            if finished is None:
-                return False
-            self._finished(finished.ok)
+        finished = self._writer.poll()
+        if finished is not None:
+            self._finished(finished)
+        if self._writer.busy or not self._since_checkpoint:
+            return False
         limits = self.settings.journal
-        due = (
+        return (
             self._since_checkpoint >= limits.checkpoint_inputs_max
             or time.monotonic() - self._checkpoint_at >= limits.checkpoint_seconds
             or (self._journal is not None and self._journal.needs_roll)
         )
-        return due and self._since_checkpoint > 0
 
-    def _finished(self, ok: bool) -> None:
-        if not ok:
-            _log.warning("%s: a checkpoint could not be written; the one before stays in use", self.directory)
+    def _finished(self, finished: Finished) -> None:
+        self.checkpoints.append(finished)
+        if not finished.ok:
+            _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         elif self.directory is not None:
-            checkpoints.prune(self.directory, self.settings.journal.checkpoints_max)
+            prune_checkpoints(self.directory, self.settings.journal.checkpoints_max)
 
     def checkpoint(self) -> None:
         """Begin a checkpoint at the present position: the journal starts a segment, a child writes the state."""
         if self._journal is None or self.directory is None:
             return
         segment = self._journal.roll()
-        header = self._header(segment)
-        started = time.perf_counter()
-        self._writer.start(
-            checkpoints.path_of(self.directory, segment), lambda: (header, self.state.save())
-        )
-        self.stalls_s.append(time.perf_counter() - started)
+        header = self._header()
+        self._writer.start(checkpoint_path(self.directory, segment), lambda: (header, self.state.save()))
         self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
 
-    def _header(self, segment: int) -> dict[str, Any]:
+    def _header(self) -> dict[str, Any]:
         settings, learn = self._written or (canonical(self.settings), self.learn)
         return {
             "version": STATE_VERSION,
-            "segment": segment,
             "settings": settings.decode(),
             "learn": learn,
             "code": __version__,
@@ -393,11 +374,14 @@ class DurableShard:
         """End the shard; a last checkpoint spares the next start the tail."""
         if self._journal is None:
             return
-        if self._writer.running:
-            self._finished(self._writer.wait().ok)
-        if with_checkpoint and self._since_checkpoint:
+        finished = self._writer.wait()
+        if finished is not None:
+            self._finished(finished)
+        if with_checkpoint and (self._since_checkpoint or (finished is not None and not finished.ok)):
             self.checkpoint()
-            self._finished(self._writer.wait().ok)
+            last = self._writer.wait()
+            if last is not None:
+                self._finished(last)
         self._journal.close()
 
 

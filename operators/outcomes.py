@@ -148,7 +148,7 @@ class Pending:
         block.flags[at] = flags << 1 | blocked
         block.scores[at] = score
         block.entity_rows[at * self._entities : (at + 1) * self._entities] = array("I", rows)
-        block.features[at * width : (at + 1) * width] = array(self._typecode, features)  # type: ignore[arg-type, type-var]
+        block.features[at * width : (at + 1) * width] = array(self._typecode, features)  # type: ignore[arg-type]
         self.index[event_id] = place
         self.next = place + 1
         if len(self.index) > self.rows_max:

@@ -87,8 +87,8 @@ class Journalled:
     position: int
     lengths: Lengths
 
-    def lengths_at(self, ordinal: int) -> Lengths:
-        """Bytes of this shard's outputs before an ordinal."""
+    def lengths_at(self, ordinal: int) -> Lengths | None:
+        """Bytes of this shard's outputs before an ordinal; None for one inside a frame."""
         low, high = 0, len(self.frames)
         while low < high:
             middle = (low + high) // 2
@@ -98,6 +98,8 @@ class Journalled:
                 high = middle
         if low == len(self.frames):
             return self.lengths
+        if self.frames[low].ordinal_first < ordinal:
+            return None
         return Lengths(self.frames[low].decisions_bytes, self.frames[low].dead_letters_bytes)
 
 
@@ -121,15 +123,17 @@ def find_rewind(shards: Sequence[Journalled], written: Lengths) -> Rewind | None
     earliest = max(shard.start.ordinal for shard in shards)
     boundaries.add(earliest)
     for ordinal in sorted((each for each in boundaries if earliest <= each <= reached), reverse=True):
-        lengths = _together(shard.lengths_at(ordinal) for shard in shards)
-        if lengths.within(written):
+        lengths = _together([shard.lengths_at(ordinal) for shard in shards])
+        if lengths is not None and lengths.within(written):
             return Rewind(ordinal, lengths, _marks_at(shards, ordinal))
     return None
 
 
-def _together(parts: Iterable[Lengths]) -> Lengths:
+def _together(parts: Iterable[Lengths | None]) -> Lengths | None:
     decisions = dead_letters = 0
     for part in parts:
+        if part is None:
+            return None
         decisions, dead_letters = decisions + part.decisions, dead_letters + part.dead_letters
     return Lengths(decisions, dead_letters)
 

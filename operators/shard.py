@@ -12,7 +12,7 @@ import struct
 from array import array
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
@@ -148,12 +148,12 @@ class FraudShard:
             Where it comes from.
         """
         self.number += 1
-        if event.__class__ is Payment:
-            output = self._payment(cast(Payment, event), payload, position)
-        elif event.__class__ is Undecodable:
-            return self._dead(cast(Undecodable, event), payload, position)
+        if isinstance(event, Payment):
+            output = self._payment(event, payload, position)
+        elif isinstance(event, Undecodable):
+            return self._dead(event, payload, position)
         else:
-            output = self._other(cast(Event, event), payload, position)
+            output = self._other(event, payload, position)
         if self._unmoved and not self.clock.agreeing:
             self._settle_ahead()
         self._advance()
@@ -240,6 +240,8 @@ class FraudShard:
             if contribution >= least:
                 by_code[code] = by_code.get(code, 0.0) + contribution
         strongest = sorted(by_code.items(), key=lambda item: -item[1])[: self._reasons_max]
+        for code, _ in strongest:
+            self.counts["reason_" + code] += 1
         return [{"code": code, "contribution": round(contribution, 4)} for code, contribution in strongest]
 
     def _commit(
@@ -281,7 +283,7 @@ class FraudShard:
     # -- outcomes and other events
 
     def _other(self, event: Event, payload: bytes, position: Position) -> Output:
-        memory = self.ids[event.__struct_config__.tag]
+        memory = self.ids[str(event.__struct_config__.tag)]
         digest = canonical_digest(event)
         if event.event_id in memory.ids:
             known = self._known(memory, event, digest, payload, position)
@@ -289,13 +291,12 @@ class FraudShard:
                 return known
         timing = self.clock.observe(event.event_time)
         memory.add(event.event_id, digest, self.clock.now)
-        if event.__class__ is Outcome:
-            outcome = cast(Outcome, event)
+        if isinstance(event, Outcome):
             if timing is Timing.AHEAD:
-                self.early.hold(Held(outcome.event_time, self.number, outcome.about, outcome.label))
+                self.early.hold(Held(event.event_time, self.number, event.about, event.label))
                 self.counts["outcomes_ahead"] += 1
             else:
-                self._outcome(outcome.about, outcome.label, outcome.event_time)
+                self._outcome(event.about, event.label, event.event_time)
         else:
             self.counts["events_without_effect"] += 1
         return Output(Kind.APPLIED, _NOTHING, _NOTHING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
 from headrace.operators.models.contract import ModelShape
@@ -27,18 +28,14 @@ class _River:
 
     def save(self) -> bytes:
         """See `Model.save`."""
-        import river
-
-        return pickle.dumps((type(self).__name__, river.__version__, self._state()), protocol=5)
+        return pickle.dumps((type(self).__name__, version("river"), self._state()), protocol=5)
 
     def load(self, saved: bytes) -> None:
         """See `Model.load`."""
-        import river
-
-        name, version, state = pickle.loads(saved)
-        if (name, version) != (type(self).__name__, river.__version__):
+        name, saved_by, state = pickle.loads(saved)
+        if (name, saved_by) != (type(self).__name__, version("river")):
             raise ValueError(
-                f"saved by {name} of River {version}, not {type(self).__name__} of River {river.__version__}"
+                f"saved by {name} of River {saved_by}, not {type(self).__name__} of River {version('river')}"
             )
         self._restore(state)
 

@@ -1,0 +1,370 @@
+"""Runs a flow on one host: opens its state, goes on where it stopped, and reports on it."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import orjson
+from bytewax.run import cli_main
+
+from headrace.errors import ConfigError, HeadraceError, Mistake, StateError, StateLocked, StateMismatch
+from headrace.flows import fraud
+from headrace.operators import steps
+from headrace.operators.batches import Mark
+from headrace.operators.durable import Applied, DurableShard
+from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputFile, Pace
+from headrace.operators.latency import LatencyHistogram
+from headrace.operators.models import model_mistakes
+from headrace.operators.prequential import Prequential
+from headrace.operators.rewind import Journalled, Lengths, Rewind, find_rewind
+from headrace.operators.truth import read_truth
+from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
+
+__all__ = ["run"]
+
+_REPORT_EVERY_S: Final = 0.2
+_ACTIONS: Final = ("approve", "review", "block")
+_REASON: Final = "reason_"
+
+
+def run(request: RunRequest, observer: Observer) -> RunSummary:
+    """Run a flow to the end of its sources, or until it is told to stop.
+
+    Parameters
+    ----------
+    request
+        What to run.
+    observer
+        Who is told of its progress.
+
+    Raises
+    ------
+    ConfigError, InputError, StateError
+        If the run can't begin. An input that breaks off later ends the run with its exit code in the summary.
+    """
+    wrong = model_mistakes(request.settings.model.name, request.settings.model.parameters)
+    if wrong:
+        file = str(request.config_file or "fraud.toml")
+        raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
+    with ExitStack() as stack:
+        if request.state is not None:
+            stack.enter_context(_locked(request.state))
+        stack.enter_context(_warnings_to(observer))
+        return _Run(request, observer, stack).run()
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    """Hold the state's lock; it ends with the process, however that ends."""
+    state.mkdir(parents=True, exist_ok=True)
+    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateLocked(f"{state}: another process uses this state") from error
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _warnings_to(observer: Observer) -> Iterator[None]:
+    """Hand warnings of the log on to the observer."""
+
+    class _Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            observer.warning(record.getMessage())
+
+    handler, log = _Handler(logging.WARNING), logging.getLogger("headrace")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _Run:
+    """One run: its shards, sources, outputs, and what is counted of them."""
+
+    def __init__(self, request: RunRequest, observer: Observer, stack: ExitStack) -> None:
+        self.request, self.observer, self.settings = request, observer, request.settings
+        self.started = self.reported = time.monotonic()
+        self.latency, self.quality = LatencyHistogram(), Prequential()
+        self.truth = read_truth(request.truth) if request.truth else None
+        self.inputs = self.decisions = self.dead_letters = 0
+        self.stopping = False
+        self.shards = self._open_shards()
+        stack.callback(self._close_shards)
+        self.before = self._counts()
+        self.outputs = self._open_outputs()
+        for output in self.outputs:
+            stack.callback(output.close)
+        self.rewind = self._find_rewind()
+        self.reader = self._open_sources()
+        stack.callback(self.reader.close)
+        self.closed_well = False
+
+    # -- opening
+
+    def _open_shards(self) -> list[DurableShard]:
+        state, count = self.request.state, self.settings.flow.shards
+        if state is not None:
+            kept = sorted(path.name for path in state.glob("shard-*"))
+            if kept and len(kept) != count:
+                raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
+        return [
+            DurableShard(
+                None if state is None else state / f"shard-{number:02}", self.settings, learn=self.request.learn
+            )
+            for number in range(count)
+        ]
+
+    def _close_shards(self) -> None:
+        for shard in self.shards:
+            shard.close(with_checkpoint=self.closed_well)
+
+    @property
+    def dead_letters_path(self) -> str:
+        """Where dead letters go: as asked, else beside the decisions."""
+        if self.request.dead_letters is not None:
+            return self.request.dead_letters
+        if self.request.to == STANDARD:
+            return "dead-letters.jsonl"
+        path = Path(self.request.to)
+        return str(path.with_name(f"{path.name.split('.')[0]}.dead-letters.jsonl"))
+
+    def _open_outputs(self) -> tuple[OutputFile, OutputFile]:
+        append, fsync = self.request.state is not None, self.settings.journal.fsync
+        decisions = OutputFile(self.request.to, append=append, fsync=fsync)
+        return decisions, OutputFile(self.dead_letters_path, append=append, fsync=fsync)
+
+    def _find_rewind(self) -> Rewind:
+        if self.request.state is None:
+            return Rewind(0, Lengths(0, 0), {})
+        written = Lengths(*[output.length if output.regular else 1 << 62 for output in self.outputs])
+        rewind = self._rewind_within(written)
+        for output, length in zip(self.outputs, rewind.lengths, strict=True):
+            if output.regular:
+                output.resume(length)
+        for shard in self.shards:
+            shard.keep_outputs_from(rewind.ordinal)
+        return rewind
+
+    def _rewind_within(self, written: Lengths) -> Rewind:
+        segments_back = 0
+        while True:
+            found = [self._journalled(shard, segments_back) for shard in self.shards]
+            rewind = find_rewind([journalled for journalled, _ in found], written)
+            if rewind is not None:
+                return rewind
+            if all(oldest for _, oldest in found):
+                raise StateError(
+                    f"{self.request.to}, {self.dead_letters_path}: shorter than when the journal began;"
+                    " name the files that the state was written with"
+                )
+            segments_back += 1
+
+    @staticmethod
+    def _journalled(shard: DurableShard, segments_back: int) -> tuple[Journalled, bool]:
+        """The journal from so many segments back, or from its first; and whether it is that."""
+        while (journalled := shard.journalled(segments_back)) is None:
+            segments_back -= 1
+        return journalled, shard.journalled(segments_back + 1) is None
+
+    def _open_sources(self) -> MergedReader:
+        numbers = self._register_sources()
+        limits, time_limits = self.settings.input, self.settings.time
+        readers = [
+            LineReader(
+                path if path == STANDARD else str(Path(path)),
+                number=number,
+                start=self._start(number, path),
+            )
+            for path, number in zip(self.request.sources, numbers, strict=True)
+        ]
+        return MergedReader(
+            readers,
+            ordinal=self.rewind.ordinal,
+            batch_lines_max=limits.batch_lines_max,
+            pace=None if self.request.speed is None else Pace(self.request.speed),
+            ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
+            agree_lines=time_limits.ahead_agree_events,
+        )
+
+    def _start(self, number: int, path: str) -> Mark | None:
+        return None if path == STANDARD else self.rewind.marks.get(number)
+
+    def _register_sources(self) -> list[int]:
+        """Numbers of the sources; a new one gets the next number, in every shard."""
+        known: dict[int, str] = {}
+        for shard in self.shards:
+            known |= shard.sources.names
+        numbers = []
+        for path in self.request.sources:
+            name = path if path == STANDARD else str(Path(path).resolve())
+            number = next((number for number, each in known.items() if each == name and path != STANDARD), len(known))
+            known[number] = name
+            numbers.append(number)
+        if len(set(numbers)) < len(numbers):
+            raise ConfigError([Mistake("--from", "", "names a source twice")])
+        if len(known) > self.settings.input.sources_max:
+            message = f"the state has read {len(known)} sources, more than its limit"
+            raise ConfigError([Mistake(str(self.request.config_file or "fraud.toml"), "input.sources_max", message)])
+        for shard in self.shards:
+            for number, name in known.items():
+                shard.register(number, name)
+        return numbers
+
+    # -- running
+
+    def run(self) -> RunSummary:
+        """Run to the end and say how it went."""
+        self.observer.started(self.request)
+        source = steps.FileSource(self.reader, drain=lambda: self.stopping)
+        decisions, dead_letters = self.outputs
+        shards = len(self.shards)
+        edges = fraud.Edges(
+            source=source,
+            shard=lambda number: _Logic(self, self.shards[number]),
+            decisions=steps.OrderedSink(decisions, shards, self._decisions_written),
+            dead_letters=steps.OrderedSink(dead_letters, shards, self._dead_letters_written),
+        )
+        flow = fraud.build(self.settings, edges)
+        with self._stopping_on_signals():
+            cli_main(flow)
+        self.closed_well = True
+        self.observer.progress(self.progress())
+        error = source.error
+        summary = RunSummary(
+            progress=self.progress(),
+            seconds=time.monotonic() - self.started,
+            exit_code=error.exit_code if isinstance(error, HeadraceError) else 0,
+            error=str(error) if error else None,
+            dead_letters=self.dead_letters_path if self.outputs[1].length else None,
+        )
+        self.observer.finished(summary)
+        return summary
+
+    @contextmanager
+    def _stopping_on_signals(self) -> Iterator[None]:
+        """End well on SIGTERM and SIGINT: read no more, decide what was read, then stop."""
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.stopping = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def applied(self, shard: DurableShard, applied: Applied, lines: int) -> None:
+        """Take note of what a shard has applied."""
+        self.inputs += lines
+        graded = shard.graded()
+        if self.truth is None:
+            for score, label in graded:
+                self.quality.add(score, label)
+        else:
+            self._judge(applied, self.truth)
+
+    def _judge(self, applied: Applied, truth: dict[str, int]) -> None:
+        for _, line in applied.decisions:
+            decision = orjson.loads(line)
+            label = truth.get(decision["event_id"])
+            if label is not None:
+                self.quality.add(decision["score"], label)
+
+    def _decisions_written(self, accepted_ns: int, count: int) -> None:
+        self.decisions += count
+        if count:
+            self.latency.record(time.perf_counter_ns() - accepted_ns, count)
+        now = time.monotonic()
+        if now - self.reported >= _REPORT_EVERY_S:
+            self.reported = now
+            self.observer.progress(self.progress())
+
+    def _dead_letters_written(self, _accepted_ns: int, count: int) -> None:
+        self.dead_letters += count
+
+    def _counts(self) -> Counter[str]:
+        together: Counter[str] = Counter()
+        for shard in self.shards:
+            together.update(shard.state.counts)
+            together["outcomes_unmatched"] += shard.state.early.unmatched + len(shard.state.early)
+        return together
+
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        counts = self._counts()
+        counts.subtract(self.before)
+        read = self.reader.progress
+        states = [shard.state for shard in self.shards]
+        return Progress(
+            inputs=self.inputs,
+            decisions=self.decisions,
+            by_action={action: counts[action] for action in _ACTIONS},
+            dead_letters=self.dead_letters,
+            repeats=counts["repeats"],
+            outcomes_matched=counts["outcomes_matched"],
+            outcomes_unmatched=max(0, counts["outcomes_unmatched"]),
+            outcomes_corrected=counts["outcomes_corrected"],
+            outcomes_late=counts["outcomes_too_late_to_correct"],
+            bytes_read=read.bytes_done,
+            bytes_total=read.bytes_total,
+            elapsed_s=time.monotonic() - self.started,
+            latency=self._latency(),
+            event_time_ms=max(state.clock.now for state in states),
+            reasons={
+                name.removeprefix(_REASON): count for name, count in counts.items() if name.startswith(_REASON)
+            },
+            quality=self.quality.quality(),
+            pending=sum(len(state.pending) for state in states),
+            entities=sum(len(table) for state in states for table in state.features.tables.values()),
+            recovered=self._recovered(),
+        )
+
+    def _latency(self) -> Latency | None:
+        if not self.decisions:
+            return None
+        return Latency(*(self.latency.percentile_ms(percent) for percent in (50.0, 99.0, 99.9)))
+
+    def _recovered(self) -> str:
+        if not any(shard.position for shard in self.shards) or not self.rewind.ordinal:
+            return ""
+        replayed = sum(shard.replayed for shard in self.shards)
+        return f"went on at input {self.rewind.ordinal:,}; {replayed:,} applied again from the journal"
+
+
+class _Logic:
+    """A shard as the flow's operator sees it."""
+
+    def __init__(self, run: _Run, shard: DurableShard) -> None:
+        self._run, self._shard = run, shard
+
+    def process(self, part: Any) -> Any:
+        """Apply the shard's part of a batch."""
+        batch = part.batch
+        applied = self._shard.process(batch, part.events, part.places)
+        lines: Sequence[int] = part.places if part.places is not None else batch.payloads
+        self._run.applied(self._shard, applied, len(lines))
+        return steps.ShardOutput(
+            shard=part.shard,
+            ordinal=batch.ordinal,
+            ordinal_next=batch.ordinal_next,
+            decisions=applied.decisions,
+            dead_letters=applied.dead_letters,
+            accepted_ns=batch.accepted_ns,
+        )
