@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
@@ -28,8 +29,8 @@ def write(world: World, events: Target, truth: Target | None = None) -> int:
     Parameters
     ----------
     events, truth
-        A path, compressed when it ends in `.gz`, or a binary file, which is left open. What a path holds is
-        replaced.
+        A path, compressed when it ends in `.gz`, `-` for standard output, or a binary file, which is left
+        open. What a path holds is replaced.
 
     Returns
     -------
@@ -120,6 +121,10 @@ def _opened(target: Target) -> Iterator[BinaryIO]:
         yield target
         return
     path = fspath(target)
+    if path == "-":
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
     with open(path, "wb") as file:
         if not path.endswith(".gz"):
             yield file

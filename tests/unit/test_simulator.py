@@ -94,6 +94,13 @@ class TestBytes:
         assert one.read_bytes() == other.read_bytes()
         assert one.read_bytes()[4:8] == bytes(4)
 
+    def test_a_dash_is_standard_output(self, capfdbinary, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        world = simulate("tiny", 1)
+        write(world, Path("-"))
+        assert capfdbinary.readouterr().out == events_of(world)
+        assert not list(tmp_path.iterdir())
+
     def test_an_open_file_is_written_to_and_left_open(self):
         events, truth = io.BytesIO(), io.BytesIO()
         count = write(simulate("tiny", 1), events, truth)
