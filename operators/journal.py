@@ -507,11 +507,11 @@ class JournalWriter:
         if not self._ordinal <= ordinal_first <= ordinal_next:
             raise ValueError(f"ordinals run backwards: {self._ordinal}, {ordinal_first}, {ordinal_next}")
         outline, sealed, digests, decisions_bytes, dead_letters_bytes = _seal(records)
-        payload, packed_marks = b"".join(sealed), _pack_marks(marks)
+        packed_marks = _pack_marks(marks)
         decisions_next = self._decisions_bytes + decisions_bytes
         dead_letters_next = self._dead_letters_bytes + dead_letters_bytes
         fields = _pack_fields(
-            len(outline) + len(payload),
+            len(outline) + sum(map(len, sealed)),
             packed_marks,
             len(records),
             (
@@ -529,7 +529,7 @@ class JournalWriter:
         chain = sha256(self._chain + content).digest()
         guarded = fields + content + chain
         guard = _GUARDED.pack(_FRAME_MAGIC, zlib.crc32(guarded))
-        frame = b"".join((guard, guarded, packed_marks, outline, payload))
+        frame = b"".join((guard, guarded, packed_marks, outline, *sealed))
         self._write(frame)
         self._byte += len(frame)
         self._seq += len(records)
@@ -648,7 +648,7 @@ def _split(outline: bytes, body: bytes, path: Path, position: int) -> tuple[list
     records: list[Record] = []
     digests: list[bytes] = []
     written = bytearray(outline)
-    at = len(outline)
+    at, make = len(outline), Record._make
     for index, (kind, flags, source, inputs, outputs, details, ordinal, offset, line) in enumerate(
         _RECORD_HEAD.iter_unpack(outline)
     ):
@@ -662,19 +662,8 @@ def _split(outline: bytes, body: bytes, path: Path, position: int) -> tuple[list
                 raise JournalDamaged(path, position, f"record {index} of the frame is erased but not empty")
         else:
             digests.append(sha256(body[at:end]).digest())
-        records.append(
-            Record(
-                kind,
-                flags,
-                source,
-                ordinal,
-                offset,
-                line,
-                body[start:output_at],
-                body[output_at:detail_at],
-                body[detail_at:end],
-            )
-        )
+        received, output, detail = body[start:output_at], body[output_at:detail_at], body[detail_at:end]
+        records.append(make((kind, flags, source, ordinal, offset, line, received, output, detail)))
         at = end
     if at != len(body):
         raise JournalDamaged(path, position, "the lengths of the records don't add up to the frame's")
