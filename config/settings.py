@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from math import prod
@@ -80,6 +80,7 @@ _MINUTE_MS: Final = _UNIT_MS["m"]
 _WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
 _HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
 _OVERRIDE: Final = "--set"
+ModelMistakes = Callable[[str, Mapping[str, object]], Iterable[tuple[str, str]]]
 Operator = Literal[">", ">=", "<", "<=", "==", "!="]
 
 
@@ -644,7 +645,12 @@ def digest(settings: FraudSettings) -> str:
     return hashlib.sha256(canonical(settings)).hexdigest()
 
 
-def load(path: Path | None, overrides: Sequence[str] = ()) -> FraudSettings:
+def load(
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    model_mistakes: ModelMistakes = lambda _name, _parameters: (),
+) -> FraudSettings:
     """Read settings from a TOML file, with overrides laid over it.
 
     Parameters
@@ -653,6 +659,9 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> FraudSettings:
         The file; None for the one that is shipped.
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
+    model_mistakes
+        Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
+        below `model` and a message.
 
     Raises
     ------
@@ -666,7 +675,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> FraudSettings:
         found += overridden.lay(override, read)
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
-    settings, more = _validate(read)
+    settings, more = _validate(read, model_mistakes)
     found += [overridden.place(mistake) for mistake in more]
     if found or settings is None:
         raise ConfigError(_by_place(found, read))
@@ -739,14 +748,16 @@ def _toml_value(text: str) -> Any:
     return parsed["value"] if len(parsed) == 1 else text
 
 
-def _validate(read: dict[str, Any]) -> tuple[FraudSettings | None, list[Mistake]]:
+def _validate(
+    read: dict[str, Any], model_mistakes: ModelMistakes
+) -> tuple[FraudSettings | None, list[Mistake]]:
     """Validate shapes and references; without the parts that are misshapen, if there are any."""
     try:
         settings = FraudSettings.model_validate(read)
     except ValidationError as error:
         errors = error.errors(include_url=False)
     else:
-        return settings, mistakes(settings)
+        return settings, mistakes(settings) + _of_model(settings.model, model_mistakes)
     found = [_mistake(error) for error in errors]
     places = [tuple(map(str, error["loc"])) for error in errors]
     sound = _without(read, places)
@@ -754,7 +765,15 @@ def _validate(read: dict[str, Any]) -> tuple[FraudSettings | None, list[Mistake]
         rest = FraudSettings.model_validate(sound)
     except ValidationError:
         return None, found
-    return None, found + list(_references(rest, _Broken(places)))
+    broken = _Broken(places)
+    found += _references(rest, broken)
+    sure = not (broken.hides("model", "name") or broken.hides("model", "parameters"))
+    return None, found + (_of_model(rest.model, model_mistakes) if sure else [])
+
+
+def _of_model(model: ModelSettings, model_mistakes: ModelMistakes) -> list[Mistake]:
+    found = model_mistakes(model.name, model.parameters)
+    return [Mistake("", f"model.{key}", message) for key, message in found]
 
 
 class _Broken:

@@ -9,13 +9,16 @@ from enum import StrEnum
 from math import isfinite
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 
 from headrace import __version__
 from headrace.errors import ConfigError, HeadraceError
+
+if TYPE_CHECKING:
+    from headrace.config.settings import FraudSettings
 
 __all__ = ["EXIT_CODES", "app", "main"]
 
@@ -138,7 +141,6 @@ def run(
     Without --state a run is temporary, and what --to names is replaced. With it, a further file is a new
     source, and decisions are appended.
     """
-    from headrace.config.settings import load
     from headrace.live import view
     from headrace.runs import RunRequest
     from headrace.runtime import run as run_flow
@@ -149,7 +151,7 @@ def run(
         to=to,
         dead_letters=dead_letters,
         state=state,
-        settings=load(config, overrides or ()),
+        settings=_settings(config, overrides),
         config_file=config,
         speed=_speed(speed),
         learn=learn,
@@ -173,12 +175,11 @@ def demo(
     The shop's customers, merchants and frauds are made up anew from the seed. The flow knows nothing of them
     at first; its quality is judged by the truth, which it never sees.
     """
-    from headrace.config.settings import load
     from headrace.demo import Files, make_world, request, show
     from headrace.live import view
     from headrace.runtime import run as run_flow
 
-    settings = load(None)
+    settings = _settings(None, None)
     files = Files(to or Path(mkdtemp(prefix="headrace-demo-")))
     files.folder.mkdir(parents=True, exist_ok=True)
     errors = Console(stderr=True)
@@ -233,9 +234,9 @@ def check(
     overrides: Overrides = None,
 ) -> None:
     """Report every mistake of a configuration at once."""
-    from headrace.config.settings import SHIPPED, digest, load
+    from headrace.config.settings import SHIPPED, digest
 
-    settings = load(config, overrides or ())
+    settings = _settings(config, overrides)
     declared = (
         f"{len(settings.features)} features, {len(settings.bins)} bins, {len(settings.crosses)} crosses"
     )
@@ -267,6 +268,13 @@ def reference(
 
     to.write_text(reference_page(typer.main.get_command(app), EXIT_CODES))
     typer.echo(str(to))
+
+
+def _settings(config: Path | None, overrides: list[str] | None) -> FraudSettings:
+    from headrace.config.settings import load
+    from headrace.operators.models import model_mistakes
+
+    return load(config, overrides or (), model_mistakes=model_mistakes)
 
 
 def _end(error: str | None, exit_code: int) -> None:

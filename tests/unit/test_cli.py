@@ -153,6 +153,15 @@ def test_check(headrace, tmp_path):
     assert ended.err.splitlines()[-1] == "error: 2 mistakes"
 
 
+def test_check_looks_into_the_model_too(headrace):
+    ended = headrace("check", "--set", "model.parameters.lrr=1", "--set", "flow.shards=0")
+    first, second, _ = ended.err.splitlines()
+    assert first.startswith("error: --set: flow.shards: ")
+    assert second.startswith("error: --set: model.parameters.lrr: ")
+    only = headrace("check", "--set", "model.name=none").err
+    assert only.startswith("error: --set: model.name: there is no model 'none'")
+
+
 def test_simulate(headrace, tmp_path):
     events, truth = tmp_path / "e.jsonl", tmp_path / "t.csv"
     ended = headrace(

@@ -39,28 +39,29 @@ def files(tmp_path):
         decision(3, 6.9, "block", 0.8),
         decision(4, 7, "review", 0.5),
         decision(5, 21, "approve", 0.2),
+        decision(6, 21.5, "review", 0.4),
     ]
     found.decisions.write_text("".join(json.dumps(line) + "\n" for line in decided))
-    found.truth.write_text("event_id,fraud\np-1,0\np-2,1\np-3,0\np-4,1\np-5,1\n")
+    found.truth.write_text("event_id,fraud\np-1,0\np-2,1\np-3,0\np-4,1\np-5,1\np-6,0\n")
     payment = (
         '{{"type":"payment","event_id":"p-{0}","event_time":"2024-06-10T06:13:20Z","customer_id":"c",'
         '"merchant_id":"m","amount":{0}.5,"currency":"EUR"}}\n'
     )
     outcome = '{"type":"outcome","event_id":"p-2","event_time":1,"about":"p-1","label":0}\n'
-    found.events.write_text("".join(payment.format(number) for number in range(1, 6)) + outcome)
+    found.events.write_text("".join(payment.format(number) for number in range(1, 7)) + outcome)
     return found
 
 
-TRUTH = {"p-1": 0, "p-2": 1, "p-3": 0, "p-4": 1, "p-5": 1}
+TRUTH = {"p-1": 0, "p-2": 1, "p-3": 0, "p-4": 1, "p-5": 1, "p-6": 0}
 
 
 def test_weeks(files):
     found = weeks(files, TRUTH)
-    assert [week.payments for week in found] == [3, 1, 0, 1]
+    assert [week.payments for week in found] == [3, 1, 0, 2]
     assert [week.frauds for week in found] == [1, 1, 0, 1]
     assert [week.caught for week in found] == [1, 1, 0, 0]
     assert [week.stopped for week in found] == [1, 0, 0, 0]
-    assert [week.judge.quality() is None for week in found] == [False, True, True, True]
+    assert [week.judge.quality() is None for week in found] == [False, True, True, False]
 
 
 def test_examples_are_right_decisions(files):
