@@ -501,8 +501,8 @@ class MergedReader:
 
     The next line is the earliest of the sources' next lines; of equal times the source named first goes
     first. A line without a usable time comes at once after the line before it. The order depends on nothing
-    but the lines after the marks, so that it is the same after a stop at any batch. One source alone keeps the
-    order of its lines.
+    but the lines after the marks, so that it is the same after a stop at any batch. One source alone keeps
+    the order of its lines.
 
     Parameters
     ----------

@@ -1,0 +1,447 @@
+"""The steps of a flow as Bytewax knows them: source, operators and sinks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any, Final, Protocol
+
+import bytewax.operators as op
+from bytewax.dataflow import Stream, operator
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from headrace.errors import HeadraceError
+from headrace.operators.batches import Batch
+from headrace.operators.files import MergedReader, OutputFile
+
+__all__ = [
+    "SHARDS_MAX",
+    "Decoded",
+    "FileSource",
+    "InFlight",
+    "OrderedSink",
+    "ShardInput",
+    "ShardLines",
+    "ShardLogic",
+    "ShardOut",
+    "ShardOutput",
+    "by_shard",
+    "decode",
+    "shard",
+    "shard_keys",
+]
+
+_PART: Final = "all"
+_WAIT_S_MAX: Final = 0.1
+# Bytewax hands a key to worker `hash % workers`. With these letters the hash of key i is i modulo 12, so that
+# 2, 3, 4, 6 or 12 workers get equal shares; a test watches it.
+_LETTERS: Final = "dmkimwqacbHyanamdAckkcckeghelaChagwfnibghsgkBkJedlxaicaglldbdfoj"
+SHARDS_MAX: Final = len(_LETTERS)
+
+
+def shard_keys(shards: int) -> list[str]:
+    """Keys of the shards, such that the workers get equal shares of them.
+
+    Raises
+    ------
+    ValueError
+        If there are more than `SHARDS_MAX`.
+    """
+    if not 1 <= shards <= SHARDS_MAX:
+        raise ValueError(f"shards: must be between 1 and {SHARDS_MAX} (is {shards})")
+    return [f"{number:02}{letter}" for number, letter in enumerate(_LETTERS[:shards])]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch, and what each of its lines decodes to.
+
+    Attributes
+    ----------
+    batch
+        The lines.
+    events
+        In their order; a line that is no event has the reason in its place, as it is journalled in order too.
+    """
+
+    batch: Batch
+    events: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardInput:
+    """A shard's part of a batch; there is one for every shard, also when no line is for it.
+
+    Attributes
+    ----------
+    shard
+        Number of the shard.
+    batch, events
+        The whole batch.
+    places
+        Which of its lines are for this shard, ascending; None for all.
+    """
+
+    shard: int
+    batch: Batch
+    events: list[Any]
+    places: list[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOutput:
+    """What a shard gives out for its part of a batch.
+
+    Attributes
+    ----------
+    shard
+        Number of the shard.
+    ordinal, ordinal_next
+        Of the batch's first line, and of the first line after it.
+    decisions, dead_letters
+        Lines with their newline, each with the ordinal of the input that it answers, ascending.
+    accepted_ns
+        When the batch was read, as in `Batch`.
+    """
+
+    shard: int
+    ordinal: int
+    ordinal_next: int
+    decisions: list[tuple[int, bytes]]
+    dead_letters: list[tuple[int, bytes]]
+    accepted_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLines:
+    """What a shard gives out for one sink; the attributes are those of `ShardOutput`."""
+
+    shard: int
+    ordinal: int
+    lines: list[tuple[int, bytes]]
+    accepted_ns: int
+
+
+@dataclass(frozen=True)
+class ShardOut:
+    """Streams of the `shard` operator.
+
+    Attributes
+    ----------
+    decisions, dead_letters
+        One `ShardLines` from each shard for each batch, for an `OrderedSink`.
+    """
+
+    decisions: KeyedStream[ShardLines]
+    dead_letters: KeyedStream[ShardLines]
+
+
+class ShardLogic(Protocol):
+    """What decides; it keeps and recovers its state itself."""
+
+    def process(self, part: ShardInput) -> ShardOutput:
+        """Apply a shard's part of a batch."""
+        ...
+
+
+class InFlight:
+    """Counts the batches between a source and a sink of one process, so that no queue grows without limit.
+
+    Bytewax lets a source run ahead of steps on other workers as fast as it can.
+
+    Parameters
+    ----------
+    batches_max
+        With so many on their way the source waits.
+    """
+
+    def __init__(self, batches_max: int) -> None:
+        self._batches_max = batches_max
+        # Each is written by one thread only.
+        self._begun = self._ended = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the source has to wait."""
+        return self._begun - self._ended >= self._batches_max
+
+    def begin(self) -> None:
+        """A batch leaves the source."""
+        self._begun += 1
+
+    def end(self) -> None:
+        """A batch was written."""
+        self._ended += 1
+
+
+# -- source
+
+
+class FileSource(FixedPartitionedSource[Batch, None]):
+    """Batches of a reader, as one partition.
+
+    An input that ends too early must not take down what was read before: the source ends as at its proper
+    end, and the error waits in `error` until the flow is done.
+
+    Parameters
+    ----------
+    reader
+        Where batches come from.
+    drain
+        Asked before every batch; once it says yes the source ends.
+    in_flight
+        Shared with the sink, when they may be on different workers.
+
+    Attributes
+    ----------
+    error : HeadraceError | None
+        Why the source ended before its proper end.
+    """
+
+    def __init__(
+        self,
+        reader: MergedReader,
+        *,
+        drain: Callable[[], bool] = lambda: False,
+        in_flight: InFlight | None = None,
+    ) -> None:
+        self.error: HeadraceError | None = None
+        self.reader, self.drain, self.in_flight = reader, drain, in_flight
+
+    def list_parts(self) -> list[str]:
+        """One partition: the files are merged into one order."""
+        return [_PART]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _FilePart:
+        """Build the partition; where it goes on is the reader's matter."""
+        del step_id, for_part, resume_state
+        return _FilePart(self)
+
+
+class _FilePart(StatefulSourcePartition[Batch, None]):
+    def __init__(self, source: FileSource) -> None:
+        self._source, self._reader = source, source.reader
+
+    def next_batch(self) -> list[Batch]:
+        source = self._source
+        if source.drain():
+            raise StopIteration
+        if source.in_flight is not None and source.in_flight.full:
+            return []
+        batch = self._read()
+        if batch is None:
+            if self._reader.ended:
+                raise StopIteration
+            return []
+        if source.in_flight is not None:
+            source.in_flight.begin()
+        return [batch]
+
+    def _read(self) -> Batch | None:
+        try:
+            return self._reader.next_batch()
+        except HeadraceError as error:
+            self._source.error = error
+            raise StopIteration from error
+
+    def next_awake(self) -> datetime | None:
+        due_s = self._reader.next_due_s()
+        if due_s is None:
+            # A pipe is waited for while it is read, so there is no need to wait here as well.
+            return datetime.now(UTC) if self._reader.stream else None
+        return datetime.now(UTC) + timedelta(seconds=min(due_s, _WAIT_S_MAX))
+
+    def snapshot(self) -> None:
+        return None
+
+
+# -- operators
+
+
+@operator
+def decode(
+    step_id: str, up: Stream[Batch], decoder: Callable[[Sequence[bytes]], list[Any]]
+) -> Stream[Decoded]:
+    """Decode the lines of batches.
+
+    Parameters
+    ----------
+    step_id
+        Unique in the flow.
+    up
+        Batches.
+    decoder
+        Takes lines, gives for each an event or the reason why it is none.
+
+    Returns
+    -------
+    Stream[Decoded]
+        One for each batch.
+    """
+    del step_id
+    return op.map("map", up, lambda batch: Decoded(batch, decoder(batch.payloads)))
+
+
+@operator
+def by_shard(
+    step_id: str, up: Stream[Decoded], shards: int, shard_of: Callable[[Any], int | None]
+) -> KeyedStream[ShardInput]:
+    """Split batches into the shards' parts.
+
+    Parameters
+    ----------
+    step_id
+        Unique in the flow.
+    up
+        Decoded batches.
+    shards
+        How many there are.
+    shard_of
+        Number of the shard that an event belongs to; None for every shard. Not asked when there is but one.
+
+    Returns
+    -------
+    KeyedStream[ShardInput]
+        For each batch one from every shard, in the order of the shards.
+    """
+    del step_id
+    keys = shard_keys(shards)
+
+    def split(decoded: Decoded) -> list[tuple[str, ShardInput]]:
+        batch, events = decoded.batch, decoded.events
+        places = [None] if shards == 1 else _places(events, shards, shard_of)
+        return [(key, ShardInput(at, batch, events, places[at])) for at, key in enumerate(keys)]
+
+    return op.flat_map("split", up, split)
+
+
+def _places(events: list[Any], shards: int, shard_of: Callable[[Any], int | None]) -> list[list[int] | None]:
+    places: list[list[int]] = [[] for _ in range(shards)]
+    for place, event in enumerate(events):
+        number = shard_of(event)
+        for chosen in places if number is None else (places[number],):
+            chosen.append(place)
+    return [*places]
+
+
+class _ShardStep(StatefulBatchLogic[ShardInput, ShardOutput, None]):
+    """A shard under its key. Bytewax keeps nothing of it, and its end is not the shard's end."""
+
+    def __init__(self, build: Callable[[int], ShardLogic]) -> None:
+        self._build = build
+        self._logic: ShardLogic | None = None
+
+    def on_batch(self, values: list[ShardInput]) -> tuple[list[ShardOutput], bool]:
+        if self._logic is None:
+            self._logic = self._build(values[0].shard)
+        return list(map(self._logic.process, values)), StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> None:
+        return None
+
+
+@operator
+def shard(step_id: str, up: KeyedStream[ShardInput], build: Callable[[int], ShardLogic]) -> ShardOut:
+    """Let shards decide.
+
+    Parameters
+    ----------
+    step_id
+        Unique in the flow.
+    up
+        Parts of batches, under the keys of their shards.
+    build
+        Gives the logic of a shard by its number, at its first part.
+
+    Returns
+    -------
+    ShardOut
+        Decisions and dead letters.
+    """
+    del step_id
+    out = op.stateful_batch("apply", up, lambda _resumed: _ShardStep(build))
+    return ShardOut(
+        op.map_value("decisions", out, lambda out: _lines(out, out.decisions)),
+        op.map_value("dead_letters", out, lambda out: _lines(out, out.dead_letters)),
+    )
+
+
+def _lines(output: ShardOutput, lines: list[tuple[int, bytes]]) -> ShardLines:
+    return ShardLines(output.shard, output.ordinal, lines, output.accepted_ns)
+
+
+# -- sinks
+
+
+class OrderedSink(FixedPartitionedSink[ShardLines, None]):
+    """Writes the lines of all shards in the order of their inputs.
+
+    What a shard gives out waits until every shard has given out its part of the same batch.
+
+    Parameters
+    ----------
+    output
+        Where to write.
+    shards
+        How many there are.
+    on_written
+        Called after each batch with its `accepted_ns` and the number of lines.
+    in_flight
+        Shared with the source, by one of the sinks.
+    """
+
+    def __init__(
+        self,
+        output: OutputFile,
+        shards: int,
+        on_written: Callable[[int, int], None] | None = None,
+        in_flight: InFlight | None = None,
+    ) -> None:
+        self.output, self.shards, self.on_written, self.in_flight = output, shards, on_written, in_flight
+
+    def list_parts(self) -> list[str]:
+        """One partition: there is one order."""
+        return [_PART]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _OrderedPart:
+        """Build the partition; the output was cut to its length before."""
+        del step_id, for_part, resume_state
+        return _OrderedPart(self)
+
+
+class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
+    def __init__(self, sink: OrderedSink) -> None:
+        self._sink = sink
+        self._waiting: list[deque[ShardLines]] = [deque() for _ in range(sink.shards)]
+
+    def write_batch(self, values: list[ShardLines]) -> None:
+        if self._sink.shards == 1:
+            for value in values:
+                self._write(value, value.lines)
+            return
+        for value in values:
+            self._waiting[value.shard].append(value)
+        while all(self._waiting):
+            self._write_together([queue.popleft() for queue in self._waiting])
+
+    def _write_together(self, parts: list[ShardLines]) -> None:
+        assert len({part.ordinal for part in parts}) == 1, "shards gave out parts of different batches"
+        # The sort is stable: lines that answer one input stay in the order of the shards.
+        self._write(parts[0], sorted([line for part in parts for line in part.lines], key=itemgetter(0)))
+
+    def _write(self, part: ShardLines, lines: list[tuple[int, bytes]]) -> None:
+        sink = self._sink
+        if lines:
+            sink.output.write([line for _, line in lines])
+        if sink.on_written is not None:
+            sink.on_written(part.accepted_ns, len(lines))
+        if sink.in_flight is not None:
+            sink.in_flight.end()
+
+    def snapshot(self) -> None:
+        return None
