@@ -38,7 +38,6 @@ __all__ = [
     "RecordFields",
     "TornTail",
     "Verified",
-    "find_boundary",
     "first_boundary",
     "fsync_directory",
     "read_frame",
@@ -596,8 +595,10 @@ def _read_segment_head(file: BinaryIO, path: Path, segment: int) -> Boundary:
         raise JournalDamaged(path, 0, "not the start of a journal segment")
     if version != FORMAT_VERSION:
         raise JournalDamaged(path, 8, f"format version {version}; this reader knows {FORMAT_VERSION}")
-    packed = file.read(marks * _MARK.size)
-    if zlib.crc32(raw[_GUARDED.size :] + packed) != crc or len(packed) != marks * _MARK.size:
+    # The count is not to be believed before the checksum, which covers what it counts.
+    fits = len(raw) + marks * _MARK.size <= os.fstat(file.fileno()).st_size
+    packed = file.read(marks * _MARK.size) if fits else b""
+    if not fits or zlib.crc32(raw[_GUARDED.size :] + packed) != crc:
         raise JournalDamaged(path, 0, "the segment's head doesn't fit its checksum")
     if number != segment:
         raise JournalDamaged(path, 12, f"this is segment {number} under the name of segment {segment}")
@@ -858,51 +859,6 @@ def read_frame(directory: Path, segment: int, position: int) -> Frame:
         except _Torn as torn:
             raise JournalDamaged(path, position, str(torn)) from None
         return _read_body(file, path, head)
-
-
-def find_boundary(
-    directory: Path, *, decisions_bytes: int | None = None, dead_letters_bytes: int | None = None
-) -> Boundary:
-    """Find the last boundary at which the outputs were no longer than their files are now (J-REC-4).
-
-    Segments are passed over by their heads, newest first; in the one that holds the boundary the frame heads
-    are read.
-
-    Parameters
-    ----------
-    decisions_bytes, dead_letters_bytes
-        Lengths of the output files, in bytes; None for an output that isn't a file.
-
-    Raises
-    ------
-    StateError
-        If the outputs are shorter than they were at the oldest boundary that is kept.
-    JournalDamaged
-        If heads on the way are not what was written.
-    """
-
-    def fits(decisions: int, dead_letters: int) -> bool:
-        short = decisions_bytes is not None and decisions > decisions_bytes
-        return not short and (dead_letters_bytes is None or dead_letters <= dead_letters_bytes)
-
-    numbers = segment_numbers(directory)
-    for number in reversed(numbers):
-        start = start_of(directory, number)
-        if fits(start.decisions_bytes, start.dead_letters_bytes):
-            break
-    else:
-        if not numbers:
-            return GENESIS
-        raise StateError(
-            f"{directory}: an output is shorter than it was when the oldest segment began "
-            f"({start.decisions_bytes} bytes of decisions, {start.dead_letters_bytes} of dead letters)"
-        )
-    reader, boundary = JournalReader(directory, start, cut_torn_tail=False), start
-    for head in reader.heads():
-        if not fits(head.decisions_bytes_next, head.dead_letters_bytes_next):
-            break
-        boundary = reader.boundary
-    return boundary
 
 
 def verify(directory: Path) -> Verified:
