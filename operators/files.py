@@ -551,8 +551,11 @@ class MergedReader:
     @property
     def progress(self) -> Progress:
         """Bytes read of all sources."""
-        done, totals = zip(*[reader.progress for reader in self._readers], strict=True)
-        return Progress(sum(done), None if None in totals else sum(totals))
+        each = [reader.progress for reader in self._readers]
+        sizes = [progress.bytes_total for progress in each if progress.bytes_total is not None]
+        return Progress(
+            sum(progress.bytes_done for progress in each), sum(sizes) if len(sizes) == len(each) else None
+        )
 
     @property
     def marks(self) -> tuple[Mark, ...]:
