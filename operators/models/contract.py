@@ -1,4 +1,4 @@
-"""What a model is to the shard: five verbs over fixed-width features."""
+"""What a model is to the shard: score, learn and explain over fixed-width features, save and load."""
 
 from __future__ import annotations
 
@@ -32,10 +32,15 @@ class ModelShape:
 class Model(Protocol):
     """A binary classifier that learns one example at a time.
 
+    The same examples in the same order give the same scores, whatever the hash seed; what is random in a
+    model comes from the seed in its parameters. A model learns with the weights it has when the outcome
+    comes, on the features as they were when the decision was made.
+
     Attributes
     ----------
     takes
-        What it reads: the active slot of each group, or the numeric values (NaN where missing).
+        What it reads: the active slot of each group (an index over all groups), or the numeric values (NaN
+        where missing).
     cheap_explain
         Whether contributions cost so little that every decision can have them.
     """
@@ -60,12 +65,12 @@ class Model(Protocol):
         ...
 
     def load(self, saved: bytes) -> None:
-        """Take over a state that `save` gave.
+        """Take over a state that `save` gave; on an error the model stays as it was.
 
         Raises
         ------
         ValueError
-            If it belongs to a model of another shape or version.
+            If it isn't such a state, or one of another model, of other features, or of another River.
         """
         ...
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import pickle
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from headrace.operators.models.contract import ModelShape
 from headrace.operators.models.fused import log_odds
+from headrace.operators.models.saved import Origin
 
 __all__ = [
     "RiverAdaptiveRandomForest",
@@ -20,24 +21,33 @@ __all__ = [
     "RiverLogisticSgd",
 ]
 
+# River's trees look after their memory when the examples seen are a multiple of this. An adaptive tree's
+# count of its leaves goes wrong once it has replaced a branch, and then that can divide by zero (River
+# 0.26.1): the depth is what limits our trees.
+_NEVER: Final = 2**62
+
+
+def _library() -> str:
+    return f"River {importlib.metadata.version('river')}"
+
 
 class _River:
-    """Saves an estimator of River's by pickle, bound to River's version; a state directory is trusted."""
+    """Saves an estimator of River's by pickle, bound to River's version.
+
+    Whoever can write a pickle that is loaded can run code: a state directory is as trusted as the program.
+    The envelope is checked before anything is unpickled.
+    """
 
     estimator: Any
+    _origin: Origin
 
     def save(self) -> bytes:
         """See `Model.save`."""
-        return pickle.dumps((type(self).__name__, version("river"), self._state()), protocol=5)
+        return self._origin.seal(pickle.dumps(self._state(), protocol=5))
 
     def load(self, saved: bytes) -> None:
         """See `Model.load`."""
-        name, saved_by, state = pickle.loads(saved)
-        if (name, saved_by) != (type(self).__name__, version("river")):
-            raise ValueError(
-                f"saved by {name} of River {saved_by}, not {type(self).__name__} of River {version('river')}"
-            )
-        self._restore(state)
+        self._restore(pickle.loads(self._origin.open(saved)))
 
     def _state(self) -> Any:
         return self.estimator
@@ -46,19 +56,34 @@ class _River:
         self.estimator = state
 
     def size_bytes(self) -> int:
-        """See `Model.size_bytes`: the pickled size."""
+        """See `Model.size_bytes`: the pickled size, which is close to the size in memory."""
         return len(self.save())
 
 
 class _RiverLogistic(_River):
+    """River's logistic regression over active slots, the bias started at the base rate.
+
+    Parameters
+    ----------
+    shape
+        Slots and groups.
+    optimizer
+        One of River's.
+    base_rate
+        Probability that an untrained model gives.
+    intercept_lr
+        Learning rate of the bias.
+    """
+
     takes: ClassVar[Literal["slots", "values"]] = "slots"
     cheap_explain: ClassVar[bool] = True
 
-    def _build(self, optimizer: Any, base_rate: float, bias_lr: float) -> None:
+    def __init__(self, shape: ModelShape, optimizer: Any, base_rate: float, intercept_lr: float) -> None:
         from river import linear_model
 
+        self._origin = Origin.over_slots(self, _library(), shape)
         self.estimator = linear_model.LogisticRegression(
-            optimizer=optimizer, intercept_init=log_odds(base_rate), intercept_lr=bias_lr
+            optimizer=optimizer, intercept_init=log_odds(base_rate), intercept_lr=intercept_lr
         )
 
     def score(self, features: Sequence[int]) -> float:
@@ -76,18 +101,30 @@ class _RiverLogistic(_River):
 
 
 class RiverLogisticSgd(_RiverLogistic):
-    """River's logistic regression with stochastic gradient descent."""
+    """River's logistic regression with stochastic gradient descent.
+
+    Parameters
+    ----------
+    shape, lr, base_rate, intercept_lr
+        See `LogisticSgd`, its twin.
+    """
 
     def __init__(
-        self, shape: ModelShape, *, lr: float = 0.1, base_rate: float = 0.01, bias_lr: float = 0.01
+        self, shape: ModelShape, *, lr: float = 0.1, base_rate: float = 0.01, intercept_lr: float = 0.01
     ) -> None:
         from river import optim
 
-        self._build(optim.SGD(lr), base_rate, bias_lr)
+        super().__init__(shape, optim.SGD(lr), base_rate, intercept_lr)
 
 
 class RiverLogisticAdaGrad(_RiverLogistic):
-    """River's logistic regression with AdaGrad."""
+    """River's logistic regression with AdaGrad.
+
+    Parameters
+    ----------
+    shape, lr, eps, base_rate, intercept_lr
+        See `LogisticAdaGrad`, its twin.
+    """
 
     def __init__(
         self,
@@ -96,15 +133,21 @@ class RiverLogisticAdaGrad(_RiverLogistic):
         lr: float = 0.2,
         eps: float = 1e-8,
         base_rate: float = 0.01,
-        bias_lr: float = 0.01,
+        intercept_lr: float = 0.01,
     ) -> None:
         from river import optim
 
-        self._build(optim.AdaGrad(lr, eps), base_rate, bias_lr)
+        super().__init__(shape, optim.AdaGrad(lr, eps), base_rate, intercept_lr)
 
 
 class RiverLogisticFtrl(_RiverLogistic):
-    """River's logistic regression with FTRL-Proximal."""
+    """River's logistic regression with FTRL-Proximal.
+
+    Parameters
+    ----------
+    shape, alpha, beta, l1, l2, base_rate, intercept_lr
+        See `LogisticFtrl`, its twin.
+    """
 
     def __init__(
         self,
@@ -115,76 +158,87 @@ class RiverLogisticFtrl(_RiverLogistic):
         l1: float = 0.0,
         l2: float = 1.0,
         base_rate: float = 0.01,
-        bias_lr: float = 0.01,
+        intercept_lr: float = 0.01,
     ) -> None:
         from river import optim
 
-        self._build(optim.FTRLProximal(alpha, beta, l1, l2), base_rate, bias_lr)
+        super().__init__(shape, optim.FTRLProximal(alpha, beta, l1, l2), base_rate, intercept_lr)
 
 
 class _RiverOverValues(_River):
     """An estimator that reads numeric values; missing ones are left out.
 
-    Until the first label it gives the base rate. Contributions are found by putting each value back to its
-    running mean, and are in log-odds.
+    Until it has learned it gives the base rate. A contribution is by how much the score changes, in log-odds,
+    against the same example with that value at its running mean; a missing value contributes 0.
+
+    Parameters
+    ----------
+    shape
+        Names of the values.
+    estimator
+        River's.
+    base_rate
+        What it gives before it has learned.
+    learnt_min
+        How many examples it must have taken in before its own score counts.
     """
 
     takes: ClassVar[Literal["slots", "values"]] = "values"
     cheap_explain: ClassVar[bool] = False
 
-    def __init__(self, shape: ModelShape, base_rate: float) -> None:
-        self.names, self.base_rate = shape.value_names, base_rate
+    def __init__(self, shape: ModelShape, estimator: Any, base_rate: float, learnt_min: int = 1) -> None:
+        self._origin = Origin.over_values(self, _library(), shape)
+        self.estimator, self.base_rate, self.learnt_min = estimator, base_rate, learnt_min
+        self.names = shape.value_names
+        self.learnt = 0
         self.seen = [0] * len(self.names)
         self.means = [0.0] * len(self.names)
-        self.learnt = 0
 
     def _state(self) -> Any:
-        return self.estimator, self.names, self.seen, self.means, self.learnt
+        return self.estimator, self.learnt, self.seen, self.means
 
     def _restore(self, state: Any) -> None:
-        estimator, names, seen, means, learnt = state
-        if names != self.names:
-            raise ValueError(f"saved for the values {', '.join(names)}, not {', '.join(self.names)}")
-        self.estimator, self.seen, self.means, self.learnt = estimator, seen, means, learnt
+        self.estimator, self.learnt, self.seen, self.means = state
 
     def _given(self, features: Sequence[float]) -> dict[str, float]:
-        return {name: value for name, value in zip(self.names, features, strict=True) if value == value}
+        named = zip(self.names, features, strict=True)
+        return {name: value for name, value in named if math.isfinite(value)}
 
     def score(self, features: Sequence[float]) -> float:
         """See `Model.score`."""
-        return self._probability(self._given(features)) if self.learnt else self.base_rate
+        if self.learnt < self.learnt_min:
+            return self.base_rate
+        return min(1.0, max(0.0, self._probability(self._given(features))))
 
     def _probability(self, given: dict[str, float]) -> float:
         found = self.estimator.predict_proba_one(given)
-        return min(1.0, max(0.0, float(found.get(True, found.get(1, 0.0))))) if found else self.base_rate
+        return float(found.get(True, 0.0)) if found else self.base_rate
 
     def learn(self, features: Sequence[float], label: int) -> None:
         """See `Model.learn`."""
+        self.learnt += 1
         for place, value in enumerate(features):
             if math.isfinite(value):
                 self.seen[place] += 1
                 self.means[place] += (value - self.means[place]) / self.seen[place]
-        self.learnt += 1
         self._learn_given(self._given(features), label)
 
     def _learn_given(self, given: dict[str, float], label: int) -> None:
         self.estimator.learn_one(given, bool(label))
 
     def explain(self, features: Sequence[float]) -> list[float]:
-        """See `Model.explain`."""
+        """See `Model.explain`: one score for each value that is not missing."""
         whole = log_odds(self.score(features))
-        found = []
+        found = [0.0] * len(features)
         for place, value in enumerate(features):
-            if value != value:
-                found.append(0.0)
-                continue
-            changed = [*features[:place], self.means[place], *features[place + 1 :]]
-            found.append(whole - log_odds(self.score(changed)))
+            if math.isfinite(value):
+                without = [*features[:place], self.means[place], *features[place + 1 :]]
+                found[place] = whole - log_odds(self.score(without))
         return found
 
 
 class RiverHoeffdingAdaptiveTree(_RiverOverValues):
-    """River's Hoeffding adaptive tree.
+    """River's Hoeffding adaptive tree: splits where the data allow it, replaces branches that got worse.
 
     Parameters
     ----------
@@ -192,12 +246,13 @@ class RiverHoeffdingAdaptiveTree(_RiverOverValues):
         Names of the values.
     grace_period
         Examples between attempts to split a leaf.
-    max_size_mib
-        Memory limit, MiB; leaves stop splitting there.
+    depth_max
+        Leaves at this depth are not split; they go on counting labels. A tree has at most
+        2 ** (depth_max + 1) leaves, some 50 KB each with 8 values.
     seed
         Of its random choices.
     base_rate
-        What it gives before the first label.
+        What it gives before it has learned.
 
     References
     ----------
@@ -209,33 +264,35 @@ class RiverHoeffdingAdaptiveTree(_RiverOverValues):
         shape: ModelShape,
         *,
         grace_period: int = 200,
-        max_size_mib: float = 16.0,
+        depth_max: int = 8,
         seed: int = 1,
         base_rate: float = 0.01,
     ) -> None:
         from river import tree
 
-        super().__init__(shape, base_rate)
-        self.estimator = tree.HoeffdingAdaptiveTreeClassifier(
-            grace_period=grace_period, max_size=max_size_mib, memory_estimate_period=10_000, seed=seed
+        estimator = tree.HoeffdingAdaptiveTreeClassifier(
+            grace_period=grace_period, max_depth=depth_max, memory_estimate_period=_NEVER, seed=seed
         )
+        super().__init__(shape, estimator, base_rate)
 
 
 class RiverAdaptiveRandomForest(_RiverOverValues):
-    """River's adaptive random forest.
+    """River's adaptive random forest: Hoeffding trees on resampled examples, each replaced when it drifts.
 
     Parameters
     ----------
     shape
         Names of the values.
-    trees
-        How many trees.
-    max_size_mib
-        Memory limit of one tree, MiB.
+    n_models
+        How many trees; each may have a second one growing behind it.
+    grace_period
+        Examples between attempts to split a leaf.
+    depth_max
+        Leaves at this depth are not split; they go on counting labels.
     seed
         Of its random choices.
     base_rate
-        What it gives before the first label.
+        What it gives before it has learned.
 
     References
     ----------
@@ -247,35 +304,43 @@ class RiverAdaptiveRandomForest(_RiverOverValues):
         self,
         shape: ModelShape,
         *,
-        trees: int = 10,
-        max_size_mib: float = 16.0,
+        n_models: int = 10,
+        grace_period: int = 50,
+        depth_max: int = 8,
         seed: int = 1,
         base_rate: float = 0.01,
     ) -> None:
         from river import forest
 
-        super().__init__(shape, base_rate)
-        self.estimator = forest.ARFClassifier(
-            n_models=trees, max_size=max_size_mib, memory_estimate_period=10_000, seed=seed
+        estimator = forest.ARFClassifier(
+            n_models=n_models,
+            grace_period=grace_period,
+            max_depth=depth_max,
+            memory_estimate_period=_NEVER,
+            seed=seed,
         )
+        super().__init__(shape, estimator, base_rate)
 
 
 class RiverHalfSpaceTrees(_RiverOverValues):
-    """River's half-space trees: an anomaly score, learned from payments that turned out legitimate.
+    """River's half-space trees: an anomaly score, learned from what turned out legitimate.
 
-    Values are scaled to 0..1 by the lowest and highest seen. The score is an anomaly score, not a
-    probability; thresholds must be set for it.
+    Values are scaled to 0..1 by the lowest and the highest seen so far. Outcomes with label 1 teach it
+    nothing. The score is 1 minus how crowded the example's surroundings were in the last full window: no
+    probability, so that the policy's thresholds must be set for it.
 
     Parameters
     ----------
     shape
         Names of the values.
-    trees, height, window
-        Number of trees, their height, and examples for each of the two windows.
+    n_models, height
+        Number of trees, and their height; they are built once, with 2 ** (height + 1) nodes each.
+    window
+        Legitimate examples in a window; until the first is full, the score is the base rate.
     seed
         Of its random choices.
     base_rate
-        What it gives before the first label.
+        What it gives before it has learned.
 
     References
     ----------
@@ -286,7 +351,7 @@ class RiverHalfSpaceTrees(_RiverOverValues):
         self,
         shape: ModelShape,
         *,
-        trees: int = 10,
+        n_models: int = 10,
         height: int = 8,
         window: int = 250,
         seed: int = 1,
@@ -294,22 +359,23 @@ class RiverHalfSpaceTrees(_RiverOverValues):
     ) -> None:
         from river import anomaly, preprocessing
 
-        super().__init__(shape, base_rate)
-        self.estimator = preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(
-            n_trees=trees, height=height, window_size=window, seed=seed
-        )
+        trees = anomaly.HalfSpaceTrees(n_trees=n_models, height=height, window_size=window, seed=seed)
+        super().__init__(shape, preprocessing.MinMaxScaler() | trees, base_rate, learnt_min=window)
+
+    def learn(self, features: Sequence[float], label: int) -> None:
+        """See `Model.learn`."""
+        if not label:
+            super().learn(features, label)
 
     def _given(self, features: Sequence[float]) -> dict[str, float]:
-        # Half-space trees split on every value, so that a missing one stands at its mean.
+        # The trees split on the names in their first example, so that a missing value stands at its mean.
         return {
             name: value if math.isfinite(value) else mean
             for name, value, mean in zip(self.names, features, self.means, strict=True)
         }
 
     def _probability(self, given: dict[str, float]) -> float:
-        return min(1.0, max(0.0, float(self.estimator.score_one(given))))
+        return float(self.estimator.score_one(given))
 
-    def _learn_given(self, given: dict[str, float], label: int) -> None:
-        if not label:
-            self.estimator.learn_one(given)
-
+    def _learn_given(self, given: dict[str, float], label: int) -> None:  # noqa: ARG002 - always 0
+        self.estimator.learn_one(given)
