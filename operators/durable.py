@@ -32,18 +32,21 @@ from headrace.operators.journal import (
     JournalWriter,
     Kind,
     Record,
+    RecordFields,
     first_boundary,
     segment_numbers,
     start_of,
 )
 from headrace.operators.rewind import Journalled, Lengths, Start
-from headrace.operators.shard import FraudShard, Graded, Output, Position, shape_of
+from headrace.operators.shard import FraudShard, Graded, Output, shape_of
 
 __all__ = ["Applied", "DurableShard", "Sources"]
 
 _log = logging.getLogger(__name__)
 _EMPTY_ORDINALS_MAX: Final = 65_536  # a shard that gets no inputs still notes its position so often
 STATE_VERSION: Final = 1
+_DECIDED: Final = int(Kind.DECIDED)
+_DEAD: Final = int(Kind.DEAD)
 
 
 @dataclass
@@ -100,6 +103,7 @@ class DurableShard:
         self._writer = ForkedWriter()
         if directory is None:
             self.state = FraudShard(settings, learn=learn)
+            self.state.source_names = self.sources.names
             return
         directory.mkdir(parents=True, exist_ok=True)
         end = self._recover(directory)
@@ -122,6 +126,7 @@ class DurableShard:
             self.recovered_from = checkpoint_path(directory, checkpoint.segment)
             self._load(checkpoint.header, checkpoint.blobs)
             start = start_of(directory, checkpoint.segment)
+        self.state.source_names = self.sources.names
         self.position = start.ordinal
         reader = JournalReader(directory, start, cut_torn_tail=True)
         for frame in reader.frames():
@@ -163,9 +168,9 @@ class DurableShard:
             if record.kind == Kind.CONTROL:
                 self._replay_control(orjson.loads(record.input))
                 continue
-            output = self._apply(record)
+            kind, line, _ = self._apply(record)
             self.replayed += 1
-            if output.kind != record.kind or output.line != record.output:
+            if kind != record.kind or line != record.output:
                 raise StateError(
                     f"{self.directory}: segment {frame.head.segment}, byte {frame.head.position}: applying input"
                     f" {record.ordinal} again gives another result than the recorded one"
@@ -182,7 +187,7 @@ class DurableShard:
 
     def _apply(self, record: Record) -> Output:
         event: Event | Undecodable = decode_one(record.input, self.state.settings.input.line_bytes_max)
-        return self._apply_one(event, record.input, record.source, record.offset, record.line)
+        return self.state.apply(event, record.input, (record.source, record.offset, record.line))
 
     # -- notes
 
@@ -277,9 +282,23 @@ class DurableShard:
             lines = self._give_out_again(batch, lines, applied)
             if batch.ordinal_next <= self.position:
                 return applied
-        records = [self._process_one(batch, events[place], place, applied) for place in lines]
-        self._journal_batch(batch, records)
+        self._journal_batch(batch, self._apply_lines(batch, events, lines, applied))
         return applied
+
+    def _apply_lines(
+        self, batch: Batch, events: Sequence[Event | Undecodable], lines: Iterable[int], applied: Applied
+    ) -> list[RecordFields]:
+        apply, first, records = self.state.apply, batch.ordinal, []
+        payloads, sources, offsets, numbers = batch.payloads, batch.sources, batch.offsets, batch.lines
+        for place in lines:
+            payload, position = payloads[place], (sources[place], offsets[place], numbers[place])
+            kind, out, detail = apply(events[place], payload, position)
+            if kind == _DECIDED:
+                applied.decisions.append((first + place, out))
+            elif kind == _DEAD:
+                applied.dead_letters.append((first + place, out))
+            records.append((kind, 0, position[0], first + place, position[1], position[2], payload, out, detail))
+        return records
 
     def _give_out_again(self, batch: Batch, lines: Iterable[int], applied: Applied) -> list[int]:
         """Recorded outputs for lines that were applied before; the other lines are left over."""
@@ -293,22 +312,7 @@ class DurableShard:
                 (applied.decisions if kind is Kind.DECIDED else applied.dead_letters).append((ordinal, line))
         return left
 
-    def _process_one(self, batch: Batch, event: Event | Undecodable, place: int, applied: Applied) -> tuple[Any, ...]:
-        payload, source = batch.payloads[place], batch.sources[place]
-        offset, line, ordinal = batch.offsets[place], batch.lines[place], batch.ordinal + place
-        kind, out, detail = self._apply_one(event, payload, source, offset, line)
-        if kind is Kind.DECIDED:
-            applied.decisions.append((ordinal, out))
-        elif kind is Kind.DEAD:
-            applied.dead_letters.append((ordinal, out))
-        return (kind, 0, source, ordinal, offset, line, payload, out, detail)
-
-    def _apply_one(
-        self, event: Event | Undecodable, payload: bytes, source: int, offset: int, line: int
-    ) -> Output:
-        return self.state.apply(event, payload, Position(self.sources.names.get(source, ""), offset, line))
-
-    def _journal_batch(self, batch: Batch, records: list[tuple[Any, ...]]) -> None:
+    def _journal_batch(self, batch: Batch, records: list[RecordFields]) -> None:
         if self._journal is not None:
             if not records and batch.ordinal_next - self.position < _EMPTY_ORDINALS_MAX:
                 return

@@ -1,16 +1,16 @@
 """What decisions leave behind until their outcomes come: the pending store, and outcomes that came too early.
 
-A decision's row holds its features as they were at decision time. Rows lie in blocks of columns, in the order of
+A decision's row holds its features as they were at decision time. Rows are packed into blocks, in the order of
 the decisions; the oldest block is dropped whole when all its rows are too old, so that nothing is ever moved.
 """
 
 from __future__ import annotations
 
 import heapq
-from array import array
+import struct
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,11 @@ __all__ = ["Early", "EarlyOutcomes", "Held", "Pending", "Row"]
 
 BLOCK_ROWS: Final = 4096
 _ROWS_PER_STEP_MAX: Final = 64
+_HEAD: Final = struct.Struct("<qqqdIB")  # time, number, time of the first outcome, score, flags, label
+_TIME: Final = struct.Struct("<q")
+_FEATURES_FROM: Final = 6
+_LABELLED_AT: Final = 16
+_LABEL_AT: Final = 36
 UNLABELLED, LEGITIMATE, FRAUD, ASSUMED = 0, 1, 2, 3  # ASSUMED: legitimate because no outcome came in time
 
 
@@ -58,32 +63,13 @@ class Row(NamedTuple):
 
 
 class _Block:
-    """Columns for the rows of one block."""
+    """Rows of one block, packed side by side, and their ids."""
 
-    __slots__ = ("entity_rows", "features", "flags", "ids", "labelled", "labels", "numbers", "scores", "times")
+    __slots__ = ("ids", "rows")
 
-    def __init__(self, entities: int, width: int, typecode: str) -> None:
+    def __init__(self, row_bytes: int) -> None:
         self.ids: list[str] = []
-        self.times = array("q", bytes(8 * BLOCK_ROWS))
-        self.numbers = array("q", bytes(8 * BLOCK_ROWS))
-        self.labelled = array("q", bytes(8 * BLOCK_ROWS))
-        self.entity_rows = array("I", bytes(4 * BLOCK_ROWS * entities))
-        self.features = array(typecode, bytes(array(typecode).itemsize * BLOCK_ROWS * width))
-        self.flags = array("I", bytes(4 * BLOCK_ROWS))
-        self.scores = array("d", bytes(8 * BLOCK_ROWS))
-        self.labels = array("B", bytes(BLOCK_ROWS))
-
-    def columns(self) -> tuple[array[Any], ...]:
-        return (
-            self.times,
-            self.numbers,
-            self.labelled,
-            self.entity_rows,
-            self.features,
-            self.flags,
-            self.scores,
-            self.labels,
-        )
+        self.rows = bytearray(BLOCK_ROWS * row_bytes)
 
 
 class Pending:
@@ -104,7 +90,8 @@ class Pending:
     """
 
     def __init__(self, entities: int, width: int, typecode: str, rows_max: int, age_ms_max: int) -> None:
-        self._entities, self._width, self._typecode = entities, width, typecode
+        self._row = struct.Struct(f"<qqqdIB{entities}I{width}{typecode}")
+        self._features_from = _FEATURES_FROM + entities
         self.rows_max, self.age_ms_max = rows_max, age_ms_max
         self.index: dict[str, int] = {}
         self._blocks: deque[_Block] = deque([self._new_block()])
@@ -119,7 +106,7 @@ class Pending:
         return len(self.index)
 
     def _new_block(self) -> _Block:
-        return _Block(self._entities, self._width, self._typecode)
+        return _Block(self._row.size)
 
     def _at(self, place: int) -> tuple[_Block, int]:
         number, at = divmod(place - self._base, BLOCK_ROWS)
@@ -141,14 +128,20 @@ class Pending:
         at = (place - self._base) % BLOCK_ROWS
         if not at and place > self._base:
             self._blocks.append(self._new_block())
-        block, width = self._blocks[-1], self._width
+        block = self._blocks[-1]
         block.ids.append(event_id)
-        block.times[at] = time_ms
-        block.numbers[at] = number
-        block.flags[at] = flags << 1 | blocked
-        block.scores[at] = score
-        block.entity_rows[at * self._entities : (at + 1) * self._entities] = array("I", rows)
-        block.features[at * width : (at + 1) * width] = array(self._typecode, features)  # type: ignore[arg-type]
+        self._row.pack_into(
+            block.rows,
+            at * self._row.size,
+            time_ms,
+            number,
+            0,
+            score,
+            flags << 1 | blocked,
+            UNLABELLED,
+            *rows,
+            *features,
+        )
         self.index[event_id] = place
         self.next = place + 1
         if len(self.index) > self.rows_max:
@@ -157,34 +150,41 @@ class Pending:
     def row(self, event_id: str) -> Row | None:
         """The decision's row, or None when it isn't known (any more)."""
         place = self.index.get(event_id)
-        return None if place is None else self._row(place)
-
-    def _row(self, place: int) -> Row:
+        if place is None:
+            return None
         block, at = self._at(place)
-        flags = block.flags[at]
+        fields = self._row.unpack_from(block.rows, at * self._row.size)
+        time_ms, number, labelled_ms, score, flags, label = fields[:_FEATURES_FROM]
+        split = self._features_from
         return Row(
-            block.times[at],
-            block.numbers[at],
-            tuple(block.entity_rows[at * self._entities : (at + 1) * self._entities]),
+            time_ms,
+            number,
+            fields[_FEATURES_FROM:split],
             flags >> 1,
-            tuple(block.features[at * self._width : (at + 1) * self._width]),
-            block.scores[at],
+            fields[split:],
+            score,
             bool(flags & 1),
-            block.labels[at],
-            block.labelled[at],
+            label,
+            labelled_ms,
         )
+
+    def _head(self, place: int) -> tuple[str, int, bool, int]:
+        """Id, time, whether blocked, and label of a row."""
+        block, at = self._at(place)
+        time_ms, _, _, _, flags, label = _HEAD.unpack_from(block.rows, at * self._row.size)
+        return block.ids[at], time_ms, bool(flags & 1), label
 
     def label(self, event_id: str, label: int, labelled_ms: int) -> None:
         """Write down a row's label; the time of the first outcome stays."""
         block, at = self._at(self.index[event_id])
-        block.labels[at] = label
-        if not block.labelled[at] or label == ASSUMED:
-            block.labelled[at] = labelled_ms
+        start = at * self._row.size
+        block.rows[start + _LABEL_AT] = label
+        if not _TIME.unpack_from(block.rows, start + _LABELLED_AT)[0] or label == ASSUMED:
+            _TIME.pack_into(block.rows, start + _LABELLED_AT, labelled_ms)
 
     def _drop_oldest(self) -> bool:
         """Give up the oldest row; say whether it was still waiting for an outcome."""
-        block, at = self._at(self.oldest)
-        event_id = block.ids[at]
+        event_id, _, _, label = self._head(self.oldest)
         kept = self.index.get(event_id) == self.oldest
         if kept:
             del self.index[event_id]
@@ -193,7 +193,7 @@ class Pending:
         if self.oldest - self._base == BLOCK_ROWS and len(self._blocks) > 1:
             self._blocks.popleft()
             self._base += BLOCK_ROWS
-        return kept and block.labels[at] == UNLABELLED
+        return kept and label == UNLABELLED
 
     def expire(self, now_ms: int, ahead_ms_max: int) -> None:
         """Give up rows that are too old, at most 64 at a time.
@@ -204,8 +204,7 @@ class Pending:
         for _ in range(_ROWS_PER_STEP_MAX):
             if self.oldest == self.next:
                 return
-            block, at = self._at(self.oldest)
-            if oldest_ms <= block.times[at] <= newest_ms:
+            if oldest_ms <= self._head(self.oldest)[1] <= newest_ms:
                 return
             self.expired_unlabelled += self._drop_oldest()
 
@@ -215,24 +214,22 @@ class Pending:
         for _ in range(_ROWS_PER_STEP_MAX):
             if self.due >= self.next:
                 break
-            block, at = self._at(self.due)
-            if block.times[at] > now_ms - after_ms:
+            event_id, time_ms, blocked, label = self._head(self.due)
+            if time_ms > now_ms - after_ms:
                 break
             self.due += 1
-            if block.labels[at] == UNLABELLED and not block.flags[at] & 1:
-                due.append(block.ids[at])
+            if label == UNLABELLED and not blocked:
+                due.append(event_id)
         return due
 
     def save(self) -> dict[str, bytes]:
         """The state as named blobs."""
         head = (self._base, self.oldest, self.next, self.due, self.expired_unlabelled, self.dropped_by_limit)
-        blobs = {
+        return {
             "head": msgspec.msgpack.encode(head),
             "ids": msgspec.msgpack.encode([event_id for block in self._blocks for event_id in block.ids]),
+            "rows": b"".join(block.rows for block in self._blocks),
         }
-        for number in range(len(self._blocks[0].columns())):
-            blobs[f"column-{number}"] = b"".join(block.columns()[number].tobytes() for block in self._blocks)
-        return blobs
 
     def load(self, blobs: Mapping[str, bytes]) -> None:
         """Take over a saved state."""
@@ -243,10 +240,7 @@ class Pending:
         self._blocks = deque(self._new_block() for _ in range(count))
         for number, block in enumerate(self._blocks):
             block.ids = ids[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS]
-            for column, values in enumerate(block.columns()):
-                size = len(values) * values.itemsize
-                del values[:]
-                values.frombytes(blobs[f"column-{column}"][number * size : (number + 1) * size])
+            block.rows[:] = blobs["rows"][number * len(block.rows) : (number + 1) * len(block.rows)]
         first = self.oldest - self._base
         self.index = {event_id: self._base + at for at, event_id in enumerate(ids) if at >= first}
 
@@ -282,11 +276,11 @@ class EarlyOutcomes:
         self.outcomes_max, self.age_ms_max = outcomes_max, age_ms_max
         self.waiting: dict[str, Early] = {}
         self._order: deque[tuple[int, str]] = deque()
-        self._ahead: list[Held] = []
+        self.ahead: list[Held] = []
         self.unmatched = 0
 
     def __len__(self) -> int:
-        return len(self.waiting) + len(self._ahead)
+        return len(self.waiting) + len(self.ahead)
 
     def wait(self, about: str, outcome: Early, now_ms: int) -> None:
         """Keep an outcome until its payment comes."""
@@ -313,23 +307,23 @@ class EarlyOutcomes:
 
     def hold(self, held: Held) -> None:
         """Keep an outcome until the clock reaches its time."""
-        heapq.heappush(self._ahead, held)
-        if len(self._ahead) > self.outcomes_max:
-            self._ahead.remove(max(self._ahead))
-            heapq.heapify(self._ahead)
+        heapq.heappush(self.ahead, held)
+        if len(self.ahead) > self.outcomes_max:
+            self.ahead.remove(max(self.ahead))
+            heapq.heapify(self.ahead)
             self.unmatched += 1
 
     def reached(self, now_ms: int) -> Held | None:
         """The next outcome whose time has come, if any."""
-        if self._ahead and self._ahead[0].event_time <= now_ms:
-            return heapq.heappop(self._ahead)
+        if self.ahead and self.ahead[0].event_time <= now_ms:
+            return heapq.heappop(self.ahead)
         return None
 
     def save(self) -> bytes:
         """The state as bytes."""
         order = [(time, about) for time, about in self._order if about in self.waiting]
         waiting = [(about, *self.waiting[about]) for _, about in order]
-        return msgspec.msgpack.encode((order, waiting, sorted(self._ahead), self.unmatched))
+        return msgspec.msgpack.encode((order, waiting, sorted(self.ahead), self.unmatched))
 
     def load(self, saved: bytes) -> None:
         """Take over a saved state."""
@@ -339,4 +333,4 @@ class EarlyOutcomes:
         )
         self._order = deque(order)
         self.waiting = {about: Early(label, time) for about, label, time in waiting}
-        self._ahead = [Held(*entry) for entry in ahead]
+        self.ahead = [Held(*entry) for entry in ahead]

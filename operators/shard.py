@@ -32,27 +32,22 @@ __all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
-_SWEEP_EVERY_INPUTS: Final = 256
-_SWEEP_ROWS: Final = 512
+_ADVANCE_EVERY_INPUTS: Final = 16
+_SWEEP_ROWS: Final = 16
 _NOTHING: Final = b""
+_DECIDED: Final = int(Kind.DECIDED)
+_REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
+_APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _LABEL_STATE: Final = (LEGITIMATE, FRAUD)
 _ID_TYPES: Final = ("payment", "outcome", "click", "cart", "order")
 
 
-class Position(NamedTuple):
-    """Where an input comes from: the source's name, byte offset and line there."""
-
-    source: str
-    offset: int
-    line: int
+Output = tuple[int, bytes, bytes]
+"""What became of an input: its `Kind`, the line that goes out, and the detail that only the journal keeps."""
 
 
-class Output(NamedTuple):
-    """What became of an input: the line that goes out, and the detail that only the journal keeps."""
-
-    kind: Kind
-    line: bytes
-    detail: bytes
+Position = tuple[int, int, int]
+"""Where an input comes from: the source's number, byte offset and line there."""
 
 
 class Graded(NamedTuple):
@@ -84,6 +79,7 @@ class FraudShard:
         self.number = 0
         self.counts: Counter[str] = Counter()
         self.graded: list[Graded] = []
+        self.source_names: Mapping[int, str] = {}
         self.features = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
         groups = self.features.groups
         shape = ModelShape(
@@ -156,21 +152,25 @@ class FraudShard:
             output = self._other(event, payload, position)
         if self._unmoved and not self.clock.agreeing:
             self._settle_ahead()
-        self._advance()
+        if self.early.ahead:
+            self._take_reached()
+        if not self.number % _ADVANCE_EVERY_INPUTS:
+            self._advance()
         return output
 
     def _dead(self, why: Undecodable, payload: bytes, position: Position) -> Output:
         self.counts[f"dead_{why.reason}"] += 1
+        source, offset, line = position
         letter = DeadLetter(
             reason=why.reason,
             message=why.message,
             field=why.field,
-            source=position.source,
-            offset=position.offset,
-            line=position.line,
+            source=self.source_names.get(source, ""),
+            offset=offset,
+            line=line,
             payload_base64=base64_text(payload),
         )
-        return Output(Kind.DEAD, encode_dead_letter(letter), _NOTHING)
+        return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
 
     def _known(self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position) -> Output | None:
         known = memory.known(event.event_id, digest)
@@ -178,7 +178,7 @@ class FraudShard:
             return None
         if known is Known.REPEAT:
             self.counts["repeats"] += 1
-            return Output(Kind.REPEAT, _NOTHING, _NOTHING)
+            return _REPEAT
         message = f"event_id: {event.event_id!r} came before with other content"
         return self._dead(Undecodable("id_conflict", message, "event_id"), payload, position)
 
@@ -193,12 +193,12 @@ class FraudShard:
             known = self._known(memory, payment, digest, payload, position)
             if known is not None:
                 return known
-        clock_before = self.clock.now, tuple(self.clock.agreeing)
+        now, agreeing = self.clock.now, list(self.clock.agreeing) if self.clock.agreeing else []
         timing = self.clock.observe(payment.event_time)
         try:
             return self._decide(payment, timing, digest)
         except (ArithmeticError, ValueError) as error:
-            self.clock.now, self.clock.agreeing = clock_before[0], list(clock_before[1])
+            self.clock.now, self.clock.agreeing = now, agreeing
             return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
 
     def _decide(self, payment: Payment, timing: Timing, digest: int) -> Output:
@@ -220,7 +220,7 @@ class FraudShard:
                 "kind": "fraud",
                 "action": action,
                 "score": score,
-                "reasons": self._reasons(contributions),
+                "reasons": self._reasons(contributions) if action != "approve" else [],
                 "model": self.version,
                 "version": 1,
             },
@@ -229,7 +229,7 @@ class FraudShard:
         detail = self._detail.pack(*slots, *contributions, *values)
         self._commit(payment, timing, digest, seen_at, values, flags, read, score, action == "block")
         self.counts[action] += 1
-        return Output(Kind.DECIDED, line, detail)
+        return _DECIDED, line, detail
 
     def _reasons(self, contributions: Any) -> list[dict[str, Any]]:
         least = self._contribution_min
@@ -299,7 +299,7 @@ class FraudShard:
                 self._outcome(event.about, event.label, event.event_time)
         else:
             self.counts["events_without_effect"] += 1
-        return Output(Kind.APPLIED, _NOTHING, _NOTHING)
+        return _APPLIED
 
     def _outcome(self, about: str, label: int, time_ms: int) -> None:
         """Apply an outcome whose time has come."""
@@ -311,7 +311,7 @@ class FraudShard:
         state = _LABEL_STATE[label]
         if row.label == UNLABELLED:
             self.counts["outcomes_matched"] += 1
-            self.features.label(self._owned(row.rows, row.number), row.flags, row.time_ms, label)
+            self.features.label(row.rows, row.number, row.flags, row.time_ms, label)
         elif row.label == state or (row.label == ASSUMED and not label):
             self.counts["outcomes_repeated"] += 1
             self.pending.label(about, state, time_ms)
@@ -321,8 +321,7 @@ class FraudShard:
             return
         else:
             self.counts["outcomes_corrected"] += 1
-            rows = self._owned(row.rows, row.number)
-            self.features.relabel(rows, row.flags, row.time_ms, int(row.label == FRAUD), label)
+            self.features.relabel(row.rows, row.number, row.flags, row.time_ms, int(row.label == FRAUD), label)
         self.pending.label(about, state, time_ms)
         self._learn(row.features, row.score, label)
 
@@ -331,37 +330,29 @@ class FraudShard:
         if self.learn:
             self.model.learn(features, label)
 
-    def _owned(self, rows: tuple[int, ...], number: int) -> tuple[int, ...]:
-        """The rows, 0 in place of one that was given to another entity since input `number`."""
-        tables = self.features.tables.values()
-        return tuple(
-            [
-                row if row and table.created.values[row] <= number and table.keys[row] is not None else 0
-                for row, table in zip(rows, tables, strict=True)
-            ]
-        )
-
     # -- what time brings
 
     def _advance(self) -> None:
-        """Do what has become due by the clock; it is bounded for each input."""
+        """Do what has become due by the clock; it is bounded."""
         now = self.clock.now
-        held = self.early.reached(now)
-        if held is not None:
-            self._outcome(held.about, held.label, held.event_time)
         self.pending.expire(now, self._ahead_ms)
         self.early.expire(now)
         if self._legitimate_after_ms is not None:
             self._assume(now, self._legitimate_after_ms)
-        if not self.number % _SWEEP_EVERY_INPUTS:
-            self.features.sweep(now, _SWEEP_ROWS)
+        self.features.sweep(now, _SWEEP_ROWS)
+
+    def _take_reached(self) -> None:
+        """Apply one outcome, if any, whose time the clock has reached."""
+        held = self.early.reached(self.clock.now)
+        if held is not None:
+            self._outcome(held.about, held.label, held.event_time)
 
     def _assume(self, now: int, after_ms: int) -> None:
         for event_id in self.pending.take_due(now, after_ms):
             row = self.pending.row(event_id)
             if row is not None:
                 self.counts["outcomes_assumed"] += 1
-                self.features.label(self._owned(row.rows, row.number), row.flags, row.time_ms, 0)
+                self.features.label(row.rows, row.number, row.flags, row.time_ms, 0)
                 self.pending.label(event_id, ASSUMED, now)
                 self._learn(row.features, row.score, 0)
 

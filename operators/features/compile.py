@@ -63,15 +63,16 @@ class FeatureSet:
         `(payment, time_ms, values, input_number) -> rows`: moves the state on by a payment; gives the row of
         each entity (0 where the payment names none).
     label
-        `(rows, flags, time_ms, label)`: takes in a confirmed outcome of a payment of that time.
+        `(rows, number, flags, time_ms, label)`: takes in a confirmed outcome of a payment of that time; a row
+        that was given to another entity since input `number` is passed over.
     relabel
-        `(rows, flags, time_ms, old, new)`: takes the old label's effect back and takes in the new one.
+        `(rows, number, flags, time_ms, old, new)`: takes the old label's effect back and takes in the new one.
     """
 
     read: Callable[[Payment, int], tuple[tuple[float, ...], tuple[int, ...], int]]
     update: Callable[[Payment, int, tuple[float, ...], int], tuple[int, ...]]
-    label: Callable[[tuple[int, ...], int, int, int], None]
-    relabel: Callable[[tuple[int, ...], int, int, int, int], None]
+    label: Callable[[tuple[int, ...], int, int, int, int], None]
+    relabel: Callable[[tuple[int, ...], int, int, int, int, int], None]
 
     def __init__(
         self,
@@ -432,13 +433,26 @@ class _Writer:
         if declaration.kind == "last_legitimate_age" and shared:
             return shared[0]  # legitimate outcomes count under every condition
         if (entity, condition) not in self.episodes:
-            columns = [self.set.tables[entity].column(code, 0) for code in "Iqq"]
-            history = self.set.tables[entity].column("q", 0, HISTORY)
-            seen = self.set.tables[entity].column("I", 0)
-            name = self._bind(Episodes(*(c.values for c in columns), history.values, seen.values))  # type: ignore[call-arg, arg-type]
+            streak, first, legitimate = (self._column(entity, code, 0) for code in "Iqq")
+            history, seen = self._column(entity, "q", 0, HISTORY), self._column(entity, "I", 0)
+            columns = [self.names[each] for each in (streak, first, legitimate, history, seen)]
+            name = self._bind(Episodes(*columns))
             self.episodes[entity, condition] = name
             counted = self._counted(declaration)
-            self._on_label(row, counted.format(label="label"), [f"{name}.label({row}, t, label)"])
+            self._on_label(
+                row,
+                counted.format(label="label"),
+                [
+                    f"n = {seen}[{row}]; {seen}[{row}] = n + 1",
+                    f"{history}[{row} * {HISTORY} + n % {HISTORY}] = t << 1 | label",
+                    "if label:",
+                    f"    if not {streak}[{row}]: {first}[{row}] = t",
+                    f"    {streak}[{row}] += 1",
+                    "else:",
+                    f"    {streak}[{row}] = 0; {first}[{row}] = 0",
+                    f"    if t > {legitimate}[{row}]: {legitimate}[{row}] = t",
+                ],
+            )
             old, new = (f"({x} if {counted.format(label=x)} else None)" for x in ("old", "new"))
             self._on_relabel(row, [f"{name}.relabel({row}, t, {old}, {new})"])
         return self.episodes[entity, condition]
@@ -498,14 +512,17 @@ class _Writer:
                 f"index{number}": table.index,
                 f"create{number}": table.create,
                 f"seen{number}": table.last_seen.values,
+                f"created{number}": table.created.values,
             }
-        unpack = "".join(f"r{number}, " for number in range(len(self.entities))) + "= rows"
+        numbers = range(len(self.entities))
+        owned = ["".join(f"r{number}, " for number in numbers) + "= rows"] if numbers else []
+        owned += [f"if created{number}[r{number}] > number: r{number} = 0" for number in numbers]
         return "\n\n\n".join(
             [
                 _function("read", "ev, t", [*self._lookup(), *self.read_lines, *self._returned()]),
                 _function("update", "ev, t, values, number", self._update_body()),
-                _function("label", "rows, flags, t, label", [unpack, *self.label_lines]),
-                _function("relabel", "rows, flags, t, old, new", [unpack, *self.relabel_lines]),
+                _function("label", "rows, number, flags, t, label", [*owned, *self.label_lines]),
+                _function("relabel", "rows, number, flags, t, old, new", [*owned, *self.relabel_lines]),
             ]
         )
 

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BLANK", "Column", "Entities"]
+__all__ = ["BLANK", "NOBODY", "Column", "Entities"]
 
 BLANK: Final = 0  # the row that stands for every entity not yet seen; it is never written
+NOBODY: Final = 1 << 62  # creation of a row without an owner: later than every input
 _ROWS_LOOKED_AT_MAX: Final = 16  # when the limit is reached, the idlest of so many rows goes
 
 
@@ -58,7 +59,7 @@ class Entities:
         self.keys: list[str | None] = [None]
         self.free: list[int] = []
         self.last_seen = Column("q", 0)
-        self.created = Column("q", 0)
+        self.created = Column("q", NOBODY)
         self.columns: list[Column] = [self.last_seen, self.created]
         self.distinct: list[list[dict[str, int] | None]] = []
         self.hand = 0

@@ -166,7 +166,7 @@ def test_equal_to_a_plain_computation(taken: list[tuple[str, str, float, int, in
         rows = compiled.update(payment, now, values, number)
         reference.payments.append(payment)
         if label is not None:
-            compiled.label(rows, flags, now, label)
+            compiled.label(rows, number, flags, now, label)
             reference.labels.append((payment, label))
 
 
@@ -189,10 +189,10 @@ def test_a_corrected_label_is_as_if_it_had_been_right(
             rows = each.update(payment, now, values, number)
         if label is not None:
             kept.append((rows, flags, now, label))
-            wrong.label(rows, flags, now, 1 - label if number == corrected else label)
-            right.label(rows, flags, now, label)
+            wrong.label(rows, number, flags, now, 1 - label if number == corrected else label)
+            right.label(rows, number, flags, now, label)
     rows, flags, time, label = kept[labelled.index(corrected)]
-    wrong.relabel(rows, flags, time, 1 - label, label)
+    wrong.relabel(rows, 10_000, flags, time, 1 - label, label)
     for merchant in "xyz":
         asked = paid(99, "a", merchant, 1.0, now)
         for name, left, right_value in zip(
@@ -220,4 +220,4 @@ def test_reading_leaves_no_trace_and_a_saved_state_goes_on(
         assert (str(again[0]), again[1:]) == (str(values), (slots, flags))
         rows = compiled.update(payment, now, values, number)
         if label is not None:
-            compiled.label(rows, flags, now, label)
+            compiled.label(rows, number, flags, now, label)
