@@ -1,0 +1,369 @@
+"""The steps of a flow, run by Bytewax on real files."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import bytewax.operators as op
+import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from bytewax.operators import StatefulBatchLogic
+from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
+
+from headrace.errors import HeadraceError, TruncatedInput
+from headrace.operators import steps
+from headrace.operators.batches import Batch
+from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace
+from headrace.operators.steps import (
+    Decoded,
+    FileSource,
+    InFlight,
+    OrderedSink,
+    ShardInput,
+    ShardLines,
+    ShardOutput,
+    shard_keys,
+)
+
+T0 = 1_600_000_000_000
+
+
+def batch(ordinal: int, *payloads: bytes) -> Batch:
+    places = list(range(len(payloads)))
+    return Batch(
+        accepted_ms=T0,
+        accepted_ns=ordinal,
+        ordinal=ordinal,
+        payloads=list(payloads),
+        sources=[0] * len(payloads),
+        offsets=places,
+        lines=places,
+        marks=(),
+    )
+
+
+def collect(build: Any, items: list[Any]) -> list[Any]:
+    """What an operator makes of a stream."""
+    found: list[Any] = []
+    flow = Dataflow("test")
+    op.output("out", build(op.input("in", flow, TestingSource(items, batch_size=3))), TestingSink(found))
+    run_main(flow)
+    return found
+
+
+class Echo:
+    """A shard that decides on every number and takes anything else for a dead letter."""
+
+    def __init__(self, number: int, delay_s: float = 0.0) -> None:
+        self.number, self.delay_s = number, delay_s
+        self.threads: set[int] = set()
+
+    def process(self, part: ShardInput) -> ShardOutput:
+        assert part.shard == self.number
+        self.threads.add(threading.get_ident())
+        time.sleep(self.delay_s)
+        batch = part.batch
+        decisions, dead_letters = [], []
+        for place in range(len(part.events)) if part.places is None else part.places:
+            event, payload = part.events[place], batch.payloads[place]
+            lines = dead_letters if event is None else decisions
+            lines.append((batch.ordinal + place, payload + b"\n"))
+        return ShardOutput(
+            part.shard, batch.ordinal, batch.ordinal_next, decisions, dead_letters, batch.accepted_ns
+        )
+
+
+def decoder(payloads: Any) -> list[Any]:
+    return [int(payload) if payload.isdigit() else None for payload in payloads]
+
+
+def number_mod(shards: int) -> Any:
+    return lambda event: 0 if event is None else event % shards
+
+
+class Run:
+    """A whole flow from files to files."""
+
+    def __init__(
+        self, folder: Path, shards: int, *, workers: int = 1, delay_s: float = 0.0, **source: Any
+    ) -> None:
+        self.decisions, self.dead_letters = folder / "decisions", folder / "dead"
+        self.outputs = [OutputFile(str(path)) for path in (self.decisions, self.dead_letters)]
+        self.written: list[int] = []
+        self.logics: dict[int, Echo] = {}
+        self.shards, self.workers, self.delay_s = shards, workers, delay_s
+        self.in_flight = source.get("in_flight")
+        self.source_args = source
+
+    def shard(self, number: int) -> Echo:
+        assert number not in self.logics
+        self.logics[number] = Echo(number, self.delay_s * (number == 1))
+        return self.logics[number]
+
+    def run(self, reader: MergedReader) -> FileSource:
+        source = FileSource(reader, **self.source_args)
+        flow = Dataflow("test")
+        decoded = steps.decode("decode", op.input("source", flow, source), decoder)
+        parts = steps.by_shard("by_shard", decoded, self.shards, number_mod(self.shards))
+        out = steps.shard("shard", parts, self.shard)
+        counted = OrderedSink(
+            self.outputs[0], self.shards, lambda _ns, count: self.written.append(count), self.in_flight
+        )
+        op.output("decisions", out.decisions, counted)
+        op.output("dead_letters", out.dead_letters, OrderedSink(self.outputs[1], self.shards))
+        if self.workers == 1:
+            run_main(flow)
+        else:
+            cluster_main(flow, [], 0, worker_count_per_proc=self.workers)
+        return source
+
+
+class TestDecode:
+    def test_keeps_the_place_of_a_line_that_is_no_event(self):
+        given = batch(5, b"1", b"x", b"3")
+        assert collect(lambda up: steps.decode("decode", up, decoder), [given]) == [
+            Decoded(given, [1, None, 3])
+        ]
+
+
+class TestByShard:
+    def split(self, shards: int, shard_of: Any, *events: Any) -> list[tuple[str, ShardInput]]:
+        given = Decoded(batch(0, *[b"" for _ in events]), list(events))
+        return collect(lambda up: steps.by_shard("by_shard", up, shards, shard_of), [given])
+
+    def test_one_shard_gets_the_batch_as_it_is(self):
+        [(key, part)] = self.split(1, None, 1, 2)
+        assert (key, part.shard, part.places) == (shard_keys(1)[0], 0, None)
+        assert part.events == [1, 2]
+
+    def test_every_shard_gets_its_part_also_an_empty_one(self):
+        parts = self.split(3, number_mod(3), 0, 1, 4, 3, None)
+        assert [(part.shard, part.places) for _, part in parts] == [(0, [0, 3, 4]), (1, [1, 2]), (2, [])]
+        assert [key for key, _ in parts] == shard_keys(3)
+
+    def test_an_event_of_no_shard_is_for_all(self):
+        parts = self.split(2, lambda event: None if event == 7 else event, 0, 7, 1)
+        assert [part.places for _, part in parts] == [[0, 1], [1, 2]]
+
+
+class TestShard:
+    def test_gives_one_output_to_each_sink_for_each_part(self):
+        built = []
+
+        def flow(up: Any) -> Any:
+            decoded = steps.decode("decode", up, decoder)
+            parts = steps.by_shard("by_shard", decoded, 2, number_mod(2))
+            out = steps.shard("shard", parts, lambda number: built.append(number) or Echo(number))
+            return op.merge("merge", out.decisions, out.dead_letters)
+
+        found = Counter(
+            (value.shard, value.ordinal, tuple(value.lines), value.accepted_ns)
+            for _, value in collect(flow, [batch(0, b"1", b"x"), batch(2)])
+        )
+        assert found == Counter(
+            {
+                (0, 0, (), 0): 1,
+                (0, 0, ((1, b"x\n"),), 0): 1,
+                (1, 0, ((0, b"1\n"),), 0): 1,
+                (1, 0, (), 0): 1,
+                (0, 2, (), 2): 2,
+                (1, 2, (), 2): 2,
+            }
+        )
+        assert sorted(built) == [0, 1]
+
+
+class TestOrderedSink:
+    def write(self, tmp_path: Path, shards: int, *values: ShardLines) -> tuple[bytes, list[tuple[int, int]]]:
+        written: list[tuple[int, int]] = []
+        sink = OrderedSink(
+            OutputFile(str(tmp_path / "out")), shards, lambda ns, count: written.append((ns, count))
+        )
+        part = sink.build_part("sink", *sink.list_parts(), None)
+        for value in values:
+            part.write_batch([value])
+        assert part.snapshot() is None
+        return (tmp_path / "out").read_bytes(), written
+
+    def test_a_batch_waits_for_all_shards_and_is_merged_by_ordinal(self, tmp_path):
+        early = [ShardLines(0, 0, [(0, b"0\n"), (2, b"2\n")], 50), ShardLines(0, 3, [(4, b"4\n")], 60)]
+        assert self.write(tmp_path, 2, *early) == (b"", [])
+        late = [ShardLines(1, 0, [(1, b"1\n")], 50), ShardLines(1, 3, [(3, b"3\n")], 60)]
+        assert self.write(tmp_path, 2, *early, late[0]) == (b"0\n1\n2\n", [(50, 3)])
+        assert self.write(tmp_path, 2, *early, *late) == (b"0\n1\n2\n3\n4\n", [(50, 3), (60, 2)])
+
+    def test_one_shard_needs_no_waiting(self, tmp_path):
+        values = [ShardLines(0, 0, [(0, b"0\n")], 50), ShardLines(0, 1, [], 60)]
+        assert self.write(tmp_path, 1, *values) == (b"0\n", [(50, 1), (60, 0)])
+
+    def test_answers_to_one_input_stay_in_the_order_of_the_shards(self, tmp_path):
+        values = [ShardLines(number, 0, [(0, b"%d\n" % number)], 0) for number in (2, 1, 0)]
+        assert self.write(tmp_path, 3, *values)[0] == b"0\n1\n2\n"
+
+
+class TestWholeFlow:
+    CONTENT: ClassVar = [b"%d" % number if number % 7 else b"x%d" % number for number in range(1000)]
+
+    def reader(self, tmp_path: Path, **kwargs: Any) -> MergedReader:
+        (tmp_path / "in").write_bytes(b"\n".join(self.CONTENT))
+        return MergedReader([LineReader(str(tmp_path / "in"), block_bytes=700)], batch_lines_max=50, **kwargs)
+
+    @pytest.mark.parametrize(("shards", "workers"), [(1, 1), (4, 1), (1, 2), (4, 2), (4, 4)])
+    def test_every_line_comes_out_once_in_order(self, tmp_path, shards, workers):
+        run = Run(tmp_path, shards, workers=workers, delay_s=0.001 if workers > 1 else 0.0)
+        source = run.run(self.reader(tmp_path))
+        assert source.error is None
+        assert run.decisions.read_bytes() == b"".join(x + b"\n" for x in self.CONTENT if x.isdigit())
+        assert run.dead_letters.read_bytes() == b"".join(x + b"\n" for x in self.CONTENT if not x.isdigit())
+        assert sum(run.written) == run.decisions.read_bytes().count(b"\n")
+        assert len(run.logics) == shards
+
+    def test_a_truncated_input_is_told_after_all_before_it_was_written(self, tmp_path):
+        whole = gzip.compress(b"".join(b"%d\n" % (number * number) for number in range(2000)))
+        (tmp_path / "in.gz").write_bytes(whole[:-100])
+        run = Run(tmp_path, 4)
+        source = run.run(MergedReader([LineReader(str(tmp_path / "in.gz"))]))
+        assert isinstance(source.error, TruncatedInput)
+        assert source.error.byte == len(whole) - 100
+        lines = run.decisions.read_bytes().splitlines()
+        assert lines == [b"%d" % (number * number) for number in range(len(lines))]
+        assert len(lines) > 1500
+
+    def test_a_drain_ends_after_what_was_read_and_the_next_run_goes_on(self, tmp_path):
+        reader = self.reader(tmp_path)
+        run = Run(tmp_path, 4, drain=lambda: reader.ordinal >= 300)
+        assert run.run(reader).error is None
+        ordinal, [mark] = reader.ordinal, reader.marks
+        assert 300 <= ordinal < 400
+        first = [output.length for output in run.outputs]
+        (tmp_path / "again").mkdir()
+        again = Run(tmp_path / "again", 4)
+        again.run(MergedReader([LineReader(str(tmp_path / "in"), start=mark)], ordinal=ordinal))
+        together = run.decisions.read_bytes() + again.decisions.read_bytes()
+        assert together == b"".join(x + b"\n" for x in self.CONTENT if x.isdigit())
+        assert first[0] == run.decisions.stat().st_size
+
+    def test_a_slow_shard_holds_the_source_back(self, tmp_path):
+        in_flight, ahead = InFlight(3), []
+        run = Run(tmp_path, 2, workers=2, delay_s=0.005, in_flight=in_flight)
+        reader = self.reader(tmp_path)
+        process = Echo.process
+
+        def watched(self: Echo, part: ShardInput) -> ShardOutput:
+            ahead.append(reader.ordinal - part.batch.ordinal)
+            return process(self, part)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Echo, "process", watched)
+            run.run(reader)
+        assert not in_flight.full
+        assert max(ahead) <= 3 * 50
+        assert run.decisions.read_bytes().count(b"\n") == sum(x.isdigit() for x in self.CONTENT)
+
+    def test_a_full_disk_ends_the_flow(self, tmp_path):
+        if not Path("/dev/full").exists():
+            pytest.skip("needs /dev/full")
+        run = Run(tmp_path, 1)
+        run.outputs[0] = OutputFile("/dev/full")
+        with pytest.raises(HeadraceError, match="No space left"):
+            run.run(self.reader(tmp_path))
+
+
+class TestFileSource:
+    def test_paced_lines_are_awaited_not_polled(self, tmp_path):
+        now = [0.0]
+        (tmp_path / "in").write_bytes(b'{"event_time":%d}\n{"event_time":%d}\n' % (T0, T0 + 50))
+        reader = MergedReader([LineReader(str(tmp_path / "in"))], pace=Pace(1.0, lambda: now[0]))
+        part = FileSource(reader).build_part("source", "all", None)
+        assert [len(each.payloads) for each in part.next_batch()] == [1]
+        assert part.next_batch() == []
+        wait = part.next_awake() - datetime.now(UTC)
+        assert timedelta(milliseconds=20) < wait <= timedelta(milliseconds=50)
+        now[0] = 0.051
+        assert part.next_awake() is None
+        assert len(part.next_batch()) == 1
+        with pytest.raises(StopIteration):
+            part.next_batch()
+
+    def test_a_far_line_is_not_slept_for_at_once_so_that_a_drain_is_seen(self, tmp_path):
+        (tmp_path / "in").write_bytes(b'{"event_time":%d}\n{"event_time":%d}\n' % (T0, T0 + 9_000_000))
+        reader = MergedReader([LineReader(str(tmp_path / "in"))], pace=Pace(1.0))
+        draining = []
+        part = FileSource(reader, drain=lambda: bool(draining)).build_part("source", "all", None)
+        part.next_batch()
+        assert part.next_awake() - datetime.now(UTC) <= timedelta(milliseconds=100)
+        draining.append(True)
+        with pytest.raises(StopIteration):
+            part.next_batch()
+
+    def test_a_quiet_pipe_keeps_the_flow_alive(self, tmp_path):
+        source, target = os.pipe()
+        run = Run(tmp_path, 1)
+
+        def feed() -> None:
+            for number in range(3):
+                time.sleep(0.03)
+                os.write(target, b"%d\n" % number)
+            os.close(target)
+
+        feeding = threading.Thread(target=feed)
+        feeding.start()
+        run.run(MergedReader([LineReader(f"/dev/fd/{source}")]))
+        feeding.join()
+        os.close(source)
+        assert run.decisions.read_bytes() == b"0\n1\n2\n"
+        assert run.written == [1, 1, 1]
+
+
+class TestShardKeys:
+    class Where(DynamicSource[Any]):
+        """Tells which thread is which worker."""
+
+        def __init__(self, workers: dict[int, int]) -> None:
+            self.workers = workers
+
+        def build(self, step_id, worker_index, worker_count):
+            self.workers[threading.get_ident()] = worker_index
+            return _Nothing()
+
+    @pytest.mark.parametrize("workers", [2, 4])
+    @pytest.mark.parametrize("shards", [2, 4, 64])
+    def test_workers_get_equal_shares(self, shards, workers):
+        by_thread: dict[int, int] = {}
+        seen: dict[str, int] = {}
+
+        class Note(StatefulBatchLogic[Any, Any, None]):
+            def on_batch(self, values):
+                seen[values[0]] = threading.get_ident()
+                return [], False
+
+            def snapshot(self):
+                return None
+
+        flow = Dataflow("keys")
+        keys = op.input("keys", flow, TestingSource([(key, key) for key in shard_keys(shards)]))
+        where = op.input("where", flow, self.Where(by_thread))
+        noted = op.stateful_batch("note", op.merge("merge", keys, where), lambda _resumed: Note())
+        op.output("out", noted, TestingSink([]))
+        cluster_main(flow, [], 0, worker_count_per_proc=workers)
+        shares = Counter(by_thread[seen[key]] for key in shard_keys(shards))
+        assert len(seen) == shards
+        assert sorted(shares.values()) == [shards // min(shards, workers)] * min(shards, workers)
+
+    def test_there_is_a_limit(self):
+        assert len(set(shard_keys(64))) == 64
+        with pytest.raises(ValueError, match="between 1 and 64"):
+            shard_keys(65)
+
+
+class _Nothing(StatelessSourcePartition[Any]):
+    def next_batch(self):
+        raise StopIteration
