@@ -1,0 +1,118 @@
+"""A run that is killed at any moment and taken up again writes the same bytes as one that never stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from headrace.config.settings import load
+from headrace.operators.checkpoint import checkpoint_numbers
+from headrace.operators.durable import DurableShard
+from headrace.operators.journal import JournalReader, Kind, first_boundary, start_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+from worlds import World, overrides, tiny_world, write_lines  # noqa: E402
+
+KILLS = 20
+LINES = 1500
+CHECKPOINT_INPUTS = 40
+
+
+def options(shards: int) -> tuple[str, ...]:
+    return overrides(
+        input__batch_lines_max=16, journal__checkpoint_inputs_max=CHECKPOINT_INPUTS, flow__shards=shards
+    )
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory) -> Path:
+    return write_lines(tmp_path_factory.mktemp("world") / "events.jsonl", tiny_world(LINES))
+
+
+@pytest.fixture
+def seed() -> int:
+    """Printed by pytest when the test fails; `HEADRACE_KILL_SEED` repeats it, as far as moments repeat."""
+    seed = int(os.environ.get("HEADRACE_KILL_SEED", time.time_ns() % 1_000_000_000))
+    print(f"HEADRACE_KILL_SEED={seed}")
+    return seed
+
+
+def records_from(directory: Path, start) -> int:
+    """How many inputs the journal holds from a boundary on."""
+    frames = JournalReader(directory, start, cut_torn_tail=True).frames()
+    return sum(record.kind != Kind.CONTROL for frame in frames for record in frame.records)
+
+
+def tails_of(world: World, settings) -> tuple[int, int]:
+    """Open a copy of the state: inputs applied again, of all that the journals hold."""
+    copy = world.folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(world.state, copy)
+    replayed = inputs = 0
+    for directory in sorted(copy.glob("shard-*")):
+        checkpoints = checkpoint_numbers(directory)
+        tail = start_of(directory, checkpoints[0]) if checkpoints else first_boundary(directory)
+        expected = records_from(directory, tail)
+        shard = DurableShard(directory, settings)
+        assert shard.replayed == expected
+        replayed += shard.replayed
+        inputs += records_from(directory, first_boundary(directory))
+        shard.close(with_checkpoint=False)
+    return replayed, inputs
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, seed, shards):
+    whole = World(tmp_path / "whole", (events,), options(shards))
+    begun = time.monotonic()
+    assert whole.run() == 0, whole.said
+    seconds = time.monotonic() - begun
+    assert min(map(len, whole.outputs())) > 1000
+    settings = load(None, options(shards)[1::2])
+    moments, world = random.Random(seed), World(tmp_path / "killed", (events,), options(shards))
+    kills = least = finished = 0
+    while kills < KILLS or not finished:
+        child = world.start()
+        if kills < KILLS:
+            time.sleep(moments.uniform(0.0, seconds / 3))
+            code = world.kill(child)
+        else:
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code == 0:
+            assert world.outputs() == whole.outputs(), f"after {kills} kills"
+            finished += 1
+            world.clear()
+            continue
+        assert code == -9, world.said
+        kills += 1
+        if world.shards():
+            replayed, inputs = tails_of(world, settings)
+            least += replayed < inputs
+    assert least, "no kill came after a checkpoint"
+
+
+def test_a_process_killed_from_outside_writes_the_same_bytes(tmp_path, events, seed):
+    whole = World(tmp_path / "whole", (events,), options(1))
+    assert whole.run() == 0, whole.said
+    moments, world = random.Random(seed), World(tmp_path / "killed", (events,), options(1))
+    world.folder.mkdir()
+    command = [sys.executable, "-m", "headrace", *world.arguments]
+    for part in (1, 2, 3):
+        # Wait until a random part of what is left of the decisions is there.
+        enough = int(moments.uniform(part - 1, part) / 3 * len(whole.outputs()[0]) * 0.8)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (
+            world.decisions.exists() and world.decisions.stat().st_size > enough
+        ):
+            time.sleep(0.0005)
+        process.kill()
+        assert process.wait() == -9
+    assert world.run() == 0, world.said
+    assert world.outputs() == whole.outputs()

@@ -1,0 +1,179 @@
+"""Small inputs, and runs of the command line in forked children that may be killed at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace import cli, runtime  # noqa: F401  # a forked child must not have to import it
+from headrace.operators import simulator
+
+DAY_MS = 86_400_000
+START_MS = 1_700_000_000_000
+MINUTE_MS = 60_000
+
+
+def payment(number: int, **changes: object) -> bytes:
+    """A payment, one a minute; `changes` replace fields."""
+    fields: dict[str, object] = {
+        "type": "payment",
+        "event_id": f"p{number}",
+        "event_time": START_MS + number * MINUTE_MS,
+        "customer_id": f"c{number % 5}",
+        "merchant_id": f"m{number % 3}",
+        "amount": 10.0 + number * 37 % 400,
+        "currency": "EUR",
+    }
+    return json.dumps(fields | changes).encode()
+
+
+def outcome(about: int, after_ms: int = 3 * MINUTE_MS, **changes: object) -> bytes:
+    """The outcome of a payment; every fourth is a fraud."""
+    fields: dict[str, object] = {
+        "type": "outcome",
+        "event_id": f"o{about}",
+        "event_time": START_MS + about * MINUTE_MS + after_ms,
+        "about": f"p{about}",
+        "label": int(about % 4 == 0),
+        "customer_id": f"c{about % 5}",
+    }
+    return json.dumps(fields | changes).encode()
+
+
+def stream(payments: int, first: int = 0) -> list[bytes]:
+    """Payments with their outcomes three minutes later, among them lines that are no use and repeats."""
+    lines = []
+    for number in range(first, first + payments):
+        lines.append(payment(number))
+        if number >= first + 3:
+            lines.append(outcome(number - 3))
+        if number % 7 == 3:
+            lines.append(b'{"type": "payment", "event_id": "cut off')
+        if number % 11 == 5:
+            lines.extend([payment(number), payment(number, amount=1.0)])
+    return lines
+
+
+def tiny_world(lines: int) -> list[bytes]:
+    """The first lines of a simulated shop, with some that are no use."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "events.jsonl")
+        simulator.write(simulator.simulate("tiny", 1), path, None)
+        world = path.read_bytes().splitlines()[:lines]
+    for place in range(len(world) - 1, 0, -97):
+        world.insert(place, b'{"type": "payment", "event_time": "\xff"}')
+        world.insert(place, world[place // 2])
+    return world
+
+
+def write_lines(path: Path, lines: list[bytes]) -> Path:
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return path
+
+
+@dataclass(frozen=True)
+class World:
+    """An input, and where its outputs and its state go."""
+
+    folder: Path
+    sources: tuple[Path, ...]
+    options: tuple[str, ...] = ()
+
+    @property
+    def decisions(self) -> Path:
+        return self.folder / "decisions.jsonl"
+
+    @property
+    def dead_letters(self) -> Path:
+        return self.folder / "dead.jsonl"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def said(self) -> str:
+        """What the last run said."""
+        return (self.folder / "said").read_text()
+
+    @property
+    def arguments(self) -> list[str]:
+        sources = [part for source in self.sources for part in ("--from", str(source))]
+        outputs = ["--to", str(self.decisions), "--dead-letters", str(self.dead_letters)]
+        return ["run", "fraud", *sources, *outputs, "--state", str(self.state), *self.options]
+
+    def outputs(self) -> tuple[bytes, bytes]:
+        return self.decisions.read_bytes(), self.dead_letters.read_bytes()
+
+    def shards(self) -> list[Path]:
+        return sorted(self.state.glob("shard-*"))
+
+    def run(self, before: Callable[[], None] = lambda: None) -> int:
+        """Run the command line in a forked child to its end; `before` is called in the child first."""
+        return _ended(self.start(before))
+
+    def start(self, before: Callable[[], None] = lambda: None) -> int:
+        """Start the command line in a forked child; return the child."""
+        self.folder.mkdir(exist_ok=True)
+        return _fork(lambda: _command_line(self.arguments, self.folder / "said", before))
+
+    def kill(self, child: int) -> int:
+        """Kill a child that was started, if it still runs; return how it ended."""
+        os.kill(child, signal.SIGKILL)
+        return _ended(child)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+
+
+def _command_line(arguments: list[str], said: Path, before: Callable[[], None]) -> int:
+    file = said.open("w")
+    os.dup2(file.fileno(), 2)
+    sys.argv, sys.stderr, sys.stdout = ["headrace", *arguments], file, file
+    before()
+    code = cli.main()
+    file.flush()
+    return code
+
+
+def _fork(work: Callable[[], int]) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # numpy's idle threads are no use to the child
+        child = os.fork()
+    if child:
+        return child
+    code = 99
+    try:
+        code = work()
+    except BaseException:  # noqa: BLE001
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
+def _ended(child: int) -> int:
+    """Exit code of a child; negative, a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def overrides(**settings: object) -> tuple[str, ...]:
+    """Options that set `section__key`."""
+    return tuple(
+        part for key, value in settings.items() for part in ("--set", f"{key.replace('__', '.')}={value}")
+    )
+
+
+def all_of(world: World) -> Iterator[Path]:
+    """Every file of the state."""
+    yield from sorted(path for path in world.state.rglob("*") if path.is_file())
