@@ -17,9 +17,7 @@ from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN, Dead
 
 __all__ = ["Undecodable", "canonical_digest", "decode", "decode_one", "encode_dead_letter", "parse_time"]
 
-_RFC3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _SECONDS: Final = {f":{second:02}Z": second * 1000 for second in range(60)}
@@ -38,8 +36,8 @@ class Undecodable(NamedTuple):
     Attributes
     ----------
     reason
-        A code: `line_too_long`, `invalid_utf8`, `invalid_json`, `unknown_type`, `missing_field`, `invalid_field` or
-        `event_time_out_of_range`.
+        A code: `line_too_long`, `invalid_utf8`, `invalid_json`, `unknown_type`, `missing_field`,
+        `invalid_field` or `event_time_out_of_range`.
     message
         For a person.
     field
@@ -149,7 +147,7 @@ def _invalid(message: str) -> Undecodable:
 
 
 def canonical_digest(event: Event) -> int:
-    """CRC-32 of the event's known fields in a fixed order, so that order, spacing and unknown fields don't count.
+    """CRC-32 of the event's known fields in a fixed order: spacing and unknown fields don't count.
 
     It tells a repeat from a conflict between two events with one id. Different contents are taken for
     the same once in about 4 billion conflicts.

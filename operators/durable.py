@@ -1,6 +1,7 @@
 """A shard that survives: the state machine with its journal and its checkpoints.
 
-Inputs are applied, journalled, and only then handed on. On opening, the newest readable checkpoint is loaded and
+Inputs are applied, journalled, and only then handed on. On opening, the newest readable checkpoint is loaded
+and
 the journal's tail behind it applied again; each decision made again must be the recorded one. Inputs that a
 source hands over a second time are not applied again: their recorded outputs are given out.
 """
@@ -21,7 +22,13 @@ from headrace import __version__
 from headrace.config.settings import FraudSettings, canonical, restore
 from headrace.errors import StateError, StateMismatch
 from headrace.operators.batches import Batch
-from headrace.operators.checkpoint import Finished, ForkedWriter, checkpoint_path, newest_readable, prune_checkpoints
+from headrace.operators.checkpoint import (
+    Finished,
+    ForkedWriter,
+    checkpoint_path,
+    newest_readable,
+    prune_checkpoints,
+)
 from headrace.operators.codec import Undecodable, decode_one
 from headrace.operators.events import Event
 from headrace.operators.journal import (
@@ -134,7 +141,10 @@ class DurableShard:
         return reader.boundary
 
     def _first_settings(self, directory: Path) -> FraudSettings:
-        """The configuration that the journal starts with, before its first checkpoint; else the present one."""
+        """The configuration that the journal starts with, before its first checkpoint.
+
+        Else the present one.
+        """
         reader = JournalReader(directory, first_boundary(directory), cut_torn_tail=False)
         for frame in reader.frames():
             for record in frame.records:
@@ -172,8 +182,8 @@ class DurableShard:
             self.replayed += 1
             if kind != record.kind or line != record.output:
                 raise StateError(
-                    f"{self.directory}: segment {frame.head.segment}, byte {frame.head.position}: applying input"
-                    f" {record.ordinal} again gives another result than the recorded one"
+                    f"{self.directory}: segment {frame.head.segment}, byte {frame.head.position}:"
+                    f" input {record.ordinal} applied again gives another result than the recorded one"
                 )
         self.position = frame.head.ordinal_next
         self.state.graded.clear()
@@ -204,7 +214,7 @@ class DurableShard:
             )
 
     def _note_config(self) -> None:
-        """Journal the configuration and the code that hold from here on, when they differ from those before."""
+        """Journal configuration and code that hold from here on, when they differ from those before."""
         written = canonical(self.settings), self.learn
         if written != self._written:
             self._note(
@@ -213,7 +223,9 @@ class DurableShard:
                     "settings": written[0].decode(),
                     "learn": self.learn,
                     "code": __version__,
-                    "kernel": f"python {platform.python_version()} {platform.machine()} {platform.libc_ver()[1]}",
+                    "kernel": " ".join(
+                        (platform.python_version(), platform.machine(), platform.libc_ver()[1])
+                    ),
                 }
             )
             self._written = written
@@ -297,7 +309,9 @@ class DurableShard:
                 applied.decisions.append((first + place, out))
             elif kind == _DEAD:
                 applied.dead_letters.append((first + place, out))
-            records.append((kind, 0, position[0], first + place, position[1], position[2], payload, out, detail))
+            records.append(
+                (kind, 0, position[0], first + place, position[1], position[2], payload, out, detail)
+            )
         return records
 
     def _give_out_again(self, batch: Batch, lines: Iterable[int], applied: Applied) -> list[int]:
@@ -356,7 +370,10 @@ class DurableShard:
             prune_checkpoints(self.directory, self.settings.journal.checkpoints_max)
 
     def checkpoint(self) -> None:
-        """Begin a checkpoint at the present position: the journal starts a segment, a child writes the state."""
+        """Begin a checkpoint at the present position.
+
+        The journal starts a segment, a child writes the state.
+        """
         if self._journal is None or self.directory is None:
             return
         segment = self._journal.roll()

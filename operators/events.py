@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 else:
     EventTime = Annotated[
         int | Annotated[str, Meta(min_length=20, max_length=40, extra_json_schema={"format": "date-time"})],
-        Meta(description="RFC 3339 with an offset, or milliseconds since the epoch, UTC; years 2000 to 2099."),
+        Meta(
+            description="RFC 3339 with an offset, or milliseconds since the epoch, UTC; years 2000 to 2099."
+        ),
     ]
 
 

@@ -1,7 +1,8 @@
 """What decisions leave behind until their outcomes come: the pending store, and outcomes that came too early.
 
-A decision's row holds its features as they were at decision time. Rows are packed into blocks, in the order of
-the decisions; the oldest block is dropped whole when all its rows are too old, so that nothing is ever moved.
+A decision's row holds its features as they were at decision time. Rows are packed into blocks, in the order
+of the decisions; the oldest block is dropped whole when all its rows are too old, so that nothing is ever
+moved.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ class Pending:
             self.expired_unlabelled += self._drop_oldest()
 
     def take_due(self, now_ms: int, after_ms: int) -> list[str]:
-        """Ids of at most 64 further decisions, older than `after_ms`, that have no outcome and weren't blocked."""
+        """Ids of at most 64 further decisions, older than `after_ms`, not blocked and without an outcome."""
         due: list[str] = []
         for _ in range(_ROWS_PER_STEP_MAX):
             if self.due >= self.next:
@@ -329,7 +330,9 @@ class EarlyOutcomes:
         """Take over a saved state."""
         order, waiting, ahead, self.unmatched = msgspec.msgpack.decode(
             saved,
-            type=tuple[list[tuple[int, str]], list[tuple[str, int, int]], list[tuple[int, int, str, int]], int],
+            type=tuple[
+                list[tuple[int, str]], list[tuple[str, int, int]], list[tuple[int, int, str, int]], int
+            ],
         )
         self._order = deque(order)
         self.waiting = {about: Early(label, time) for about, label, time in waiting}

@@ -1,8 +1,8 @@
 """Where sources must be read from again after a stop, and how long the outputs may stay.
 
 The journals of all shards are the only truth. A boundary is a place between two batches, named by the ordinal
-of its first line; at each, the journals tell how many bytes of output came before it. The last boundary at which
-no output file is shorter than that, and which every shard has reached, is where a run goes on.
+of its first line; at each, the journals tell how many bytes of output came before it. The last boundary at
+which no output file is shorter than that, and which every shard has reached, is where a run goes on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The state machine of a shard: one input after another, each to what goes out and what is remembered.
 
 `FraudShard.apply` is deterministic and single-threaded: given the same inputs in the same order, state and
-outputs are the same, byte for byte. It computes first and commits then, so that an input that fails leaves the
-state as it was and becomes a dead letter.
+outputs are the same, byte for byte. It computes first and commits then, so that an input that fails leaves
+the state as it was and becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ from headrace.operators.events import DeadLetter, Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
 from headrace.operators.models import Model, ModelShape, build_model
-from headrace.operators.outcomes import ASSUMED, FRAUD, LEGITIMATE, UNLABELLED, Early, EarlyOutcomes, Held, Pending
+from headrace.operators.outcomes import (
+    ASSUMED,
+    FRAUD,
+    LEGITIMATE,
+    UNLABELLED,
+    Early,
+    EarlyOutcomes,
+    Held,
+    Pending,
+)
 from headrace.operators.policy import act
 from headrace.operators.repeats import IdMemory, Known
 
@@ -123,7 +132,8 @@ class FraudShard:
         for name, entity in settings.entities.items():
             table = self.features.tables[name]
             table.entities_max, table.idle_ms_max = entity.entities_max, round(entity.idle_days_max * DAY_MS)
-        self.version = f"{settings.model.name}:{_digest([shape_of(settings), settings.model.model_dump(mode='json')])[:8]}"
+        configured = [shape_of(settings), settings.model.model_dump(mode="json")]
+        self.version = f"{settings.model.name}:{_digest(configured)[:8]}"
         self._explained = self.model.cheap_explain
         self._contribution_min = settings.reasons.contribution_min
         self._reasons_max = settings.reasons.count_max
@@ -172,7 +182,9 @@ class FraudShard:
         )
         return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
 
-    def _known(self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position) -> Output | None:
+    def _known(
+        self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position
+    ) -> Output | None:
         known = memory.known(event.event_id, digest)
         if known is Known.NEW:
             return None
@@ -186,7 +198,9 @@ class FraudShard:
 
     def _payment(self, payment: Payment, payload: bytes, position: Position) -> Output:
         if payment.currency != self.settings.flow.currency:
-            message = f"currency: this flow decides in {self.settings.flow.currency}, not {payment.currency!r}"
+            message = (
+                f"currency: this flow decides in {self.settings.flow.currency}, not {payment.currency!r}"
+            )
             return self._dead(Undecodable("other_currency", message, "currency"), payload, position)
         memory, digest = self.ids["payment"], canonical_digest(payment)
         if payment.event_id in memory.ids:
@@ -209,9 +223,7 @@ class FraudShard:
         read = slots if self._takes_slots else values
         score = self.model.score(read)
         action = act(self.settings.policy, score)
-        contributions = (
-            self.model.explain(read) if self._explained or action != "approve" else self._blank
-        )
+        contributions = self.model.explain(read) if self._explained or action != "approve" else self._blank
         line = orjson.dumps(
             {
                 "decision_id": "fraud:" + event_id,
@@ -321,7 +333,9 @@ class FraudShard:
             return
         else:
             self.counts["outcomes_corrected"] += 1
-            self.features.relabel(row.rows, row.number, row.flags, row.time_ms, int(row.label == FRAUD), label)
+            self.features.relabel(
+                row.rows, row.number, row.flags, row.time_ms, int(row.label == FRAUD), label
+            )
         self.pending.label(about, state, time_ms)
         self._learn(row.features, row.score, label)
 

@@ -1,8 +1,8 @@
 """Declared features turned into three Python functions: read, update and label.
 
 A declaration is compiled into straight-line source with every constant in place and every column bound as a
-global of the generated module; nothing is interpreted for each event. `read` writes nothing. The source is kept
-in `FeatureSet.source`.
+global of the generated module; nothing is interpreted for each event. `read` writes nothing. The source is
+kept in `FeatureSet.source`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class FeatureSet:
         `(rows, number, flags, time_ms, label)`: takes in a confirmed outcome of a payment of that time; a row
         that was given to another entity since input `number` is passed over.
     relabel
-        `(rows, number, flags, time_ms, old, new)`: takes the old label's effect back and takes in the new one.
+        `(rows, number, flags, time_ms, old, new)`: takes the old label's effect back and takes in the new
+        one.
     """
 
     read: Callable[[Payment, int], tuple[tuple[float, ...], tuple[int, ...], int]]
@@ -111,9 +112,13 @@ class FeatureSet:
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """The state as named blobs."""
         blobs: dict[str, bytes | array[int] | array[float]] = {
-            f"{name}/{part}": blob for name, table in self.tables.items() for part, blob in table.save().items()
+            f"{name}/{part}": blob
+            for name, table in self.tables.items()
+            for part, blob in table.save().items()
         }
-        blobs["globals"] = msgspec.msgpack.encode({name: list(column) for name, column in self.globals.items()})
+        blobs["globals"] = msgspec.msgpack.encode(
+            {name: list(column) for name, column in self.globals.items()}
+        )
         return blobs
 
     def load(self, blobs: Mapping[str, bytes]) -> None:
@@ -172,7 +177,9 @@ class _Writer:
         return f"f{self.numbers[name]}" if name in self.numbers else f"({FIELDS[name]})"
 
     def _condition(self, declaration: Any) -> str:
-        return " and ".join(f"{self._value(c.name)} {c.op} {c.number!r}" for c in getattr(declaration, "when", ()))
+        return " and ".join(
+            f"{self._value(c.name)} {c.op} {c.number!r}" for c in getattr(declaration, "when", ())
+        )
 
     def _flag(self, condition: str) -> str:
         bit = self.flags.setdefault(condition, 1 << len(self.flags))
@@ -316,7 +323,7 @@ class _Writer:
         weight, mean, square = (self._column(entity, "d", 0.0) for _ in range(3))
         last = self._column(entity, "q", 0)
         self.read_lines.append(
-            f"{f} = {read.format(mean=f'{mean}[{row}]', square=f'{square}[{row}]', weight=f'{weight}[{row}]')}"
+            f"{f} = {read.format(mean=mean, square=square, weight=weight, row=row)}"
             f" if {weight}[{row}] else nan"
         )
         self._update(
@@ -331,10 +338,10 @@ class _Writer:
         )
 
     def _ew_mean(self, f: str, declaration: Any) -> None:
-        self._ew(f, declaration, "{mean}")
+        self._ew(f, declaration, "{mean}[{row}]")
 
     def _ew_deviation(self, f: str, declaration: Any) -> None:
-        self._ew(f, declaration, "sqrt(max(0.0, {square}) / {weight})")
+        self._ew(f, declaration, "sqrt(max(0.0, {square}[{row}]) / {weight}[{row}])")
 
     def _time_since_last(self, f: str, declaration: Any) -> None:
         row, last = self.rows[declaration.entity], self._column(declaration.entity, "q", 0)
@@ -353,7 +360,7 @@ class _Writer:
         prior = self.set.globals[f] = array("d", [0.0, 0.0])  # payments, mean
         prior_name = self._bind(prior)
         clip, weight_min = declaration.clip, declaration.weight_min
-        prior_weight = getattr(declaration, 'prior_weight', 1.0)
+        prior_weight = getattr(declaration, "prior_weight", 1.0)
         self.read_lines.append(
             f"{f} = {mean}[{row}] if {number}[{row}] else ({prior_name}[1] if {prior_name}[0] else nan)"
         )
@@ -483,7 +490,9 @@ class _Writer:
             if name not in used:
                 continue
             edges, value = self._bind(list(map(float, declaration.edges))), self._value(declaration.of)
-            missing = declaration.of in self.numbers and self.features[declaration.of].kind not in _NEVER_MISSING
+            missing = (
+                declaration.of in self.numbers and self.features[declaration.of].kind not in _NEVER_MISSING
+            )
             sizes[name] = len(declaration.edges) + 1 + missing
             index = f"bisect({edges}, {value})"
             local = f"b{list(bins).index(name)}"
@@ -589,7 +598,10 @@ def _roll_window(
     parts: list[tuple[str, str, str, str]],
     counts: str | None,
 ) -> list[str]:
-    """Lines that move a window on to the event's pane `p`; `k` is how far. `parts` as (total, ring, how, empty)."""
+    """Lines that move a window on to the event's pane `p`.
+
+    `k` is how far. `parts` as (total, ring, how, empty).
+    """
     lines = [f"p = t // {pane_ms}; k = p - {head}[{row}]", "if k > 0:"]
     if counts:
         lines.append(f"    if {counts}[{row}]:")

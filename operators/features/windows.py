@@ -27,7 +27,10 @@ def surviving_sum(ring: array[float], base: int, panes: int, head: int, passed: 
 
 
 def surviving_max(ring: array[float], base: int, panes: int, head: int, passed: int) -> float:
-    """Highest value of the window as it stands `passed` panes after `head`; minus infinity if there is none."""
+    """Highest value of the window as it stands `passed` panes after `head`.
+
+    Minus infinity if there is none.
+    """
     return float("-inf") if passed >= panes else max(_surviving(ring, base, panes, head, passed))
 
 

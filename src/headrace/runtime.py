@@ -125,7 +125,9 @@ class _Run:
                 raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
         return [
             DurableShard(
-                None if state is None else state / f"shard-{number:02}", self.settings, learn=self.request.learn
+                None if state is None else state / f"shard-{number:02}",
+                self.settings,
+                learn=self.request.learn,
             )
             for number in range(count)
         ]
@@ -213,14 +215,18 @@ class _Run:
         numbers = []
         for path in self.request.sources:
             name = path if path == STANDARD else str(Path(path).resolve())
-            number = next((number for number, each in known.items() if each == name and path != STANDARD), len(known))
+            number = next(
+                (number for number, each in known.items() if each == name and path != STANDARD), len(known)
+            )
             known[number] = name
             numbers.append(number)
         if len(set(numbers)) < len(numbers):
             raise ConfigError([Mistake("--from", "", "names a source twice")])
         if len(known) > self.settings.input.sources_max:
             message = f"the state has read {len(known)} sources, more than its limit"
-            raise ConfigError([Mistake(str(self.request.config_file or "fraud.toml"), "input.sources_max", message)])
+            raise ConfigError(
+                [Mistake(str(self.request.config_file or "fraud.toml"), "input.sources_max", message)]
+            )
         for shard in self.shards:
             for number, name in known.items():
                 shard.register(number, name)
@@ -242,7 +248,7 @@ class _Run:
         )
         flow = fraud.build(self.settings, edges)
         with self._stopping_on_signals():
-            cli_main(flow)
+            cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
         self.closed_well = True
         self.observer.progress(self.progress())
         error = source.error
@@ -328,7 +334,9 @@ class _Run:
             latency=self._latency(),
             event_time_ms=max(state.clock.now for state in states),
             reasons={
-                name.removeprefix(_REASON): count for name, count in counts.items() if name.startswith(_REASON)
+                name.removeprefix(_REASON): count
+                for name, count in counts.items()
+                if name.startswith(_REASON)
             },
             quality=self.quality.quality(),
             pending=sum(len(state.pending) for state in states),

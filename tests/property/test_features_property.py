@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from headrace.config.settings import BinDeclaration, CrossDeclaration, EntitySettings, FraudSettings
-from headrace.operators.events import Payment
-from headrace.operators.features import FeatureSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace.config.settings import FraudSettings
+from headrace.operators.events import Payment
+from headrace.operators.features import FeatureSet
 
 DAY = 86_400_000
 START = 1_600_000_000_000
@@ -29,9 +30,21 @@ FEATURES: dict[str, Any] = {
     "first": {"kind": "time_since_first", "entity": "customer"},
     "ew": {"kind": "ew_mean", "entity": "customer", "value": "amount", "half_life": "1d"},
     "deviation": {"kind": "ew_deviation", "entity": "customer", "value": "amount", "half_life": "1d"},
-    "running": {"kind": "running_mean", "entity": "customer", "value": "amount", "clip": 2.5, "weight_min": 0.2},
+    "running": {
+        "kind": "running_mean",
+        "entity": "customer",
+        "value": "amount",
+        "clip": 2.5,
+        "weight_min": 0.2,
+    },
     "ratio": {"kind": "ratio", "value": "amount", "over": "running"},
-    "share": {"kind": "fraud_share", "entity": "merchant", "window": "1d", "panes": 4, "when": ["amount <= 80"]},
+    "share": {
+        "kind": "fraud_share",
+        "entity": "merchant",
+        "window": "1d",
+        "panes": 4,
+        "when": ["amount <= 80"],
+    },
     "streak": {"kind": "fraud_streak", "entity": "merchant", "when": ["amount <= 80"]},
     "first_fraud": {"kind": "first_fraud_age", "entity": "merchant", "when": ["amount <= 80"]},
     "legitimate": {"kind": "last_legitimate_age", "entity": "merchant"},
@@ -46,8 +59,14 @@ def feature_set(entities_max: int = 1000) -> FeatureSet:
                 "merchant": {"key": "merchant_id", "entities_max": entities_max},
             },
             "features": FEATURES,
-            "bins": {"amount": {"of": "amount", "edges": [10.0, 50.0]}, "mean": {"of": "mean_1d", "edges": [30.0]}},
-            "crosses": {"both": {"of": ["amount", "mean"], "code": "x"}, "one": {"of": ["mean"], "code": "y"}},
+            "bins": {
+                "amount": {"of": "amount", "edges": [10.0, 50.0]},
+                "mean": {"of": "mean_1d", "edges": [30.0]},
+            },
+            "crosses": {
+                "both": {"of": ["amount", "mean"], "code": "x"},
+                "one": {"of": ["mean"], "code": "y"},
+            },
             "reasons": {"texts": {"x": "X", "y": "Y"}},
         }
     )
@@ -56,7 +75,12 @@ def feature_set(entities_max: int = 1000) -> FeatureSet:
 
 def paid(number: int, customer: str, merchant: str, amount: float, time: int) -> Payment:
     return Payment(
-        event_id=f"p{number}", event_time=time, customer_id=customer, merchant_id=merchant, amount=amount, currency="EUR"
+        event_id=f"p{number}",
+        event_time=time,
+        customer_id=customer,
+        merchant_id=merchant,
+        amount=amount,
+        currency="EUR",
     )
 
 
@@ -80,7 +104,11 @@ class Reference:
         recent_there = [p for p in at_merchant if now // PANE - p.event_time // PANE < 4]
         high = [p.event_time for p in own if p.amount > 50]
         running = self.running(payment.customer_id)
-        labels = [(p, y) for p, y in self.labels if p.merchant_id == payment.merchant_id and (not y or p.amount <= 80)]
+        labels = [
+            (p, y)
+            for p, y in self.labels
+            if p.merchant_id == payment.merchant_id and (not y or p.amount <= 80)
+        ]
         window = [y for p, y in labels if now // PANE - p.event_time // PANE < 4]
         legitimate = [number for number, (_, y) in enumerate(labels) if not y]
         run = labels[legitimate[-1] + 1 :] if legitimate else labels
@@ -115,8 +143,8 @@ class Reference:
     def running(self, customer: str) -> float:
         """Replays every customer's mean, as each starts from the mean of all at its first payment."""
         means: dict[str, tuple[int, float]] = {}
-        number, overall = 0, math.nan
-        for payment in self.payments:
+        overall = math.nan
+        for number, payment in enumerate(self.payments, start=1):
             seen, mean = means.get(payment.customer_id, (0, overall))
             amount = payment.amount
             if mean > 0:
@@ -125,7 +153,6 @@ class Reference:
             else:
                 mean = amount
             means[payment.customer_id] = (seen + 1, mean)
-            number += 1
             overall = amount if number == 1 else overall + (amount - overall) / number
         return means.get(customer, (0, overall))[1]
 

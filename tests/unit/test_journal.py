@@ -420,6 +420,27 @@ def test_j_seg_2_a_failed_roll_leaves_the_old_segment_in_use(
     assert verify(tmp_path).end == writer.end
 
 
+def test_j_seg_2_a_segment_whose_name_is_not_on_the_disk_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = open_writer(tmp_path, fsync=True)
+    append(writer, Kind.DECIDED)
+    real, files = os.fsync, [os.fsync]
+
+    def only_files(fd: int) -> None:
+        if not files:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        files.pop()(fd)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", only_files)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            writer.roll()
+    assert (os.fsync, os.listdir(tmp_path)) == (real, ["journal-00000001.seg"])
+    append(writer, Kind.DECIDED)
+    assert verify(tmp_path).end == writer.end
+
+
 def test_j_seg_2_what_a_killed_roll_left_is_no_segment(tmp_path: Path) -> None:
     writer = open_writer(tmp_path)
     append(writer, Kind.DECIDED)
@@ -482,6 +503,34 @@ def test_j_frame_3_a_frame_taken_out_is_found(tmp_path: Path) -> None:
         verify(tmp_path)
     assert (caught.value.file, caught.value.byte) == (str(path), second)
     assert first == SEGMENT_HEAD_BYTES
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"seq": 9}, "sequence number 9 instead of 2"),
+        ({"ordinal": 0}, "ordinals 0 to 1"),
+        ({"decisions_bytes": 1}, "lengths of the outputs"),
+        ({"dead_letters_bytes": 1}, "lengths of the outputs"),
+    ],
+)
+def test_j_frame_3_a_frame_that_counts_otherwise_is_found(
+    tmp_path: Path, changed: dict[str, int], why: str
+) -> None:
+    writer = open_writer(tmp_path)
+    append(writer, Kind.DECIDED, Kind.DEAD)
+    end = writer.end
+    append(open_writer(tmp_path, end._replace(**changed)), Kind.DECIDED)
+    with pytest.raises(JournalDamaged, match=why) as caught:
+        verify(tmp_path)
+    assert caught.value.byte == end.byte
+
+
+def test_j_frame_2_heads_check_marks(tmp_path: Path) -> None:
+    append(open_writer(tmp_path), Kind.DECIDED)
+    change(segment_path(tmp_path, 1), SEGMENT_HEAD_BYTES + FRAME_HEAD_BYTES + 9, lambda byte: byte ^ 1)
+    with pytest.raises(JournalDamaged, match="marks don't fit"):
+        list(JournalReader(tmp_path, GENESIS, cut_torn_tail=False).heads())
 
 
 def test_j_chain_2_a_frame_that_was_made_up_is_found(tmp_path: Path) -> None:

@@ -99,7 +99,9 @@ def test_saved_and_loaded_is_equal() -> None:
     other.load(store.save())
     assert other.save() == store.save()
     assert other.index == store.index
-    assert [other.row(key) for key in list(store.index)[:50]] == [store.row(key) for key in list(store.index)[:50]]
+    assert [other.row(key) for key in list(store.index)[:50]] == [
+        store.row(key) for key in list(store.index)[:50]
+    ]
 
 
 def test_early_outcomes_wait_and_are_given_up() -> None:
