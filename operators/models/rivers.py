@@ -363,7 +363,7 @@ class RiverHalfSpaceTrees(_RiverOverValues):
 
         trees = anomaly.HalfSpaceTrees(n_trees=n_models, height=height, window_size=window, seed=seed)
         super().__init__(shape, preprocessing.MinMaxScaler() | trees, base_rate, learnt_min=window)
-        self.nodes = n_models * 2 ** (height + 1)
+        self.nodes = n_models << (height + 1)
 
     def size_bytes(self) -> int:
         """See `Model.size_bytes`: that of the full trees, which the first example builds."""
