@@ -1,8 +1,8 @@
 """Throughput: the flow with and without state, beside a bare loop over the same functions, stage by stage.
 
-Every run has a process of its own, held to one core; the three kinds take turns, and medians are printed. The
-bare loop reads, decodes, applies and writes: no Bytewax, no journal. CPU time is the process's own, without the
-child that writes a checkpoint; starting Python and importing are in no figure.
+Every run has a process of its own, held to one core; the three kinds take turns, and medians are printed.
+The bare loop reads, decodes, applies and writes: no Bytewax, no journal. CPU time is the process's own,
+without the child that writes a checkpoint; starting Python and importing are in no figure.
 """
 
 from __future__ import annotations
