@@ -61,6 +61,7 @@ _FRAME_BODY_BYTES_MAX: Final = 0xFFFF_FFFF
 _SALT_BYTES: Final = 32
 _ZEROS_READ_BYTES: Final = 1 << 20
 _READ_BUFFER_BYTES: Final = 1 << 18
+_HEADS_BUFFER_BYTES: Final = 1 << 13  # most of what a larger one reads would be passed over
 
 _SEGMENT_HEAD: Final = struct.Struct("<4sIIIIQQQQ32s")
 _FRAME_HEAD: Final = struct.Struct("<4sIIIIIQQQQQQQQ32s32s")
@@ -727,7 +728,7 @@ class JournalReader:
         JournalDamaged
             If bytes are not what was written, or some are missing. A torn tail is no damage.
         """
-        for file, path, head in self._walk():
+        for file, path, head in self._walk(_READ_BUFFER_BYTES):
             frame = _read_body(file, path, head)
             self._pass(head)
             yield frame
@@ -740,12 +741,12 @@ class JournalReader:
         JournalDamaged
             If a head is not what was written, or frames are missing.
         """
-        for file, _, head in self._walk():
+        for file, _, head in self._walk(_HEADS_BUFFER_BYTES):
             file.seek(head.position_next)
             self._pass(head)
             yield head
 
-    def _walk(self) -> Iterator[tuple[BinaryIO, Path, FrameHead]]:
+    def _walk(self, buffer_bytes: int) -> Iterator[tuple[BinaryIO, Path, FrameHead]]:
         numbers = [number for number in segment_numbers(self._directory) if number >= self._boundary.segment]
         if not numbers and self._boundary == GENESIS:
             return
@@ -754,7 +755,7 @@ class JournalReader:
             raise JournalDamaged(missing, 0, "this segment is missing")
         for number in numbers:
             path = segment_path(self._directory, number)
-            with open(path, "rb", buffering=_READ_BUFFER_BYTES) as file:
+            with open(path, "rb", buffering=buffer_bytes) as file:
                 self._enter(file, path, number)
                 for head in self._segment_heads(file, path, last=number == numbers[-1]):
                     yield file, path, head
