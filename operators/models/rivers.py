@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import pickle
 from collections.abc import Sequence
@@ -30,7 +29,9 @@ _HALF_SPACE_NODE_BYTES: Final = 256
 
 
 def _library() -> str:
-    return f"River {importlib.metadata.version('river')}"
+    from importlib.metadata import version
+
+    return f"River {version('river')}"
 
 
 class _River:
