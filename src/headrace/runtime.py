@@ -103,7 +103,7 @@ class _Run:
         self.latency, self.quality = LatencyHistogram(), Prequential()
         self.truth = read_truth(request.truth) if request.truth else None
         self.inputs = self.decisions = self.dead_letters = 0
-        self.stopping = False
+        self.stopping = self.closed_well = False
         self.shards = self._open_shards()
         stack.callback(self._close_shards)
         self.before = self._counts()
@@ -113,7 +113,6 @@ class _Run:
         self.rewind = self._find_rewind()
         self.reader = self._open_sources()
         stack.callback(self.reader.close)
-        self.closed_well = False
 
     # -- opening
 
