@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -155,6 +156,7 @@ def _fork(work: Callable[[], int]) -> int:
         return child
     code = 99
     try:
+        gc.disable()  # a collection would copy all that it shares with its parent
         code = work()
     except BaseException:  # noqa: BLE001
         os.write(2, traceback.format_exc().encode())

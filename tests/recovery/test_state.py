@@ -1,0 +1,281 @@
+"""A state is gone on with when it fits what it is given; else it is refused, and nothing is changed."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
+from headrace.operators.journal import (
+    JournalReader,
+    Kind,
+    first_boundary,
+    segment_numbers,
+    segment_path,
+    start_of,
+    verify,
+)
+
+sys.path.insert(0, str(Path(__file__).parent))
+from worlds import World, all_of, outcome, overrides, payment, stream, write_lines  # noqa: E402
+
+BATCHES = overrides(input__batch_lines_max=16)
+CHECKPOINTS = BATCHES + overrides(journal__checkpoint_inputs_max=30)
+
+
+@pytest.fixture
+def events(tmp_path) -> Path:
+    return write_lines(tmp_path / "events.jsonl", stream(42))
+
+
+@pytest.fixture
+def world(tmp_path, events) -> World:
+    """A run that has ended."""
+    world = World(tmp_path / "world", (events,), CHECKPOINTS)
+    assert world.run() == 0, world.said
+    return world
+
+
+def again(world: World, *options: str, sources: tuple[Path, ...] | None = None) -> World:
+    """The same state and outputs, with other sources or further options."""
+    return World(world.folder, sources or world.sources, world.options + options)
+
+
+def contents(world: World) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in [*all_of(world), world.decisions, world.dead_letters]}
+
+
+def decided(world: World) -> list[str]:
+    return [orjson.loads(line)["event_id"] for line in world.decisions.read_bytes().splitlines()]
+
+
+def without_checkpoints(world: World) -> World:
+    """As if the run had been killed before its first checkpoint was complete."""
+    for shard in world.shards():
+        for number in checkpoint_numbers(shard):
+            checkpoint_path(shard, number).unlink()
+    return world
+
+
+def controls(world: World) -> list[dict[str, object]]:
+    (shard,) = world.shards()
+    frames = JournalReader(shard, first_boundary(shard), cut_torn_tail=False).frames()
+    records = [record for frame in frames for record in frame.records]
+    return [orjson.loads(record.input) for record in records if record.kind == Kind.CONTROL]
+
+
+# -- sources
+
+
+def test_the_same_run_again_changes_no_output(world):
+    outputs = world.outputs()
+    assert world.run() == 0, world.said
+    assert world.outputs() == outputs
+
+
+def test_a_further_file_is_a_new_source_and_is_appended(tmp_path, world):
+    outputs = world.outputs()
+    further = write_lines(tmp_path / "further.jsonl", stream(20, first=42))
+    second = again(world, sources=(further,))
+    assert second.run() == 0, second.said
+    assert all(now.startswith(then) for now, then in zip(second.outputs(), outputs, strict=True))
+    assert decided(second) == [f"p{number}" for number in range(62)]
+    names = [note["name"] for note in controls(second) if note["control"] == "source"]
+    assert names == [str(source.resolve()) for source in (*world.sources, further)]
+    dead = [orjson.loads(line) for line in world.dead_letters.read_bytes().splitlines()]
+    assert {letter["source"] for letter in dead} == set(names)
+
+
+def test_two_runs_decide_as_one_over_both_files(tmp_path, world):
+    further = write_lines(tmp_path / "further.jsonl", stream(20, first=42))
+    assert again(world, sources=(further,)).run() == 0
+    one = World(tmp_path / "one", (*world.sources, further), CHECKPOINTS)
+    assert one.run() == 0, one.said
+    # The first file's last outcomes are missing in both; merged by time the files stand one after the other.
+    assert one.outputs()[0] == world.outputs()[0]
+
+
+def test_a_grown_file_is_read_on(tmp_path, world, events):
+    before = world.outputs()
+    with events.open("ab") as file:
+        file.writelines(line + b"\n" for line in stream(10, first=42))
+    assert world.run() == 0, world.said
+    assert decided(world) == [f"p{number}" for number in range(52)]
+    assert world.outputs()[0].startswith(before[0])
+
+
+@pytest.mark.parametrize("change", ["byte", "shorter"])
+def test_a_source_changed_in_the_part_that_was_read_is_refused(world, events, change):
+    whole = events.read_bytes()
+    events.write_bytes(whole[:-1] if change == "shorter" else whole.replace(b"c3", b"c2", 1))
+    before = world.outputs()
+    assert world.run() == 5, world.said
+    assert str(events) in world.said
+    assert world.outputs() == before
+
+
+def test_a_source_named_twice_is_refused(world, events):
+    assert again(world, sources=(events, events)).run() == 2
+
+
+# -- configuration
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("features.first_high_age.window=13d", ["features.first_high_age.window", "14d", "13d"]),
+        ("bins.history.edges=[3, 10]", ["bins.history.edges"]),
+        ("model.name=logistic_sgd", ["model", "logistic_adagrad", "logistic_sgd"]),
+        ("flow.currency=USD", ["flow.currency", "EUR", "USD"]),
+        ("flow.shards=2", ["flow.shards", "1", "2"]),
+    ],
+)
+def test_another_shape_is_refused_with_the_difference(world, option, said):
+    before = contents(world)
+    other = again(world, "--set", option)
+    assert other.run() == 7, other.said
+    assert all(part in other.said for part in said), other.said
+    assert contents(world) == before
+
+
+def test_another_shape_is_refused_without_a_checkpoint_too(world):
+    other = again(without_checkpoints(world), *overrides(features__first_high_age__window="13d"))
+    assert other.run() == 7, other.said
+
+
+def test_another_configuration_is_journalled_and_holds_from_there(tmp_path, world, events):
+    before = world.outputs()[0]
+    with events.open("ab") as file:
+        file.writelines(line + b"\n" for line in stream(10, first=42))
+    other = again(world, *overrides(policy__review_at=0.0, policy__block_at=0.0))
+    assert other.run() == 0, other.said
+    after = world.outputs()[0]
+    assert after.startswith(before)
+    assert {orjson.loads(line)["action"] for line in after[len(before) :].splitlines()} == {"block"}
+    configured = [orjson.loads(str(note["settings"])) for note in controls(world) if note["control"] == "config"]
+    assert [settings["policy"]["block_at"] for settings in configured] == [0.8, 0.0]
+    # Applied again from the very beginning, each decision must come out under its own configuration.
+    without_checkpoints(world)
+    assert other.run() == 0, other.said
+    assert world.outputs()[0] == after
+
+
+def test_the_same_configuration_is_journalled_once(world):
+    assert world.run() == 0
+    assert [note["control"] for note in controls(world)].count("config") == 1
+
+
+# -- the folder
+
+
+def test_a_state_in_use_is_refused(world):
+    with (world.state / "lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert world.run() == 8, world.said
+    assert world.run() == 0, world.said
+
+
+@pytest.mark.parametrize("cut", [1, 40, 200])
+def test_a_torn_tail_is_cut_off_with_a_warning(tmp_path, events, cut):
+    world = World(tmp_path / "world", (events,), BATCHES)
+    assert world.run() == 0, world.said
+    outputs = world.outputs()
+    (shard,) = without_checkpoints(world).shards()
+    segment_path(shard, segment_numbers(shard)[-1]).unlink()  # the last checkpoint's own, which is empty
+    path = segment_path(shard, 1)
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert world.run() == 0, world.said
+    assert "cut off" in world.said
+    assert path.name in world.said.replace("\n", "")
+    assert world.outputs() == outputs
+    assert verify(shard).torn is None
+
+
+def test_a_flipped_byte_in_the_journal_is_named(world):
+    (shard,) = without_checkpoints(world).shards()
+    path = segment_path(shard, 2)
+    damaged = bytearray(path.read_bytes())
+    frame = start_of(shard, 2).byte
+    damaged[frame + 300] ^= 0x10
+    path.write_bytes(damaged)
+    before = contents(world)
+    assert world.run() == 6, world.said
+    assert f"{path}: byte {frame}" in world.said
+    assert contents(world) == before
+
+
+def test_a_missing_segment_is_named(world):
+    (shard,) = without_checkpoints(world).shards()
+    path = segment_path(shard, 2)
+    path.unlink()
+    assert world.run() == 6, world.said
+    assert str(path) in world.said
+
+
+def test_an_unreadable_checkpoint_is_passed_over_for_the_one_before(world, events):
+    (shard,) = world.shards()
+    newest, before = checkpoint_numbers(shard)
+    path = checkpoint_path(shard, newest)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    outputs = world.outputs()
+    inputs = sum(
+        record.kind != Kind.CONTROL
+        for frame in JournalReader(shard, start_of(shard, before), cut_torn_tail=False).frames()
+        for record in frame.records
+    )
+    with events.open("ab") as file:
+        file.write(payment(60) + b"\n")
+    assert world.run() == 0, world.said
+    assert path.name in world.said.replace("\n", "")
+    assert f"{inputs} applied again" in world.said.replace("\n", " ")
+    assert world.outputs()[0].startswith(outputs[0])
+    assert decided(world)[-1] == "p60"
+
+
+# -- outputs
+
+
+@pytest.mark.parametrize("lines", [1, 5, 30, 42])
+@pytest.mark.parametrize("options", [BATCHES, CHECKPOINTS, CHECKPOINTS + overrides(flow__shards=3)])
+def test_outputs_shorter_than_the_journal_knows_are_written_again(tmp_path, events, lines, options):
+    world = World(tmp_path / "world", (events,), options)
+    assert world.run() == 0, world.said
+    outputs = world.outputs()
+    kept = outputs[0].splitlines(keepends=True)[:-lines]
+    world.decisions.write_bytes(b"".join(kept)[:-7])
+    assert world.run() == 0, world.said
+    assert world.outputs() == outputs
+
+
+def test_dead_letters_that_were_lost_are_written_again(world):
+    outputs = world.outputs()
+    world.dead_letters.unlink()
+    assert world.run() == 0, world.said
+    assert world.outputs() == outputs
+
+
+def test_what_was_written_behind_the_journals_end_is_cut_off(world):
+    outputs = world.outputs()
+    with world.decisions.open("ab") as file:
+        file.write(b'{"decision_id": "not journalled')
+    assert world.run() == 0, world.said
+    assert world.outputs() == outputs
+
+
+def test_an_outcome_learnt_in_an_earlier_run_counts_in_the_next(tmp_path, events):
+    """The model that a state keeps is the one that had seen everything."""
+    world = World(tmp_path / "world", (events,), CHECKPOINTS)
+    assert world.run() == 0
+    further = write_lines(tmp_path / "further.jsonl", [outcome(41), payment(45)])
+    assert again(world, sources=(further,)).run() == 0
+    whole = write_lines(tmp_path / "whole.jsonl", [*stream(42), outcome(41), payment(45)])
+    one = World(tmp_path / "one", (whole,), CHECKPOINTS)
+    assert one.run() == 0
+    assert one.outputs()[0] == world.outputs()[0]
