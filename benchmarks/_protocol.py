@@ -179,8 +179,11 @@ def run_flow(events: Path, to: Path, options: Iterable[str] = ()) -> Run:
     files = ["--from", str(events), "--to", str(to)]
     command = [sys.executable, "-m", "headrace", "run", "fraud", *files, *options]
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return Run(read_scores(to), time.perf_counter() - started)
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    if ended.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr}")
+    return Run(read_scores(to), seconds)
 
 
 def read_scores(decisions: Path) -> dict[str, float]:
