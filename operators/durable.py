@@ -32,6 +32,7 @@ from headrace.operators.checkpoint import (
 from headrace.operators.codec import Undecodable, decode_one
 from headrace.operators.events import Event
 from headrace.operators.journal import (
+    GENESIS,
     NO_SOURCE,
     Boundary,
     Frame,
@@ -129,6 +130,10 @@ class DurableShard:
         if checkpoint is None:
             self.state = FraudShard(self._first_settings(directory), learn=self.learn)
             start = first_boundary(directory)
+            if start.segment != GENESIS.segment:
+                raise StateError(
+                    f"{directory}: no checkpoint can be read, and the journal begins with segment {start.segment}"
+                )
         else:
             self.recovered_from = checkpoint_path(directory, checkpoint.segment)
             self._load(checkpoint.header, checkpoint.blobs)
