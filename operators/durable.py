@@ -132,7 +132,8 @@ class DurableShard:
             start = first_boundary(directory)
             if start.segment != GENESIS.segment:
                 raise StateError(
-                    f"{directory}: no checkpoint can be read, and the journal begins with segment {start.segment}"
+                    f"{directory}: no checkpoint can be read, and the journal's beginning is gone"
+                    f" (it starts with segment {start.segment})"
                 )
         else:
             self.recovered_from = checkpoint_path(directory, checkpoint.segment)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from headrace.config.settings import FraudSettings, load
 from headrace.operators.codec import decode_one
 from headrace.operators.journal import Kind
