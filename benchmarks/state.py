@@ -104,8 +104,8 @@ def _print_built(found: dict[str, Any]) -> None:
         f" {found['pause_ms']:.1f} ms, of which the fork {found['fork_ms']:.1f} ms"
     )
     print(
-        f"a batch of {_BATCH} before it: median {found['median_ms']:.1f} ms, slowest {found['before_ms']:.1f} ms;"
-        f" while the child writes: {found['during_median_ms']:.1f} and {found['during_ms']:.1f} ms"
+        f"a batch of {_BATCH}, before: median {found['median_ms']:.1f} ms, slowest {found['before_ms']:.1f};"
+        f" meanwhile: {found['during_median_ms']:.1f} and {found['during_ms']:.1f} ms"
         f" ({found['during']:,} batches)",
         flush=True,
     )
