@@ -347,8 +347,10 @@ class FraudShard:
     # -- what time brings
 
     def _advance(self) -> None:
-        """Do what has become due by the clock; it is bounded."""
+        """Do what has become due by the clock, once it is started; it is bounded."""
         now = self.clock.now
+        if not now:
+            return
         self.pending.expire(now, self._ahead_ms)
         self.early.expire(now)
         if self._legitimate_after_ms is not None:

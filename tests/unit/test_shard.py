@@ -290,6 +290,35 @@ def test_not_learning_freezes_the_model_and_moves_the_features() -> None:
     assert feeder.values()["fraud_streak"] == 1
 
 
+def test_payments_before_the_clock_starts_keep_their_outcomes() -> None:
+    shard = FraudShard(settings())
+    payload = orjson.dumps(
+        {
+            "type": "payment",
+            "event_id": "first",
+            "event_time": START,
+            "customer_id": "c",
+            "merchant_id": "m",
+            "amount": 1.0,
+            "currency": "EUR",
+        }
+    )
+    shard.apply(decode_one(payload), payload, (0, 0, 1))
+    for number in range(40):
+        outcome = orjson.dumps(
+            {
+                "type": "outcome",
+                "event_id": f"o{number}",
+                "event_time": START + number * 9 * DAY,
+                "about": "x",
+                "label": 0,
+            }
+        )
+        shard.apply(decode_one(outcome), outcome, (0, 0, number))
+    assert not shard.clock.now
+    assert shard.pending.row("first") is not None
+
+
 def test_reasons_name_codes_of_the_configuration() -> None:
     feeder = Feeder("policy.review_at=0.02", "policy.block_at=0.9")
     for number in range(40):
