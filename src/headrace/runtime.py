@@ -113,23 +113,24 @@ class _Run:
         self.rewind = self._find_rewind()
         self.reader = self._open_sources()
         stack.callback(self.reader.close)
+        self._cut_outputs()
 
     # -- opening
 
     def _open_shards(self) -> list[DurableShard]:
         state, count = self.request.state, self.settings.flow.shards
-        if state is not None:
-            kept = sorted(path.name for path in state.glob("shard-*"))
-            if kept and len(kept) != count:
-                raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
-        return [
-            DurableShard(
-                None if state is None else state / f"shard-{number:02}",
-                self.settings,
-                learn=self.request.learn,
-            )
-            for number in range(count)
-        ]
+        kept = [] if state is None else sorted(path.name for path in state.glob("shard-*"))
+        if len(kept) > count:
+            raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
+        shards: list[DurableShard] = []
+        for number in range(count):
+            name = f"shard-{number:02}"
+            directory = None if state is None else state / name
+            # They are made in order, and all before the first input: a start that was cut short left the first.
+            if kept and name not in kept and (not shards or any(shard.position for shard in shards)):
+                raise StateError(f"{directory}: is missing")
+            shards.append(DurableShard(directory, self.settings, learn=self.request.learn))
+        return shards
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -146,18 +147,21 @@ class _Run:
         return str(path.with_name(f"{path.name.split('.')[0]}.dead-letters.jsonl"))
 
     def _open_outputs(self) -> tuple[OutputFile, OutputFile]:
-        append, fsync = self.request.state is not None, self.settings.journal.fsync
-        decisions = OutputFile(self.request.to, append=append, fsync=fsync)
-        return decisions, OutputFile(self.dead_letters_path, append=append, fsync=fsync)
+        fsync = self.settings.journal.fsync
+        decisions = OutputFile(self.request.to, append=True, fsync=fsync)
+        return decisions, OutputFile(self.dead_letters_path, append=True, fsync=fsync)
+
+    def _cut_outputs(self) -> None:
+        """Cut the outputs to where the run goes on; only once everything else could be opened."""
+        for output, length in zip(self.outputs, self.rewind.lengths, strict=True):
+            if output.regular:
+                output.resume(length)
 
     def _find_rewind(self) -> Rewind:
         if self.request.state is None:
             return Rewind(0, Lengths(0, 0), {})
         written = Lengths(*[output.length if output.regular else 1 << 62 for output in self.outputs])
         rewind = self._rewind_within(written)
-        for output, length in zip(self.outputs, rewind.lengths, strict=True):
-            if output.regular:
-                output.resume(length)
         for shard in self.shards:
             shard.keep_outputs_from(rewind.ordinal)
         return rewind
@@ -184,7 +188,7 @@ class _Run:
         return journalled, shard.journalled(segments_back + 1) is None
 
     def _open_sources(self) -> MergedReader:
-        numbers = self._register_sources()
+        numbers, names = self._number_sources()
         limits, time_limits = self.settings.input, self.settings.time
         readers = [
             LineReader(
@@ -194,6 +198,9 @@ class _Run:
             )
             for path, number in zip(self.request.sources, numbers, strict=True)
         ]
+        for shard in self.shards:
+            for number, name in names.items():
+                shard.register(number, name)
         return MergedReader(
             readers,
             ordinal=self.rewind.ordinal,
@@ -206,8 +213,8 @@ class _Run:
     def _start(self, number: int, path: str) -> Mark | None:
         return None if path == STANDARD else self.rewind.marks.get(number)
 
-    def _register_sources(self) -> list[int]:
-        """Numbers of the sources; a new one gets the next number, in every shard."""
+    def _number_sources(self) -> tuple[list[int], dict[int, str]]:
+        """Numbers of the sources, a new one gets the next; and the names of all that the state knows then."""
         known: dict[int, str] = {}
         for shard in self.shards:
             known |= shard.sources.names
@@ -226,10 +233,7 @@ class _Run:
             raise ConfigError(
                 [Mistake(str(self.request.config_file or "fraud.toml"), "input.sources_max", message)]
             )
-        for shard in self.shards:
-            for number, name in known.items():
-                shard.register(number, name)
-        return numbers
+        return numbers, known
 
     # -- running
 
