@@ -115,7 +115,10 @@ BAD: list[tuple[bytes, tuple[str, ...]]] = [
     (_changed(currency="USD"), ("other_currency",)),
     (_changed(currency="EURO"), ("invalid_field",)),
     (_changed(version=2), ("invalid_field",)),
-    (json.dumps({"type": "outcome", "event_id": "ox", "event_time": 1, "about": "p1"}).encode(), ("missing_field",)),
+    (
+        json.dumps({"type": "outcome", "event_id": "ox", "event_time": 1, "about": "p1"}).encode(),
+        ("missing_field",),
+    ),
     (outcome(1, 3).replace(b'"label": 0', b'"label": 2').replace(b"o1", b"ox"), ("invalid_field",)),
     (outcome(1, 3).replace(b'"label": 0', b'"label": true').replace(b"o1", b"ox"), ("invalid_field",)),
 ]

@@ -18,7 +18,7 @@ from headrace.operators.durable import DurableShard
 from headrace.operators.journal import JournalReader, Kind, first_boundary, start_of
 
 sys.path.insert(0, str(Path(__file__).parent))
-from worlds import World, overrides, tiny_world, write_lines  # noqa: E402
+from worlds import World, overrides, tiny_world, write_lines
 
 KILLS = 20
 LINES = 1500
@@ -40,7 +40,7 @@ def events(tmp_path_factory) -> Path:
 def seed() -> int:
     """Printed by pytest when the test fails; `HEADRACE_KILL_SEED` repeats it, as far as moments repeat."""
     seed = int(os.environ.get("HEADRACE_KILL_SEED", time.time_ns() % 1_000_000_000))
-    print(f"HEADRACE_KILL_SEED={seed}")
+    print(f"HEADRACE_KILL_SEED={seed}")  # noqa: T201
     return seed
 
 

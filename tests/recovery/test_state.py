@@ -21,7 +21,7 @@ from headrace.operators.journal import (
 )
 
 sys.path.insert(0, str(Path(__file__).parent))
-from worlds import World, all_of, outcome, overrides, payment, stream, write_lines  # noqa: E402
+from worlds import World, all_of, outcome, overrides, payment, stream, write_lines
 
 BATCHES = overrides(input__batch_lines_max=16)
 CHECKPOINTS = BATCHES + overrides(journal__checkpoint_inputs_max=30)
@@ -122,6 +122,12 @@ def test_a_source_named_twice_is_refused(world, events):
     assert again(world, sources=(events, events)).run() == 2
 
 
+def test_a_source_that_cannot_be_opened_is_not_taken_into_the_state(tmp_path, world):
+    before = contents(world)
+    assert again(world, sources=(tmp_path / "missing.jsonl",)).run() == 3
+    assert contents(world) == before
+
+
 # -- configuration
 
 
@@ -157,7 +163,8 @@ def test_another_configuration_is_journalled_and_holds_from_there(tmp_path, worl
     after = world.outputs()[0]
     assert after.startswith(before)
     assert {orjson.loads(line)["action"] for line in after[len(before) :].splitlines()} == {"block"}
-    configured = [orjson.loads(str(note["settings"])) for note in controls(world) if note["control"] == "config"]
+    notes = [note for note in controls(world) if note["control"] == "config"]
+    configured = [orjson.loads(str(note["settings"])) for note in notes]
     assert [settings["policy"]["block_at"] for settings in configured] == [0.8, 0.0]
     # Applied again from the very beginning, each decision must come out under its own configuration.
     without_checkpoints(world)
@@ -279,3 +286,24 @@ def test_an_outcome_learnt_in_an_earlier_run_counts_in_the_next(tmp_path, events
     one = World(tmp_path / "one", (whole,), CHECKPOINTS)
     assert one.run() == 0
     assert one.outputs()[0] == world.outputs()[0]
+
+
+# -- shards
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path, events):
+    world = World(tmp_path / "world", (events,), CHECKPOINTS + overrides(flow__shards=3))
+    assert world.run() == 0, world.said
+    for name in ("shard-02", "shard-00"):
+        (world.state / name).rename(tmp_path / name)
+        assert world.run() == 6, world.said
+        assert f"{name}: is missing" in world.said
+        assert not (world.state / name).exists()
+
+
+def test_fewer_shards_are_refused(tmp_path, events):
+    world = World(tmp_path / "world", (events,), CHECKPOINTS + overrides(flow__shards=3))
+    assert world.run() == 0, world.said
+    before = contents(world)
+    assert again(world, *overrides(flow__shards=2)).run() == 7, world.said
+    assert contents(world) == before
