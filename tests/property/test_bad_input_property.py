@@ -1,4 +1,4 @@
-"""Lines that are no use, wherever they stand in a stream, go aside with their reason and change nothing else."""
+"""Lines that are no use go aside with their reason, wherever they stand, and change nothing else."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def outcome(number: int, minute: int) -> bytes:
 
 
 def good_stream() -> list[bytes]:
-    """Payments and outcomes; among them early, late and far-ahead ones, and a step of the clock by ten days."""
+    """Payments and outcomes; among them early, late and far-ahead ones, and a step by ten days."""
     lines = [outcome(5, 1)]
     for number in range(24):
         lines.append(payment(number, number))
@@ -116,7 +116,7 @@ BAD: list[tuple[bytes, tuple[str, ...]]] = [
     (_changed(currency="EURO"), ("invalid_field",)),
     (_changed(version=2), ("invalid_field",)),
     (
-        json.dumps({"type": "outcome", "event_id": "ox", "event_time": 1, "about": "p1"}).encode(),
+        b'{"type": "outcome", "event_id": "ox", "event_time": 1, "about": "p1"}',
         ("missing_field",),
     ),
     (outcome(1, 3).replace(b'"label": 0', b'"label": 2').replace(b"o1", b"ox"), ("invalid_field",)),

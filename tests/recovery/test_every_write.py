@@ -1,4 +1,4 @@
-"""A run is killed before each of its writes, and in the middle of each; taken up again, it writes the same bytes.
+"""A run killed before any of its writes, or in the middle of one, and taken up again writes the same bytes.
 
 Counted are all calls that change a file or a folder: in the run itself, and in the child that writes a
 checkpoint, there once with the run left alive and once with it killed at the same moment.
