@@ -126,7 +126,7 @@ class _Run:
         for number in range(count):
             name = f"shard-{number:02}"
             directory = None if state is None else state / name
-            # Made in order, and all before the first input: of a start that was cut short there are the first.
+            # All are made in order before the first input: of a start that was cut short there are the first.
             if kept and name not in kept and (not shards or any(shard.position for shard in shards)):
                 raise StateError(f"{directory}: is missing")
             shards.append(DurableShard(directory, self.settings, learn=self.request.learn))
