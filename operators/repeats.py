@@ -64,6 +64,11 @@ class IdMemory:
         ids[event_id] = minute << 32 | digest
         order.append(event_id)
         oldest_minute = minute - self._age_minutes
+        if ids[order[0]] >> 32 < oldest_minute or len(ids) > self._ids_max:
+            self._drop(oldest_minute)
+
+    def _drop(self, oldest_minute: int) -> None:
+        ids, order = self.ids, self._order
         for _ in range(_DROPPED_PER_EVENT_MAX):
             too_many = len(ids) > self._ids_max
             if not too_many and ids[order[0]] >> 32 >= oldest_minute:
