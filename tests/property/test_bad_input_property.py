@@ -7,10 +7,11 @@ from base64 import b64decode
 from collections.abc import Sequence
 
 import orjson
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headrace.config.settings import load
+from headrace.config.settings import FraudSettings, load
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
 from headrace.operators.durable import DurableShard
@@ -162,9 +163,11 @@ def mixed(insertions: Sequence[Insertion]) -> tuple[list[bytes], list[tuple[byte
     return lines, [(line, reasons) for _, line, reasons in ordered]
 
 
-def run(lines: Sequence[bytes], batch_lines: int) -> tuple[list[bytes], list[bytes], DurableShard]:
+def run(
+    lines: Sequence[bytes], batch_lines: int, configured: FraudSettings = SETTINGS
+) -> tuple[list[bytes], list[bytes], DurableShard]:
     """Decisions and dead letters of a stream, and the shard behind it."""
-    shard = DurableShard(None, SETTINGS)
+    shard = DurableShard(None, configured)
     shard.register(0, "stream.jsonl")
     decisions, dead_letters = [], []
     for at in range(0, len(lines), batch_lines):
@@ -215,3 +218,26 @@ def check(insertions: Sequence[Insertion], batch_lines: int) -> None:
 @settings(max_examples=150, deadline=None)
 def test_bad_lines_go_aside_and_change_nothing_else(insertions, batch_lines):
     check(insertions, batch_lines)
+
+
+DAILY = [payment(50 + day, (1 + day) * 1440) for day in range(6)]
+LAST = [payment(70 + number, 6 * 1440 + number) for number in range(50)]
+FIRST = [payment(number, number) for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "before", "after"),
+    [
+        ("outcomes.pending_days_max=2", FIRST + DAILY, [outcome(3, 8640), outcome(4, 8640), *LAST]),
+        ("outcomes.legitimate_after_days=2", FIRST + DAILY, LAST),
+        ("outcomes.early_days_max=1", [*FIRST, outcome(70, 60), *DAILY], LAST),
+        ("ids.memory_days_max=1", FIRST + DAILY, [payment(3, 3), *LAST]),
+        ("entities.customer.idle_days_max=1", FIRST + DAILY, LAST),
+    ],
+)
+@pytest.mark.parametrize("line", [b"nonsense", _changed(currency="USD"), DAILY[2]])
+def test_how_many_lines_are_no_use_does_not_say_when_something_expires(setting, before, after, line):
+    configured = load(None, [setting])
+    decisions, _, _ = run(before + after, 16, configured)
+    for lines in (1, 3, 100, 300):
+        assert run([*before, *[line] * lines, *after], 16, configured)[0] == decisions
