@@ -21,13 +21,14 @@ _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Z
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _SECONDS: Final = {f":{second:02}Z": second * 1000 for second in range(60)}
-_MINUTES_REMEMBERED_MAX: Final = 4096
+_MINUTES: Final = {f"{minute // 60:02}:{minute % 60:02}": minute * 60_000 for minute in range(1440)}
+_DAYS_REMEMBERED_MAX: Final = 4096
 _FIELD: Final = re.compile(r"`\$\.?([^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
 _decoder: Final = msgspec.json.Decoder(Event)
 _canonical: Final = msgspec.msgpack.Encoder()
-_minutes: dict[str, int] = {}
+_days: dict[str, int] = {}
 
 
 class Undecodable(NamedTuple):
@@ -72,18 +73,18 @@ def parse_time(text: str) -> int:
 
 
 def _time_ms(text: str) -> int:
-    """`parse_time` for the usual form, a whole second in UTC, with the minutes remembered."""
-    second = _SECONDS.get(text[16:])
-    if second is None:
+    """`parse_time` for the usual form, a whole second in UTC, with the days remembered."""
+    second, minute = _SECONDS.get(text[16:]), _MINUTES.get(text[11:16])
+    if second is None or minute is None:
         return parse_time(text)
-    minute = text[:16]
-    known = _minutes.get(minute)
+    day = text[:11]
+    known = _days.get(day)
     if known is None:
-        known = parse_time(minute + ":00Z")
-        if len(_minutes) >= _MINUTES_REMEMBERED_MAX:
-            _minutes.clear()
-        _minutes[minute] = known
-    return known + second
+        known = parse_time(day + "00:00:00Z")
+        if len(_days) >= _DAYS_REMEMBERED_MAX:
+            _days.clear()
+        _days[day] = known
+    return known + minute + second
 
 
 def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Event | Undecodable]:

@@ -162,9 +162,10 @@ class _Bytes:
     def _up_to_damage(self, member: zlib._Decompress) -> bytes:
         """What was good in a block that zlib refused as a whole, found by feeding it byte by byte."""
         start, good = self.position, []
-        for place in range(len(self._pending)):
+        # First nothing: zlib may hold bits of the byte before.
+        for place in range(-1, len(self._pending)):
             try:
-                good.append(member.decompress(self._pending[place : place + 1]))
+                good.append(member.decompress(self._pending[max(place, 0) : place + 1]))
             except zlib.error as error:
                 why = str(error).partition(": ")[2] or str(error)
                 self.error = TruncatedInput(self.path, start + place, f"damaged gzip: {why}")
@@ -445,7 +446,6 @@ class LineReader:
             raise ChangedSource(
                 f"{self.path}: changed before byte {start.offset}, in the part that was read before"
             )
-        self._open_bytes = len(self._rest[0])
         if not part.endswith(b"\n"):
             self._skip_open_end(start)
 
@@ -460,7 +460,7 @@ class LineReader:
             raise ChangedSource(
                 f"{self.path}: line {start.line} went on at byte {start.offset} after it was read"
             )
-        self._line, self._open_bytes = start.line - 1, len(self._rest[0])
+        self._line = start.line - 1
 
 
 class Pace:

@@ -63,15 +63,16 @@ class IdMemory:
         ids, order, minute = self.ids, self._order, now_ms // _MINUTE_MS
         ids[event_id] = minute << 32 | digest
         order.append(event_id)
-        oldest_minute = minute - self._age_minutes
-        if ids[order[0]] >> 32 < oldest_minute or len(ids) > self._ids_max:
-            self._drop(oldest_minute)
+        age = self._age_minutes
+        if not -age <= (ids[order[0]] >> 32) - minute <= age or len(ids) > self._ids_max:
+            self._drop(minute)
 
-    def _drop(self, oldest_minute: int) -> None:
-        ids, order = self.ids, self._order
+    def _drop(self, minute: int) -> None:
+        ids, order, age = self.ids, self._order, self._age_minutes
         for _ in range(_DROPPED_PER_EVENT_MAX):
             too_many = len(ids) > self._ids_max
-            if not too_many and ids[order[0]] >> 32 >= oldest_minute:
+            # One from as far ahead was added before the clock had started, by an event that proved wrong.
+            if not too_many and -age <= (ids[order[0]] >> 32) - minute <= age:
                 return
             del ids[order.popleft()]
             self.dropped_by_limit += too_many

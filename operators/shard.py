@@ -45,6 +45,7 @@ _ADVANCE_EVERY_INPUTS: Final = 16
 _SWEEP_ROWS: Final = 16
 _NOTHING: Final = b""
 _DECIDED: Final = int(Kind.DECIDED)
+_USED: Final = (int(Kind.DECIDED), int(Kind.APPLIED))
 _REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
 _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _LABEL_STATE: Final = (LEGITIMATE, FRAUD)
@@ -153,13 +154,17 @@ class FraudShard:
         position
             Where it comes from.
         """
+        if isinstance(event, Undecodable):
+            return self._dead(event, payload, position)
         self.number += 1
         if isinstance(event, Payment):
             output = self._payment(event, payload, position)
-        elif isinstance(event, Undecodable):
-            return self._dead(event, payload, position)
         else:
             output = self._other(event, payload, position)
+        if output[0] not in _USED:
+            # What was of no use must not bring forward what becomes due every so many inputs.
+            self.number -= 1
+            return output
         if self._unmoved and not self.clock.agreeing:
             self._settle_ahead()
         if self.early.ahead:
@@ -269,7 +274,7 @@ class FraudShard:
         blocked: bool,
     ) -> None:
         event_id, now = payment.event_id, self.clock.now
-        self.ids["payment"].add(event_id, digest, now)
+        self.ids["payment"].add(event_id, digest, now or payment.event_time)
         if timing is Timing.ON_TIME:
             rows = self.features.update(payment, seen_at, values, self.number)
         else:
@@ -302,7 +307,7 @@ class FraudShard:
             if known is not None:
                 return known
         timing = self.clock.observe(event.event_time)
-        memory.add(event.event_id, digest, self.clock.now)
+        memory.add(event.event_id, digest, self.clock.now or event.event_time)
         if isinstance(event, Outcome):
             if timing is Timing.AHEAD:
                 self.early.hold(Held(event.event_time, self.number, event.about, event.label))

@@ -310,7 +310,9 @@ class TestFileSource:
 
         def feed() -> None:
             for number in range(3):
-                time.sleep(0.03)
+                while len(run.written) < number:
+                    time.sleep(0.001)
+                time.sleep(0.02)
                 os.write(target, b"%d\n" % number)
             os.close(target)
 

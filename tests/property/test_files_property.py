@@ -49,6 +49,7 @@ def read(reader: MergedReader, batches: int | None = None) -> tuple[list[Read], 
     return found, marks
 
 
+@settings(deadline=None)
 @given(
     st.lists(texts),
     st.booleans(),
@@ -83,7 +84,7 @@ def test_a_file_s_lines_are_what_stands_between_newlines(each, ended, cuts, bloc
             reader.close()
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_merge_goes_on_at_any_batch_as_if_it_had_not_stopped(data):
     contents = data.draw(st.lists(st.lists(lines, max_size=15), min_size=1, max_size=4))
@@ -121,6 +122,7 @@ def test_a_merge_goes_on_at_any_batch_as_if_it_had_not_stopped(data):
             assert [each.payload for each in unbroken if each.source == number] == kept
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(times, max_size=20).map(sorted), min_size=2, max_size=4), st.integers(1, 80))
 def test_ordered_files_merge_to_one_order(contents, block_bytes):
     with tempfile.TemporaryDirectory() as folder:

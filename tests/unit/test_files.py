@@ -141,8 +141,7 @@ class TestLongLines:
         found, reader = read(path, line_bytes_max=1_000_000)
         assert found == [b"a"]
         assert "byte 2: the line is longer" in str(reader.error)
-        assert reader._bytes.taken <= path.stat().st_size
-        assert sum(map(len, reader._rest)) <= 2_000_000
+        assert reader.progress.bytes_done < path.stat().st_size / 10
 
 
 class TestDamagedGzip:
@@ -160,12 +159,13 @@ class TestDamagedGzip:
             assert (reader.error.byte, reader.error.source) == (cut, str(path))
             assert reader.error.exit_code == 4
 
-    def test_damage_inside_gives_every_whole_line_before_it_and_names_the_byte(self, tmp_path):
+    @pytest.mark.parametrize("block_bytes", [100, 262_144])
+    def test_damage_inside_gives_every_whole_line_before_it_and_names_the_byte(self, tmp_path, block_bytes):
         whole = gzip.compress(TEXT)
         for at in range(10, len(whole) - 8, 13):
             damaged = bytearray(whole)
             damaged[at] ^= 0x55
-            found, reader = read(put(tmp_path / "a.gz", bytes(damaged)))
+            found, reader = read(put(tmp_path / "a.gz", bytes(damaged)), block_bytes=block_bytes)
             lines, byte = before_damage(bytes(damaged))
             assert isinstance(reader.error, TruncatedInput)
             assert (found, reader.error.byte) == (lines, byte)
