@@ -102,8 +102,13 @@ class _Bytes:
             os.close(self._file)
         self._file = -1
 
+    def _ready(self) -> bool:
+        poll = select.poll()  # unlike select, it takes any file descriptor
+        poll.register(self._file, select.POLLIN)
+        return bool(poll.poll(self._wait_s * 1000))
+
     def _raw(self) -> bytes | None:
-        if self.stream and not select.select((self._file,), (), (), self._wait_s)[0]:
+        if self.stream and not self._ready():
             return None
         try:
             chunk = os.read(self._file, self._block_bytes)
