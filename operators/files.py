@@ -324,7 +324,7 @@ class LineReader:
         return self._hand_out(place)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; at its end that has been done."""
         self._bytes.close()
 
     def _hand_out(self, stop: int) -> tuple[list[bytes], list[int], list[int]]:
@@ -376,6 +376,7 @@ class LineReader:
     def _finish(self) -> None:
         """Hand out what is left at the end, without a line that was cut off."""
         self.ended, self.error = True, self._bytes.error
+        self._bytes.close()
         whole = b"".join(self._rest)
         self._rest = []
         too_long = self._open_bytes > self._line_bytes_max
@@ -420,6 +421,7 @@ class LineReader:
 
     def _refuse(self, offset: int) -> None:
         self.ended = True
+        self._bytes.close()
         self.error = InputError(
             f"{self.path}: byte {offset}: the line is longer than {self._line_bytes_max} bytes"
         )

@@ -316,7 +316,7 @@ class TestFileSource:
                 os.write(target, b"%d\n" % number)
             os.close(target)
 
-        feeding = threading.Thread(target=feed)
+        feeding = threading.Thread(target=feed, daemon=True)
         feeding.start()
         run.run(MergedReader([LineReader(f"/dev/fd/{source}")]))
         feeding.join()

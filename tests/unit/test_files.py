@@ -112,6 +112,16 @@ class TestLines:
         with pytest.raises(InputError, match="can't be read"):
             batches(MergedReader([LineReader(str(tmp_path))]))
 
+    @pytest.mark.parametrize("line_bytes_max", [10, 1000])
+    def test_the_file_is_closed_at_its_end(self, tmp_path, line_bytes_max):
+        path = put(tmp_path / "a", TEXT)
+        before = len(os.listdir("/dev/fd"))
+        reader = LineReader(str(path), line_bytes_max=line_bytes_max)
+        assert len(os.listdir("/dev/fd")) == before + 1
+        while reader.take(1000):
+            pass
+        assert len(os.listdir("/dev/fd")) == before
+
     def test_progress_counts_compressed_bytes(self, tmp_path):
         path = put(tmp_path / "a.gz", gzip.compress(TEXT))
         reader = LineReader(str(path), block_bytes=1000)
