@@ -387,10 +387,19 @@ class _Writer:
         frauds, labelled = (self._column(entity, "I", 0) for _ in range(2))
         head = self._column(entity, "q", 0)
         fraud_ring, ring = (self._column(entity, "I", 0, panes) for _ in range(2))
-        totals = [(f"{f}n", ring, "sum", "0"), (f, fraud_ring, "sum", "0")]
-        self.read_lines.append(f"{f} = {frauds}[{row}]")
-        self.read_lines += _read_window(f"{f}n", row, labelled, head, pane_ms, totals, panes)
-        self.read_lines.append(f"{f} = {f} / {f}n if {f}n else nan")
+        newest = f"{row} * {panes}, {panes}, {head}[{row}], k"
+        self.read_lines += [
+            f"{f}n = {labelled}[{row}]; {f} = {frauds}[{row}]",
+            f"if {f}n:",
+            f"    k = t // {pane_ms} - {head}[{row}]",
+            f"    if k >= {panes}: {f}n = 0",
+            # Outcomes come days after their payments, so that k is seldom 0. Without a fraud the sums are not
+            # needed as long as the newest pane holds an outcome: the share is 0.
+            f"    elif k > 0 and ({f} or not {ring}[{row} * {panes} + {head}[{row}] % {panes}]):",
+            f"        {f}n = surviving_sum({ring}, {newest})",
+            f"        {f} = surviving_sum({fraud_ring}, {newest})",
+            f"{f} = {f} / {f}n if {f}n else nan",
+        ]
         rolled = [(labelled, ring, "sum", "0"), (frauds, fraud_ring, "sum", "0")]
         counted = self._counted(declaration)
         self._on_label(
