@@ -79,6 +79,22 @@ def _locked(state: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise an error of ours as it is, where Bytewax has wrapped it in its own."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, HeadraceError | OSError):
+            cause = cause.__cause__
+        if isinstance(cause, OSError):
+            raise HeadraceError(f"the system refused: {cause}") from error
+        if cause is None:
+            raise
+        raise cause from error
+
+
+@contextmanager
 def _warnings_to(observer: Observer) -> Iterator[None]:
     """Hand warnings of the log on to the observer."""
 
@@ -250,7 +266,7 @@ class _Run:
             dead_letters=steps.OrderedSink(dead_letters, shards, self._dead_letters_written),
         )
         flow = fraud.build(self.settings, edges)
-        with self._stopping_on_signals():
+        with self._stopping_on_signals(), _own_errors():
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
         self.closed_well = True
         self.observer.progress(self.progress())

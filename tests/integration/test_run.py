@@ -227,3 +227,32 @@ def test_a_speed_lets_event_time_pass_so_much_faster(tmp_path):
     assert len(ids(to.read_bytes())) == 11
     seconds = float(ended.said.split("events in ")[1].split(" s")[0])
     assert seconds >= 0.4  # ten minutes at 1,200 times their speed take half a second
+
+
+def test_a_journal_that_can_not_be_written_ends_the_run_with_a_plain_error(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    line = (
+        '{"type":"payment","event_id":"p-%d","event_time":%d,"customer_id":"c","merchant_id":"m",'
+        '"amount":5.0,"currency":"EUR"}\n'
+    )
+    events.write_text("".join(line % (number, 1_600_000_000_000 + number) for number in range(3000)))
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from headrace.cli import main; sys.exit(main())"
+    )
+    command = [
+        "run",
+        "fraud",
+        "--from",
+        str(events),
+        "--to",
+        str(tmp_path / "d.jsonl"),
+        "--state",
+        str(tmp_path / "s"),
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("error: the system refused")
