@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from msgspec.structs import force_setattr
 
-from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN, DeadLetter, Event
+from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN, DeadLetter, Event, Item
 
 __all__ = ["Undecodable", "canonical_digest", "decode", "decode_one", "encode_dead_letter", "parse_time"]
 
@@ -112,11 +112,23 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
             if not EVENT_TIME_MS_MIN <= time < EVENT_TIME_MS_MAX:
                 found.append(_OUT_OF_RANGE)
                 continue
+            if event.__class__ is Item:
+                _publish(event)
         except (ValueError, msgspec.MsgspecError) as error:
             found.append(_reason(error))
             continue
         found.append(event)
     return found
+
+
+def _publish(item: Event) -> None:
+    """Turn the second time of a catalogue event into a number too."""
+    published: Any = getattr(item, "published_at", None)
+    if published.__class__ is str:
+        try:
+            force_setattr(item, "published_at", _time_ms(published))
+        except ValueError as error:
+            raise msgspec.ValidationError(f"{error} - at `$.published_at`") from error
 
 
 def decode_one(payload: bytes, line_bytes_max: int = 65_536) -> Event | Undecodable:

@@ -20,6 +20,7 @@ __all__ = [
     "DeadLetter",
     "Decision",
     "Event",
+    "Item",
     "Order",
     "OrderItem",
     "Outcome",
@@ -37,6 +38,7 @@ Amount = Annotated[float, Meta(ge=0.0, le=1e12, description="Money in units of t
 Version = Annotated[int, Meta(ge=VERSION, le=VERSION, description="Version of the contract.")]
 
 if TYPE_CHECKING:
+    PublishedAt = int
     # On the wire a time is text or a number; the codec turns both into a number before anyone sees the event.
     EventTime = int
 else:
@@ -46,6 +48,7 @@ else:
             description="RFC 3339 with an offset, or milliseconds since the epoch, UTC; years 2000 to 2099."
         ),
     ]
+    PublishedAt = EventTime
 
 
 class _Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True, gc=False):
@@ -77,11 +80,40 @@ class Click(_Event, frozen=True, kw_only=True, tag="click", omit_defaults=True, 
         What was looked at.
     customer_id
         The customer, when known.
+    price
+        What the visitor was shown as its price, in units of the flow's currency, when known.
     """
 
     session_id: Id
     item_id: Id
     customer_id: Id | None = None
+    price: Amount | None = None
+
+
+class Item(_Event, frozen=True, kw_only=True, tag="item", omit_defaults=True, gc=False):
+    """The catalogue says how an item stands from now on; the newest one holds.
+
+    Attributes
+    ----------
+    item_id
+        Which item.
+    available, hidden
+        Whether it can be bought, and whether it may not be shown all the same.
+    price
+        For one piece, in units of the flow's currency.
+    category, seller_id
+        What it is filed under, and who sells it.
+    published_at
+        When it came into the catalogue first.
+    """
+
+    item_id: Id
+    available: bool = True
+    hidden: bool = False
+    price: Amount | None = None
+    category: Id | None = None
+    seller_id: Id | None = None
+    published_at: PublishedAt | None = None
 
 
 class Cart(_Event, frozen=True, kw_only=True, tag="cart", omit_defaults=True, gc=False):
@@ -194,8 +226,8 @@ class Outcome(_Event, frozen=True, kw_only=True, tag="outcome", omit_defaults=Tr
     merchant_id: Id | None = None
 
 
-Event = Click | Cart | Order | Payment | Outcome
-EVENT_TYPES = ("click", "cart", "order", "payment", "outcome")
+Event = Click | Item | Cart | Order | Payment | Outcome
+EVENT_TYPES = ("click", "item", "cart", "order", "payment", "outcome")
 
 
 class Reason(Struct, frozen=True):

@@ -15,6 +15,7 @@ from headrace.operators.events import (
     Click,
     DeadLetter,
     Decision,
+    Item,
     Order,
     OrderItem,
     Outcome,
@@ -25,7 +26,7 @@ from headrace.operators.events import (
 __all__ = ["schema_files"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_CONTRACT: Final = (Click, Cart, Order, Payment, Outcome, Decision, DeadLetter)
+_CONTRACT: Final = (Click, Item, Cart, Order, Payment, Outcome, Decision, DeadLetter)
 _STRUCTS: Final = {struct.__name__: struct for struct in (*_CONTRACT, OrderItem, Reason)}
 _WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ATTRIBUTES: Final = re.compile(r"Attributes\n-+\n(.*)", re.DOTALL)

@@ -49,7 +49,7 @@ _USED: Final = (int(Kind.DECIDED), int(Kind.APPLIED))
 _REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
 _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _LABEL_STATE: Final = (LEGITIMATE, FRAUD)
-_ID_TYPES: Final = ("payment", "outcome", "click", "cart", "order")
+_ID_TYPES: Final = ("payment", "outcome", "click", "cart", "order", "item")
 
 
 Output = tuple[int, bytes, bytes]

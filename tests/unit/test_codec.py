@@ -3,7 +3,7 @@
 import pytest
 
 from headrace.operators.codec import Undecodable, canonical_digest, decode, decode_one, parse_time
-from headrace.operators.events import Outcome, Payment
+from headrace.operators.events import Item, Outcome, Payment
 
 GOOD = (
     '{"type":"payment","event_id":"p-1","event_time":"2018-06-18T00:00:15Z","customer_id":"c-1",'
@@ -92,3 +92,16 @@ def test_the_digest_sees_content_and_nothing_else() -> None:
 def test_other_forms_of_time_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_time(text)
+
+
+def test_both_times_of_a_catalogue_event_become_milliseconds() -> None:
+    line = (
+        b'{"type":"item","event_id":"i-1","event_time":1529280015000,"item_id":"i","price":9.5,'
+        b'"published_at":"2018-06-18T00:00:15Z"}'
+    )
+    event = decode_one(line)
+    assert isinstance(event, Item)
+    assert event.published_at == 1_529_280_015_000
+    found = decode_one(line.replace(b"00:00:15Z", b"soon, or a little later"))
+    assert isinstance(found, Undecodable)
+    assert (found.reason, found.field) == ("invalid_field", "published_at")
