@@ -7,7 +7,6 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -800,22 +799,14 @@ def _is_table(read: Mapping[str, Any], key: str) -> bool:
 
 def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     """A copy without what is misshapen: whole declarations, and else single keys."""
-    rest = deepcopy(read)
+    rest = {key: dict(value) if isinstance(value, dict) else value for key, value in read.items()}
     for place in places:
-        *tables, last = place[: 3 if _in_policy_table(place) else 2]
-        table = rest
-        for part in tables:
-            if not _is_table(table, part):
-                last = part
-                break
-            table = table[part]
-        table.pop(last, None)
+        section = place[0]
+        if len(place) > 1 and _is_table(rest, section):
+            rest[section].pop(place[1], None)
+        else:
+            rest.pop(section, None)
     return rest
-
-
-def _in_policy_table(place: Sequence[str]) -> bool:
-    """Whether it is a list or a rule, or stands in one: these are declared one level deeper."""
-    return len(place) > 2 and place[0] == "policy" and place[1] in _POLICY_TABLES
 
 
 def _mistake(error: Any) -> Mistake:

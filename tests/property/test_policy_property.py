@@ -252,7 +252,7 @@ arrivals = st.lists(
         st.integers(0, DAY - 1),
         st.sampled_from([0.1, 0.6, 0.6, 0.6, 0.95]),
         st.sampled_from([1.0, 100.0]),
-        st.sampled_from(["", "", "", "", "save", "shadow", "live", "fewer", "forgetful"]),
+        st.sampled_from(["", "", "", "", "save", "shadow", "live", "forgetful", "mindful"]),
     ),
     max_size=80,
 )
@@ -269,7 +269,7 @@ def test_reviews_of_a_day_are_never_more_than_allowed(
     for number, (day, at, score, amount, happens) in enumerate(arrived):
         shard, time = number % shards, day * DAY + at
         shadow = {"shadow": True, "live": False}.get(happens, shadow)
-        days = 1 if happens == "forgetful" else days
+        days = {"forgetful": 1, "mindful": 5}.get(happens, days)
         settings_now = capacity_settings(per_day, days, shadow=shadow)
         policies[shard].configure(settings_now)
         if happens == "save":

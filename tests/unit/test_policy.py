@@ -286,6 +286,18 @@ class TestCapacity:
         days.take(5)
         assert days.used == {7: 1, 6: 1}
 
+    def test_a_forgotten_day_is_not_remembered_again(self):
+        days = ReviewDays(1)
+        days.take(5)
+        days.take(7)
+        days.configure(9)
+        again = ReviewDays(9)
+        again.load(days.save())
+        for each in (days, again):
+            each.take(5)
+            assert each.used == {7: 1}
+            assert [each.holds(day) for day in (4, 5, 6)] == [False, False, True]
+
 
 class TestFallbacks:
     def test_an_overdue_payment_gets_the_fallback(self):
@@ -372,6 +384,7 @@ class TestState:
         policy, again = self.used(), Policy(configured(**EVERYTHING))
         again.load(policy.save())
         assert again.save() == policy.save()
+        assert ask(again).path == "kill_switch"
         assert again.digests == policy.digests
         for one in (policy, again):
             one.command(KillSwitch(on=False))
