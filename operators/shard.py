@@ -108,7 +108,7 @@ class FraudShard:
 
     def __init__(self, settings: FraudSettings, *, learn: bool = True) -> None:
         self.number = 0
-        # A plain dictionary, as a Counter is slower. Beside these there are `dead_` and `reason_` with a code.
+        # A plain dictionary, as a Counter is slower. `dead_` and `reason_` with a code come beside.
         self.counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
         self.graded: list[Graded] = []
         self.source_names: Mapping[int, str] = {}
