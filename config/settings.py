@@ -250,6 +250,9 @@ class OutcomeSettings(_Settings):
     legitimate_after_days
         A payment that was not blocked counts as legitimate after so many days without an outcome;
         not set: never.
+    withhold_blocked
+        Leave out outcomes of payments that were blocked: in a shop nobody learns how those would have
+        turned out, while a simulated world tells.
     early_max
         Outcomes held that came before their payment.
     early_days_max
@@ -260,6 +263,7 @@ class OutcomeSettings(_Settings):
     pending_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
     correction_days_max: float = Field(default=14.0, ge=0.0, le=400.0)
     legitimate_after_days: Days | None = None
+    withhold_blocked: bool = False
     early_max: int = Field(default=10_000, ge=0, le=10_000_000)
     early_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
 

@@ -68,6 +68,7 @@ _COUNTED: Final = (
     "outcomes_corrected",
     "outcomes_too_late_to_correct",
     "outcomes_assumed",
+    "outcomes_withheld",
 )
 _NO_TIMES: Final[list[int]] = []
 _ON_TIME: Final = Timing.ON_TIME
@@ -157,6 +158,7 @@ class FraudShard:
         self.early.outcomes_max = outcomes.early_max
         self.early.age_ms_max = round(outcomes.early_days_max * DAY_MS)
         self._correction_ms = round(outcomes.correction_days_max * DAY_MS)
+        self._withhold_blocked = outcomes.withhold_blocked
         after = outcomes.legitimate_after_days
         self._legitimate_after_ms = None if after is None else round(after * DAY_MS)
         for name, entity in settings.entities.items():
@@ -364,6 +366,9 @@ class FraudShard:
             self.early.wait(about, Early(label, time_ms), self.clock.now)
             return
         fields = pending.fields(place)
+        if self._withhold_blocked and fields[_FLAGS] & 1:
+            self._count("outcomes_withheld")
+            return
         if fields[_LABEL] != UNLABELLED and not self._corrects(fields, place, label, time_ms):
             return
         rows, features = fields[pending.rows_from : pending.features_from], fields[pending.features_from :]

@@ -395,3 +395,21 @@ def test_clicks_move_the_features_of_their_session() -> None:
     assert shard.features.read(payment, START + 9)[0] == (3,)  # type: ignore[arg-type]
     assert (shard.counts["clicks_ahead"], shard.counts["clicks_late"]) == (2, 1)
     assert shard.apply(payment, payload, (0, 0, 9))[0] == Kind.DECIDED
+
+
+def test_outcomes_of_blocked_payments_can_be_withheld() -> None:
+    always = ("policy.review_at=0.0", "policy.block_at=0.0")
+    told, withheld = Feeder(*always), Feeder(*always, "outcomes.withhold_blocked=true")
+    for feeder in (told, withheld):
+        before = feeder.shard.model.save()
+        feeder.pay("p")
+        feeder.tell("p", 1)
+        assert feeder.counts["block"] >= 1
+        assert (feeder.shard.model.save() == before) == (feeder is withheld)
+    assert told.counts["outcomes_matched"] == withheld.counts["outcomes_withheld"] == 1
+    assert withheld.counts["outcomes_matched"] == 0
+    assert withheld.shard.graded == []
+    approving = Feeder("outcomes.withhold_blocked=true")
+    approving.pay("p")
+    approving.tell("p", 1)
+    assert approving.counts["outcomes_matched"] == 1
