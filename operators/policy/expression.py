@@ -1,7 +1,7 @@
 """Checked expressions to Python source.
 
 The source is written anew from the tree: names become places that are fixed here, texts and numbers are
-written by `repr`, and nothing else of what a person wrote is in it. A missing number is NaN and an absent field
+written by `repr`, and nothing else of what a person wrote is in it. A missing number is NaN, an absent field
 None; the source is such that a comparison with either is false, and that nothing in it can raise.
 """
 
@@ -15,13 +15,13 @@ from headrace.config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIEL
 
 __all__ = ["PARAMETERS", "source_of"]
 
-PARAMETERS: Final = "p, v, t"
-"""Of the function that the source stands in: payment, features, time in milliseconds."""
+PARAMETERS: Final = "p, v"
+"""Of the function that the source stands in: payment and features."""
 
 _FIELDS: Final = {
     "amount": "p.amount",
-    "hour_of_day": "(t // 3600000 % 24)",
-    "day_of_week": "((t // 86400000 + 3) % 7)",
+    "hour_of_day": "(p.event_time // 3600000 % 24)",
+    "day_of_week": "((p.event_time // 86400000 + 3) % 7)",
 }
 _OPERATORS: Final[Mapping[type[ast.AST], str]] = {
     ast.Add: "+",

@@ -13,7 +13,7 @@ from headrace.operators.policy.verdict import Decider, Verdict, trace_of
 
 __all__ = ["Match", "compile_rules", "with_rules"]
 
-Match: TypeAlias = Callable[[Payment, tuple[float, ...], int], Verdict | None]
+Match: TypeAlias = Callable[[Payment, tuple[float, ...]], Verdict | None]
 
 
 def compile_rules(rules: Mapping[str, RuleSettings], features: Sequence[str]) -> Match:
@@ -49,6 +49,6 @@ def with_rules(match: Match, then: Decider) -> Decider:
     def decide(
         payment: Payment, values: tuple[float, ...], score: float, time_ms: int, overdue: bool
     ) -> Verdict:
-        return match(payment, values, time_ms) or then(payment, values, score, time_ms, overdue)
+        return match(payment, values) or then(payment, values, score, time_ms, overdue)
 
     return decide
