@@ -16,6 +16,7 @@ from headrace.operators import steps
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
 from headrace.operators.routing import shard_of
+from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = ["Edges", "build"]
 
@@ -32,12 +33,15 @@ class Edges:
         Builds a shard's logic from its number.
     decisions, dead_letters
         Where the lines go.
+    telemetry
+        Is told how long decoding takes.
     """
 
     source: Source[Batch]
     shard: Callable[[int], steps.ShardLogic]
     decisions: Sink[Any]
     dead_letters: Sink[Any]
+    telemetry: Telemetry = SILENT
 
 
 def build(settings: FraudSettings, edges: Edges) -> Dataflow:
@@ -49,7 +53,7 @@ def build(settings: FraudSettings, edges: Edges) -> Dataflow:
 
     flow = Dataflow("fraud")
     batches = op.input("source", flow, edges.source)
-    decoded = steps.decode("decode", batches, decoder)
+    decoded = steps.decode("decode", batches, decoder, edges.telemetry)
     shards = settings.flow.shards
     parts = steps.by_shard("by_shard", decoded, shards, lambda event: shard_of(event, shards))
     out = steps.shard("shard", parts, edges.shard)

@@ -47,6 +47,7 @@ from headrace.operators.journal import (
 )
 from headrace.operators.rewind import Journalled, Lengths, Start
 from headrace.operators.shard import FraudShard, Graded, Output, shape_of
+from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = ["Applied", "DurableShard", "Sources"]
 
@@ -87,6 +88,8 @@ class DurableShard:
         The configuration to go on with.
     learn
         Whether the model learns.
+    telemetry
+        Is told how long applying and journalling take.
 
     Raises
     ------
@@ -96,8 +99,15 @@ class DurableShard:
         If the state can't be read.
     """
 
-    def __init__(self, directory: Path | None, settings: FraudSettings, *, learn: bool = True) -> None:
-        self.directory, self.settings, self.learn = directory, settings, learn
+    def __init__(
+        self,
+        directory: Path | None,
+        settings: FraudSettings,
+        *,
+        learn: bool = True,
+        telemetry: Telemetry = SILENT,
+    ) -> None:
+        self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
         self.position = 0
         self.sources = Sources()
         self.replayed = 0
@@ -300,7 +310,14 @@ class DurableShard:
             lines = self._give_out_again(batch, lines, applied)
             if batch.ordinal_next <= self.position:
                 return applied
-        self._journal_batch(batch, self._apply_lines(batch, events, lines, applied))
+        begun = time.perf_counter_ns()
+        records = self._apply_lines(batch, events, lines, applied)
+        applied_ns = time.perf_counter_ns()
+        self._telemetry.batch("apply", applied_ns - begun, len(records))
+        self._journal_batch(batch, records)
+        self._telemetry.batch("journal", time.perf_counter_ns() - applied_ns, len(records))
+        if self._checkpoint_due():
+            self.checkpoint()
         return applied
 
     def _apply_lines(
@@ -345,8 +362,6 @@ class DurableShard:
             )
         self.position = batch.ordinal_next
         self._since_checkpoint += len(records)
-        if self._journal is not None and self._checkpoint_due():
-            self.checkpoint()
 
     def graded(self) -> list[Graded]:
         """Scores whose outcomes came since the last call."""
@@ -356,6 +371,8 @@ class DurableShard:
     # -- checkpoints
 
     def _checkpoint_due(self) -> bool:
+        if self._journal is None:
+            return False
         finished = self._writer.poll()
         if finished is not None:
             self._finished(finished)
@@ -365,7 +382,7 @@ class DurableShard:
         return (
             self._since_checkpoint >= limits.checkpoint_inputs_max
             or time.monotonic() - self._checkpoint_at >= limits.checkpoint_seconds
-            or (self._journal is not None and self._journal.needs_roll)
+            or self._journal.needs_roll
         )
 
     def _finished(self, finished: Finished) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from headrace.errors import HeadraceError
 from headrace.operators.batches import Batch
 from headrace.operators.files import MergedReader, OutputFile
+from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = [
     "SHARDS_MAX",
@@ -196,6 +198,8 @@ class FileSource(FixedPartitionedSource[Batch, None]):
         Asked before every batch; once it says yes the source ends.
     in_flight
         Shared with the sink, when they may be on different workers.
+    telemetry
+        Is told how long reading takes.
 
     Attributes
     ----------
@@ -209,9 +213,11 @@ class FileSource(FixedPartitionedSource[Batch, None]):
         *,
         drain: Callable[[], bool] = lambda: False,
         in_flight: InFlight | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.error: HeadraceError | None = None
         self.reader, self.drain, self.in_flight = reader, drain, in_flight
+        self.telemetry = telemetry
 
     def list_parts(self) -> list[str]:
         """One partition: the files are merged into one order."""
@@ -233,6 +239,7 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
             raise StopIteration
         if source.in_flight is not None and source.in_flight.full:
             return []
+        begun = time.perf_counter_ns()
         batch = self._read()
         if batch is None:
             if self._reader.ended:
@@ -240,6 +247,7 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
             return []
         if source.in_flight is not None:
             source.in_flight.begin()
+        source.telemetry.batch("read", time.perf_counter_ns() - begun, len(batch.payloads))
         return [batch]
 
     def _read(self) -> Batch | None:
@@ -265,7 +273,10 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
 
 @operator
 def decode(
-    step_id: str, up: Stream[Batch], decoder: Callable[[Sequence[bytes]], list[Any]]
+    step_id: str,
+    up: Stream[Batch],
+    decoder: Callable[[Sequence[bytes]], list[Any]],
+    telemetry: Telemetry = SILENT,
 ) -> Stream[Decoded]:
     """Decode the lines of batches.
 
@@ -277,6 +288,8 @@ def decode(
         Batches.
     decoder
         Takes lines, gives for each an event or the reason why it is none.
+    telemetry
+        Is told how long that takes.
 
     Returns
     -------
@@ -284,7 +297,14 @@ def decode(
         One for each batch.
     """
     del step_id
-    return op.map("map", up, lambda batch: Decoded(batch, decoder(batch.payloads)))
+
+    def decoded(batch: Batch) -> Decoded:
+        begun = time.perf_counter_ns()
+        events = decoder(batch.payloads)
+        telemetry.batch("decode", time.perf_counter_ns() - begun, len(events))
+        return Decoded(batch, events)
+
+    return op.map("map", up, decoded)
 
 
 @operator
@@ -393,6 +413,8 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         Called after each batch with its `accepted_ns` and the number of lines.
     in_flight
         Shared with the source, by one of the sinks.
+    telemetry
+        Is told how long writing takes.
     """
 
     def __init__(
@@ -401,8 +423,10 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         shards: int,
         on_written: Callable[[int, int], None] | None = None,
         in_flight: InFlight | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.output, self.shards, self.on_written, self.in_flight = output, shards, on_written, in_flight
+        self.telemetry = telemetry
 
     def list_parts(self) -> list[str]:
         """One partition: there is one order."""
@@ -437,7 +461,9 @@ class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
     def _write(self, part: ShardLines, lines: list[tuple[int, bytes]]) -> None:
         sink = self._sink
         if lines:
+            begun = time.perf_counter_ns()
             sink.output.write([line for _, line in lines])
+            sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(lines))
         if sink.on_written is not None:
             sink.on_written(part.accepted_ns, len(lines))
         if sink.in_flight is not None:

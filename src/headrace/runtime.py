@@ -27,6 +27,7 @@ from headrace.operators.latency import LatencyHistogram
 from headrace.operators.models import model_mistakes
 from headrace.operators.prequential import Prequential
 from headrace.operators.rewind import Journalled, Lengths, Rewind, find_rewind
+from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
@@ -119,7 +120,9 @@ class _Run:
         self.latency, self.quality = LatencyHistogram(), Prequential()
         self.truth = read_truth(request.truth) if request.truth else None
         self.inputs = self.decisions = self.dead_letters = 0
-        self.stopping = self.closed_well = False
+        self.stopping = self.draining = self.closed_well = False
+        self.telemetry = request.telemetry or SILENT
+        self.telemetry.phase("recovering")
         self.shards = self._open_shards()
         stack.callback(self._close_shards)
         self.before = self._counts()
@@ -145,7 +148,9 @@ class _Run:
             # All are made in order before the first input: of a start that was cut short there are the first.
             if kept and name not in kept and (not shards or any(shard.position for shard in shards)):
                 raise StateError(f"{directory}: is missing")
-            shards.append(DurableShard(directory, self.settings, learn=self.request.learn))
+            shards.append(
+                DurableShard(directory, self.settings, learn=self.request.learn, telemetry=self.telemetry)
+            )
         return shards
 
     def _close_shards(self) -> None:
@@ -256,19 +261,24 @@ class _Run:
     def run(self) -> RunSummary:
         """Run to the end and say how it went."""
         self.observer.started(self.request)
-        source = steps.FileSource(self.reader, drain=lambda: self.stopping)
+        telemetry, shards = self.telemetry, len(self.shards)
+        source = steps.FileSource(self.reader, drain=self._drain, telemetry=telemetry)
         decisions, dead_letters = self.outputs
-        shards = len(self.shards)
         edges = fraud.Edges(
             source=source,
+            telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=steps.OrderedSink(decisions, shards, self._decisions_written),
-            dead_letters=steps.OrderedSink(dead_letters, shards, self._dead_letters_written),
+            decisions=steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
+            dead_letters=steps.OrderedSink(
+                dead_letters, shards, self._dead_letters_written, telemetry=telemetry
+            ),
         )
         flow = fraud.build(self.settings, edges)
         with self._stopping_on_signals(), _own_errors():
+            telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
         self.closed_well = True
+        self._drained()
         self.observer.progress(self.progress())
         error = source.error
         summary = RunSummary(
@@ -295,6 +305,17 @@ class _Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _drain(self) -> bool:
+        if self.stopping:
+            self._drained()
+        return self.stopping
+
+    def _drained(self) -> None:
+        # Not told by the signal's handler: that may have interrupted the one who would be told.
+        if not self.draining:
+            self.draining = True
+            self.telemetry.phase("draining")
+
     def applied(self, shard: DurableShard, applied: Applied, lines: int) -> None:
         """Take note of what a shard has applied."""
         self.inputs += lines
@@ -315,7 +336,9 @@ class _Run:
     def _decisions_written(self, accepted_ns: int, count: int) -> None:
         self.decisions += count
         if count:
-            self.latency.record(time.perf_counter_ns() - accepted_ns, count)
+            now_ns = time.perf_counter_ns()
+            self.latency.record(now_ns - accepted_ns, count)
+            self.telemetry.latency(accepted_ns, count, now_ns)
         now = time.monotonic()
         if now - self.reported >= _REPORT_EVERY_S:
             self.reported = now
