@@ -268,6 +268,8 @@ class Decision(Struct, frozen=True, kw_only=True):
         Name of the model and digest of what it was configured with.
     version
         Version of the contract, 1.
+    retried
+        True for a dead letter's input that was given once more, and decided as of then; else left out.
     """
 
     decision_id: str
@@ -279,6 +281,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
     model: str
     version: Version = VERSION
+    retried: bool = False
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):

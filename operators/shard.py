@@ -20,6 +20,7 @@ import orjson
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
+from headrace.operators.commands import Command
 from headrace.operators.events import DeadLetter, Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -142,7 +143,13 @@ class FraudShard:
 
     # -- one input
 
-    def apply(self, event: Event | Undecodable, payload: bytes, position: Position) -> Output:
+    def apply(
+        self,
+        event: Event | Undecodable,
+        payload: bytes,
+        position: Position,
+        overdue: bool = False,  # noqa: FBT002, ARG002 - the policy's affair
+    ) -> Output:
         """Apply one input.
 
         Parameters
@@ -153,6 +160,8 @@ class FraudShard:
             Its original bytes.
         position
             Where it comes from.
+        overdue
+            Whether it has waited longer than its limit.
         """
         if isinstance(event, Undecodable):
             return self._dead(event, payload, position)
@@ -415,6 +424,19 @@ class FraudShard:
             memory.load(blobs[f"ids/{name}"])
         self.pending.load(_under("pending/", blobs))
         self.features.load(_under("features/", blobs))
+
+    # -- commands
+
+    def command(self, command: Command, payload: bytes, position: Position) -> Output:
+        """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
+        policy = getattr(self, "policy", None)
+        try:
+            if policy is not None:
+                policy.command(command)
+        except ValueError as error:
+            return self._dead(Undecodable("refused_command", str(error), None), payload, position)
+        self.counts["commands"] += 1
+        return _APPLIED
 
 
 def _digest(value: Any) -> str:
