@@ -219,7 +219,7 @@ class DurableShard:
         if flags & COMMAND:
             return self.state.command(decode_command(record.input), record.input, position)
         event = decode_one(record.input, self.state.settings.input.line_bytes_max)
-        output = self.state.apply(event, record.input, position, bool(flags & OVERDUE))
+        output = self.state.apply(event, record.input, position, overdue=bool(flags & OVERDUE))
         return _retried(output) if flags & RETRIED else output
 
     # -- notes
@@ -342,7 +342,7 @@ class DurableShard:
             flags = OVERDUE if overdue else 0
             for place in some:
                 payload, position = payloads[place], (sources[place], offsets[place], numbers[place])
-                kind, out, detail = apply(events[place], payload, position, overdue)
+                kind, out, detail = apply(events[place], payload, position, overdue=overdue)
                 if kind == _DECIDED:
                     applied.decisions.append((first + place, out))
                 elif kind == _DEAD:
