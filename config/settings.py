@@ -43,6 +43,7 @@ __all__ = [
     "SHIPPED",
     "BinDeclaration",
     "Condition",
+    "ControlSettings",
     "CountDeclaration",
     "CrossDeclaration",
     "DistinctDeclaration",
@@ -224,7 +225,25 @@ class InputSettings(_Settings):
 
     line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
     batch_lines_max: int = Field(default=512, ge=1, le=65_536)
-    sources_max: int = Field(default=64, ge=1, le=65_535)
+    sources_max: int = Field(default=64, ge=1, le=65_534)
+
+
+class ControlSettings(_Settings):
+    """Limits of the control channel.
+
+    Attributes
+    ----------
+    poll_seconds
+        A running flow looks for commands so often.
+    file_bytes_max
+        Bytes of commands that are applied together.
+    files_max
+        Files of commands that wait at most.
+    """
+
+    poll_seconds: float = Field(default=1.0, ge=0.01, le=3600.0)
+    file_bytes_max: int = Field(default=67_108_864, ge=1024, le=1_073_741_824)
+    files_max: int = Field(default=1000, ge=1, le=100_000)
 
 
 class IdSettings(_Settings):
@@ -616,6 +635,7 @@ class FraudSettings(_Settings):
     flow: FlowSettings = FlowSettings()
     time: TimeSettings = TimeSettings()
     input: InputSettings = InputSettings()
+    control: ControlSettings = ControlSettings()
     ids: IdSettings = IdSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     entities: dict[Name, EntitySettings] = Field(default_factory=dict, max_length=16)

@@ -275,6 +275,8 @@ class Decision(Struct, frozen=True, kw_only=True):
         Whether the event had been a dead letter, and was sent in again.
     version
         Version of the contract, 1.
+    retried
+        True for a dead letter's input that was given once more, and decided as of then; else left out.
     """
 
     decision_id: str
@@ -289,6 +291,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     shadow_action: Literal["approve", "review", "block"] | None = None
     retried: bool = False
     version: Version = VERSION
+    retried: bool = False
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):

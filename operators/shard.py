@@ -20,6 +20,7 @@ from orjson import dumps
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
+from headrace.operators.commands import Command
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -504,6 +505,19 @@ class FraudShard:
             memory.load(blobs[f"ids/{name}"])
         self.pending.load(_under("pending/", blobs))
         self.features.load(_under("features/", blobs))
+
+    # -- commands
+
+    def command(self, command: Command, payload: bytes, position: Position) -> Output:
+        """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
+        policy = getattr(self, "policy", None)
+        try:
+            if policy is not None:
+                policy.command(command)
+        except ValueError as error:
+            return self._dead(Undecodable("refused_command", str(error), None), payload, position)
+        self.counts["commands"] += 1
+        return _APPLIED
 
 
 def _digest(value: Any) -> str:
