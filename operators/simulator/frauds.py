@@ -10,7 +10,7 @@ import numpy as np
 from headrace.operators.simulator.draws import Draws, Ints, Lifetimes, Stream, generator
 from headrace.operators.simulator.presets import Preset
 
-__all__ = ["compromise", "victims"]
+__all__ = ["compromise"]
 
 
 def compromise(draws: Draws, preset: Preset, seed: int) -> None:
@@ -20,7 +20,28 @@ def compromise(draws: Draws, preset: Preset, seed: int) -> None:
     _cards(draws, preset, rng)
 
 
-def victims(
+def _merchants(draws: Draws, preset: Preset, rng: np.random.Generator) -> None:
+    payments = _ByEntity(draws.merchant, draws.day)
+    shortest, longest = preset.merchant_days
+    for day, merchant in _victims(rng, draws.merchants, preset.merchants_per_day, _days(preset)):
+        days = int(rng.integers(shortest, longest + 1))
+        rows = payments.between(merchant, day, day + days)
+        draws.fraud[_some(rng, rows, preset.merchant_share)] = True
+
+
+def _cards(draws: Draws, preset: Preset, rng: np.random.Generator) -> None:
+    payments = _ByEntity(draws.customer, draws.day)
+    for day, customer in _victims(rng, draws.customers, preset.cards_per_day, _days(preset)):
+        rows = _some(rng, payments.between(customer, day, day + preset.card_days), preset.card_share)
+        draws.amount[rows] *= rng.uniform(*preset.card_factor, rows.size)
+        draws.fraud[rows] = True
+
+
+def _days(preset: Preset) -> int:
+    return preset.warmup_days + preset.days
+
+
+def _victims(
     rng: np.random.Generator, lifetimes: Lifetimes, per_day: float, days: int
 ) -> Iterator[tuple[int, int]]:
     """(day, index) of each new compromise, evenly among those that are there, none twice on one day."""
@@ -29,27 +50,6 @@ def victims(
         wanted = floor(per_day * (day + 1)) - floor(per_day * day)
         for index in rng.choice(present, min(wanted, present.size), replace=False):
             yield day, int(index)
-
-
-def _merchants(draws: Draws, preset: Preset, rng: np.random.Generator) -> None:
-    payments = _ByEntity(draws.merchant, draws.day)
-    shortest, longest = preset.merchant_days
-    for day, merchant in victims(rng, draws.merchants, preset.merchants_per_day, _days(preset)):
-        days = int(rng.integers(shortest, longest + 1))
-        rows = payments.between(merchant, day, day + days)
-        draws.fraud[_some(rng, rows, preset.merchant_share)] = True
-
-
-def _cards(draws: Draws, preset: Preset, rng: np.random.Generator) -> None:
-    payments = _ByEntity(draws.customer, draws.day)
-    for day, customer in victims(rng, draws.customers, preset.cards_per_day, _days(preset)):
-        rows = _some(rng, payments.between(customer, day, day + preset.card_days), preset.card_share)
-        draws.amount[rows] *= rng.uniform(*preset.card_factor, rows.size)
-        draws.fraud[rows] = True
-
-
-def _days(preset: Preset) -> int:
-    return preset.warmup_days + preset.days
 
 
 def _some(rng: np.random.Generator, rows: Ints, share: float) -> Ints:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import floor
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from headrace.operators.simulator.draws import DAY_S, Bools, Floats, Lifetimes, Stream, generator
-from headrace.operators.simulator.frauds import victims
 from headrace.operators.simulator.network.drift import novel_share
 from headrace.operators.simulator.network.people import Devices, People
 from headrace.operators.simulator.network.presets import NetworkPreset
@@ -94,9 +94,9 @@ def fraud_visits(
 def compromised_merchants(preset: NetworkPreset, seed: int) -> Iterator[Compromised]:
     """The merchants that are compromised, each for some weeks."""
     rng = generator(seed, Stream.FRAUDS)
-    merchants = Lifetimes.always(preset.merchants)
-    for day, merchant in victims(rng, merchants, preset.compromised_per_day, _days(preset)):
-        yield Compromised(merchant, day, day + int(rng.integers(*_MERCHANT_DAYS)), _MERCHANT_SHARE)
+    for day in _beginnings(rng, preset.compromised_per_day, _days(preset)):
+        merchant, days = int(rng.integers(0, preset.merchants)), int(rng.integers(*_MERCHANT_DAYS))
+        yield Compromised(merchant, day, day + days, _MERCHANT_SHARE)
 
 
 def _days(preset: NetworkPreset) -> int:
@@ -106,7 +106,8 @@ def _days(preset: NetworkPreset) -> int:
 def _stolen(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, devices: Devices) -> _Plan:
     """An account in other hands: one to three payments within three days."""
     plan, proxies = _Plan.empty(), devices.fresh_ips(_PROXIES)
-    for episode, (day, customer) in enumerate(victims(rng, there, preset.stolen_per_day, _days(preset))):
+    for episode, day in enumerate(_beginnings(rng, preset.stolen_per_day, _days(preset))):
+        customer = int(rng.choice(there.on(day)))
         fresh = rng.random() < _STOLEN_FRESH_DEVICE_SHARE
         device = devices.fresh(1)[0] if fresh else devices.own(np.array([customer]))[0]
         for _ in range(rng.integers(*_STOLEN_PAYMENTS)):
@@ -120,7 +121,7 @@ def _stolen(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, d
 def _testing(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, devices: Devices) -> _Plan:
     """A list of cards, tried one after another at one seller with the least amounts."""
     plan = _Plan.empty()
-    for episode, day in enumerate(_beginnings(preset.testing_per_day, _days(preset))):
+    for episode, day in enumerate(_beginnings(rng, preset.testing_per_day, _days(preset))):
         present = there.on(day)
         cards = rng.choice(present, min(int(rng.integers(*_TESTING_PAYMENTS)), present.size), replace=False)
         seller, ips = int(rng.integers(0, preset.merchants)), devices.fresh_ips(_TESTING_IPS)
@@ -135,7 +136,7 @@ def _testing(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, 
 def _rings(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, devices: Devices) -> _Plan:
     """Accounts of several customers in the hands of one crew, with its few devices and addresses."""
     plan, recruited = _Plan.empty(), np.zeros(there.first.size, dtype=np.bool_)
-    for episode, day in enumerate(_beginnings(preset.rings_per_day, _days(preset))):
+    for episode, day in enumerate(_beginnings(rng, preset.rings_per_day, _days(preset))):
         present = there.on(day)
         free = present[~recruited[present]]
         wanted = int(rng.integers(*_RING_MEMBERS))
@@ -153,10 +154,11 @@ def _rings(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, de
     return plan
 
 
-def _beginnings(per_day: float, days: int) -> Iterator[int]:
-    """The days on which something begins that begins so often."""
+def _beginnings(rng: np.random.Generator, per_day: float, days: int) -> Iterator[int]:
+    """The days on which something begins that begins so often: evenly, from a random day on."""
+    phase = rng.random()
     for day in range(days):
-        yield from [day] * (int(per_day * (day + 1)) - int(per_day * day))
+        yield from [day] * (floor(per_day * (day + 1) + phase) - floor(per_day * day + phase))
 
 
 def _visits(
