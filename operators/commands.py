@@ -18,6 +18,7 @@ __all__ = [
     "Command",
     "KillSwitch",
     "ListReload",
+    "PolicyCommand",
     "Retry",
     "decode_command",
     "decode_flagged",
@@ -92,7 +93,8 @@ class Retry(_Command, frozen=True, kw_only=True, tag="retry", forbid_unknown_fie
     line: Count
 
 
-Command = KillSwitch | ListReload | Retry
+PolicyCommand = KillSwitch | ListReload
+Command = PolicyCommand | Retry
 
 _decoder: Final = msgspec.json.Decoder(Command)
 _encoder: Final = msgspec.json.Encoder()

@@ -92,6 +92,8 @@ class DurableShard:
         Of this shard; None for a temporary one that keeps nothing.
     settings
         The configuration to go on with.
+    shard
+        Its number among the shards of the flow.
     learn
         Whether the model learns.
     telemetry
@@ -110,10 +112,12 @@ class DurableShard:
         directory: Path | None,
         settings: FraudSettings,
         *,
+        shard: int = 0,
         learn: bool = True,
         telemetry: Telemetry = SILENT,
     ) -> None:
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
+        self.shard = shard
         self.position = 0
         self.sources = Sources()
         self.replayed = 0
@@ -126,7 +130,7 @@ class DurableShard:
         self._journal: JournalWriter | None = None
         self._writer = ForkedWriter()
         if directory is None:
-            self.state = FraudShard(settings, learn=learn)
+            self.state = FraudShard(settings, shard=shard, learn=learn)
             self.state.source_names = ChainMap(self.sources.names, _CONTROL)
             return
         directory.mkdir(parents=True, exist_ok=True)
@@ -144,7 +148,7 @@ class DurableShard:
     def _recover(self, directory: Path) -> Boundary:
         checkpoint = newest_readable(directory)
         if checkpoint is None:
-            self.state = FraudShard(self._first_settings(directory), learn=self.learn)
+            self.state = FraudShard(self._first_settings(directory), shard=self.shard, learn=self.learn)
             start = first_boundary(directory)
             if start.segment != GENESIS.segment:
                 raise StateError(
@@ -184,7 +188,8 @@ class DurableShard:
     def _load(self, header: Mapping[str, Any], blobs: Mapping[str, Any]) -> None:
         if header["version"] != STATE_VERSION:
             raise StateMismatch([other_version(self.directory, header, STATE_VERSION)])
-        self.state = FraudShard(self._fitting(restore(header["settings"].encode())), learn=header["learn"])
+        settings = self._fitting(restore(header["settings"].encode()))
+        self.state = FraudShard(settings, shard=self.shard, learn=header["learn"])
         try:
             self.state.load(blobs)
         except ValueError as error:

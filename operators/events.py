@@ -271,8 +271,6 @@ class Decision(Struct, frozen=True, kw_only=True):
         `capacity`, `deadline` or `kill_switch`.
     shadow_action
         In shadow mode, what would have gone out; `action` is then always `approve`.
-    retried
-        Whether the event had been a dead letter, and was sent in again.
     version
         Version of the contract, 1.
     retried
@@ -289,7 +287,6 @@ class Decision(Struct, frozen=True, kw_only=True):
     model: str
     policy: str | None = None
     shadow_action: Literal["approve", "review", "block"] | None = None
-    retried: bool = False
     version: Version = VERSION
     retried: bool = False
 

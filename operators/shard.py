@@ -20,7 +20,7 @@ from orjson import dumps
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
-from headrace.operators.commands import Command
+from headrace.operators.commands import Command, Retry
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -35,7 +35,7 @@ from headrace.operators.outcomes import (
     Held,
     Pending,
 )
-from headrace.operators.policy import APPROVAL, Command, Policy, Verdict
+from headrace.operators.policy import APPROVAL, Policy, Verdict
 from headrace.operators.repeats import IdMemory, Known
 
 __all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
@@ -70,6 +70,7 @@ _COUNTED: Final = (
     "outcomes_too_late_to_correct",
     "outcomes_assumed",
     "outcomes_withheld",
+    "commands",
 )
 _AHEAD: Final = Timing.AHEAD
 _NO_DAY_MS: Final = -1
@@ -424,18 +425,6 @@ class FraudShard:
         if self.learn:
             self.model.learn(features, label)
 
-    # -- commands
-
-    def command(self, command: Command) -> None:
-        """Apply a command of an operator's; one that is refused changes nothing.
-
-        Raises
-        ------
-        ValueError
-            If it can't be applied.
-        """
-        self.policy.command(command)
-
     # -- what time brings
 
     def _advance(self, number: int) -> None:
@@ -510,13 +499,12 @@ class FraudShard:
 
     def command(self, command: Command, payload: bytes, position: Position) -> Output:
         """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
-        policy = getattr(self, "policy", None)
+        assert not isinstance(command, Retry), "what is tried once more comes as an input"
         try:
-            if policy is not None:
-                policy.command(command)
+            self.policy.command(command)
         except ValueError as error:
             return self._dead(Undecodable("refused_command", str(error), None), payload, position)
-        self.counts["commands"] += 1
+        self._count("commands")
         return _APPLIED
 
 

@@ -10,9 +10,9 @@ from msgspec import msgpack
 from headrace.config.lists import ListContent, list_content
 from headrace.config.policy import DEADLINE_CODE, KILL_SWITCH_CODE, CapacitySettings, DeadlineSettings
 from headrace.config.settings import FraudSettings
+from headrace.operators.commands import KillSwitch, ListReload, PolicyCommand
 from headrace.operators.events import Payment
 from headrace.operators.policy.capacity import ReviewDays, left_of, share_of, with_capacity
-from headrace.operators.policy.commands import Command, KillSwitch, ReloadList
 from headrace.operators.policy.cost import by_cost
 from headrace.operators.policy.lists import with_lists
 from headrace.operators.policy.rules import compile_rules, with_rules
@@ -122,7 +122,7 @@ class Policy:
         elif verdict.action == "review":
             self._reviews.take(time_ms // DAY_MS)
 
-    def command(self, command: Command) -> None:
+    def command(self, command: PolicyCommand) -> None:
         """Apply a command; one that is refused changes nothing.
 
         Raises
@@ -136,7 +136,7 @@ class Policy:
             self._reload(command)
         self._compose()
 
-    def _reload(self, command: ReloadList) -> None:
+    def _reload(self, command: ListReload) -> None:
         declared = self._settings.lists.get(command.name)
         if declared is None:
             raise ValueError(f"there is no list {command.name} in the configuration")

@@ -179,7 +179,13 @@ class _Run:
             if kept and name not in kept and (not shards or any(shard.position for shard in shards)):
                 raise StateError(f"{directory}: is missing")
             shards.append(
-                DurableShard(directory, self.settings, learn=self.request.learn, telemetry=self.telemetry)
+                DurableShard(
+                    directory,
+                    self.settings,
+                    shard=number,
+                    learn=self.request.learn,
+                    telemetry=self.telemetry,
+                )
             )
 
     def _close_shards(self) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from headrace.config.settings import load
 from headrace.operators.codec import decode_one
+from headrace.operators.commands import KillSwitch, ListReload, PolicyCommand
 from headrace.operators.journal import Kind
-from headrace.operators.policy import KillSwitch, ReloadList, list_content
+from headrace.operators.policy import list_content
 from headrace.operators.shard import FraudShard
 
 START = 1_600_000_000_000
@@ -98,38 +99,42 @@ def listed(folder: Path, *entries: str) -> tuple[str, ...]:
     )
 
 
-def reload(*entries: str) -> ReloadList:
+def reload(*entries: str, digest: str = "") -> ListReload:
     content = list_content(entries)
-    return ReloadList("bad", tuple(content.entries), content.digest)
+    return ListReload(name="bad", entries=tuple(content.entries), digest=digest or content.digest)
+
+
+def tell(shard: FraudShard, command: PolicyCommand) -> int:
+    return shard.command(command, b"{}", (0, 0, 1))[0]
 
 
 def test_a_list_takes_effect_by_its_command_and_stays_in_the_state(tmp_path: Path) -> None:
     paying = Paying(*listed(tmp_path, "x"))
     assert paying.pay(customer_id="x")["action"] == "approve"
-    paying.shard.command(reload("x", "y"))
+    assert tell(paying.shard, reload("x", "y")) == Kind.APPLIED
     other = FraudShard(paying.settings)
     other.load({name: bytes(blob) for name, blob in paying.shard.save().items()})
     for shard in (paying.shard, other):
         paying.shard = shard
         found = paying.pay(customer_id="x")
         assert (found["action"], found["policy"]) == ("block", "list.bad")
-    paying.shard.command(reload("z"))
+    assert tell(paying.shard, reload("z")) == Kind.APPLIED
     assert paying.pay(customer_id="x")["action"] == "approve"
-    with pytest.raises(ValueError, match="digest"):
-        paying.shard.command(ReloadList("bad", ("q",), "0" * 64))
+    assert tell(paying.shard, reload("q", digest="0" * 64)) == Kind.DEAD
+    assert paying.shard.counts["dead_refused_command"] == 1
     assert paying.pay(customer_id="z")["action"] == "block"
 
 
 def test_the_kill_switch_is_kept_through_save_and_load() -> None:
     paying = Paying("policy.kill_switch.action=review")
-    paying.shard.command(KillSwitch(on=True))
+    assert tell(paying.shard, KillSwitch(on=True)) == Kind.APPLIED
     other = FraudShard(paying.settings)
     other.load({name: bytes(blob) for name, blob in paying.shard.save().items()})
     paying.shard = other
     found = paying.pay()
     assert (found["action"], found["policy"]) == ("review", "kill_switch")
     assert found["reasons"] == [{"code": "kill_switch", "contribution": None}]
-    paying.shard.command(KillSwitch(on=False))
+    assert tell(paying.shard, KillSwitch(on=False)) == Kind.APPLIED
     assert paying.pay()["action"] == "approve"
 
 
