@@ -1,8 +1,8 @@
 """Checked expressions to Python source.
 
 The source is written anew from the tree: names become places that are fixed here, texts and numbers are
-written by `repr`, and nothing else of what a person wrote is in it. A missing number is NaN, an absent field
-None; the source is such that a comparison with either is false, and that nothing in it can raise.
+written by `repr`, and nothing else of what a person wrote is in it. A missing number is NaN and an absent
+field is None; the source is such that a comparison with either is false, and that nothing in it can raise.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Writer:
         if isinstance(node.value, str):
             return repr(node.value)
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-            raise ValueError(f"{node.value!r} is not part of the language")  # noqa: TRY004 -- as every mistake
+            raise ValueError(f"{node.value!r} is not part of the language")  # noqa: TRY004 - as every mistake
         return repr(float(node.value))
 
     def _bool_op(self, node: ast.BoolOp) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.config.settings import load
 from headrace.operators.codec import decode_one
-from headrace.operators.commands import KillSwitch, ListReload, PolicyCommand
+from headrace.operators.commands import Command, KillSwitch, ReloadList
 from headrace.operators.journal import Kind
 from headrace.operators.policy import list_content
 from headrace.operators.shard import FraudShard
@@ -99,12 +99,12 @@ def listed(folder: Path, *entries: str) -> tuple[str, ...]:
     )
 
 
-def reload(*entries: str, digest: str = "") -> ListReload:
+def reload(*entries: str, digest: str = "") -> ReloadList:
     content = list_content(entries)
-    return ListReload(name="bad", entries=tuple(content.entries), digest=digest or content.digest)
+    return ReloadList(name="bad", entries=tuple(content.entries), digest=digest or content.digest)
 
 
-def tell(shard: FraudShard, command: PolicyCommand) -> int:
+def tell(shard: FraudShard, command: Command) -> int:
     return shard.command(command, b"{}", (0, 0, 1))[0]
 
 
