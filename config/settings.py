@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from copy import deepcopy
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -17,7 +17,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     InstanceOf,
     PlainSerializer,
@@ -26,6 +25,18 @@ from pydantic import (
     ValidationError,
 )
 
+from headrace.config.base import Name, did_you_mean
+from headrace.config.base import Settings as _Settings
+from headrace.config.policy import (
+    ListSettings,
+    PolicySettings,
+    RuleSettings,
+    code_mistakes,
+    list_mistakes,
+    resolve_lists,
+    rule_mistakes,
+    threshold_mistakes,
+)
 from headrace.errors import ConfigError, Mistake
 
 __all__ = [
@@ -146,7 +157,6 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     return edges
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Window = Annotated[str, AfterValidator(lambda text: _shortest(text, _WINDOW_MS_MAX))]
 HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, _HALF_LIFE_MS_MAX))]
 When = Annotated[
@@ -162,10 +172,6 @@ PaymentNumber = Literal["amount", "hour_of_day", "day_of_week"]
 TimeUnit = Literal["days", "hours", "minutes", "seconds"]
 FedBy = Literal["payment", "click"]
 Days = Annotated[float, Field(gt=0.0, le=400.0)]
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class FlowSettings(_Settings):
@@ -581,19 +587,6 @@ class ModelSettings(_Settings):
     slots_max: int = Field(default=100_000, ge=1, le=10_000_000)
 
 
-class PolicySettings(_Settings):
-    """From a score to an action.
-
-    Attributes
-    ----------
-    review_at, block_at
-        The lowest score that is reviewed, and that is blocked.
-    """
-
-    review_at: float = Field(default=0.3, ge=0.0, le=1.0)
-    block_at: float = Field(default=0.8, ge=0.0, le=1.0)
-
-
 class ReasonSettings(_Settings):
     """What a decision says of why.
 
@@ -668,17 +661,27 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
 }
 # The order in which these are declared has a meaning: references go back, and slots are numbered.
 _ORDERED: Final = ("entities", "features", "bins", "crosses")
+_ORDERED_IN_POLICY: Final = ("lists", "rules")
+_POLICY_TABLES: Final[dict[str, type[BaseModel]]] = {"lists": ListSettings, "rules": RuleSettings}
 
 
 def canonical(settings: FraudSettings) -> bytes:
     """The settings as JSON, the same bytes for the same meaning.
 
-    Keys are sorted, except the names of entities, features, bins and crosses, whose order has a meaning.
+    Keys are sorted, except the names of entities, features, bins, crosses, and of the policy's lists and
+    rules, whose order has a meaning.
     """
     plain = settings.model_dump(mode="json")
-    ordered = {key: {name: _sorted(entry) for name, entry in plain[key].items()} for key in _ORDERED}
+    ordered = {key: _in_order(plain[key]) for key in _ORDERED}
+    policy = plain["policy"]
+    kept = {key: _in_order(policy[key]) for key in _ORDERED_IN_POLICY}
+    ordered["policy"] = {key: kept.get(key) or _sorted(policy[key]) for key in sorted(policy)}
     whole = {key: ordered.get(key) or _sorted(plain[key]) for key in sorted(plain)}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _in_order(declared: dict[str, Any]) -> dict[str, Any]:
+    return {name: _sorted(entry) for name, entry in declared.items()}
 
 
 def _sorted(plain: Any) -> Any:
@@ -709,6 +712,7 @@ def load(
         The file; None for the one that is shipped.
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
+        Paths of list files start at the file's folder; without a file, at the folder one works in.
     model_mistakes
         Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
         below `model` and a message.
@@ -716,8 +720,9 @@ def load(
     Raises
     ------
     ConfigError
-        With every mistake that was found: syntax, unknown keys, types, ranges, references.
+        With every mistake that was found: syntax, unknown keys, types, ranges, references, files of lists.
     """
+    folder = Path() if path is None else path.parent
     path = SHIPPED if path is None else path
     read, found = _read(path)
     overridden = _Overridden(str(path))
@@ -725,7 +730,9 @@ def load(
         found += overridden.lay(override, read)
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
+    resolve_lists(read, folder)
     settings, more = _validate(read, model_mistakes)
+    more += list_mistakes(read)
     found += [overridden.place(mistake) for mistake in more]
     if found or settings is None:
         raise ConfigError(_by_place(found, read))
@@ -816,7 +823,7 @@ def _validate(
     except ValidationError:
         return None, found
     broken = _Broken(places)
-    found += _references(rest, broken)
+    found += _references(rest, broken, read)
     sure = not (broken.hides("model", "name") or broken.hides("model", "parameters"))
     return None, found + (_of_model(rest.model, model_mistakes) if sure else [])
 
@@ -843,14 +850,22 @@ def _is_table(read: Mapping[str, Any], key: str) -> bool:
 
 def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     """A copy without what is misshapen: whole declarations, and else single keys."""
-    rest = {key: dict(value) if isinstance(value, dict) else value for key, value in read.items()}
+    rest = deepcopy(read)
     for place in places:
-        section = place[0]
-        if len(place) > 1 and _is_table(rest, section):
-            rest[section].pop(place[1], None)
-        else:
-            rest.pop(section, None)
+        *tables, last = place[: 3 if _in_policy_table(place) else 2]
+        table = rest
+        for part in tables:
+            if not _is_table(table, part):
+                last = part
+                break
+            table = table[part]
+        table.pop(last, None)
     return rest
+
+
+def _in_policy_table(place: Sequence[str]) -> bool:
+    """Whether it is a list or a rule, or stands in one: these are declared one level deeper."""
+    return len(place) > 2 and place[0] == "policy" and place[1] in _POLICY_TABLES
 
 
 def _mistake(error: Any) -> Mistake:
@@ -870,15 +885,21 @@ def _known_keys(place: Sequence[str]) -> list[str]:
     section = place[0]
     if section == "features":
         declaration = _KINDS.get(place[2]) if len(place) > 2 else None
+    elif section == "policy" and len(place) > 1:
+        declaration = _POLICY_TABLES.get(place[1]) or _model(PolicySettings, place[1])
     else:
-        declaration = _TABLES.get(section) or _model(section)
+        declaration = _TABLES.get(section) or _model(FraudSettings, section)
     return list(declaration.model_fields) if declaration else []
 
 
-def _model(section: str) -> type[BaseModel] | None:
-    field = FraudSettings.model_fields.get(section)
+def _model(table: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The table that a key of another table holds, also one that may be left out."""
+    field = table.model_fields.get(key)
     annotation = field.annotation if field else None
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    for each in get_args(annotation) or (annotation,):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
 
 
 def _message(error: Any, known: Sequence[str]) -> str:
@@ -889,9 +910,9 @@ def _message(error: Any, known: Sequence[str]) -> str:
         return "a name is lower-case letters, digits and underscores, at most 64, the first a letter"
     ours = {
         "missing": "is required",
-        "extra_forbidden": f"unknown key{_did_you_mean(last, known)}",
+        "extra_forbidden": f"unknown key{did_you_mean(last, known)}",
         "union_tag_not_found": f"is required; kinds are {', '.join(_KINDS)}",
-        "union_tag_invalid": f"no such kind of feature{_did_you_mean(str(context.get('tag')), list(_KINDS))}",
+        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(_KINDS))}",
         "value_error": str(context.get("error")),
         "model_type": f"must be a table (is {given!r})",
         "dict_type": f"must be a table (is {given!r})",
@@ -900,28 +921,26 @@ def _message(error: Any, known: Sequence[str]) -> str:
     return ours.get(error["type"], plain)
 
 
-def _did_you_mean(given: str, known: Sequence[str]) -> str:
-    close = get_close_matches(given, known, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; known are {', '.join(known)}" if known else ""
-
-
 def mistakes(settings: FraudSettings) -> list[Mistake]:
     """Find what is wrong between settings that are each well-formed; `file` is left empty."""
     return list(_references(settings, _Broken()))
 
 
-def _references(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+def _references(
+    settings: FraudSettings, broken: _Broken, read: Mapping[str, Any] | None = None
+) -> Iterator[Mistake]:
+    """Mistakes between declarations; of the policy's also in those that are misshapen elsewhere (`read`)."""
+    read = settings.model_dump(include={"policy"}) if read is None else read
     yield from _feature_mistakes(settings, broken)
     yield from _bin_mistakes(settings, broken)
     yield from _cross_mistakes(settings, broken)
-    yield from _text_mistakes(settings, broken)
+    yield from rule_mistakes(read, settings.features, lambda name: broken.hides("features", name))
+    yield from _text_mistakes(settings, broken, read)
     yield from _limit_mistakes(settings, broken)
 
 
 def _unknown(key: str, what: str, name: str, known: Iterable[str]) -> Mistake:
-    return Mistake("", key, f"there is no {what} {name}{_did_you_mean(name, list(known))}")
+    return Mistake("", key, f"there is no {what} {name}{did_you_mean(name, list(known))}")
 
 
 def _feature_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
@@ -982,13 +1001,14 @@ def _cross_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistak
             yield Mistake("", f"crosses.{name}.of", "names a bin twice")
 
 
-def _text_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+def _text_mistakes(settings: FraudSettings, broken: _Broken, read: Mapping[str, Any]) -> Iterator[Mistake]:
     if broken.hides("reasons", "texts"):
         return
     users = {declaration.code: name for name, declaration in reversed(settings.crosses.items())}
     for code, name in reversed(users.items()):
         if code not in settings.reasons.texts:
             yield Mistake("", f"reasons.texts.{code}", f"is required, as crosses.{name} uses it")
+    yield from code_mistakes(read, {*settings.reasons.texts, *users})
 
 
 def _slots(settings: FraudSettings) -> int:
@@ -1002,11 +1022,8 @@ def _limit_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistak
     slots = _slots(settings)
     if slots > settings.model.slots_max:
         yield Mistake("", "model.slots_max", f"is {settings.model.slots_max}, but the crosses need {slots}")
-    unsure = broken.hides("policy", "review_at") or broken.hides("policy", "block_at")
-    if policy.review_at > policy.block_at and not unsure:
-        yield Mistake(
-            "", "policy.review_at", f"must be at most block_at ({policy.block_at!r}; is {policy.review_at!r})"
-        )
+    if not (broken.hides("policy", "review_at") or broken.hides("policy", "block_at")):
+        yield from threshold_mistakes(policy)
     if outcomes.legitimate_after_days and outcomes.legitimate_after_days > outcomes.pending_days_max:
         yield Mistake(
             "",
