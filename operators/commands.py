@@ -13,11 +13,12 @@ from msgspec import Meta, Struct
 from headrace.operators.codec import Undecodable, base64_text, decode_one
 from headrace.operators.events import Event
 from headrace.operators.journal import COMMAND
+from headrace.operators.policy import commands as policy
 
 __all__ = [
     "Command",
     "KillSwitch",
-    "ListReload",
+    "ReloadList",
     "Retry",
     "decode_command",
     "decode_flagged",
@@ -26,15 +27,19 @@ __all__ = [
     "retry_of",
 ]
 
-ENTRIES_MAX: Final = 10_000_000
-Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
 Text = Annotated[str, Meta(max_length=4096)]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-class _Command(Struct, frozen=True, kw_only=True, tag_field="command", forbid_unknown_fields=True, gc=False):
-    """What every command has.
+class KillSwitch(
+    policy.KillSwitch,
+    frozen=True,
+    kw_only=True,
+    tag_field="command",
+    tag="kill_switch",
+    forbid_unknown_fields=True,
+):
+    """Give every payment the configured fallback action, or stop doing so.
 
     Attributes
     ----------
@@ -45,54 +50,46 @@ class _Command(Struct, frozen=True, kw_only=True, tag_field="command", forbid_un
     type: Literal["control"] = "control"
 
 
-class KillSwitch(_Command, frozen=True, kw_only=True, tag="kill_switch", forbid_unknown_fields=True):
-    """Give every payment the configured fallback action, or stop doing so.
-
-    Attributes
-    ----------
-    on
-        Whether it holds from here on.
-    """
-
-    on: bool
-
-
-class ListReload(_Command, frozen=True, kw_only=True, tag="list_reload", forbid_unknown_fields=True):
+class ReloadList(
+    policy.ReloadList,
+    frozen=True,
+    kw_only=True,
+    tag_field="command",
+    tag="reload_list",
+    forbid_unknown_fields=True,
+):
     """Put a list's new content in place of the old.
 
     Attributes
     ----------
-    name
-        As the configuration calls the list.
-    entries
-        All of the content; what was there before is dropped.
-    digest
-        SHA-256 of the content, as the one who read it computed it.
+    type
+        Always `control`.
     """
 
-    name: Name
-    entries: Annotated[tuple[Text, ...], Meta(max_length=ENTRIES_MAX)]
-    digest: Digest
+    type: Literal["control"] = "control"
 
 
-class Retry(_Command, frozen=True, kw_only=True, tag="retry", forbid_unknown_fields=True):
+class Retry(Struct, frozen=True, kw_only=True, tag_field="command", tag="retry", forbid_unknown_fields=True):
     """Give a dead letter's input to its shard once more.
 
     Attributes
     ----------
+    type
+        Always `control`.
     payload_base64
         The bytes to try: the letter's, or mended ones.
     source, offset, line
         Where the letter says they came from.
     """
 
+    type: Literal["control"] = "control"
     payload_base64: str
     source: Text
     offset: Count
     line: Count
 
 
-Command = KillSwitch | ListReload | Retry
+Command = KillSwitch | ReloadList | Retry
 
 _decoder: Final = msgspec.json.Decoder(Command)
 _encoder: Final = msgspec.json.Encoder()

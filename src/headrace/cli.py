@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from headrace import __version__
+from headrace import __version__, control_cli
 from headrace.errors import ConfigError, HeadraceError
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ app = typer.Typer(
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+app.add_typer(control_cli.app, name="control")
 
 
 class FlowName(StrEnum):
