@@ -478,7 +478,7 @@ class FraudShard:
                 policy.command(command)
         except ValueError as error:
             return self._dead(Undecodable("refused_command", str(error), None), payload, position)
-        self.counts["commands"] += 1
+        self._count("commands")
         return _APPLIED
 
 

@@ -130,24 +130,33 @@ def send(state: Path, files: Sequence[Sequence[Command]], settings: FraudSetting
     paths = [put(folder, commands, limits, lambda: taken_of(state)) for commands in files]
     said = summary_of([command for commands in files for command in commands])
     typer.echo(f"{paths[-1]}: {said}", err=True)
-    if not _running(state):
-        typer.echo("The flow isn't running: applied at its next start, before any other input.", err=True)
-        return
-    _await(paths)
+    typer.echo(_await(state, paths), err=True)
 
 
-def _await(paths: Sequence[Path]) -> None:
+def _await(state: Path, paths: Sequence[Path]) -> str:
+    """Wait until a running flow has taken files, within limits; say how it stands.
+
+    Raises
+    ------
+    StateError
+        If the flow has refused one of them.
+    """
     from headrace.operators.control import refused_files
 
     until = time.monotonic() + _WAIT_S_MAX
-    while any(path.exists() for path in paths) and time.monotonic() < until:
+    running = _running(state)
+    while running and any(path.exists() for path in paths) and time.monotonic() < until:
         time.sleep(_LOOK_EVERY_S)
+        running = _running(state)
     left = [path for path in paths if path.exists()]
     refused = {path.name for path in refused_files(paths[0].parent)} & {path.name for path in paths}
     if refused:
         raise StateError(f"{paths[0].parent}: {', '.join(sorted(refused))}: refused; the flow's log says why")
-    said = "Not taken yet; the flow goes on looking for it." if left else "Taken by the running flow."
-    typer.echo(said, err=True)
+    if not left:
+        return "Taken by the running flow."
+    if running:
+        return "Not taken yet; the flow goes on looking for it."
+    return "The flow isn't running: applied at its next start, before any other input."
 
 
 def existing(state: Path) -> None:
