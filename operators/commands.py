@@ -16,6 +16,7 @@ from headrace.operators.journal import COMMAND
 from headrace.operators.policy import commands as policy
 
 __all__ = [
+    "REFUSED",
     "Command",
     "KillSwitch",
     "ReloadList",
@@ -27,6 +28,7 @@ __all__ = [
     "retry_of",
 ]
 
+REFUSED: Final = "refused_command"
 Text = Annotated[str, Meta(max_length=4096)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 

@@ -20,7 +20,7 @@ from orjson import dumps
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
-from headrace.operators.commands import Command
+from headrace.operators.commands import REFUSED, Command
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -477,7 +477,7 @@ class FraudShard:
             if policy is not None:
                 policy.command(command)
         except ValueError as error:
-            return self._dead(Undecodable("refused_command", str(error), None), payload, position)
+            return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
         self._count("commands")
         return _APPLIED
 

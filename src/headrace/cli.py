@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from headrace import __version__, control_cli
+from headrace import __version__, control_cli, dead_letters_cli
 from headrace.errors import ConfigError, HeadraceError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ app = typer.Typer(
 
 
 app.add_typer(control_cli.app, name="control")
+app.add_typer(dead_letters_cli.app, name="dead-letters")
 
 
 class FlowName(StrEnum):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
     from headrace.operators.commands import Command
 
-__all__ = ["app", "existing", "send"]
+__all__ = ["Config", "app", "existing", "send", "settings_of"]
 
 _WAIT_S_MAX: Final = 10.0
 _LOOK_EVERY_S: Final = 0.05
@@ -53,7 +53,7 @@ def kill_switch(
     """
     from headrace.operators.commands import KillSwitch
 
-    send(state, [[KillSwitch(on=switch is Switch.ON)]], _settings(config))
+    send(state, [[KillSwitch(on=switch is Switch.ON)]], settings_of(config))
 
 
 @app.command("reload-list")
@@ -69,7 +69,7 @@ def reload_list(
     from headrace.config.lists import read_list
     from headrace.operators.commands import ReloadList
 
-    settings = _settings(config)
+    settings = settings_of(config)
     lists = settings.policy.lists
     if name not in lists:
         known = f"known are {', '.join(lists)}" if lists else "there are none"
@@ -94,7 +94,7 @@ def status(state: State, config: Config = None) -> None:
     typer.echo("the flow is running" if _running(state) else "the flow isn't running")
     taken = taken_of(state)
     folder = control_folder(state)
-    inbox = ControlInbox(folder, limits_of(_settings(config)), taken)
+    inbox = ControlInbox(folder, limits_of(settings_of(config)), taken)
     typer.echo(f"{taken} was the last command taken" if taken else "no command was ever taken")
     for number in inbox.waiting():
         try:
@@ -186,7 +186,8 @@ def _running(state: Path) -> bool:
     return False
 
 
-def _settings(config: Path | None) -> FraudSettings:
+def settings_of(config: Path | None) -> FraudSettings:
+    """The configuration, checked."""
     from headrace.config.settings import load
     from headrace.operators.models import model_mistakes
 
