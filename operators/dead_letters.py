@@ -15,8 +15,15 @@ import orjson
 from headrace.errors import InputError
 from headrace.operators.commands import Retry, encode_command, retry_of
 from headrace.operators.events import DeadLetter
-from headrace.operators.journal import COMMAND, Kind
-from headrace.operators.past import records_from
+from headrace.operators.journal import (
+    COMMAND,
+    CONTROL_SOURCE,
+    JournalReader,
+    Kind,
+    Record,
+    first_boundary,
+    read_frame,
+)
 
 __all__ = ["Letter", "Wanted", "letters_in_file", "letters_in_state", "payload_shown", "portions"]
 
@@ -118,20 +125,26 @@ def letters_in_state(state: Path) -> list[Letter]:
     JournalDamaged, StateMismatch
         If a journal can't be read.
     """
-    each = [_open_letters(directory) for directory in sorted(state.glob("shard-*"))]
-    return list(merge(*each, key=attrgetter("number")))
-
-
-def _open_letters(directory: Path) -> list[Letter]:
-    """Letters of one shard, without those whose line was used when it was tried again."""
     left: dict[tuple[int, int, int], Letter] = {}
-    for record in records_from(directory, 0):
+    shards = [_records_of_interest(directory) for directory in sorted(state.glob("shard-*"))]
+    for record in merge(*shards, key=attrgetter("ordinal")):
         place = (record.source, record.offset, record.line)
-        if record.kind == Kind.DEAD and not record.erased and not record.flags & COMMAND:
-            left[place] = Letter(record.ordinal, _decoder.decode(record.output))
+        if record.kind == Kind.DEAD:
+            if not record.erased and not record.flags & COMMAND:
+                left[place] = Letter(record.ordinal, _decoder.decode(record.output))
         elif record.retried:
             left.pop(place, None)
     return sorted(left.values(), key=attrgetter("number"))
+
+
+def _records_of_interest(directory: Path) -> Iterator[Record]:
+    """Dead letters, and what came through the control channel; the heads tell in which frames they are."""
+    for head in JournalReader(directory, first_boundary(directory), cut_torn_tail=False).heads():
+        controlled = any(mark.source == CONTROL_SOURCE for mark in head.marks)
+        if controlled or head.dead_letters_bytes != head.dead_letters_bytes_next:
+            for record in read_frame(directory, head.segment, head.position).records:
+                if record.flags or record.kind == Kind.DEAD:
+                    yield record
 
 
 def payload_shown(payload: bytes) -> str:
