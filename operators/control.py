@@ -1,9 +1,8 @@
-"""The control channel: commands as files in a folder, taken up between the batches of a reader.
+"""The control channel: commands as files in a folder of the state.
 
-A file holds one command a line and is called `NNNNNNNNNNNN.jsonl`, by a number that grows. To a shard all of
-its lines are one batch: they are journalled with the mark of a source of its own, whose offset is the file's
-number. So a file that a mark has reached was taken, whatever a crash left lying about, and a run that goes on
-before such a mark meets the file at the place where it stood.
+A file holds one command a line and is called `NNNNNNNNNNNN.jsonl`, by a number that grows. The journals keep
+the number of the last one that was taken, so that a file is never taken twice, whatever a crash leaves lying
+about.
 """
 
 from __future__ import annotations
@@ -12,31 +11,43 @@ import fcntl
 import logging
 import os
 import re
-import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from headrace.config.settings import FraudSettings
 from headrace.errors import HeadraceError, StateError
-from headrace.operators.batches import Batch, Mark
-from headrace.operators.commands import Command, Retry, decode_command, encode_command, payload_of
-from headrace.operators.files import MergedReader, Progress
-from headrace.operators.journal import COMMAND, CONTROL_SOURCE, RETRIED, fsync_directory, write_all
+from headrace.operators.batches import Mark
+from headrace.operators.commands import (
+    Command,
+    KillSwitch,
+    ReloadList,
+    decode_command,
+    encode_command,
+)
+from headrace.operators.journal import (
+    CONTROL_SOURCE,
+    JournalReader,
+    fsync_directory,
+    segment_numbers,
+    start_of,
+    write_all,
+)
 
 __all__ = [
-    "BatchReader",
     "ControlFile",
     "ControlInbox",
     "ControlLimits",
-    "ControlledReader",
-    "batch_of",
     "control_folder",
     "limits_of",
     "put",
+    "refused_files",
+    "summary_of",
+    "taken_of",
 ]
 
 _log = logging.getLogger(__name__)
@@ -67,35 +78,16 @@ def control_folder(state: Path) -> Path:
     return state / "control"
 
 
+def refused_files(directory: Path) -> list[Path]:
+    """Files that a flow has moved aside, oldest first."""
+    aside = directory / _REFUSED
+    return [_path(aside, number) for number in _numbers(aside)]
+
+
 def limits_of(settings: FraudSettings) -> ControlLimits:
     """The control channel's limits, as configured."""
     control = settings.control
     return ControlLimits(control.poll_seconds, control.file_bytes_max, control.files_max)
-
-
-class BatchReader(Protocol):
-    """Where a flow's batches come from; `MergedReader` is one."""
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will come."""
-
-    @property
-    def stream(self) -> bool:
-        """Whether the next line is awaited from a pipe."""
-
-    @property
-    def progress(self) -> Progress:
-        """Bytes read of all sources."""
-
-    def next_batch(self) -> Batch | None:
-        """The next lines, None when there are none now."""
-
-    def next_due_s(self) -> float | None:
-        """Seconds until the next line is due; None when it is due now or not known."""
-
-    def close(self) -> None:
-        """Let go of all files."""
 
 
 # ---------------------------------------------------------------- files
@@ -299,181 +291,36 @@ class ControlInbox:
         _log.warning("%s; moved to %s, nothing of it was applied", why, aside)
 
 
-# ---------------------------------------------------------------- batches
+def taken_of(state: Path) -> int:
+    """Number of the last file that any shard has journalled; 0 for none.
 
-
-def batch_of(
-    commands: Sequence[Command],
-    lines: Sequence[bytes],
-    *,
-    ordinal: int,
-    number: int,
-    marks: tuple[Mark, ...],
-    sources: Mapping[str, int],
-) -> Batch:
-    """The batch that carries commands into the shards.
-
-    A retry travels as the bytes that it brings, under the place that they came from, so that what becomes of
-    them is told as if they had been read there. If that source isn't known here, their place is in the file.
-
-    Parameters
-    ----------
-    commands, lines
-        What the lines say, and the lines.
-    ordinal
-        Of the first line.
-    number
-        Of the file.
-    marks
-        To be journalled with the batch.
-    sources
-        Numbers of the sources that the state knows, by name.
+    Raises
+    ------
+    JournalDamaged, StateMismatch
+        If a journal can't be read.
     """
-    payloads: list[bytes] = []
-    places: list[tuple[int, int, int]] = []
-    for line, (command, raw) in enumerate(zip(commands, lines, strict=True), start=1):
-        retry = command if isinstance(command, Retry) else None
-        payloads.append(payload_of(retry) if retry else raw)
-        if retry and retry.source in sources:
-            places.append((sources[retry.source], retry.offset, retry.line))
-        else:
-            places.append((CONTROL_SOURCE, number, line))
-    return Batch(
-        accepted_ms=time.time_ns() // 1_000_000,
-        accepted_ns=time.perf_counter_ns(),
-        ordinal=ordinal,
-        payloads=payloads,
-        sources=[place[0] for place in places],
-        offsets=[place[1] for place in places],
-        lines=[place[2] for place in places],
-        marks=marks,
-        flags=[RETRIED if isinstance(command, Retry) else COMMAND for command in commands],
-    )
+    return max((_taken(directory) for directory in sorted(state.glob("shard-*"))), default=0)
 
 
-class ControlledReader:
-    """A reader of sources, with the files of the control channel between its batches.
+def _taken(directory: Path) -> int:
+    numbers = segment_numbers(directory)
+    if not numbers:
+        return 0
+    reader = JournalReader(directory, start_of(directory, numbers[-1]), cut_torn_tail=False)
+    for _ in reader.heads():
+        pass
+    return next((mark.offset for mark in reader.boundary.marks if mark.source == CONTROL_SOURCE), 0)
 
-    Parameters
-    ----------
-    reader
-        The sources.
-    inbox
-        The control channel.
-    sources
-        Numbers of the sources that the state knows, by name.
-    reached
-        Ordinal up to which all shards have journalled; a file before it can go.
-    again
-        Ordinals at which files stood that only some shards may have journalled, with their marks. They come
-        again at the same places, before anything new does.
 
-    Attributes
-    ----------
-    commands : int
-        Lines that were taken from the control channel.
-    """
+def summary_of(commands: Sequence[Command]) -> str:
+    """Commands in a few words."""
+    counted = Counter(_words(command) for command in commands)
+    return ", ".join(words if count == 1 else f"{words} ({count} times)" for words, count in counted.items())
 
-    def __init__(
-        self,
-        reader: MergedReader,
-        inbox: ControlInbox,
-        *,
-        sources: Mapping[str, int],
-        reached: Callable[[], int],
-        again: Mapping[int, Mark],
-    ) -> None:
-        self._reader, self.inbox, self._sources, self._reached = reader, inbox, sources, reached
-        self._again = sorted(again.items())
-        self._unsettled: list[tuple[int, int]] = []
-        inbox.clear()
-        self._look_at = 0.0
-        self.commands = 0
 
-    @property
-    def ended(self) -> bool:
-        """Every source was read to its end, and no command is left."""
-        return self._reader.ended and not self._again
-
-    @property
-    def stream(self) -> bool:
-        """Whether the next line is awaited from a pipe."""
-        return self._reader.stream
-
-    @property
-    def progress(self) -> Progress:
-        """Bytes read of all sources."""
-        return self._reader.progress
-
-    def next_due_s(self) -> float | None:
-        """Seconds until the next line is due; None when it is due now or not known."""
-        return self._reader.next_due_s()
-
-    def next_batch(self) -> Batch | None:
-        """The next commands, or else the next lines; None when there are neither.
-
-        Raises
-        ------
-        InputError
-            As the reader of the sources does.
-        StateError
-            If a file that was partly journalled is no longer there.
-        """
-        if self._again:
-            return self._next_again()
-        batch = self._next_commands() if time.monotonic() >= self._look_at else None
-        if batch is None:
-            batch = self._reader.next_batch()
-        if batch is None and self._reader.ended:
-            batch = self._next_commands()
-        return batch
-
-    def _next_again(self) -> Batch | None:
-        ordinal, mark = self._again[0]
-        left = ordinal - self._reader.ordinal
-        if left:
-            batch = self._reader.next_batch(left)
-            if batch is None and self._reader.ended:
-                raise StateError(
-                    f"input {self._reader.ordinal} was read from a source that is not given now:"
-                    " name the same sources as before"
-                )
-            return batch
-        del self._again[0]
-        return self._batch(self.inbox.read_again(mark))
-
-    def _next_commands(self) -> Batch | None:
-        self._settle()
-        file = self.inbox.next_file()
-        if file is None:
-            self._look_at = time.monotonic() + self.inbox.limits.poll_seconds
-            return None
-        return self._batch(file)
-
-    def _batch(self, file: ControlFile) -> Batch:
-        batch = batch_of(
-            file.commands,
-            file.lines,
-            ordinal=self._reader.ordinal,
-            number=file.number,
-            marks=(Mark(CONTROL_SOURCE, file.number, len(file.lines), file.crc),),
-            sources=self._sources,
-        )
-        self.inbox.taken = file.number
-        self._unsettled.append((file.number, batch.ordinal_next))
-        self._reader.ordinal = batch.ordinal_next
-        self.commands += len(file.lines)
-        return batch
-
-    def _settle(self) -> None:
-        """Remove the files that all shards have journalled."""
-        reached = self._reached()
-        for number, ordinal_next in self._unsettled:
-            if ordinal_next <= reached:
-                self.inbox.remove(number)
-        self._unsettled = [each for each in self._unsettled if each[1] > reached]
-
-    def close(self) -> None:
-        """Let go of all files."""
-        self._settle()
-        self._reader.close()
+def _words(command: Command) -> str:
+    if isinstance(command, KillSwitch):
+        return f"kill switch {'on' if command.on else 'off'}"
+    if isinstance(command, ReloadList):
+        return f"list {command.name} with {len(command.entries)} entries"
+    return "retry of a dead letter"

@@ -1,9 +1,8 @@
 """A shard that survives: the state machine with its journal and its checkpoints.
 
 Inputs are applied, journalled, and only then handed on. On opening, the newest readable checkpoint is loaded
-and
-the journal's tail behind it applied again; each decision made again must be the recorded one. Inputs that a
-source hands over a second time are not applied again: their recorded outputs are given out.
+and the journal's tail behind it applied again; each decision made again must be the recorded one. Inputs that
+a source hands over a second time are not applied again: their recorded outputs are given out.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import logging
 import platform
 import time
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -48,12 +47,10 @@ from headrace.operators.journal import (
     Record,
     RecordFields,
     first_boundary,
-    segment_numbers,
     start_of,
 )
 from headrace.operators.mismatch import differences, other_version
-from headrace.operators.past import output_of, records_from
-from headrace.operators.rewind import Journalled, Lengths, Start
+from headrace.operators.past import notes_of, output_of, records_from
 from headrace.operators.shard import FraudShard, Graded, Output, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
@@ -143,6 +140,12 @@ class DurableShard:
         )
         self._note_config()
 
+    @property
+    def lists(self) -> Collection[str]:
+        """Names of the policy's lists that have a content."""
+        policy = getattr(self.state, "policy", None)
+        return () if policy is None else policy.digests
+
     # -- recovery
 
     def _recover(self, directory: Path) -> Boundary:
@@ -170,13 +173,9 @@ class DurableShard:
 
         Else the present one.
         """
-        reader = JournalReader(directory, first_boundary(directory), cut_torn_tail=False)
-        for frame in reader.frames():
-            for record in frame.records:
-                if record.kind == Kind.CONTROL:
-                    note = orjson.loads(record.input)
-                    if note["control"] == "config":
-                        return self._fitting(restore(note["settings"].encode()))
+        for note in notes_of(directory):
+            if note["control"] == "config":
+                return self._fitting(restore(note["settings"].encode()))
         return self.settings
 
     def _fitting(self, saved: FraudSettings) -> FraudSettings:
@@ -273,28 +272,10 @@ class DurableShard:
 
     # -- inputs
 
-    def journalled(self, segments_back: int) -> Journalled | None:
-        """What the journal says of its frames from some segments before the newest on.
-
-        Returns
-        -------
-        Journalled | None
-            None when there are not that many segments.
-        """
-        if self.directory is None or self._journal is None:
-            return None
-        numbers = segment_numbers(self.directory)
-        if segments_back >= len(numbers):
-            return None
-        start = start_of(self.directory, numbers[-1 - segments_back])
-        heads = list(JournalReader(self.directory, start, cut_torn_tail=False).heads())
-        end = self._journal.end
-        return Journalled(
-            Start(start.ordinal, start.marks),
-            heads,
-            self.position,
-            Lengths(end.decisions_bytes, end.dead_letters_bytes),
-        )
+    @property
+    def end(self) -> Boundary:
+        """Where the journal ends; the beginning, without a journal."""
+        return GENESIS if self._journal is None else self._journal.end
 
     def keep_outputs_from(self, ordinal: int) -> None:
         """Keep recorded outputs from an ordinal on, to give them out when their inputs come again."""

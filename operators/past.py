@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from headrace.operators.journal import (
     Boundary,
@@ -11,11 +14,12 @@ from headrace.operators.journal import (
     JournalReader,
     Kind,
     Record,
+    first_boundary,
     segment_numbers,
     start_of,
 )
 
-__all__ = ["heads_from", "output_of", "outputs_between", "records_from"]
+__all__ = ["heads_from", "notes_of", "output_of", "outputs_between", "records_from"]
 
 
 def _start_before(directory: Path, ordinal: int) -> Boundary:
@@ -37,6 +41,14 @@ def records_from(directory: Path, ordinal: int) -> Iterator[Record]:
             for record in frame.records:
                 if record.ordinal >= ordinal and record.kind != Kind.CONTROL:
                     yield record
+
+
+def notes_of(directory: Path) -> Iterator[dict[str, Any]]:
+    """The journal's own notes, such as configurations, from its beginning on."""
+    for frame in JournalReader(directory, first_boundary(directory), cut_torn_tail=False).frames():
+        for record in frame.records:
+            if record.kind == Kind.CONTROL:
+                yield orjson.loads(record.input)
 
 
 def outputs_between(directory: Path, first: int, end: int) -> Iterator[tuple[int, Kind, bytes]]:

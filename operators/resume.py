@@ -18,9 +18,9 @@ from headrace.errors import StateError
 from headrace.operators.batches import Mark
 from headrace.operators.durable import DurableShard
 from headrace.operators.files import STANDARD, OutputFile
-from headrace.operators.journal import CONTROL_SOURCE, Kind
+from headrace.operators.journal import CONTROL_SOURCE, JournalReader, Kind, segment_numbers, start_of
 from headrace.operators.past import heads_from, outputs_between, records_from
-from headrace.operators.rewind import UNBOUNDED, Journalled, Lengths, Rewind, find_rewind
+from headrace.operators.rewind import UNBOUNDED, Journalled, Lengths, Rewind, Start, find_rewind
 
 __all__ = ["commands_again", "level_pipes", "mend", "names_of", "went_on_at", "written_up_to"]
 
@@ -97,19 +97,25 @@ def _last_within(shards: Sequence[DurableShard], written: Lengths) -> Rewind | N
     if any(shard.directory is None for shard in shards):
         return Rewind(0, Lengths(0, 0), {})
     segments_back = 0
+    segments = [segment_numbers(shard.directory) for shard in shards if shard.directory is not None]
     while True:
-        found = [_journalled(shard, segments_back) for shard in shards]
-        rewind = find_rewind([journalled for journalled, _ in found], written)
-        if rewind is not None or all(oldest for _, oldest in found):
-            return rewind
+        found = [
+            _journalled(shard, numbers[max(-1 - segments_back, -len(numbers))])
+            for shard, numbers in zip(shards, segments, strict=True)
+        ]
+        rewind = find_rewind(found, written)
         segments_back += 1
+        if rewind is not None or segments_back >= max(map(len, segments)):
+            return rewind
 
 
-def _journalled(shard: DurableShard, segments_back: int) -> tuple[Journalled, bool]:
-    """The journal from so many segments back, or from its first; and whether it is that."""
-    while (journalled := shard.journalled(segments_back)) is None:
-        segments_back -= 1
-    return journalled, shard.journalled(segments_back + 1) is None
+def _journalled(shard: DurableShard, segment: int) -> Journalled:
+    """What a shard's journal says of its frames from a segment on."""
+    assert shard.directory is not None
+    start, end = start_of(shard.directory, segment), shard.end
+    heads = list(JournalReader(shard.directory, start, cut_torn_tail=False).heads())
+    lengths = Lengths(end.decisions_bytes, end.dead_letters_bytes)
+    return Journalled(Start(start.ordinal, start.marks), heads, shard.position, lengths)
 
 
 def commands_again(shards: Sequence[DurableShard], ordinal: int) -> dict[int, Mark]:

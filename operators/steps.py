@@ -18,7 +18,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from headrace.errors import HeadraceError
 from headrace.operators.batches import Batch
-from headrace.operators.control import BatchReader
+from headrace.operators.controlled import BatchReader
 from headrace.operators.files import OutputFile
 from headrace.operators.telemetry import SILENT, Telemetry
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from headrace import __version__
+from headrace import __version__, control_cli, dead_letters_cli
 from headrace.errors import ConfigError, HeadraceError
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ app = typer.Typer(
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+app.add_typer(control_cli.app, name="control")
+app.add_typer(dead_letters_cli.app, name="dead-letters")
 
 
 class FlowName(StrEnum):

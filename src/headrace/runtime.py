@@ -18,25 +18,19 @@ from typing import Any, Final
 import orjson
 from bytewax.run import cli_main
 
-from headrace.config.settings import FraudSettings
 from headrace.errors import ConfigError, HeadraceError, Mistake, StateError, StateLocked, StateMismatch
 from headrace.flows import fraud
 from headrace.operators import steps
 from headrace.operators.batches import Mark
-from headrace.operators.commands import Command
-from headrace.operators.control import (
-    BatchReader,
-    ControlInbox,
-    ControlledReader,
-    control_folder,
-    limits_of,
-    put,
-)
+from headrace.operators.commands import Command, ReloadList
+from headrace.operators.control import ControlInbox, control_folder, limits_of, put
+from headrace.operators.controlled import BatchReader, ControlledReader
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputFile, Pace
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.latency import LatencyHistogram
 from headrace.operators.models import model_mistakes
+from headrace.operators.policy.lists import read_lists
 from headrace.operators.prequential import Prequential
 from headrace.operators.resume import (
     commands_again,
@@ -55,6 +49,8 @@ __all__ = ["run"]
 _REPORT_EVERY_S: Final = 0.2
 _ACTIONS: Final = ("approve", "review", "block")
 _REASON: Final = "reason_"
+_LOCK_TRIES: Final = 4
+_LOCK_WAIT_S: Final = 0.05
 
 
 def run(request: RunRequest, observer: Observer) -> RunSummary:
@@ -83,25 +79,29 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
         return _Run(request, observer, stack).run()
 
 
-def first_commands(settings: FraudSettings) -> list[Command]:
-    """Commands that a state begins with, before its first input."""
-    del settings
-    return []
-
-
 @contextmanager
 def _locked(state: Path) -> Iterator[None]:
     """Hold the state's lock; it ends with the process, however that ends."""
     state.mkdir(parents=True, exist_ok=True)
     fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StateLocked(f"{state}: another process uses this state") from error
+        _lock(fd, state)
         yield
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, state: Path) -> None:
+    # Whoever only asks whether a flow is running holds the lock for a moment.
+    for left in reversed(range(_LOCK_TRIES)):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if not left:
+                raise StateLocked(f"{state}: another process uses this state") from error
+            time.sleep(_LOCK_WAIT_S)
+        else:
+            return
 
 
 @contextmanager
@@ -238,9 +238,9 @@ class _Run:
         limits, mark = limits_of(self.settings), self.rewind.marks.get(CONTROL_SOURCE)
         state = self.request.state or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
         inbox = ControlInbox(control_folder(state), limits, mark.offset if mark else 0)
-        first = first_commands(self.settings)
-        if first and not any(shard.position for shard in self.shards) and not inbox.waiting():
-            put(inbox.directory, first, limits, lambda: 0)
+        first = self._first_commands(inbox)
+        if first:
+            put(inbox.directory, first, limits, lambda: inbox.taken)
         return ControlledReader(
             reader,
             inbox,
@@ -248,6 +248,17 @@ class _Run:
             reached=lambda: min(shard.position for shard in self.shards),
             again=commands_again(self.shards, self.rewind.ordinal),
         )
+
+    def _first_commands(self, inbox: ControlInbox) -> list[Command]:
+        """Contents of the configured lists of which no shard has any, nor finds it waiting."""
+        known = {name for shard in self.shards for name in shard.lists}
+        for number in inbox.waiting() if self.settings.policy.lists else ():
+            known |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
+        return [
+            ReloadList(name=name, entries=content.entries, digest=content.digest)
+            for name, content in read_lists(self.settings)
+            if name not in known
+        ]
 
     def _start(self, number: int, path: str) -> Mark | None:
         return None if path == STANDARD else self.rewind.marks.get(number)

@@ -213,7 +213,7 @@ def assert_harmless(source: str) -> None:
         if isinstance(node, ast.Attribute):
             assert isinstance(node.value, ast.Name)
             assert node.value.id == "p"
-            assert node.attr in (*TEXT_FIELDS, "amount")
+            assert node.attr in (*TEXT_FIELDS, "amount", "event_time")
         elif isinstance(node, ast.Subscript):
             assert ast.unparse(node.value) == "v"
             assert isinstance(node.slice, ast.Constant)
