@@ -42,6 +42,7 @@ __all__ = [
     "SHIPPED",
     "BinDeclaration",
     "Condition",
+    "ControlSettings",
     "CountDeclaration",
     "CrossDeclaration",
     "DistinctDeclaration",
@@ -90,6 +91,7 @@ _MINUTE_MS: Final = _UNIT_MS["m"]
 _WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
 _HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
 _OVERRIDE: Final = "--set"
+_CLICK_KEYS: Final = ("session_id", "customer_id")
 ModelMistakes = Callable[[str, Mapping[str, object]], Iterable[tuple[str, str]]]
 Operator = Literal[">", ">=", "<", "<=", "==", "!="]
 
@@ -165,7 +167,9 @@ When = Annotated[
     Field(max_length=8),
 ]
 EntityKey = Literal["customer_id", "merchant_id", "session_id", "order_id", "device_id", "ip"]
-PaymentNumber = Literal["amount"]
+PaymentNumber = Literal["amount", "hour_of_day", "day_of_week"]
+TimeUnit = Literal["days", "hours", "minutes", "seconds"]
+FedBy = Literal["payment", "click"]
 Days = Annotated[float, Field(gt=0.0, le=400.0)]
 
 
@@ -220,7 +224,25 @@ class InputSettings(_Settings):
 
     line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
     batch_lines_max: int = Field(default=512, ge=1, le=65_536)
-    sources_max: int = Field(default=64, ge=1, le=65_535)
+    sources_max: int = Field(default=64, ge=1, le=65_534)
+
+
+class ControlSettings(_Settings):
+    """Limits of the control channel.
+
+    Attributes
+    ----------
+    poll_seconds
+        A running flow looks for commands so often.
+    file_bytes_max
+        Bytes of commands that are applied together.
+    files_max
+        Files of commands that wait at most.
+    """
+
+    poll_seconds: float = Field(default=1.0, ge=0.01, le=3600.0)
+    file_bytes_max: int = Field(default=67_108_864, ge=1024, le=1_073_741_824)
+    files_max: int = Field(default=1000, ge=1, le=100_000)
 
 
 class IdSettings(_Settings):
@@ -252,6 +274,9 @@ class OutcomeSettings(_Settings):
     legitimate_after_days
         A payment that was not blocked counts as legitimate after so many days without an outcome;
         not set: never.
+    withhold_blocked
+        Leave out outcomes of payments that were blocked: in a shop nobody learns how those would have
+        turned out, while a simulated world tells.
     early_max
         Outcomes held that came before their payment.
     early_days_max
@@ -262,6 +287,7 @@ class OutcomeSettings(_Settings):
     pending_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
     correction_days_max: float = Field(default=14.0, ge=0.0, le=400.0)
     legitimate_after_days: Days | None = None
+    withhold_blocked: bool = False
     early_max: int = Field(default=10_000, ge=0, le=10_000_000)
     early_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
 
@@ -304,7 +330,18 @@ class _Windowed(_Declaration):
         return None if self.window is None else duration_ms(self.window)
 
 
-class _Paned(_Windowed):
+class _Fed(_Windowed):
+    """What payments feed, or clicks; of a click `price` and `item_id` can be taken in."""
+
+    on: FedBy = "payment"
+
+    @property
+    def refers_to(self) -> tuple[str, ...]:
+        """Names of the features that this one is computed from; what clicks feed knows of none."""
+        return () if self.on == "click" else super().refers_to
+
+
+class _Paned(_Fed):
     panes: int = Field(default=14, ge=2, le=64)
     when: When = ()
 
@@ -330,14 +367,14 @@ class RatioDeclaration(_Declaration):
 
 
 class CountDeclaration(_Paned):
-    """How many payments the entity had."""
+    """How many payments, or clicks, the entity had."""
 
     kind: Literal["count"]
     entity: Name
 
 
 class SumDeclaration(_Paned):
-    """The sum of a feature over the entity's payments."""
+    """The sum of a feature over the entity's payments, or of the prices that it clicked on."""
 
     kind: Literal["sum"]
     entity: Name
@@ -345,7 +382,7 @@ class SumDeclaration(_Paned):
 
 
 class MeanDeclaration(_Paned):
-    """The mean of a feature over the entity's payments."""
+    """The mean of a feature over the entity's payments, or of the prices that it clicked on."""
 
     kind: Literal["mean"]
     entity: Name
@@ -353,7 +390,7 @@ class MeanDeclaration(_Paned):
 
 
 class MaxDeclaration(_Paned):
-    """The largest value of a feature over the entity's payments."""
+    """The largest value of a feature over the entity's payments, or of prices that it clicked on."""
 
     kind: Literal["max"]
     entity: Name
@@ -361,17 +398,17 @@ class MaxDeclaration(_Paned):
 
 
 class DistinctDeclaration(_Paned):
-    """How many different values of an identifying field the entity's payments had, up to a limit."""
+    """How many different values of an identifying field its payments or clicks had, up to a limit."""
 
     kind: Literal["distinct"]
     entity: Name
-    value: EntityKey
+    value: EntityKey | Literal["item_id"]
     keys_max: int = Field(default=32, ge=1, le=256)
 
     @property
     def refers_to(self) -> tuple[str, ...]:
-        """Only the conditions refer to features; the value is a field of the payment."""
-        return tuple(condition.name for condition in self.when)
+        """Only the conditions refer to features; the value is a field of the event."""
+        return tuple(condition.name for condition in self.when) if self.on == "payment" else ()
 
 
 class _Weighted(_Declaration):
@@ -397,16 +434,25 @@ class EwDeviationDeclaration(_Weighted):
     kind: Literal["ew_deviation"]
 
 
-class TimeSinceLastDeclaration(_Windowed):
-    """Days since the entity's last payment that meets the conditions."""
+class _TimeSince(_Fed):
+    unit: TimeUnit = "days"
+
+    @property
+    def unit_ms(self) -> int:
+        """Milliseconds of the unit."""
+        return _UNIT_MS[self.unit[0]]
+
+
+class TimeSinceLastDeclaration(_TimeSince):
+    """Time since the entity's last payment that meets the conditions, or its last click, in `unit`."""
 
     kind: Literal["time_since_last"]
     entity: Name
     when: When = ()
 
 
-class TimeSinceFirstDeclaration(_Windowed):
-    """Days since the entity's first payment that meets the conditions."""
+class TimeSinceFirstDeclaration(_TimeSince):
+    """Time since the entity's first payment that meets the conditions, or its first click, in `unit`."""
 
     kind: Literal["time_since_first"]
     entity: Name
@@ -434,8 +480,11 @@ class RunningMeanDeclaration(_Declaration):
     prior: Literal["global"] = "global"
 
 
-class FraudShareDeclaration(_Paned):
+class FraudShareDeclaration(_Windowed):
     """The share of confirmed frauds among the entity's outcomes."""
+
+    panes: int = Field(default=14, ge=2, le=64)
+    when: When = ()
 
     kind: Literal["fraud_share"]
     entity: Name
@@ -585,6 +634,7 @@ class FraudSettings(_Settings):
     flow: FlowSettings = FlowSettings()
     time: TimeSettings = TimeSettings()
     input: InputSettings = InputSettings()
+    control: ControlSettings = ControlSettings()
     ids: IdSettings = IdSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     entities: dict[Name, EntitySettings] = Field(default_factory=dict, max_length=16)
@@ -890,10 +940,31 @@ def _feature_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mist
         entity = getattr(declaration, "entity", None)
         if entity and entity not in settings.entities and not broken.hides("entities", entity):
             yield _unknown(f"features.{name}.entity", "entity", entity, settings.entities)
+        yield from _click_mistakes(name, declaration, settings)
         for referred in declaration.refers_to:
             if referred not in before and not broken.hides("features", referred):
                 yield _not_before(name, declaration, referred, settings)
         before.add(name)
+
+
+def _click_mistakes(name: str, declaration: Any, settings: FraudSettings) -> Iterator[Mistake]:
+    """What is wrong with a feature that clicks feed, or that takes in what only clicks have."""
+    value = getattr(declaration, "value", None)
+    if getattr(declaration, "on", "payment") != "click":
+        if value == "item_id":
+            yield Mistake(
+                "", f"features.{name}.value", 'a payment has no item_id; with on = "click" there is'
+            )
+        return
+    if declaration.when:
+        yield Mistake("", f"features.{name}.when", "has no meaning for clicks, which have no features")
+    wanted = "item_id" if declaration.kind == "distinct" else "price"
+    if value is not None and value != wanted:
+        yield Mistake("", f"features.{name}.value", f"of a click it can only be {wanted} (is {value!r})")
+    entity = settings.entities.get(declaration.entity)
+    if entity is not None and entity.key not in _CLICK_KEYS:
+        keys = " or ".join(_CLICK_KEYS)
+        yield Mistake("", f"features.{name}.entity", f"a click names no {entity.key}; its key must be {keys}")
 
 
 def _not_before(name: str, declaration: Any, referred: str, settings: FraudSettings) -> Mistake:

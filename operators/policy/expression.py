@@ -15,13 +15,13 @@ from headrace.config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIEL
 
 __all__ = ["PARAMETERS", "source_of"]
 
-PARAMETERS: Final = "p, v, t"
-"""Of the function that the source stands in: payment, features, time in milliseconds."""
+PARAMETERS: Final = "p, v"
+"""Of the function that the source stands in: payment and features."""
 
 _FIELDS: Final = {
     "amount": "p.amount",
-    "hour_of_day": "(t // 3600000 % 24)",
-    "day_of_week": "((t // 86400000 + 3) % 7)",
+    "hour_of_day": "(p.event_time // 3600000 % 24)",
+    "day_of_week": "((p.event_time // 86400000 + 3) % 7)",
 }
 _OPERATORS: Final[Mapping[type[ast.AST], str]] = {
     ast.Add: "+",

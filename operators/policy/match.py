@@ -15,13 +15,13 @@ from headrace.operators.policy.verdict import Decider, Verdict
 
 __all__ = ["Match", "compile_match", "with_match"]
 
-Match: TypeAlias = Callable[[Payment, tuple[float, ...], int], Verdict | None]
+Match: TypeAlias = Callable[[Payment, tuple[float, ...]], Verdict | None]
 
 
 def compile_match(
     policy: PolicySettings, contents: Mapping[str, Sequence[str]], features: Sequence[str]
 ) -> Match | None:
-    """A function from payment, features and time to the verdict of a list or rule; None if there are neither.
+    """A function from payment and features to the verdict of a list or rule; None if there are neither.
 
     Parameters
     ----------
@@ -53,6 +53,6 @@ def with_match(match: Match, then: Decider) -> Decider:
     def decide(
         payment: Payment, values: tuple[float, ...], score: float, time_ms: int, overdue: bool
     ) -> Verdict:
-        return match(payment, values, time_ms) or then(payment, values, score, time_ms, overdue)
+        return match(payment, values) or then(payment, values, score, time_ms, overdue)
 
     return decide

@@ -31,7 +31,7 @@ def holds(text: str, values: tuple[float, ...] = (2.0, 3, math.nan), **given: ob
     assert expression_mistakes(text, FEATURES) == []
     names = {"__builtins__": {}, "nan": math.nan}
     exec(f"def f({PARAMETERS}): return {source_of(text, FEATURES)}", names)
-    found = names["f"](paid(**given), values, FRIDAY_13)
+    found = names["f"](paid(**given), values)
     assert found is True or found is False
     return found
 
@@ -117,7 +117,7 @@ def test_what_is_there_is_not_missing():
 def test_a_feature_hides_a_field_of_its_name():
     names = {"__builtins__": {}}
     exec(f"def f({PARAMETERS}): return {source_of('amount == 7', ['amount'])}", names)
-    assert names["f"](paid(), (7.0,), 0)
+    assert names["f"](paid(), (7.0,))
 
 
 def test_whole_numbers_do_not_grow_without_an_end():
