@@ -257,6 +257,14 @@ class TestCapacity:
         policy.configure(configured(capacity={**CAPACITY, "reviews_per_day_max": 6}))
         assert [ask(policy, 0.5, commit=True).action for _ in range(2)] == ["review", "block"]
 
+    def test_a_time_of_no_day_gets_no_review(self):
+        policy = made(capacity=CAPACITY)
+        assert [ask(policy, 0.5, at=-1, commit=True).action, ask(policy, 0.1, at=-1).action] == [
+            "block",
+            "approve",
+        ]
+        assert policy.unused(-1) == 0
+
     def test_a_capacity_of_none(self):
         policy = made(capacity={**CAPACITY, "reviews_per_day_max": 0})
         assert ask(policy, 0.5).action == "block"
