@@ -287,7 +287,11 @@ class TestLabels:
         frauds, seen = frauds_of(storm), usable(storm_seen.events)
         labels = {e.event_id: (e.about, e.label) for e in seen if hasattr(e, "label")}
         wrong = {event for event, (about, label) in labels.items() if label != frauds[about]}
-        assert wrong == {row["event_id"] for row in rows_of(storm, "poisoned.csv")}
+        told = {
+            row["event_id"]: (row["about"], int(row["label"]), row["fraud"] == "1")
+            for row in rows_of(storm, "poisoned.csv")
+        }
+        assert told == {event: (*labels[event], frauds[labels[event][0]]) for event in wrong}
         assert len(wrong) / len(labels) == pytest.approx(storm.preset.poison_share, rel=0.2)
         assert payments.poisoned[reports.payment].sum() == len(wrong)
 
