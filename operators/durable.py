@@ -253,6 +253,11 @@ class DurableShard:
             self.sources.names[number] = name
             self._note({"control": "source", "number": number, "name": name})
 
+    @property
+    def journal(self) -> JournalWriter | None:
+        """Where inputs are journalled; None for a temporary shard."""
+        return self._journal
+
     # -- inputs
 
     def journalled(self, segments_back: int) -> Journalled | None:
@@ -387,6 +392,7 @@ class DurableShard:
 
     def _finished(self, finished: Finished) -> None:
         self.checkpoints.append(finished)
+        self._telemetry.checkpointed(finished)
         if not finished.ok:
             _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         elif self.directory is not None:

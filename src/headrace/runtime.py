@@ -133,6 +133,7 @@ class _Run:
         self.reader = self._open_sources()
         stack.callback(self.reader.close)
         self._cut_outputs()
+        self.telemetry.opened(self.shards, self.reader)
 
     # -- opening
 
@@ -320,6 +321,9 @@ class _Run:
         """Take note of what a shard has applied."""
         self.inputs += lines
         graded = shard.graded()
+        self.telemetry.graded(graded, learnt=shard.learn)
+        if applied.decisions:
+            self.telemetry.decided(applied.decisions)
         if self.truth is None:
             for score, label in graded:
                 self.quality.add(score, label)

@@ -1,0 +1,465 @@
+"""Every metric of a run, defined in one place and read from plain counts when Prometheus asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from headrace.config.settings import FraudSettings
+from headrace.operators import scrape
+from headrace.operators.recorder import Histogram, Recorder
+
+__all__ = ["METRICS", "PROCESS", "Metric", "application"]
+
+Kind: TypeAlias = Literal["counter", "gauge", "histogram", "info"]
+Since: TypeAlias = Literal["state", "process", "now"]
+WsgiApp: TypeAlias = Callable[..., Iterable[bytes]]
+
+
+class Metric(NamedTuple):
+    """One metric.
+
+    Attributes
+    ----------
+    name
+        As it is exposed, without the suffixes that histograms add.
+    kind
+        What Prometheus calls its type; an `info` is always 1 and says something in its labels.
+    help
+        What it counts.
+    labels
+        Their names; their values are bounded by the contract and the configuration.
+    since
+        What a counter starts from: the first start of the state, so that it goes on over restarts, or the
+        start of the process. `now` for what isn't counted.
+    read
+        Gives label values and value, for each combination that there is.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...]
+    since: Since
+    read: scrape.Reader
+
+
+METRICS: Final = (
+    Metric(
+        "headrace_events_total", "counter", "Lines read, by event type.", ("type",), "process", scrape.events
+    ),
+    Metric(
+        "headrace_decisions_total",
+        "counter",
+        "Decisions, by action.",
+        ("action",),
+        "state",
+        scrape.decisions,
+    ),
+    Metric(
+        "headrace_decisions_by_path_total",
+        "counter",
+        "Decisions, by the part of the policy that decided.",
+        ("path",),
+        "state",
+        scrape.paths,
+    ),
+    Metric(
+        "headrace_reasons_total",
+        "counter",
+        "How often a code was among the reasons of a decision.",
+        ("code",),
+        "state",
+        scrape.reasons,
+    ),
+    Metric(
+        "headrace_dead_letters_total",
+        "counter",
+        "Inputs that could not be used, by reason.",
+        ("reason",),
+        "state",
+        scrape.dead_letters,
+    ),
+    Metric(
+        "headrace_repeats_total",
+        "counter",
+        "Events that had come before with the same content.",
+        (),
+        "state",
+        scrape.plain("repeats"),
+    ),
+    Metric(
+        "headrace_payments_untimely_total",
+        "counter",
+        "Payments decided that were late, or ahead of the clock by more than its limit.",
+        ("timing",),
+        "state",
+        scrape.untimely,
+    ),
+    Metric(
+        "headrace_outcomes_total",
+        "counter",
+        "What became of outcomes. `unmatched`: no payment came in time. With several shards an outcome that "
+        "names no customer goes to each, and is unmatched in all but one.",
+        ("result",),
+        "state",
+        scrape.outcomes,
+    ),
+    Metric(
+        "headrace_outcomes_waiting",
+        "gauge",
+        "Outcomes that wait for their payment, or for the clock to reach their time.",
+        ("awaited",),
+        "now",
+        scrape.outcomes_waiting,
+    ),
+    Metric(
+        "headrace_pending_payments",
+        "gauge",
+        "Payments remembered for an outcome.",
+        (),
+        "now",
+        scrape.of_states(lambda state: len(state.pending)),
+    ),
+    Metric(
+        "headrace_pending_given_up_total",
+        "counter",
+        "Payments given up without an outcome, for their age or for the limit on their number.",
+        ("cause",),
+        "state",
+        scrape.given_up,
+    ),
+    Metric(
+        "headrace_decision_latency_seconds",
+        "histogram",
+        "From reading a payment's batch to writing its decision.",
+        (),
+        "process",
+        scrape.of_recorder(Recorder.latencies),
+    ),
+    Metric(
+        "headrace_stage_latency_seconds",
+        "histogram",
+        "Time an event spent in a stage, which is that of its whole batch.",
+        ("stage",),
+        "process",
+        scrape.stage_latencies,
+    ),
+    Metric(
+        "headrace_stage_busy_seconds_total",
+        "counter",
+        "Time a stage worked.",
+        ("stage",),
+        "process",
+        scrape.stage_work,
+    ),
+    Metric(
+        "headrace_decision_score",
+        "histogram",
+        "Scores of the decisions that went out.",
+        (),
+        "process",
+        scrape.of_recorder(Recorder.scores),
+    ),
+    Metric(
+        "headrace_model_updates_total",
+        "counter",
+        "Outcomes that the model learnt from.",
+        (),
+        "process",
+        scrape.of_recorder(lambda recorder: recorder.updates),
+    ),
+    Metric(
+        "headrace_prequential_outcomes",
+        "gauge",
+        "Outcomes in the window that quality is judged on.",
+        (),
+        "now",
+        scrape.of_quality(lambda seen: seen.payments),
+    ),
+    Metric(
+        "headrace_prequential_frauds",
+        "gauge",
+        "Frauds among them.",
+        (),
+        "now",
+        scrape.of_quality(lambda seen: seen.frauds),
+    ),
+    Metric(
+        "headrace_prequential_auc",
+        "gauge",
+        "Area under the ROC curve over the window; absent until it holds both labels.",
+        (),
+        "now",
+        scrape.of_quality(lambda seen: seen.auc),
+    ),
+    Metric(
+        "headrace_prequential_average_precision",
+        "gauge",
+        "Average precision over the window; absent as the AUC is.",
+        (),
+        "now",
+        scrape.of_quality(lambda seen: seen.average_precision),
+    ),
+    Metric(
+        "headrace_prequential_log_loss",
+        "gauge",
+        "Log loss over the window, nats.",
+        (),
+        "now",
+        scrape.of_quality(lambda seen: seen.log_loss),
+    ),
+    Metric(
+        "headrace_prequential_calibration_error",
+        "gauge",
+        "Expected calibration error over the window, in ten equal ranges of the score.",
+        (),
+        "now",
+        scrape.of_quality(lambda seen: seen.calibration_error),
+    ),
+    Metric(
+        "headrace_prequential_mean_score",
+        "gauge",
+        "Mean score over the window; right on the whole when it equals the base rate.",
+        (),
+        "now",
+        scrape.of_quality(lambda seen: seen.mean_score),
+    ),
+    Metric(
+        "headrace_prequential_base_rate",
+        "gauge",
+        "Share of frauds in the window.",
+        (),
+        "now",
+        scrape.of_quality(lambda seen: seen.base_rate),
+    ),
+    Metric("headrace_entities", "gauge", "Entities known, by kind.", ("entity",), "now", scrape.entities),
+    Metric(
+        "headrace_entity_evictions_total",
+        "counter",
+        "Entities forgotten for being idle, or for the limit on their number.",
+        ("entity", "cause"),
+        "state",
+        scrape.evictions,
+    ),
+    Metric(
+        "headrace_known_ids",
+        "gauge",
+        "Event ids remembered to tell repeats, by event type.",
+        ("type",),
+        "now",
+        scrape.of_ids(len),
+    ),
+    Metric(
+        "headrace_known_ids_dropped_total",
+        "counter",
+        "Event ids forgotten before their time for the limit on their number.",
+        ("type",),
+        "state",
+        scrape.of_ids(lambda memory: memory.dropped_by_limit),
+    ),
+    Metric(
+        "headrace_journal_written_bytes_total",
+        "counter",
+        "Bytes appended to the journal.",
+        ("shard",),
+        "process",
+        scrape.of_journal(lambda journal: journal.bytes_written),
+    ),
+    Metric(
+        "headrace_journal_writes_total",
+        "counter",
+        "Frames appended to the journal, each with one write.",
+        ("shard",),
+        "process",
+        scrape.of_journal(lambda journal: journal.frames_written),
+    ),
+    Metric(
+        "headrace_journal_bytes", "gauge", "The journal on disk.", ("shard",), "now", scrape.journal_files
+    ),
+    Metric(
+        "headrace_checkpoints_total",
+        "counter",
+        "Checkpoints that ended, by result: `written` or `failed`.",
+        ("shard", "result"),
+        "process",
+        scrape.checkpoints,
+    ),
+    Metric(
+        "headrace_checkpoint_age_seconds",
+        "gauge",
+        "Since the newest checkpoint was written; since the start when there is none.",
+        ("shard",),
+        "now",
+        scrape.checkpoint_ages,
+    ),
+    Metric(
+        "headrace_checkpoint_duration_seconds_total",
+        "counter",
+        "From the fork of a checkpoint to its noticed end, summed over checkpoints.",
+        ("shard",),
+        "process",
+        scrape.checkpoint_durations,
+    ),
+    Metric(
+        "headrace_checkpoint_stall_seconds_total",
+        "counter",
+        "How long the forks held the flow up, summed over checkpoints.",
+        ("shard",),
+        "process",
+        scrape.checkpoint_stalls,
+    ),
+    Metric(
+        "headrace_source_read_bytes",
+        "gauge",
+        "Bytes used up of a source, by its number in the state; compressed ones if it is compressed.",
+        ("source",),
+        "now",
+        scrape.source_bytes,
+    ),
+    Metric(
+        "headrace_source_size_bytes",
+        "gauge",
+        "Size of a source when it was opened; absent for a pipe.",
+        ("source",),
+        "now",
+        scrape.source_sizes,
+    ),
+    Metric(
+        "headrace_shard_position",
+        "gauge",
+        "Place of the shard's next input in the merged order of all sources.",
+        ("shard",),
+        "now",
+        scrape.positions,
+    ),
+    Metric(
+        "headrace_event_time_seconds",
+        "gauge",
+        "The shard's clock, event time in seconds since the epoch; absent before the first event.",
+        ("shard",),
+        "now",
+        scrape.clocks,
+    ),
+    Metric(
+        "headrace_phase",
+        "gauge",
+        "1 for the phase that the run is in, 0 for others.",
+        ("phase",),
+        "now",
+        scrape.phases,
+    ),
+    Metric(
+        "headrace_unmoved_seconds",
+        "gauge",
+        "For how long the running flow has not asked for input; `/healthz` judges it.",
+        (),
+        "now",
+        scrape.of_recorder(lambda recorder: recorder.unmoved_s),
+    ),
+    Metric(
+        "headrace_recovery_seconds",
+        "gauge",
+        "How long this process took to take up its state; 0 while it is at it.",
+        (),
+        "now",
+        scrape.of_recorder(lambda recorder: recorder.recovery_s),
+    ),
+    Metric(
+        "headrace_recovery_inputs",
+        "gauge",
+        "Inputs applied again from the journal by this process.",
+        (),
+        "now",
+        scrape.replayed,
+    ),
+    Metric(
+        "headrace_build_info",
+        "info",
+        "What is running; `config` is the beginning of the configuration's digest.",
+        ("version", "python", "flow", "model", "config"),
+        "now",
+        scrape.build,
+    ),
+)
+
+PROCESS: Final = {
+    "process_resident_memory_bytes": "Memory of the process (RSS).",
+    "process_virtual_memory_bytes": "Its address space.",
+    "process_cpu_seconds_total": "CPU time of the process.",
+    "process_start_time_seconds": "When it started, seconds since the epoch.",
+    "process_open_fds": "Open file descriptors.",
+    "process_max_fds": "Their limit.",
+}
+"""What the Prometheus client adds of the process, on Linux."""
+
+
+# -- exposition
+
+
+def _family(metric: Metric, samples: Iterable[scrape.Sample]) -> Family:
+    if metric.kind == "histogram":
+        histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for labels, value in samples:
+            assert isinstance(value, Histogram)
+            histogram.add_metric(labels, _buckets(value), value.total)
+        return histogram
+    if metric.kind == "info":
+        info = InfoMetricFamily(metric.name.removesuffix("_info"), metric.help)
+        for labels, _ in samples:
+            info.add_metric((), dict(zip(metric.labels, labels, strict=True)))
+        return info
+    make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = make(metric.name, metric.help, labels=metric.labels)
+    for labels, value in samples:
+        assert not isinstance(value, Histogram)
+        family.add_metric(labels, value)
+    return family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    edges = [*map(str, histogram.edges), "+Inf"]
+    return list(zip(edges, map(float, accumulate(histogram.counts)), strict=True))
+
+
+class _RunCollector(Collector):
+    """Reads all metrics when it is asked."""
+
+    def __init__(self, recorder: Recorder, settings: FraudSettings) -> None:
+        self._recorder, self._settings = recorder, settings
+
+    def collect(self) -> Iterator[Family]:
+        read = scrape.Scrape(self._recorder, self._settings)
+        for metric in METRICS:
+            yield _family(metric, metric.read(read))
+
+    def describe(self) -> Iterator[Family]:
+        return (_family(metric, ()) for metric in METRICS)
+
+
+def application(recorder: Recorder, settings: FraudSettings) -> WsgiApp:
+    """A WSGI application that answers every GET with the metrics, in the format that is asked for.
+
+    Parameters
+    ----------
+    recorder
+        What the run tells; before its shards are open, what they count is absent or 0.
+    settings
+        The configuration of the run.
+    """
+    registry = CollectorRegistry()
+    registry.register(_RunCollector(recorder, settings))
+    ProcessCollector(registry=registry)
+    app: WsgiApp = make_wsgi_app(registry)
+    return app
