@@ -20,7 +20,7 @@ from headrace.config.settings import FraudSettings
 from headrace.operators import scrape
 from headrace.operators.recorder import Histogram, Recorder
 
-__all__ = ["METRICS", "PROCESS", "Metric", "application"]
+__all__ = ["LABELS", "METRICS", "PROCESS", "Metric", "application"]
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram", "info"]
 Since: TypeAlias = Literal["state", "process", "now"]
@@ -393,6 +393,30 @@ METRICS: Final = (
         scrape.build,
     ),
 )
+
+LABELS: Final = {
+    "action": "`approve`, `review`, `block`",
+    "awaited": "`payment` for outcomes that came before theirs, `clock` for those ahead of their time",
+    "cause": "`limit` for a limit on the number; `age` for payments, `idle` for entities that weren't seen",
+    "code": "the reason codes of the configuration",
+    "config": "first digits of the configuration's digest, as `headrace check` prints it",
+    "entity": "the kinds of entity of the configuration",
+    "flow": "`fraud`",
+    "model": "the model's name, and a digest of what it depends on, as in decisions",
+    "path": "`model`, `cost`, `list`, `rule`, `capacity`, `deadline`, `kill_switch`",
+    "phase": "`recovering`, `running`, `draining`",
+    "python": "version of Python",
+    "reason": "the reason codes of dead letters",
+    "result": "of outcomes: `matched`, `corrected`, `repeated`, `too_late` to correct, `assumed` legitimate, "
+    "`unmatched`; of checkpoints: `written`, `failed`",
+    "shard": "number of the shard, two digits",
+    "source": "number of the source, in the order in which the state came to know them",
+    "stage": "`read`, `decode`, `apply`, `journal`, `write`",
+    "timing": "`late`, `ahead`",
+    "type": "`payment`, `outcome`, `click`, `cart`, `order`, `item`; `undecodable` for what is no event",
+    "version": "version of Headrace",
+}
+"""The labels, and which values they have."""
 
 PROCESS: Final = {
     "process_resident_memory_bytes": "Memory of the process (RSS).",

@@ -279,12 +279,12 @@ def reference(
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
     """Write the reference pages of the command line and of the metrics."""
-    from headrace.operators.metrics import METRICS, PROCESS
+    from headrace.operators.metrics import LABELS, METRICS, PROCESS
     from headrace.reference import metrics_page, reference_page
 
     for name, page in (
         ("cli.md", reference_page(typer.main.get_command(app), EXIT_CODES)),
-        ("metrics.md", metrics_page(METRICS, PROCESS)),
+        ("metrics.md", metrics_page(METRICS, LABELS, PROCESS)),
     ):
         (to / name).write_text(page)
         typer.echo(str(to / name))
