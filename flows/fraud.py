@@ -15,6 +15,7 @@ from headrace.config.settings import FraudSettings
 from headrace.operators import steps
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
+from headrace.operators.commands import decode_flagged
 from headrace.operators.routing import shard_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
@@ -48,7 +49,9 @@ def build(settings: FraudSettings, edges: Edges) -> Dataflow:
     """Wire the flow; it runs nothing."""
     line_bytes_max = settings.input.line_bytes_max
 
-    def decoder(payloads: Sequence[bytes]) -> list[Any]:
+    def decoder(payloads: Sequence[bytes], flags: Sequence[int]) -> list[Any]:
+        if flags:
+            return list(decode_flagged(payloads, flags, line_bytes_max))
         return list(decode(payloads, line_bytes_max))
 
     flow = Dataflow("fraud")

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple, get_args
 
 from headrace.operators.checkpoint import Finished
 from headrace.operators.codec import Undecodable
+from headrace.operators.control import BatchReader
 from headrace.operators.durable import DurableShard
 from headrace.operators.events import Event
-from headrace.operators.files import MergedReader
 from headrace.operators.prequential import OutcomeWindow
 from headrace.operators.telemetry import Phase, Stage
 
@@ -38,11 +38,12 @@ SCORE_EDGES: Final = (
 """Upper ends of the buckets of scores; narrow near 0, where most scores of rare frauds lie."""
 
 _UNDECODABLE: Final = "undecodable"
+_COMMAND: Final = "command"
 _TYPE_NAMES: Final[dict[type, str]] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)} | {
     Undecodable: _UNDECODABLE
 }
-EVENT_TYPES: Final = tuple(_TYPE_NAMES.values())
-"""Types of the contract, and `undecodable` for lines that are no event."""
+EVENT_TYPES: Final = (*_TYPE_NAMES.values(), _COMMAND)
+"""Types of the contract, `undecodable` for lines that are no event, `command` for those of an operator."""
 
 # In a decision's line the text can't stand anywhere else: inside of a string its quotes would be escaped.
 _SCORE: Final = re.compile(rb'"score":([^,}]+)')
@@ -157,7 +158,7 @@ class Recorder:
         self.recovery_s = 0.0
         self.updates = 0
         self.shards: tuple[DurableShard, ...] = ()
-        self.reader: MergedReader | None = None
+        self.reader: BatchReader | None = None
 
     # -- what the run tells
 
@@ -168,7 +169,7 @@ class Recorder:
             self.recovery_s = self._moved - self._began
         self.current = name
 
-    def opened(self, shards: Sequence[DurableShard], reader: MergedReader) -> None:
+    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
         """The state is taken up and the sources are open."""
         self.reader, self.shards = reader, tuple(shards)
 
@@ -246,8 +247,7 @@ class Recorder:
             seen = self._events.copy()
         counts = dict.fromkeys(EVENT_TYPES, 0)
         for kind, count in seen.items():
-            name = _TYPE_NAMES.get(kind, _UNDECODABLE)
-            counts[name] += count
+            counts[_TYPE_NAMES.get(kind, _COMMAND)] += count
         return counts
 
     def window(self) -> OutcomeWindow:

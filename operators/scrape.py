@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeAlias, get_args
 
 from headrace import __version__
+from headrace.config.policy import PolicySettings
 from headrace.config.settings import FraudSettings, digest
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.operators.durable import DurableShard
@@ -28,11 +29,12 @@ __all__ = ["Reader", "Sample", "Scrape"]
 Sample: TypeAlias = "tuple[tuple[str, ...], float | Histogram]"
 Reader: TypeAlias = "Callable[[Scrape], Iterable[Sample]]"
 
+DAY_MS: Final = 86_400_000
+_SHADOW: Final = "shadow"
 ACTIONS: Final = ("approve", "review", "block")
-_PATHS: Final = ("cost", "list", "rule", "capacity", "deadline", "kill_switch")
 _REASONS: Final = (
     *("line_too_long", "invalid_utf8", "invalid_json", "unknown_type", "missing_field", "invalid_field"),
-    *("event_time_out_of_range", "id_conflict", "other_currency", "unfit"),
+    *("event_time_out_of_range", "id_conflict", "other_currency", "unfit", "refused_command"),
 )
 _OUTCOME_RESULTS: Final = {
     "matched": "outcomes_matched",
@@ -40,6 +42,7 @@ _OUTCOME_RESULTS: Final = {
     "repeated": "outcomes_repeated",
     "too_late": "outcomes_too_late_to_correct",
     "assumed": "outcomes_assumed",
+    "withheld": "outcomes_withheld",
 }
 
 
@@ -68,7 +71,15 @@ class Scrape:
         """What all shards together have counted."""
         together: Counter[str] = Counter()
         for state in self.states:
-            together.update(dict(state.counts))
+            together.update(state.counts.copy())
+        return together
+
+    @cached_property
+    def verdicts(self) -> Counter[str]:
+        """What the policies of all shards together have counted."""
+        together: Counter[str] = Counter()
+        for state in self.states:
+            together.update(state.policy.counts.copy())
         return together
 
     @cached_property
@@ -154,11 +165,41 @@ def decisions(scrape: Scrape) -> Iterator[Sample]:
 
 
 def paths(scrape: Scrape) -> Iterator[Sample]:
-    """By the part of the policy that decided; what no other part did, the model's score did."""
-    others = list(scrape.prefixed("path_", _PATHS))
-    for total in scrape.summed(lambda state: sum(state.counts[action] for action in ACTIONS)):
-        yield ("model",), total - sum(count for _, count in others if not isinstance(count, Histogram))
-    yield from others
+    """By the part of the policy that decided, and the name of the list or rule."""
+    if scrape.shards:
+        counts = scrape.verdicts
+        known = dict.fromkeys([*_verdicts(scrape.settings.policy), *sorted(counts)])
+        for path, _, name in (counter.partition(".") for counter in known):
+            if path != _SHADOW:
+                yield (path, name), counts[f"{path}.{name}" if name else path]
+
+
+def _verdicts(policy: PolicySettings) -> Iterator[str]:
+    """What the configuration lets verdicts be counted as."""
+    yield "cost" if policy.cost else "model"
+    yield from (f"list.{name}" for name in policy.lists)
+    yield from (f"rule.{name}" for name in policy.rules)
+    yield from (path for path in ("capacity", "deadline") if getattr(policy, path))
+    yield "kill_switch"
+
+
+def shadow_decisions(scrape: Scrape) -> Iterator[Sample]:
+    """By the action that would have been."""
+    if scrape.shards:
+        yield from (((action,), scrape.verdicts[f"{_SHADOW}.{action}"]) for action in ACTIONS)
+
+
+def kill_switches(scrape: Scrape) -> Iterator[Sample]:
+    """By shard."""
+    return (((f"{number:02}",), state.policy.kill_switch) for number, state in enumerate(scrape.states))
+
+
+def reviews_unused(scrape: Scrape) -> Iterator[Sample]:
+    """By shard, on the day of its clock; none without a capacity."""
+    for number, state in enumerate(scrape.states):
+        unused = state.policy.unused(state.clock.now // DAY_MS)
+        if unused is not None:
+            yield (f"{number:02}",), unused
 
 
 def reasons(scrape: Scrape) -> Iterator[Sample]:

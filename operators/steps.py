@@ -18,7 +18,8 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from headrace.errors import HeadraceError
 from headrace.operators.batches import Batch
-from headrace.operators.files import MergedReader, OutputFile
+from headrace.operators.control import BatchReader
+from headrace.operators.files import OutputFile
 from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = [
@@ -209,7 +210,7 @@ class FileSource(FixedPartitionedSource[Batch, None]):
 
     def __init__(
         self,
-        reader: MergedReader,
+        reader: BatchReader,
         *,
         drain: Callable[[], bool] = lambda: False,
         in_flight: InFlight | None = None,
@@ -276,7 +277,7 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
 def decode(
     step_id: str,
     up: Stream[Batch],
-    decoder: Callable[[Sequence[bytes]], list[Any]],
+    decoder: Callable[[Sequence[bytes], Sequence[int]], list[Any]],
     telemetry: Telemetry = SILENT,
 ) -> Stream[Decoded]:
     """Decode the lines of batches.
@@ -288,7 +289,7 @@ def decode(
     up
         Batches.
     decoder
-        Takes lines, gives for each an event or the reason why it is none.
+        Takes lines with their flags, gives for each an event or the reason why it is none.
     telemetry
         Is told how long that takes.
 
@@ -301,7 +302,7 @@ def decode(
 
     def decoded(batch: Batch) -> Decoded:
         begun = time.perf_counter_ns()
-        events = decoder(batch.payloads)
+        events = decoder(batch.payloads, batch.flags)
         telemetry.batch("decode", time.perf_counter_ns() - begun, len(events))
         telemetry.decoded(events)
         return Decoded(batch, events)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from headrace.operators.checkpoint import Finished
 
 if TYPE_CHECKING:
+    from headrace.operators.control import BatchReader
     from headrace.operators.durable import DurableShard
-    from headrace.operators.files import MergedReader
 
 __all__ = ["SILENT", "Phase", "Stage", "Telemetry"]
 
@@ -30,7 +30,7 @@ class Telemetry(Protocol):
     def phase(self, name: Phase) -> None:
         """The run enters a phase."""
 
-    def opened(self, shards: Sequence[DurableShard], reader: MergedReader) -> None:
+    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
         """The state is taken up and the sources are open; what they count may be read from now on."""
 
     def turned(self) -> None:
@@ -81,7 +81,7 @@ class _Silent:
     def phase(self, name: Phase) -> None:
         """Say nothing."""
 
-    def opened(self, shards: Sequence[DurableShard], reader: MergedReader) -> None:
+    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
         """Say nothing."""
 
     def turned(self) -> None:

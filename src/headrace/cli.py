@@ -3,8 +3,10 @@
 # ruff: noqa: FBT001, FBT002  # to typer a boolean parameter is a flag, which is always named
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from math import isfinite
@@ -34,8 +36,12 @@ EXIT_CODES: Final = (
     (7, "state and configuration don't fit each other"),
     (8, "another process uses the state"),
     (130, "interrupted from the keyboard"),
+    (141, "the reader of standard output has gone"),
 )
 _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
+# The simulator's own limit; it isn't imported before it is needed.
+_CUSTOMERS_MIN: Final = 10
+_PIPE_CLOSED: Final = 141  # what a shell reports of a program that SIGPIPE ended
 _DEMO_SPEED: Final = "200000"
 
 app = typer.Typer(
@@ -209,10 +215,17 @@ def demo(
 @app.command()
 def simulate(
     to: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Where events go; compressed if it ends in .gz.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Where events go: a file, compressed if it ends in .gz, or - ."),
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Where the truth goes; nowhere otherwise.")
+    ] = None,
+    truths: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where a network's further truths go: kinds of fraud, rings, bots, flaws."
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(metavar="NAME", help="Which kind of world.")] = "demo",
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which of these worlds.")] = 1,
@@ -220,13 +233,20 @@ def simulate(
         int | None, typer.Option(metavar="N", min=1, help="How many days, in place of the preset's.")
     ] = None,
     customers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many customers, in place of the preset's.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=_CUSTOMERS_MIN,
+            help=f"How many customers, in place of the preset's; at least {_CUSTOMERS_MIN}.",
+        ),
     ] = None,
+    speed: Speed = "max",
     presets: Annotated[bool, typer.Option("--presets", help="List the presets.")] = False,
 ) -> None:
     """Write a simulated world, with its truth apart.
 
-    The events are payments and outcomes, by time.
+    The events are payments and outcomes, in a network also items, clicks, carts and orders, in the order in
+    which they arrive. The truth is written first. With --speed, each event is written when it is due.
     """
     from headrace.operators import simulator
 
@@ -237,7 +257,8 @@ def simulate(
     if to is None:
         raise typer.BadParameter("is required", param_hint="--to")
     world = simulator.simulate(preset, seed, days=days, customers=customers)
-    events = simulator.write(world, to, truth)
+    with _reader_may_leave():
+        events = simulator.write(world, to, truth, truths=truths, speed=_speed(speed))
     typer.echo(f"{events:,} events in {to}", err=True)
 
 
@@ -279,7 +300,7 @@ def reference(
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
     """Write the reference pages of the command line and of the metrics."""
-    from headrace.operators.metrics import LABELS, METRICS, PROCESS
+    from headrace.operators.measures import LABELS, METRICS, PROCESS
     from headrace.reference import metrics_page, reference_page
 
     for name, page in (
@@ -288,6 +309,17 @@ def reference(
     ):
         (to / name).write_text(page)
         typer.echo(str(to / name))
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End quietly when the reader of standard output has gone, as in `headrace simulate --to - | head`."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still in the buffer would be written at exit, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(_PIPE_CLOSED) from None
 
 
 def _settings(config: Path | None, overrides: list[str] | None) -> FraudSettings:

@@ -70,7 +70,7 @@ def metrics_page(metrics: Sequence[Any], labels: Mapping[str, str], process: Map
     Parameters
     ----------
     metrics
-        As `headrace.operators.metrics` defines them.
+        As `headrace.operators.measures` defines them.
     labels
         Names of their labels, each with what values it has.
     process

@@ -8,25 +8,44 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Final
 
 import orjson
 from bytewax.run import cli_main
 
+from headrace.config.settings import FraudSettings
 from headrace.errors import ConfigError, HeadraceError, Mistake, StateError, StateLocked, StateMismatch
 from headrace.flows import fraud
 from headrace.operators import steps
 from headrace.operators.batches import Mark
+from headrace.operators.commands import Command
+from headrace.operators.control import (
+    BatchReader,
+    ControlInbox,
+    ControlledReader,
+    control_folder,
+    limits_of,
+    put,
+)
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputFile, Pace
+from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.latency import LatencyHistogram
 from headrace.operators.models import model_mistakes
 from headrace.operators.prequential import Prequential
-from headrace.operators.rewind import Journalled, Lengths, Rewind, find_rewind
+from headrace.operators.resume import (
+    commands_again,
+    level_pipes,
+    mend,
+    names_of,
+    went_on_at,
+    written_up_to,
+)
 from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
@@ -62,6 +81,12 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
             stack.enter_context(_locked(request.state))
         stack.enter_context(_warnings_to(observer))
         return _Run(request, observer, stack).run()
+
+
+def first_commands(settings: FraudSettings) -> list[Command]:
+    """Commands that a state begins with, before its first input."""
+    del settings
+    return []
 
 
 @contextmanager
@@ -123,26 +148,31 @@ class _Run:
         self.stopping = self.draining = self.closed_well = False
         self.telemetry = request.telemetry or SILENT
         self.telemetry.phase("recovering")
-        self.shards = self._open_shards()
+        self.shards: list[DurableShard] = []
         stack.callback(self._close_shards)
+        self._open_shards()
         self.before = self._counts()
         self.outputs = self._open_outputs()
         for output in self.outputs:
             stack.callback(output.close)
-        self.rewind = self._find_rewind()
-        self.reader = self._open_sources()
+        level_pipes(self.shards)
+        self.rewind, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
+        for shard in self.shards:
+            shard.keep_outputs_from(self.rewind.ordinal)
+        self.reader = self._open_sources(stack)
         stack.callback(self.reader.close)
-        self._cut_outputs()
+        # Only once everything else could be opened.
+        mend(self.shards, self.outputs, kept, self.rewind)
         self.telemetry.opened(self.shards, self.reader)
 
     # -- opening
 
-    def _open_shards(self) -> list[DurableShard]:
+    def _open_shards(self) -> None:
         state, count = self.request.state, self.settings.flow.shards
         kept = [] if state is None else sorted(path.name for path in state.glob("shard-*"))
         if len(kept) > count:
             raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
-        shards: list[DurableShard] = []
+        shards = self.shards
         for number in range(count):
             name = f"shard-{number:02}"
             directory = None if state is None else state / name
@@ -152,7 +182,6 @@ class _Run:
             shards.append(
                 DurableShard(directory, self.settings, learn=self.request.learn, telemetry=self.telemetry)
             )
-        return shards
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -173,43 +202,7 @@ class _Run:
         decisions = OutputFile(self.request.to, append=True, fsync=fsync)
         return decisions, OutputFile(self.dead_letters_path, append=True, fsync=fsync)
 
-    def _cut_outputs(self) -> None:
-        """Cut the outputs to where the run goes on; only once everything else could be opened."""
-        for output, length in zip(self.outputs, self.rewind.lengths, strict=True):
-            if output.regular:
-                output.resume(length)
-
-    def _find_rewind(self) -> Rewind:
-        if self.request.state is None:
-            return Rewind(0, Lengths(0, 0), {})
-        written = Lengths(*[output.length if output.regular else 1 << 62 for output in self.outputs])
-        rewind = self._rewind_within(written)
-        for shard in self.shards:
-            shard.keep_outputs_from(rewind.ordinal)
-        return rewind
-
-    def _rewind_within(self, written: Lengths) -> Rewind:
-        segments_back = 0
-        while True:
-            found = [self._journalled(shard, segments_back) for shard in self.shards]
-            rewind = find_rewind([journalled for journalled, _ in found], written)
-            if rewind is not None:
-                return rewind
-            if all(oldest for _, oldest in found):
-                raise StateError(
-                    f"{self.request.to}, {self.dead_letters_path}: shorter than when the journal began;"
-                    " name the files that the state was written with"
-                )
-            segments_back += 1
-
-    @staticmethod
-    def _journalled(shard: DurableShard, segments_back: int) -> tuple[Journalled, bool]:
-        """The journal from so many segments back, or from its first; and whether it is that."""
-        while (journalled := shard.journalled(segments_back)) is None:
-            segments_back -= 1
-        return journalled, shard.journalled(segments_back + 1) is None
-
-    def _open_sources(self) -> MergedReader:
+    def _open_sources(self, stack: ExitStack) -> BatchReader:
         numbers, names = self._number_sources()
         limits, time_limits = self.settings.input, self.settings.time
         readers = [
@@ -223,7 +216,7 @@ class _Run:
         for shard in self.shards:
             for number, name in names.items():
                 shard.register(number, name)
-        return MergedReader(
+        reader = MergedReader(
             readers,
             ordinal=self.rewind.ordinal,
             batch_lines_max=limits.batch_lines_max,
@@ -231,15 +224,32 @@ class _Run:
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
             agree_lines=time_limits.ahead_agree_events,
         )
+        return self._controlled(reader, {name: number for number, name in names.items()}, stack)
+
+    def _controlled(
+        self, reader: MergedReader, sources: Mapping[str, int], stack: ExitStack
+    ) -> ControlledReader:
+        """The reader, with the control channel beside it."""
+        limits, mark = limits_of(self.settings), self.rewind.marks.get(CONTROL_SOURCE)
+        state = self.request.state or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
+        inbox = ControlInbox(control_folder(state), limits, mark.offset if mark else 0)
+        first = first_commands(self.settings)
+        if first and not any(shard.position for shard in self.shards) and not inbox.waiting():
+            put(inbox.directory, first, limits, lambda: 0)
+        return ControlledReader(
+            reader,
+            inbox,
+            sources=sources,
+            reached=lambda: min(shard.position for shard in self.shards),
+            again=commands_again(self.shards, self.rewind.ordinal),
+        )
 
     def _start(self, number: int, path: str) -> Mark | None:
         return None if path == STANDARD else self.rewind.marks.get(number)
 
     def _number_sources(self) -> tuple[list[int], dict[int, str]]:
         """Numbers of the sources, a new one gets the next; and the names of all that the state knows then."""
-        known: dict[int, str] = {}
-        for shard in self.shards:
-            known |= shard.sources.names
+        known = names_of(self.shards)
         numbers = []
         for path in self.request.sources:
             name = path if path == STANDARD else str(Path(path).resolve())
@@ -412,8 +422,8 @@ class _Logic:
         """Apply the shard's part of a batch."""
         batch = part.batch
         applied = self._shard.process(batch, part.events, part.places)
-        lines: Sequence[int] = part.places if part.places is not None else batch.payloads
-        self._run.applied(self._shard, applied, len(lines))
+        lines = len(part.places) if part.places is not None else len(batch.payloads)
+        self._run.applied(self._shard, applied, 0 if batch.flags else lines)
         return steps.ShardOutput(
             shard=part.shard,
             ordinal=batch.ordinal,

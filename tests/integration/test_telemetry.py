@@ -10,8 +10,8 @@ from pathlib import Path
 
 from headrace.config.settings import load
 from headrace.operators.checkpoint import Finished
+from headrace.operators.control import BatchReader
 from headrace.operators.durable import DurableShard
-from headrace.operators.files import MergedReader
 from headrace.runs import Progress, RunRequest, RunSummary
 from headrace.runtime import run
 
@@ -43,7 +43,7 @@ class Noted:
         self.checkpoints: list[Finished] = []
         self.shards = self.turns = 0
 
-    def opened(self, shards: Sequence[DurableShard], reader: MergedReader) -> None:
+    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
         assert self.phases == ["recovering"]
         assert reader.progress_by_source[0][1].bytes_done == 0
         self.shards = len(shards)

@@ -186,11 +186,11 @@ def test_equal_to_a_plain_computation(taken: list[tuple[str, str, float, int, in
         now += gap
         payment = paid(number, customer, merchant, amount, now)
         expected = reference.expected(payment)
-        values, slots, flags = compiled.read(payment, now)
+        values, slots, flags, found = compiled.read(payment, now)
         for name, value in zip(compiled.names, values, strict=True):
             assert same(value, expected[name]), (name, value, expected[name])
-        assert compiled.read(payment, now)[1:] == (slots, flags)
-        rows = compiled.update(payment, now, values, number)
+        assert compiled.read(payment, now)[1:] == (slots, flags, found)
+        rows = compiled.update(payment, now, values, number, found)
         reference.payments.append(payment)
         if label is not None:
             compiled.label(rows, number, flags, now, label)
@@ -212,8 +212,8 @@ def test_a_corrected_label_is_as_if_it_had_been_right(
         now += gap
         payment = paid(number, customer, merchant, amount, now)
         for each in (wrong, right):
-            values, _, flags = each.read(payment, now)
-            rows = each.update(payment, now, values, number)
+            values, _, flags, found = each.read(payment, now)
+            rows = each.update(payment, now, values, number, found)
         if label is not None:
             kept.append((rows, flags, now, label))
             wrong.label(rows, number, flags, now, 1 - label if number == corrected else label)
@@ -240,13 +240,13 @@ def test_reading_leaves_no_trace_and_a_saved_state_goes_on(
         now += gap
         payment = paid(number, customer, merchant, amount, now)
         before = {name: bytes(blob) for name, blob in compiled.save().items()}
-        values, slots, flags = compiled.read(payment, now + 3 * DAY)
+        compiled.read(payment, now + 3 * DAY)
         assert {name: bytes(blob) for name, blob in compiled.save().items()} == before
-        values, slots, flags = compiled.read(payment, now)
+        values, slots, flags, found = compiled.read(payment, now)
         loaded = feature_set()
         loaded.load(before)
         again = loaded.read(payment, now)
-        assert (str(again[0]), again[1:]) == (str(values), (slots, flags))
-        rows = compiled.update(payment, now, values, number)
+        assert (str(again[0]), again[1:]) == (str(values), (slots, flags, found))
+        rows = compiled.update(payment, now, values, number, found)
         if label is not None:
             compiled.label(rows, number, flags, now, label)

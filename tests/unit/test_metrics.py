@@ -14,7 +14,9 @@ from headrace.operators.batches import Batch, Mark
 from headrace.operators.codec import decode
 from headrace.operators.durable import DurableShard
 from headrace.operators.files import LineReader, MergedReader
-from headrace.operators.metrics import LABELS, METRICS, PROCESS, application
+from headrace.operators.measures import LABELS, METRICS, PROCESS
+from headrace.operators.metrics import application
+from headrace.operators.policy.commands import KillSwitch
 from headrace.operators.recorder import EVENT_TYPES, Recorder
 from headrace.operators.telemetry import Stage
 from headrace.reference import metrics_page
@@ -104,7 +106,11 @@ def test_counts_are_those_of_the_shard(fed):
         for action in ("approve", "review", "block")
     }
     assert actions == {action: counts[action] for action in actions}
-    assert seen["headrace_decisions_by_path_total"][("path", "model"),] == sum(actions.values()) > 300
+    assert (
+        seen["headrace_decisions_by_path_total"][("name", ""), ("path", "model")]
+        == sum(actions.values())
+        > 300
+    )
     assert seen["headrace_outcomes_total"][("result", "matched"),] == counts["outcomes_matched"] > 100
     assert seen["headrace_repeats_total"][()] == 1
     dead = {dict(key)["reason"]: value for key, value in seen["headrace_dead_letters_total"].items() if value}
@@ -120,6 +126,49 @@ def test_counts_are_those_of_the_shard(fed):
     codes = {dict(key)["code"]: value for key, value in seen["headrace_reasons_total"].items()}
     assert codes == {code: counts[f"reason_{code}"] for code in SETTINGS.reasons.texts}
     assert any(codes.values())
+
+
+def test_each_part_of_the_policy_is_counted_and_its_switches_show(tmp_path):
+    settings = load(
+        None,
+        (
+            "policy.rules.tiny.when='amount < 5'",
+            "policy.rules.tiny.action='block'",
+            "policy.rules.tiny.code='high_amount'",
+            "policy.rules.never.when='amount < 0'",
+            "policy.rules.never.action='block'",
+            "policy.rules.never.code='high_amount'",
+            "policy.review_at=0.0",
+            "policy.capacity.reviews_per_day_max=3",
+            "policy.capacity.otherwise='approve'",
+            "policy.shadow=true",
+        ),
+    )
+    fed = Fed(tmp_path / "shard-00", settings)
+    day = [line for line in world()[:300] if b'"payment"' in line]
+    fed.feed(day[:10])
+    seen, policy = fed.exposed(), fed.shard.state.policy
+    by_path = {
+        (dict(key)["path"], dict(key)["name"]): value
+        for key, value in seen["headrace_decisions_by_path_total"].items()
+    }
+    tiny = policy.counts.get("rule.tiny", 0)
+    assert set(by_path) == {
+        ("model", ""),
+        ("rule", "tiny"),
+        ("rule", "never"),
+        ("capacity", ""),
+        ("kill_switch", ""),
+    }
+    assert by_path["rule", "tiny"] == tiny
+    assert (by_path["model", ""], by_path["capacity", ""]) == (3, 10 - 3 - tiny)
+    shadow = {dict(key)["action"]: value for key, value in seen["headrace_shadow_decisions_total"].items()}
+    assert shadow == {"approve": 10 - 3 - tiny, "review": 3, "block": tiny}
+    assert seen["headrace_decisions_total"][("action", "approve"),] == 10
+    assert seen["headrace_reviews_unused"][("shard", "00"),] == 0
+    assert seen["headrace_kill_switch"][("shard", "00"),] == 0
+    policy.command(KillSwitch(on=True))
+    assert fed.exposed()["headrace_kill_switch"][("shard", "00"),] == 1
 
 
 def test_scores_and_quality_are_those_of_the_decisions(fed):
@@ -218,7 +267,8 @@ def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
     recorder = fed.recorder
     recorder.opened([fed.shard], reader)
     seen = fed.exposed()
-    assert set(seen) == (NAMES | OF_HISTOGRAMS | set(PROCESS)) - {
+    no_capacity = {"headrace_reviews_unused"}
+    assert set(seen) == (NAMES | OF_HISTOGRAMS | set(PROCESS)) - no_capacity - {
         m.name for m in METRICS if m.kind == "histogram"
     }
     size = (tmp_path / "events.jsonl").stat().st_size
