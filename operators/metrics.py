@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.metrics_core import (
@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from headrace.config.settings import FraudSettings
+from headrace.config.settings import FraudSettings, digest
 from headrace.operators import scrape
 from headrace.operators.measures import METRICS, Metric
 from headrace.operators.recorder import Histogram, Recorder
@@ -24,6 +24,8 @@ from headrace.operators.recorder import Histogram, Recorder
 __all__ = ["application"]
 
 WsgiApp: TypeAlias = Callable[..., Iterable[bytes]]
+
+_DIGITS: Final = 12
 
 
 def _family(metric: Metric, samples: Iterable[scrape.Sample]) -> Family:
@@ -55,10 +57,10 @@ class _RunCollector(Collector):
     """Reads all metrics when it is asked."""
 
     def __init__(self, recorder: Recorder, settings: FraudSettings) -> None:
-        self._recorder, self._settings = recorder, settings
+        self._recorder, self._settings, self._config = recorder, settings, digest(settings)[:_DIGITS]
 
     def collect(self) -> Iterator[Family]:
-        read = scrape.Scrape(self._recorder, self._settings)
+        read = scrape.Scrape(self._recorder, self._settings, self._config)
         for metric in METRICS:
             yield _family(metric, metric.read(read))
 

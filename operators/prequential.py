@@ -173,6 +173,9 @@ class OutcomeWindow:
     __slots__ = ("_outcomes_max", "_ring", "judged")
 
     def __init__(self, outcomes_max: int) -> None:
+        import numpy as np  # here already, so that the first one who asks doesn't hold the flow up by it
+
+        del np
         self._outcomes_max = outcomes_max
         self._ring = array("d", bytes(16 * outcomes_max))  # score, label, score, label, ...
         self.judged = 0

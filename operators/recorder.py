@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple, get_args
+
+import msgspec
 
 from headrace.operators.checkpoint import Finished
 from headrace.operators.codec import Undecodable
@@ -45,9 +46,16 @@ _TYPE_NAMES: Final[dict[type, str]] = {kind: str(kind.__struct_config__.tag) for
 EVENT_TYPES: Final = (*_TYPE_NAMES.values(), _COMMAND)
 """Types of the contract, `undecodable` for lines that are no event, `command` for those of an operator."""
 
-# In a decision's line the text can't stand anywhere else: inside of a string its quotes would be escaped.
-_SCORE: Final = re.compile(rb'"score":([^,}]+)')
 _FEW: Final = 16
+
+
+class _Scored(msgspec.Struct, gc=False):
+    """A decision as far as it is looked into; one may come without a score."""
+
+    score: float | None = None
+
+
+_decode_scored: Final = msgspec.json.Decoder(_Scored).decode
 
 
 class Histogram:
@@ -190,7 +198,8 @@ class Recorder:
 
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         """Decisions are about to go out."""
-        scores = list(map(float, _SCORE.findall(b"".join([line for _, line in decisions]))))
+        found = [_decode_scored(line).score for _, line in decisions]
+        scores = [score for score in found if score is not None]
         with self._lock:
             self._scores.add_all(scores)
 

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, get_args
 
 from headrace import __version__
 from headrace.config.policy import PolicySettings
-from headrace.config.settings import FraudSettings, digest
+from headrace.config.settings import FraudSettings
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.operators.durable import DurableShard
 from headrace.operators.journal import JournalWriter, segment_numbers, segment_path
@@ -59,10 +59,12 @@ class Scrape:
         over a restart must not seem to start from 0.
     settings
         The configuration of the run.
+    config
+        The beginning of its digest.
     """
 
-    def __init__(self, recorder: Recorder, settings: FraudSettings) -> None:
-        self.recorder, self.settings = recorder, settings
+    def __init__(self, recorder: Recorder, settings: FraudSettings, config: str) -> None:
+        self.recorder, self.settings, self.config = recorder, settings, config
         self.shards: tuple[DurableShard, ...] = recorder.shards
         self.states: list[FraudShard] = [shard.state for shard in self.shards]
 
@@ -322,8 +324,8 @@ def build(scrape: Scrape) -> Iterator[Sample]:
     """Version, Python, flow, model, configuration."""
     settings = scrape.settings
     model = scrape.states[0].version if scrape.states else settings.model.name
-    kept = digest(settings)[:12]
-    yield (__version__, platform.python_version(), settings.flow.kind, model, kept), 1.0
+    labels = (__version__, platform.python_version(), settings.flow.kind, model, scrape.config)
+    yield labels, 1.0
 
 
 # -- the state on disk

@@ -61,7 +61,7 @@ def test_scores_are_read_from_the_lines_that_go_out():
     recorder, scores = Recorder(10), [0.0, 1e-9, 0.015, 0.30000000000000004, 1.0]
     tricky = ['a","score":0.5,', '"score":0.5', "\\", '{"score":0.7}']
     lines = [decision(f"{tricky[at % 4]}{at}", score) for at, score in enumerate(scores * 8)]
-    recorder.decided(list(enumerate(lines)))
+    recorder.decided(list(enumerate([*lines, b'{"decision_id":"recommend:p","items":[]}\n'])))
     seen = recorder.scores()
     assert sum(seen.counts) == len(lines)
     assert seen.total == pytest.approx(sum(scores) * 8)
