@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -279,6 +281,33 @@ def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
             assert {name for name, _ in labels} == set(metric.labels), metric.name
     one = exposed(recorder, query="name[]=headrace_repeats_total")
     assert set(one) == {"headrace_repeats_total"}
+
+
+def test_a_scrape_may_come_at_any_moment(tmp_path):
+    fed, ended, scrapes, wrong = Fed(tmp_path / "shard-00"), threading.Event(), 0, []
+
+    def scrape() -> None:
+        nonlocal scrapes
+        while not ended.is_set():
+            try:
+                fed.exposed()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is what the test looks for
+                wrong.append(error)
+                return
+            scrapes += 1
+
+    interval, thread = sys.getswitchinterval(), threading.Thread(target=scrape)
+    sys.setswitchinterval(1e-5)
+    try:
+        thread.start()
+        fed.feed(world())
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+        fed.shard.close()
+    assert not wrong
+    assert scrapes > 3
 
 
 def test_stages_and_types_are_all_there_before_anything_happens():
