@@ -62,6 +62,7 @@ __all__ = [
     "LastLegitimateAgeDeclaration",
     "MaxDeclaration",
     "MeanDeclaration",
+    "MetricsSettings",
     "ModelSettings",
     "OutcomeSettings",
     "PolicySettings",
@@ -628,6 +629,33 @@ class JournalSettings(_Settings):
     checkpoints_max: int = Field(default=2, ge=1, le=100)
 
 
+class MetricsSettings(_Settings):
+    """What a run tells of itself over HTTP; it changes nothing that is decided.
+
+    Attributes
+    ----------
+    port
+        Where `/metrics`, `/healthz` and `/readyz` are served; 0 for a free port, not set: nowhere.
+    host
+        The address to listen on.
+    window_outcomes_max
+        Quality is judged on so many of the last outcomes.
+    stalled_seconds_max
+        A flow that has not moved for longer is not healthy.
+    requests_max
+        Requests answered at the same time; further ones are refused.
+    request_seconds_max
+        A request that takes longer to arrive, or its answer to be taken, is cut off.
+    """
+
+    port: int | None = Field(default=None, ge=0, le=65_535)
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "127.0.0.1"
+    window_outcomes_max: int = Field(default=10_000, ge=1, le=1_000_000)
+    stalled_seconds_max: float = Field(default=30.0, gt=0.0, le=86_400.0)
+    requests_max: int = Field(default=8, ge=1, le=256)
+    request_seconds_max: float = Field(default=5.0, gt=0.0, le=300.0)
+
+
 class FraudSettings(_Settings):
     """All settings of the fraud flow, one attribute for each table of the file."""
 
@@ -647,6 +675,7 @@ class FraudSettings(_Settings):
     policy: PolicySettings = PolicySettings()
     reasons: ReasonSettings = ReasonSettings()
     journal: JournalSettings = JournalSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 _KINDS: Final[dict[str, type[BaseModel]]] = {

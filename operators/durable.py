@@ -270,6 +270,11 @@ class DurableShard:
             self.sources.names[number] = name
             self._note({"control": "source", "number": number, "name": name})
 
+    @property
+    def journal(self) -> JournalWriter | None:
+        """Where inputs are journalled; None for a temporary shard."""
+        return self._journal
+
     # -- inputs
 
     @property
@@ -428,6 +433,7 @@ class DurableShard:
 
     def _finished(self, finished: Finished) -> None:
         self.checkpoints.append(finished)
+        self._telemetry.checkpointed(finished)
         if not finished.ok:
             _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         elif self.directory is not None:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
@@ -145,6 +146,15 @@ def run(
         Path | None,
         typer.Option(metavar="CSV", help="Judge the scores by these answers, not by the outcomes."),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=65_535,
+            help="Serve /metrics, /healthz and /readyz on this port; 0 for a free one.",
+        ),
+    ] = None,
 ) -> None:
     """Run a flow from files to files.
 
@@ -154,6 +164,7 @@ def run(
     from headrace.live import view
     from headrace.runs import RunRequest
     from headrace.runtime import run as run_flow
+    from headrace.serving import served
 
     request = RunRequest(
         flow=flow.value,
@@ -167,8 +178,12 @@ def run(
         learn=learn,
         truth=truth,
     )
-    with view(Console(stderr=True), to) as watching:
-        summary = run_flow(request, watching)
+    with served(request.settings, metrics_port, config) as metrics:
+        if metrics is not None:
+            typer.echo(f"metrics: {metrics.url}", err=True)
+            request = replace(request, telemetry=metrics.recorder)
+        with view(Console(stderr=True), to) as watching:
+            summary = run_flow(request, watching)
     _end(summary.error, summary.exit_code)
 
 
@@ -286,13 +301,18 @@ def schema(
 
 @app.command(hidden=True)
 def reference(
-    to: Annotated[Path, typer.Option(metavar="PATH", help="Where it goes.")] = Path("docs/cli.md"),
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
-    """Write the reference page of the command line."""
-    from headrace.reference import reference_page
+    """Write the reference pages of the command line and of the metrics."""
+    from headrace.operators.measures import LABELS, METRICS, PROCESS
+    from headrace.reference import metrics_page, reference_page
 
-    to.write_text(reference_page(typer.main.get_command(app), EXIT_CODES))
-    typer.echo(str(to))
+    for name, page in (
+        ("cli.md", reference_page(typer.main.get_command(app), EXIT_CODES)),
+        ("metrics.md", metrics_page(METRICS, LABELS, PROCESS)),
+    ):
+        (to / name).write_text(page)
+        typer.echo(str(to / name))
 
 
 @contextmanager

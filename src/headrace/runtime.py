@@ -163,6 +163,7 @@ class _Run:
         stack.callback(self.reader.close)
         # Only once everything else could be opened.
         mend(self.shards, self.outputs, kept, self.rewind)
+        self.telemetry.opened(self.shards, self.reader)
 
     # -- opening
 
@@ -347,6 +348,9 @@ class _Run:
         """Take note of what a shard has applied."""
         self.inputs += lines
         graded = shard.graded()
+        self.telemetry.graded(graded, learnt=shard.learn)
+        if applied.decisions:
+            self.telemetry.decided(applied.decisions)
         if self.truth is None:
             for score, label in graded:
                 self.quality.add(score, label)
