@@ -173,7 +173,7 @@ class DurableShard:
 
         Else the present one.
         """
-        for note in notes_of(directory):
+        for note in notes_of(directory, first_boundary(directory)):
             if note["control"] == "config":
                 return self._fitting(restore(note["settings"].encode()))
         return self.settings
@@ -276,11 +276,6 @@ class DurableShard:
         return self._journal
 
     # -- inputs
-
-    @property
-    def end(self) -> Boundary:
-        """Where the journal ends; the beginning, without a journal."""
-        return GENESIS if self._journal is None else self._journal.end
 
     def keep_outputs_from(self, ordinal: int) -> None:
         """Keep recorded outputs from an ordinal on, to give them out when their inputs come again."""

@@ -14,7 +14,7 @@ from headrace.operators.journal import (
     JournalReader,
     Kind,
     Record,
-    first_boundary,
+    read_frame,
     segment_numbers,
     start_of,
 )
@@ -43,12 +43,16 @@ def records_from(directory: Path, ordinal: int) -> Iterator[Record]:
                     yield record
 
 
-def notes_of(directory: Path) -> Iterator[dict[str, Any]]:
-    """The journal's own notes, such as configurations, from its beginning on."""
-    for frame in JournalReader(directory, first_boundary(directory), cut_torn_tail=False).frames():
-        for record in frame.records:
-            if record.kind == Kind.CONTROL:
-                yield orjson.loads(record.input)
+def notes_of(directory: Path, start: Boundary) -> Iterator[dict[str, Any]]:
+    """The journal's own notes, such as configurations, from a boundary on.
+
+    They stand alone in frames that cover no input, so that other frames need not be read.
+    """
+    for head in JournalReader(directory, start, cut_torn_tail=False).heads():
+        if head.records and head.ordinal_first == head.ordinal_next:
+            for record in read_frame(directory, head.segment, head.position).records:
+                if record.kind == Kind.CONTROL:
+                    yield orjson.loads(record.input)
 
 
 def outputs_between(directory: Path, first: int, end: int) -> Iterator[tuple[int, Kind, bytes]]:

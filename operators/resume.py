@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
+from pathlib import Path
 from typing import Final
 
 from headrace.errors import StateError
@@ -97,11 +98,12 @@ def _last_within(shards: Sequence[DurableShard], written: Lengths) -> Rewind | N
     if any(shard.directory is None for shard in shards):
         return Rewind(0, Lengths(0, 0), {})
     segments_back = 0
-    segments = [segment_numbers(shard.directory) for shard in shards if shard.directory is not None]
+    directories = [shard.directory for shard in shards if shard.directory is not None]
+    segments = [segment_numbers(directory) for directory in directories]
     while True:
         found = [
-            _journalled(shard, numbers[max(-1 - segments_back, -len(numbers))])
-            for shard, numbers in zip(shards, segments, strict=True)
+            _journalled(directory, numbers[max(-1 - segments_back, -len(numbers))])
+            for directory, numbers in zip(directories, segments, strict=True)
         ]
         rewind = find_rewind(found, written)
         segments_back += 1
@@ -109,13 +111,13 @@ def _last_within(shards: Sequence[DurableShard], written: Lengths) -> Rewind | N
             return rewind
 
 
-def _journalled(shard: DurableShard, segment: int) -> Journalled:
+def _journalled(directory: Path, segment: int) -> Journalled:
     """What a shard's journal says of its frames from a segment on."""
-    assert shard.directory is not None
-    start, end = start_of(shard.directory, segment), shard.end
-    heads = list(JournalReader(shard.directory, start, cut_torn_tail=False).heads())
+    start = start_of(directory, segment)
+    reader = JournalReader(directory, start, cut_torn_tail=False)
+    heads, end = list(reader.heads()), reader.boundary
     lengths = Lengths(end.decisions_bytes, end.dead_letters_bytes)
-    return Journalled(Start(start.ordinal, start.marks), heads, shard.position, lengths)
+    return Journalled(Start(start.ordinal, start.marks), heads, end.ordinal, lengths)
 
 
 def commands_again(shards: Sequence[DurableShard], ordinal: int) -> dict[int, Mark]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from headrace import __version__, control_cli, dead_letters_cli
+from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.errors import ConfigError, HeadraceError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ EXIT_CODES: Final = (
     (4, "a compressed input ends early or is damaged; everything before is decided"),
     (5, "a source differs in the part that was read before"),
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
-    (7, "state and configuration don't fit each other"),
+    (7, "the state doesn't fit the configuration, or this version of the program"),
     (8, "another process uses the state"),
     (130, "interrupted from the keyboard"),
     (141, "the reader of standard output has gone"),
@@ -56,6 +56,7 @@ app = typer.Typer(
 
 app.add_typer(control_cli.app, name="control")
 app.add_typer(dead_letters_cli.app, name="dead-letters")
+app.add_typer(state_cli.app, name="state")
 
 
 class FlowName(StrEnum):

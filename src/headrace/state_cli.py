@@ -1,0 +1,107 @@
+"""The `state` commands: what a state holds, and copies of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from headrace.operators.backup import Copied
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Inspect a state, copy it, restore it.")
+
+State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state.")]
+
+
+@app.command()
+def backup(
+    state: State,
+    to: Annotated[Path, typer.Option(metavar="DIR|FILE.tar", help="What is made; it must not exist.")],
+) -> None:
+    """Copy a state, while its flow runs or not.
+
+    Journals, checkpoints, and commands that wait are copied; inputs and outputs are not part of a state.
+    """
+    from headrace.operators.backup import back_up
+
+    copied = back_up(state, to)
+    typer.echo(f"{to}: {_told(copied)}", err=True)
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Option("--from", metavar="DIR|FILE.tar", help="The backup.")],
+    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="What is made; it must not exist.")],
+) -> None:
+    """Make a state of a backup, after every byte of it was checked."""
+    from headrace.operators.backup import restore as put_in_place
+
+    copied = put_in_place(backup, state)
+    typer.echo(f"{state}: verified, {_told(copied)}", err=True)
+
+
+@app.command()
+def inspect(
+    state: State,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Tell what a state holds; its flow may be running.
+
+    Entities, pending payments and ids are told as of each shard's newest checkpoint.
+    """
+    import orjson
+
+    from headrace.operators.inspection import inspect as looked_at
+
+    found = looked_at(state)
+    if as_json:
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        return
+    commands = found["commands"]
+    typer.echo(f"{found['state']}: {_megabytes(found['bytes'])}, journal format {found['journal_format']}")
+    typer.echo(f"commands: {commands['taken'] or 'none'} was the last taken, {commands['waiting']} wait")
+    for name, shard in found["shards"].items():
+        _tell(name, shard)
+
+
+def _told(copied: Copied) -> str:
+    shards = "1 shard" if copied.shards == 1 else f"{copied.shards} shards"
+    return f"{shards} up to input {copied.inputs:,}, {_megabytes(copied.bytes)}"
+
+
+def _tell(name: str, shard: dict[str, Any]) -> None:
+    typer.echo(f"\n{name}: at input {shard['position']:,}, {shard['records']:,} records")
+    typer.echo(f"  journal      {shard['segments']} segments, {_megabytes(shard['journal_bytes'])}")
+    typer.echo(f"  chain        {shard['chain']}")
+    if shard["torn_tail"]:
+        typer.echo(f"  torn tail    {shard['torn_tail']}")
+    if shard["config"]:
+        config = shard["config"]
+        learns = "learns" if config["learn"] else "doesn't learn"
+        typer.echo(f"  config       {config['digest'][:12]}, {learns}, Headrace {config['code']}")
+    for source in shard["sources"]:
+        said = f"{source['lines_read']:,} lines, {source['bytes_read']:,} bytes of {source['name']}"
+        typer.echo(f"  source {source['number']:<5} {said}")
+    for each in shard["checkpoints"]:
+        said = f"{each['file']}, {_megabytes(each['bytes'])}, {each['age_seconds']:,.0f} s old"
+        typer.echo(f"  checkpoint   {said}")
+    if shard["memory"]:
+        _tell_memory(shard["memory"])
+
+
+def _tell_memory(memory: dict[str, Any]) -> None:
+    at = datetime.fromtimestamp(memory["event_time_ms"] / 1000, UTC)
+    entities = ", ".join(f"{count:,} {name}s" for name, count in memory["entities"].items())
+    typer.echo(
+        f"  in memory    {entities}, {memory['pending']:,} pending, {sum(memory['ids'].values()):,} ids"
+    )
+    typer.echo(f"  event time   {at:%Y-%m-%d %H:%M:%S} UTC, state version {memory['state_version']}")
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
