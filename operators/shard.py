@@ -8,7 +8,6 @@ the state as it was and becomes a dead letter.
 from __future__ import annotations
 
 import hashlib
-import struct
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import orjson
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
+from headrace.operators.detail import detail_struct
 from headrace.operators.events import DeadLetter, Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -110,7 +110,7 @@ class FraudShard:
         )
         self.early = EarlyOutcomes(0, 0)
         self._unmoved: list[Payment] = []
-        self._detail = struct.Struct(f"<{len(groups)}{slot_code}{len(names)}f{len(self.features.names)}d")
+        self._detail = detail_struct(len(groups), shape.slots, len(names), len(self.features.names))
         self.configure(settings, learn=learn)
 
     def configure(self, settings: FraudSettings, *, learn: bool) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from headrace import __version__
 from headrace.errors import ConfigError, HeadraceError
+from headrace.ledger_cli import explain, ledger
 
 if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
@@ -32,6 +33,7 @@ EXIT_CODES: Final = (
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
     (7, "state and configuration don't fit each other"),
     (8, "another process uses the state"),
+    (9, "the ledger has no such decision"),
     (130, "interrupted from the keyboard"),
 )
 _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
@@ -257,6 +259,10 @@ def schema(
     for name, content in schema_files().items():
         (to / name).write_bytes(content)
         typer.echo(str(to / name))
+
+
+app.command()(explain)
+app.add_typer(ledger, name="ledger")
 
 
 @app.command(hidden=True)
