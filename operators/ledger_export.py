@@ -37,7 +37,31 @@ _DECIDED: Final = int(Kind.DECIDED)
 _APPLIED: Final = int(Kind.APPLIED)
 _CONTROL: Final = int(Kind.CONTROL)
 _EVENT_FIELDS: Final = ("customer_id", "merchant_id", "session_id", "order_id", "device_id", "ip", "currency")
-_GROUP_ROWS: Final = 32_768
+_DECISION_FIELDS: Final = (
+    "decision_id",
+    "event_id",
+    "event_time",
+    "kind",
+    "action",
+    "score",
+    "reasons",
+    "model",
+)
+_GATHERED: Final = (
+    *_DECISION_FIELDS,
+    *_EVENT_FIELDS,
+    "accepted_time",
+    "committed_time",
+    "segment",
+    "byte",
+    "record",
+    "sequence",
+    "ordinal",
+    "source",
+    "offset",
+    "line",
+)
+_GROUP_ROWS: Final = 16_384
 
 Progress = Callable[[int, int], None]
 Values = Sequence[Any] | np.ndarray[Any, Any]
@@ -189,9 +213,9 @@ def export(
                 rows.begin(columns)
             elif columns != columns_of(group.layout):
                 raise StateError(f"{directory}: the features changed on the way; export the parts by --shard")
-            values = group.values(columns)
+            values = group.values(columns, outcomes)
             rows.write(values)
-            exported.rows += len(group.rows)
+            exported.rows += len(group)
             exported.with_outcome += int(np.count_nonzero(values["outcomes"]))
     if not columns:
         rows.begin(columns_of(_first_layout(directories)))
@@ -226,16 +250,16 @@ class _Outcomes:
         wanted = np.fromiter(map(about_key, event_ids), dtype=np.uint64, count=len(event_ids))
         first = np.searchsorted(self._keys, wanted, side="left")
         counts = np.searchsorted(self._keys, wanted, side="right") - first
-        last = first + counts - 1
+        last = (first + counts - 1).tolist()
         return {
-            "label": [
-                int(self._labels[at]) if count else None for at, count in zip(last, counts, strict=True)
-            ],
-            "outcome_time": [
-                int(self._times[at]) if count else None for at, count in zip(last, counts, strict=True)
-            ],
+            "label": _where(counts, self._labels, last),
+            "outcome_time": _where(counts, self._times, last),
             "outcomes": counts,
         }
+
+
+def _where(counts: Any, values: Any, places: list[int]) -> list[int | None]:
+    return [int(values[at]) if count else None for at, count in zip(places, counts.tolist(), strict=True)]
 
 
 def _outcome(record: Record) -> Outcome | None:
@@ -253,63 +277,60 @@ def _tell(progress: Progress | None, head: FrameHead) -> None:
 # ---------------------------------------------------------------- decisions
 
 
-class _Row(NamedTuple):
-    head: FrameHead
-    number: int
-    record: Record
-    decision: dict[str, Any]
-    source: str | None
-
-
 class _Group:
-    """Rows that are written together; they have one layout."""
+    """Rows that are written together; they have one layout.
 
-    def __init__(self, shard: str, layout: DetailLayout, outcomes: _Outcomes) -> None:
-        self.shard, self.layout, self._outcomes = shard, layout, outcomes
-        self.rows: list[_Row] = []
+    Of a row its values are held, not the objects that they were read from: those would hold whole frames,
+    and keep Python's cycle collector busy.
+    """
 
-    def values(self, columns: Sequence[Column]) -> dict[str, Values]:
+    def __init__(self, shard: str, layout: DetailLayout) -> None:
+        self.layout = layout
+        self._shard = shard
+        self._lists: dict[str, list[Any]] = {name: [] for name in _GATHERED}
+        self._details: list[bytes] = []
+        self._add = [self._lists[name].append for name in _GATHERED]
+
+    def __len__(self) -> int:
+        return len(self._details)
+
+    def add(
+        self, head: FrameHead, number: int, record: Record, decision: dict[str, Any], source: str | None
+    ) -> None:
+        """Take in a row."""
+        event = _fields(record.input)
+        values = (
+            *[decision.get(name) for name in _DECISION_FIELDS],
+            *[event.get(name) for name in _EVENT_FIELDS],
+            head.accepted_ms,
+            getattr(head, "committed_ms", None),
+            head.segment,
+            head.position,
+            number,
+            head.seq + number,
+            record.ordinal,
+            source,
+            record.offset,
+            record.line,
+        )
+        for add, value in zip(self._add, values, strict=True):
+            add(value)
+        self._details.append(record.detail)
+
+    def values(self, columns: Sequence[Column], outcomes: _Outcomes) -> dict[str, Values]:
         """For each column its values."""
-        found = self._decisions() | self._events() | self._positions() | self._details()
-        found |= self._outcomes.of([row.decision["event_id"] for row in self.rows])
+        found = self._lists | self._unpacked() | outcomes.of(self._lists["event_id"])
+        found["shard"] = [self._shard] * len(self)
         return {column.name: found[column.name] for column in columns}
 
-    def _decisions(self) -> dict[str, Values]:
-        decisions, heads = [row.decision for row in self.rows], [row.head for row in self.rows]
-        plain = ("decision_id", "event_id", "event_time", "kind", "action", "score", "model")
-        return {
-            **{name: [decision.get(name) for decision in decisions] for name in plain},
-            "reasons": [decision.get("reasons", []) for decision in decisions],
-            "accepted_time": [head.accepted_ms for head in heads],
-            "committed_time": [getattr(head, "committed_ms", None) for head in heads],
-        }
-
-    def _events(self) -> dict[str, Values]:
-        events = [_fields(row.record.input) for row in self.rows]
-        return {name: [event.get(name) for event in events] for name in _EVENT_FIELDS}
-
-    def _positions(self) -> dict[str, Values]:
-        rows = self.rows
-        return {
-            "shard": [self.shard] * len(rows),
-            "segment": [row.head.segment for row in rows],
-            "byte": [row.head.position for row in rows],
-            "record": [row.number for row in rows],
-            "sequence": [row.head.seq + row.number for row in rows],
-            "ordinal": [row.record.ordinal for row in rows],
-            "source": [row.source for row in rows],
-            "offset": [row.record.offset for row in rows],
-            "line": [row.record.line for row in rows],
-        }
-
-    def _details(self) -> dict[str, Values]:
+    def _unpacked(self) -> dict[str, Values]:
         layout = self.layout
         size, kind = layout.packed.size, np.dtype(list(layout.columns))
-        fixed = np.frombuffer(b"".join(row.record.detail[:size] for row in self.rows), dtype=kind)
+        fixed = np.frombuffer(b"".join(detail[:size] for detail in self._details), dtype=kind)
         contributions = fixed["contributions"].astype(np.float64)
         if not layout.always_explained:
             contributions[~contributions.any(axis=1)] = np.nan
-        traces = [read_trace(row.record.detail[size:]) for row in self.rows]
+        traces = [read_trace(detail[size:]) for detail in self._details]
         return {
             "policy": [None if trace is None else orjson.dumps(trace).decode() for trace in traces],
             **{f"feature_{name}": fixed["values"][:, at] for at, name in enumerate(layout.features)},
@@ -345,21 +366,23 @@ class _Shard:
         self._begin(start)
         for frame in JournalReader(self.directory, start, cut_torn_tail=False).frames():
             for number, record in enumerate(frame.records):
-                row = self._row(frame.head, number, record)
-                if row is None:
+                decision = self._wanted(record)
+                if decision is None:
                     continue
-                if group is not None and (group.layout is not self._layout or len(group.rows) >= group_rows):
+                if group is not None and (group.layout is not self._layout or len(group) >= group_rows):
                     yield group
                     group = None
-                group = group or _Group(self.directory.name, self._known_layout(), self._outcomes)
-                group.rows.append(row)
+                if group is None:
+                    group = _Group(self.directory.name, self._known_layout())
+                group.add(frame.head, number, record, decision, self._sources.get(record.source))
             _tell(progress, frame.head)
             if (frame.head.segment, frame.head.position_next) == (end.segment, end.byte):
                 break
         if group is not None:
             yield group
 
-    def _row(self, head: FrameHead, number: int, record: Record) -> _Row | None:
+    def _wanted(self, record: Record) -> dict[str, Any] | None:
+        """The decision of a record, if it is one to be exported; what a control record says is noted."""
         if record.kind == _CONTROL and not record.erased:
             self._control(orjson.loads(record.input))
         if record.kind != _DECIDED:
@@ -367,10 +390,8 @@ class _Shard:
         if record.erased:
             self._exported.erased += 1
             return None
-        decision = orjson.loads(record.output)
-        if not self._selection.wants(decision["event_time"]):
-            return None
-        return _Row(head, number, record, decision, self._sources.get(record.source))
+        decision: dict[str, Any] = orjson.loads(record.output)
+        return decision if self._selection.wants(decision["event_time"]) else None
 
     def _control(self, note: dict[str, Any]) -> None:
         if note["control"] == "source":
