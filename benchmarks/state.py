@@ -215,7 +215,7 @@ def _entities(entity: str, entries: int) -> dict[str, Any]:
                 amount=1.0,
                 currency="EUR",
             )
-            features.update(payment, payment.event_time, values, number)
+            features.update(payment, payment.event_time, values, number, features.rows(payment))
         return wanted
 
     found = _grown(fill)
@@ -226,7 +226,7 @@ def _entities(entity: str, entries: int) -> dict[str, Any]:
 def _pending(entries: int) -> dict[str, Any]:
     shard = FraudShard(_settings(entries))
     pending, first = shard.pending, _payment(0, entries)
-    values, slots, _ = shard.features.read(first, first.event_time)
+    values, slots, _, _ = shard.features.read(first, first.event_time)
     read = slots if shard.model.takes == "slots" else values
     rows = tuple(range(len(shard.features.tables)))
 

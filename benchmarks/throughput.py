@@ -318,13 +318,13 @@ class _Stages:
         found = self.watch("features: read").time(
             lambda: [read(payment, payment.event_time) for payment in payments], count
         )
-        given = [slots if model.takes == "slots" else values for values, slots, _ in found]
-        self.watch("score").time(lambda: [model.score(each) for each in given], count)
-        self.watch("explain").time(lambda: [model.explain(each) for each in given], count)
+        given = [slots if model.takes == "slots" else values for values, slots, _, _ in found]
+        self.watch("score, explain").time(lambda: [model.score_explained(each) for each in given], count)
         update, first = self.twin_features.update, self.shard.number
+        twin_rows = self.twin_features.rows
         writes = [
-            (payment, payment.event_time, values, first + place)
-            for place, (payment, (values, _, _)) in enumerate(zip(payments, found, strict=True))
+            (payment, payment.event_time, values, first + place, twin_rows(payment))
+            for place, (payment, (values, *_)) in enumerate(zip(payments, found, strict=True))
         ]
         self.watch("features: update").time(lambda: [update(*write) for write in writes], count)
         self.waiting |= {payment.event_id: each for payment, each in zip(payments, given, strict=True)}
@@ -398,7 +398,7 @@ def _runs(inputs: Sequence[tuple[Any, bytes]]) -> Iterator[tuple[str, list[tuple
 
 def _print_stages(watches: dict[str, _Stopwatch]) -> None:
     us = {name: watch.us for name, watch in watches.items()}
-    inside = ("features: read", "score", "explain", "encode", "features: update")
+    inside = ("features: read", "score, explain", "encode", "features: update")
     rest = us.get("apply, payment", 0.0) - sum(us.get(name, 0.0) for name in inside)
     join = us.get("apply, outcome", 0.0) - us.get("learn", 0.0)
     print(f"CPU us, each stage alone on {watches['decode'].events:,} events:")

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from copy import deepcopy
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -17,7 +17,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     InstanceOf,
     PlainSerializer,
@@ -26,12 +25,25 @@ from pydantic import (
     ValidationError,
 )
 
+from headrace.config.base import Name, did_you_mean
+from headrace.config.base import Settings as _Settings
+from headrace.config.policy import (
+    ListSettings,
+    PolicySettings,
+    RuleSettings,
+    code_mistakes,
+    list_mistakes,
+    resolve_lists,
+    rule_mistakes,
+    threshold_mistakes,
+)
 from headrace.errors import ConfigError, Mistake
 
 __all__ = [
     "SHIPPED",
     "BinDeclaration",
     "Condition",
+    "ControlSettings",
     "CountDeclaration",
     "CrossDeclaration",
     "DistinctDeclaration",
@@ -80,6 +92,7 @@ _MINUTE_MS: Final = _UNIT_MS["m"]
 _WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
 _HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
 _OVERRIDE: Final = "--set"
+_CLICK_KEYS: Final = ("session_id", "customer_id")
 ModelMistakes = Callable[[str, Mapping[str, object]], Iterable[tuple[str, str]]]
 Operator = Literal[">", ">=", "<", "<=", "==", "!="]
 
@@ -144,7 +157,6 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     return edges
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Window = Annotated[str, AfterValidator(lambda text: _shortest(text, _WINDOW_MS_MAX))]
 HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, _HALF_LIFE_MS_MAX))]
 When = Annotated[
@@ -156,12 +168,10 @@ When = Annotated[
     Field(max_length=8),
 ]
 EntityKey = Literal["customer_id", "merchant_id", "session_id", "order_id", "device_id", "ip"]
-PaymentNumber = Literal["amount"]
+PaymentNumber = Literal["amount", "hour_of_day", "day_of_week"]
+TimeUnit = Literal["days", "hours", "minutes", "seconds"]
+FedBy = Literal["payment", "click"]
 Days = Annotated[float, Field(gt=0.0, le=400.0)]
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class FlowSettings(_Settings):
@@ -215,7 +225,25 @@ class InputSettings(_Settings):
 
     line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
     batch_lines_max: int = Field(default=512, ge=1, le=65_536)
-    sources_max: int = Field(default=64, ge=1, le=65_535)
+    sources_max: int = Field(default=64, ge=1, le=65_534)
+
+
+class ControlSettings(_Settings):
+    """Limits of the control channel.
+
+    Attributes
+    ----------
+    poll_seconds
+        A running flow looks for commands so often.
+    file_bytes_max
+        Bytes of commands that are applied together.
+    files_max
+        Files of commands that wait at most.
+    """
+
+    poll_seconds: float = Field(default=1.0, ge=0.01, le=3600.0)
+    file_bytes_max: int = Field(default=67_108_864, ge=1024, le=1_073_741_824)
+    files_max: int = Field(default=1000, ge=1, le=100_000)
 
 
 class IdSettings(_Settings):
@@ -247,6 +275,9 @@ class OutcomeSettings(_Settings):
     legitimate_after_days
         A payment that was not blocked counts as legitimate after so many days without an outcome;
         not set: never.
+    withhold_blocked
+        Leave out outcomes of payments that were blocked: in a shop nobody learns how those would have
+        turned out, while a simulated world tells.
     early_max
         Outcomes held that came before their payment.
     early_days_max
@@ -257,6 +288,7 @@ class OutcomeSettings(_Settings):
     pending_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
     correction_days_max: float = Field(default=14.0, ge=0.0, le=400.0)
     legitimate_after_days: Days | None = None
+    withhold_blocked: bool = False
     early_max: int = Field(default=10_000, ge=0, le=10_000_000)
     early_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
 
@@ -299,7 +331,18 @@ class _Windowed(_Declaration):
         return None if self.window is None else duration_ms(self.window)
 
 
-class _Paned(_Windowed):
+class _Fed(_Windowed):
+    """What payments feed, or clicks; of a click `price` and `item_id` can be taken in."""
+
+    on: FedBy = "payment"
+
+    @property
+    def refers_to(self) -> tuple[str, ...]:
+        """Names of the features that this one is computed from; what clicks feed knows of none."""
+        return () if self.on == "click" else super().refers_to
+
+
+class _Paned(_Fed):
     panes: int = Field(default=14, ge=2, le=64)
     when: When = ()
 
@@ -325,14 +368,14 @@ class RatioDeclaration(_Declaration):
 
 
 class CountDeclaration(_Paned):
-    """How many payments the entity had."""
+    """How many payments, or clicks, the entity had."""
 
     kind: Literal["count"]
     entity: Name
 
 
 class SumDeclaration(_Paned):
-    """The sum of a feature over the entity's payments."""
+    """The sum of a feature over the entity's payments, or of the prices that it clicked on."""
 
     kind: Literal["sum"]
     entity: Name
@@ -340,7 +383,7 @@ class SumDeclaration(_Paned):
 
 
 class MeanDeclaration(_Paned):
-    """The mean of a feature over the entity's payments."""
+    """The mean of a feature over the entity's payments, or of the prices that it clicked on."""
 
     kind: Literal["mean"]
     entity: Name
@@ -348,7 +391,7 @@ class MeanDeclaration(_Paned):
 
 
 class MaxDeclaration(_Paned):
-    """The largest value of a feature over the entity's payments."""
+    """The largest value of a feature over the entity's payments, or of prices that it clicked on."""
 
     kind: Literal["max"]
     entity: Name
@@ -356,17 +399,17 @@ class MaxDeclaration(_Paned):
 
 
 class DistinctDeclaration(_Paned):
-    """How many different values of an identifying field the entity's payments had, up to a limit."""
+    """How many different values of an identifying field its payments or clicks had, up to a limit."""
 
     kind: Literal["distinct"]
     entity: Name
-    value: EntityKey
+    value: EntityKey | Literal["item_id"]
     keys_max: int = Field(default=32, ge=1, le=256)
 
     @property
     def refers_to(self) -> tuple[str, ...]:
-        """Only the conditions refer to features; the value is a field of the payment."""
-        return tuple(condition.name for condition in self.when)
+        """Only the conditions refer to features; the value is a field of the event."""
+        return tuple(condition.name for condition in self.when) if self.on == "payment" else ()
 
 
 class _Weighted(_Declaration):
@@ -392,16 +435,25 @@ class EwDeviationDeclaration(_Weighted):
     kind: Literal["ew_deviation"]
 
 
-class TimeSinceLastDeclaration(_Windowed):
-    """Days since the entity's last payment that meets the conditions."""
+class _TimeSince(_Fed):
+    unit: TimeUnit = "days"
+
+    @property
+    def unit_ms(self) -> int:
+        """Milliseconds of the unit."""
+        return _UNIT_MS[self.unit[0]]
+
+
+class TimeSinceLastDeclaration(_TimeSince):
+    """Time since the entity's last payment that meets the conditions, or its last click, in `unit`."""
 
     kind: Literal["time_since_last"]
     entity: Name
     when: When = ()
 
 
-class TimeSinceFirstDeclaration(_Windowed):
-    """Days since the entity's first payment that meets the conditions."""
+class TimeSinceFirstDeclaration(_TimeSince):
+    """Time since the entity's first payment that meets the conditions, or its first click, in `unit`."""
 
     kind: Literal["time_since_first"]
     entity: Name
@@ -429,8 +481,11 @@ class RunningMeanDeclaration(_Declaration):
     prior: Literal["global"] = "global"
 
 
-class FraudShareDeclaration(_Paned):
+class FraudShareDeclaration(_Windowed):
     """The share of confirmed frauds among the entity's outcomes."""
+
+    panes: int = Field(default=14, ge=2, le=64)
+    when: When = ()
 
     kind: Literal["fraud_share"]
     entity: Name
@@ -532,19 +587,6 @@ class ModelSettings(_Settings):
     slots_max: int = Field(default=100_000, ge=1, le=10_000_000)
 
 
-class PolicySettings(_Settings):
-    """From a score to an action.
-
-    Attributes
-    ----------
-    review_at, block_at
-        The lowest score that is reviewed, and that is blocked.
-    """
-
-    review_at: float = Field(default=0.3, ge=0.0, le=1.0)
-    block_at: float = Field(default=0.8, ge=0.0, le=1.0)
-
-
 class ReasonSettings(_Settings):
     """What a decision says of why.
 
@@ -593,6 +635,7 @@ class FraudSettings(_Settings):
     flow: FlowSettings = FlowSettings()
     time: TimeSettings = TimeSettings()
     input: InputSettings = InputSettings()
+    control: ControlSettings = ControlSettings()
     ids: IdSettings = IdSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     entities: dict[Name, EntitySettings] = Field(default_factory=dict, max_length=16)
@@ -618,17 +661,27 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
 }
 # The order in which these are declared has a meaning: references go back, and slots are numbered.
 _ORDERED: Final = ("entities", "features", "bins", "crosses")
+_ORDERED_IN_POLICY: Final = ("lists", "rules")
+_POLICY_TABLES: Final[dict[str, type[BaseModel]]] = {"lists": ListSettings, "rules": RuleSettings}
 
 
 def canonical(settings: FraudSettings) -> bytes:
     """The settings as JSON, the same bytes for the same meaning.
 
-    Keys are sorted, except the names of entities, features, bins and crosses, whose order has a meaning.
+    Keys are sorted, except the names of entities, features, bins, crosses, and of the policy's lists and
+    rules, whose order has a meaning.
     """
     plain = settings.model_dump(mode="json")
-    ordered = {key: {name: _sorted(entry) for name, entry in plain[key].items()} for key in _ORDERED}
+    ordered = {key: _in_order(plain[key]) for key in _ORDERED}
+    policy = plain["policy"]
+    kept = {key: _in_order(policy[key]) for key in _ORDERED_IN_POLICY}
+    ordered["policy"] = {key: kept.get(key) or _sorted(policy[key]) for key in sorted(policy)}
     whole = {key: ordered.get(key) or _sorted(plain[key]) for key in sorted(plain)}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _in_order(declared: dict[str, Any]) -> dict[str, Any]:
+    return {name: _sorted(entry) for name, entry in declared.items()}
 
 
 def _sorted(plain: Any) -> Any:
@@ -659,6 +712,7 @@ def load(
         The file; None for the one that is shipped.
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
+        Paths of list files start at the file's folder; without a file, at the folder one works in.
     model_mistakes
         Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
         below `model` and a message.
@@ -666,8 +720,9 @@ def load(
     Raises
     ------
     ConfigError
-        With every mistake that was found: syntax, unknown keys, types, ranges, references.
+        With every mistake that was found: syntax, unknown keys, types, ranges, references, files of lists.
     """
+    folder = Path() if path is None else path.parent
     path = SHIPPED if path is None else path
     read, found = _read(path)
     overridden = _Overridden(str(path))
@@ -675,7 +730,9 @@ def load(
         found += overridden.lay(override, read)
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
+    resolve_lists(read, folder)
     settings, more = _validate(read, model_mistakes)
+    more += list_mistakes(read)
     found += [overridden.place(mistake) for mistake in more]
     if found or settings is None:
         raise ConfigError(_by_place(found, read))
@@ -766,7 +823,7 @@ def _validate(
     except ValidationError:
         return None, found
     broken = _Broken(places)
-    found += _references(rest, broken)
+    found += _references(rest, broken, read)
     sure = not (broken.hides("model", "name") or broken.hides("model", "parameters"))
     return None, found + (_of_model(rest.model, model_mistakes) if sure else [])
 
@@ -793,14 +850,22 @@ def _is_table(read: Mapping[str, Any], key: str) -> bool:
 
 def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     """A copy without what is misshapen: whole declarations, and else single keys."""
-    rest = {key: dict(value) if isinstance(value, dict) else value for key, value in read.items()}
+    rest = deepcopy(read)
     for place in places:
-        section = place[0]
-        if len(place) > 1 and _is_table(rest, section):
-            rest[section].pop(place[1], None)
-        else:
-            rest.pop(section, None)
+        *tables, last = place[: 3 if _in_policy_table(place) else 2]
+        table = rest
+        for part in tables:
+            if not _is_table(table, part):
+                last = part
+                break
+            table = table[part]
+        table.pop(last, None)
     return rest
+
+
+def _in_policy_table(place: Sequence[str]) -> bool:
+    """Whether it is a list or a rule, or stands in one: these are declared one level deeper."""
+    return len(place) > 2 and place[0] == "policy" and place[1] in _POLICY_TABLES
 
 
 def _mistake(error: Any) -> Mistake:
@@ -820,15 +885,21 @@ def _known_keys(place: Sequence[str]) -> list[str]:
     section = place[0]
     if section == "features":
         declaration = _KINDS.get(place[2]) if len(place) > 2 else None
+    elif section == "policy" and len(place) > 1:
+        declaration = _POLICY_TABLES.get(place[1]) or _model(PolicySettings, place[1])
     else:
-        declaration = _TABLES.get(section) or _model(section)
+        declaration = _TABLES.get(section) or _model(FraudSettings, section)
     return list(declaration.model_fields) if declaration else []
 
 
-def _model(section: str) -> type[BaseModel] | None:
-    field = FraudSettings.model_fields.get(section)
+def _model(table: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The table that a key of another table holds, also one that may be left out."""
+    field = table.model_fields.get(key)
     annotation = field.annotation if field else None
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    for each in get_args(annotation) or (annotation,):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
 
 
 def _message(error: Any, known: Sequence[str]) -> str:
@@ -839,9 +910,9 @@ def _message(error: Any, known: Sequence[str]) -> str:
         return "a name is lower-case letters, digits and underscores, at most 64, the first a letter"
     ours = {
         "missing": "is required",
-        "extra_forbidden": f"unknown key{_did_you_mean(last, known)}",
+        "extra_forbidden": f"unknown key{did_you_mean(last, known)}",
         "union_tag_not_found": f"is required; kinds are {', '.join(_KINDS)}",
-        "union_tag_invalid": f"no such kind of feature{_did_you_mean(str(context.get('tag')), list(_KINDS))}",
+        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(_KINDS))}",
         "value_error": str(context.get("error")),
         "model_type": f"must be a table (is {given!r})",
         "dict_type": f"must be a table (is {given!r})",
@@ -850,28 +921,26 @@ def _message(error: Any, known: Sequence[str]) -> str:
     return ours.get(error["type"], plain)
 
 
-def _did_you_mean(given: str, known: Sequence[str]) -> str:
-    close = get_close_matches(given, known, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; known are {', '.join(known)}" if known else ""
-
-
 def mistakes(settings: FraudSettings) -> list[Mistake]:
     """Find what is wrong between settings that are each well-formed; `file` is left empty."""
     return list(_references(settings, _Broken()))
 
 
-def _references(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+def _references(
+    settings: FraudSettings, broken: _Broken, read: Mapping[str, Any] | None = None
+) -> Iterator[Mistake]:
+    """Mistakes between declarations; of the policy's also in those that are misshapen elsewhere (`read`)."""
+    read = settings.model_dump(include={"policy"}) if read is None else read
     yield from _feature_mistakes(settings, broken)
     yield from _bin_mistakes(settings, broken)
     yield from _cross_mistakes(settings, broken)
-    yield from _text_mistakes(settings, broken)
+    yield from rule_mistakes(read, settings.features, lambda name: broken.hides("features", name))
+    yield from _text_mistakes(settings, broken, read)
     yield from _limit_mistakes(settings, broken)
 
 
 def _unknown(key: str, what: str, name: str, known: Iterable[str]) -> Mistake:
-    return Mistake("", key, f"there is no {what} {name}{_did_you_mean(name, list(known))}")
+    return Mistake("", key, f"there is no {what} {name}{did_you_mean(name, list(known))}")
 
 
 def _feature_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
@@ -880,10 +949,31 @@ def _feature_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mist
         entity = getattr(declaration, "entity", None)
         if entity and entity not in settings.entities and not broken.hides("entities", entity):
             yield _unknown(f"features.{name}.entity", "entity", entity, settings.entities)
+        yield from _click_mistakes(name, declaration, settings)
         for referred in declaration.refers_to:
             if referred not in before and not broken.hides("features", referred):
                 yield _not_before(name, declaration, referred, settings)
         before.add(name)
+
+
+def _click_mistakes(name: str, declaration: Any, settings: FraudSettings) -> Iterator[Mistake]:
+    """What is wrong with a feature that clicks feed, or that takes in what only clicks have."""
+    value = getattr(declaration, "value", None)
+    if getattr(declaration, "on", "payment") != "click":
+        if value == "item_id":
+            yield Mistake(
+                "", f"features.{name}.value", 'a payment has no item_id; with on = "click" there is'
+            )
+        return
+    if declaration.when:
+        yield Mistake("", f"features.{name}.when", "has no meaning for clicks, which have no features")
+    wanted = "item_id" if declaration.kind == "distinct" else "price"
+    if value is not None and value != wanted:
+        yield Mistake("", f"features.{name}.value", f"of a click it can only be {wanted} (is {value!r})")
+    entity = settings.entities.get(declaration.entity)
+    if entity is not None and entity.key not in _CLICK_KEYS:
+        keys = " or ".join(_CLICK_KEYS)
+        yield Mistake("", f"features.{name}.entity", f"a click names no {entity.key}; its key must be {keys}")
 
 
 def _not_before(name: str, declaration: Any, referred: str, settings: FraudSettings) -> Mistake:
@@ -911,13 +1001,14 @@ def _cross_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistak
             yield Mistake("", f"crosses.{name}.of", "names a bin twice")
 
 
-def _text_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+def _text_mistakes(settings: FraudSettings, broken: _Broken, read: Mapping[str, Any]) -> Iterator[Mistake]:
     if broken.hides("reasons", "texts"):
         return
     users = {declaration.code: name for name, declaration in reversed(settings.crosses.items())}
     for code, name in reversed(users.items()):
         if code not in settings.reasons.texts:
             yield Mistake("", f"reasons.texts.{code}", f"is required, as crosses.{name} uses it")
+    yield from code_mistakes(read, {*settings.reasons.texts, *users})
 
 
 def _slots(settings: FraudSettings) -> int:
@@ -931,11 +1022,8 @@ def _limit_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistak
     slots = _slots(settings)
     if slots > settings.model.slots_max:
         yield Mistake("", "model.slots_max", f"is {settings.model.slots_max}, but the crosses need {slots}")
-    unsure = broken.hides("policy", "review_at") or broken.hides("policy", "block_at")
-    if policy.review_at > policy.block_at and not unsure:
-        yield Mistake(
-            "", "policy.review_at", f"must be at most block_at ({policy.block_at!r}; is {policy.review_at!r})"
-        )
+    if not (broken.hides("policy", "review_at") or broken.hides("policy", "block_at")):
+        yield from threshold_mistakes(policy)
     if outcomes.legitimate_after_days and outcomes.legitimate_after_days > outcomes.pending_days_max:
         yield Mistake(
             "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,6 +48,9 @@ class Batch:
         For each line: number of its source, byte offset of its start there, its 1-based line number.
     marks
         How far each source that moved was read when the batch was complete.
+    flags
+        For each line what its record is marked with from the start; empty for nothing, as in every batch but
+        those of the control channel.
     """
 
     accepted_ms: int
@@ -57,6 +61,7 @@ class Batch:
     offsets: list[int]
     lines: list[int]
     marks: tuple[Mark, ...]
+    flags: Sequence[int] = ()
 
     @property
     def ordinal_next(self) -> int:

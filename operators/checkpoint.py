@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
-from headrace.errors import CheckpointDamaged
+from headrace.errors import CheckpointDamaged, StateMismatch
 from headrace.operators.journal import fsync_directory, write_all
 
 __all__ = [
@@ -213,10 +213,12 @@ def _checked(path: Path) -> tuple[memoryview, int]:
     magic, version, index_bytes = _HEAD.unpack_from(content)
     if magic != _MAGIC:
         raise CheckpointDamaged(path, "not a checkpoint")
-    if version != _FORMAT_VERSION:
-        raise CheckpointDamaged(path, f"format version {version}; this reader knows {_FORMAT_VERSION}")
     if sha256(content).digest() != digest:
         raise CheckpointDamaged(path, "its bytes are not what was written")
+    if version != _FORMAT_VERSION:
+        raise StateMismatch(
+            [f"{path}: is in checkpoint format {version}; this program reads format {_FORMAT_VERSION}"]
+        )
     return content, index_bytes
 
 
@@ -226,7 +228,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises
     ------
     CheckpointDamaged
-        If there is none, or it isn't what was written, or its format is a newer one.
+        If there is none, or it isn't what was written.
+    StateMismatch
+        If its format is another one.
     """
     segment = _segment_of(path)
     content, index_bytes = _checked(path)
@@ -247,6 +251,11 @@ def newest_readable(directory: Path) -> Checkpoint | None:
     -------
     Checkpoint or None
         None if there is none, or none is whole: the state is then what the journal's first frame begins with.
+
+    Raises
+    ------
+    StateMismatch
+        If the newest whole one has another format.
     """
     for segment in checkpoint_numbers(directory):
         try:

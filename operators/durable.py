@@ -1,9 +1,8 @@
 """A shard that survives: the state machine with its journal and its checkpoints.
 
 Inputs are applied, journalled, and only then handed on. On opening, the newest readable checkpoint is loaded
-and
-the journal's tail behind it applied again; each decision made again must be the recorded one. Inputs that a
-source hands over a second time are not applied again: their recorded outputs are given out.
+and the journal's tail behind it applied again; each decision made again must be the recorded one. Inputs that
+a source hands over a second time are not applied again: their recorded outputs are given out.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,10 +30,15 @@ from headrace.operators.checkpoint import (
     prune_checkpoints,
 )
 from headrace.operators.codec import Undecodable, decode_one
+from headrace.operators.commands import Command, decode_command
 from headrace.operators.events import Event
 from headrace.operators.journal import (
+    COMMAND,
+    CONTROL_SOURCE,
     GENESIS,
     NO_SOURCE,
+    OVERDUE,
+    RETRIED,
     Boundary,
     Frame,
     JournalReader,
@@ -42,17 +47,20 @@ from headrace.operators.journal import (
     Record,
     RecordFields,
     first_boundary,
-    segment_numbers,
     start_of,
 )
-from headrace.operators.rewind import Journalled, Lengths, Start
+from headrace.operators.mismatch import differences, other_version
+from headrace.operators.past import notes_of, output_of, records_from
 from headrace.operators.shard import FraudShard, Graded, Output, shape_of
+from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = ["Applied", "DurableShard", "Sources"]
 
 _log = logging.getLogger(__name__)
 _EMPTY_ORDINALS_MAX: Final = 65_536  # a shard that gets no inputs still notes its position so often
-STATE_VERSION: Final = 1
+_OVERDUE_EVERY_INPUTS: Final = 16  # so often the clock is read, when there is a limit on waiting
+_CONTROL: Final = {CONTROL_SOURCE: "control"}
+STATE_VERSION: Final = 2
 _DECIDED: Final = int(Kind.DECIDED)
 _DEAD: Final = int(Kind.DEAD)
 
@@ -71,10 +79,6 @@ class Sources:
     def __init__(self, names: Mapping[int, str] | None = None) -> None:
         self.names: dict[int, str] = dict(names or {})
 
-    def number(self, name: str) -> int | None:
-        """The number of a source, None when it is new."""
-        return next((number for number, known in self.names.items() if known == name), None)
-
 
 class DurableShard:
     """One shard of a flow in its directory.
@@ -85,8 +89,12 @@ class DurableShard:
         Of this shard; None for a temporary one that keeps nothing.
     settings
         The configuration to go on with.
+    shard
+        Its number among the shards of the flow.
     learn
         Whether the model learns.
+    telemetry
+        Is told how long applying and journalling take.
 
     Raises
     ------
@@ -96,22 +104,31 @@ class DurableShard:
         If the state can't be read.
     """
 
-    def __init__(self, directory: Path | None, settings: FraudSettings, *, learn: bool = True) -> None:
-        self.directory, self.settings, self.learn = directory, settings, learn
+    def __init__(
+        self,
+        directory: Path | None,
+        settings: FraudSettings,
+        *,
+        shard: int = 0,
+        learn: bool = True,
+        telemetry: Telemetry = SILENT,
+    ) -> None:
+        self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
+        self.shard = shard
         self.position = 0
         self.sources = Sources()
         self.replayed = 0
-        self.recovered_from: Path | None = None
         self.checkpoints: list[Finished] = []
-        self._recorded: dict[int, tuple[Kind, bytes]] = {}
+        self._recorded: dict[int, Record] = {}
         self._written: tuple[bytes, bool] | None = None
-        self._since_checkpoint = 0
+        self._since_checkpoint = self._seen = 0
         self._checkpoint_at = time.monotonic()
+        self._overdue_ns = _overdue_ns(settings)
         self._journal: JournalWriter | None = None
         self._writer = ForkedWriter()
         if directory is None:
-            self.state = FraudShard(settings, learn=learn)
-            self.state.source_names = self.sources.names
+            self.state = FraudShard(settings, shard=shard, learn=learn)
+            self.state.source_names = ChainMap(self.sources.names, _CONTROL)
             return
         directory.mkdir(parents=True, exist_ok=True)
         end = self._recover(directory)
@@ -123,12 +140,18 @@ class DurableShard:
         )
         self._note_config()
 
+    @property
+    def lists(self) -> Collection[str]:
+        """Names of the policy's lists that have a content."""
+        policy = getattr(self.state, "policy", None)
+        return () if policy is None else policy.digests
+
     # -- recovery
 
     def _recover(self, directory: Path) -> Boundary:
         checkpoint = newest_readable(directory)
         if checkpoint is None:
-            self.state = FraudShard(self._first_settings(directory), learn=self.learn)
+            self.state = FraudShard(self._first_settings(directory), shard=self.shard, learn=self.learn)
             start = first_boundary(directory)
             if start.segment != GENESIS.segment:
                 raise StateError(
@@ -136,10 +159,9 @@ class DurableShard:
                     f" (it starts with segment {start.segment})"
                 )
         else:
-            self.recovered_from = checkpoint_path(directory, checkpoint.segment)
             self._load(checkpoint.header, checkpoint.blobs)
             start = start_of(directory, checkpoint.segment)
-        self.state.source_names = self.sources.names
+        self.state.source_names = ChainMap(self.sources.names, _CONTROL)
         self.position = start.ordinal
         reader = JournalReader(directory, start, cut_torn_tail=True)
         for frame in reader.frames():
@@ -151,27 +173,22 @@ class DurableShard:
 
         Else the present one.
         """
-        reader = JournalReader(directory, first_boundary(directory), cut_torn_tail=False)
-        for frame in reader.frames():
-            for record in frame.records:
-                if record.kind == Kind.CONTROL:
-                    note = orjson.loads(record.input)
-                    if note["control"] == "config":
-                        return self._fitting(restore(note["settings"].encode()))
+        for note in notes_of(directory):
+            if note["control"] == "config":
+                return self._fitting(restore(note["settings"].encode()))
         return self.settings
 
     def _fitting(self, saved: FraudSettings) -> FraudSettings:
-        differences = list(_differences(shape_of(saved), shape_of(self.settings)))
-        if differences:
-            raise StateMismatch([f"{self.directory}: {difference}" for difference in differences])
+        found = list(differences(shape_of(saved), shape_of(self.settings)))
+        if found:
+            raise StateMismatch([f"{self.directory}: {difference}" for difference in found])
         return saved
 
     def _load(self, header: Mapping[str, Any], blobs: Mapping[str, Any]) -> None:
         if header["version"] != STATE_VERSION:
-            raise StateMismatch(
-                [f"{self.directory}: state version {header['version']}, this program reads {STATE_VERSION}"]
-            )
-        self.state = FraudShard(self._fitting(restore(header["settings"].encode())), learn=header["learn"])
+            raise StateMismatch([other_version(self.directory, header, STATE_VERSION)])
+        settings = self._fitting(restore(header["settings"].encode()))
+        self.state = FraudShard(settings, shard=self.shard, learn=header["learn"])
         try:
             self.state.load(blobs)
         except ValueError as error:
@@ -184,7 +201,7 @@ class DurableShard:
             if record.kind == Kind.CONTROL:
                 self._replay_control(orjson.loads(record.input))
                 continue
-            kind, line, _ = self._apply(record)
+            kind, line, _ = self._apply_again(record)
             self.replayed += 1
             if kind != record.kind or line != record.output:
                 raise StateError(
@@ -201,9 +218,13 @@ class DurableShard:
         elif note["control"] == "source":
             self.sources.names[note["number"]] = note["name"]
 
-    def _apply(self, record: Record) -> Output:
-        event: Event | Undecodable = decode_one(record.input, self.state.settings.input.line_bytes_max)
-        return self.state.apply(event, record.input, (record.source, record.offset, record.line))
+    def _apply_again(self, record: Record) -> Output:
+        flags, position = record.flags, (record.source, record.offset, record.line)
+        if flags & COMMAND:
+            return self.state.command(decode_command(record.input), record.input, position)
+        event = decode_one(record.input, self.state.settings.input.line_bytes_max)
+        output = self.state.apply(event, record.input, position, overdue=bool(flags & OVERDUE))
+        return _retried(output) if flags & RETRIED else output
 
     # -- notes
 
@@ -211,13 +232,19 @@ class DurableShard:
         if self._journal is not None:
             payload = orjson.dumps(note)
             record = Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
-            self._journal.append(
-                [record],
-                ordinal_first=self.position,
-                ordinal_next=self.position,
-                accepted_ms=int(time.time() * 1000),
-                marks=(),
-            )
+            self._append([record], self.position)
+
+    def _append(self, records: Sequence[Record], ordinal_next: int) -> None:
+        """Journal what comes from no source."""
+        assert self._journal is not None
+        self._journal.append(
+            records,
+            ordinal_first=self.position,
+            ordinal_next=ordinal_next,
+            accepted_ms=time.time_ns() // 1_000_000,
+            marks=(),
+        )
+        self.position = ordinal_next
 
     def _note_config(self) -> None:
         """Journal configuration and code that hold from here on, when they differ from those before."""
@@ -245,43 +272,24 @@ class DurableShard:
 
     # -- inputs
 
-    def journalled(self, segments_back: int) -> Journalled | None:
-        """What the journal says of its frames from some segments before the newest on.
-
-        Returns
-        -------
-        Journalled | None
-            None when there are not that many segments.
-        """
-        if self.directory is None or self._journal is None:
-            return None
-        numbers = segment_numbers(self.directory)
-        if segments_back >= len(numbers):
-            return None
-        start = start_of(self.directory, numbers[-1 - segments_back])
-        heads = list(JournalReader(self.directory, start, cut_torn_tail=False).heads())
-        end = self._journal.end
-        return Journalled(
-            Start(start.ordinal, start.marks),
-            heads,
-            self.position,
-            Lengths(end.decisions_bytes, end.dead_letters_bytes),
-        )
+    @property
+    def end(self) -> Boundary:
+        """Where the journal ends; the beginning, without a journal."""
+        return GENESIS if self._journal is None else self._journal.end
 
     def keep_outputs_from(self, ordinal: int) -> None:
         """Keep recorded outputs from an ordinal on, to give them out when their inputs come again."""
         if self.directory is None or ordinal >= self.position:
             return
-        numbers = segment_numbers(self.directory)
-        starts = [start_of(self.directory, number) for number in numbers]
-        start = next((each for each in reversed(starts) if each.ordinal <= ordinal), starts[0])
-        for frame in JournalReader(self.directory, start, cut_torn_tail=False).frames():
-            for record in frame.records:
-                if record.ordinal >= ordinal and record.kind in (Kind.DECIDED, Kind.DEAD):
-                    self._recorded[record.ordinal] = Kind(record.kind), record.output
+        self._recorded = {record.ordinal: record for record in records_from(self.directory, ordinal)}
+
+    def level(self, position: int) -> None:
+        """Go on behind inputs that other shards have and that can't be read again."""
+        if position > self.position:
+            self._append([], position)
 
     def process(
-        self, batch: Batch, events: Sequence[Event | Undecodable], places: Sequence[int] | None
+        self, batch: Batch, events: Sequence[Command | Event | Undecodable], places: Sequence[int] | None
     ) -> Applied:
         """Apply a batch's inputs and journal them; then give out what came of them.
 
@@ -295,46 +303,96 @@ class DurableShard:
             Which lines are this shard's; None for all.
         """
         applied = Applied()
-        lines: Iterable[int] = range(len(batch.payloads)) if places is None else places
+        lines: Sequence[int] = range(len(batch.payloads)) if places is None else places
         if batch.ordinal < self.position:
             lines = self._give_out_again(batch, lines, applied)
             if batch.ordinal_next <= self.position:
                 return applied
-        self._journal_batch(batch, self._apply_lines(batch, events, lines, applied))
+        begun = time.perf_counter_ns()
+        apply = self._apply_flagged if batch.flags else self._apply_lines
+        records = apply(batch, events, lines, applied)
+        applied_ns = time.perf_counter_ns()
+        self._telemetry.batch("apply", applied_ns - begun, len(records))
+        self._journal_batch(batch, records)
+        self._telemetry.batch("journal", time.perf_counter_ns() - applied_ns, len(records))
+        if self._checkpoint_due():
+            self.checkpoint()
         return applied
 
     def _apply_lines(
-        self, batch: Batch, events: Sequence[Event | Undecodable], lines: Iterable[int], applied: Applied
+        self, batch: Batch, events: Sequence[Any], lines: Sequence[int], applied: Applied
     ) -> list[RecordFields]:
         apply, first, records = self.state.apply, batch.ordinal, []
         payloads, sources, offsets, numbers = batch.payloads, batch.sources, batch.offsets, batch.lines
-        for place in lines:
-            payload, position = payloads[place], (sources[place], offsets[place], numbers[place])
-            kind, out, detail = apply(events[place], payload, position)
-            if kind == _DECIDED:
-                applied.decisions.append((first + place, out))
-            elif kind == _DEAD:
-                applied.dead_letters.append((first + place, out))
-            records.append(
-                (kind, 0, position[0], first + place, position[1], position[2], payload, out, detail)
-            )
+        for some, overdue in self._waited(batch, lines):
+            flags = OVERDUE if overdue else 0
+            for place in some:
+                payload, position = payloads[place], (sources[place], offsets[place], numbers[place])
+                kind, out, detail = apply(events[place], payload, position, overdue=overdue)
+                if kind == _DECIDED:
+                    applied.decisions.append((first + place, out))
+                elif kind == _DEAD:
+                    applied.dead_letters.append((first + place, out))
+                records.append(
+                    (kind, flags, position[0], first + place, position[1], position[2], payload, out, detail)
+                )
         return records
 
-    def _give_out_again(self, batch: Batch, lines: Iterable[int], applied: Applied) -> list[int]:
-        """Recorded outputs for lines that were applied before; the other lines are left over."""
+    def _waited(self, batch: Batch, lines: Sequence[int]) -> Iterator[tuple[Sequence[int], bool]]:
+        """Lines, in portions if there is a limit on waiting, and whether they have waited for longer."""
+        limit_ns = self._overdue_ns
+        if limit_ns is None:
+            yield lines, False
+            return
+        for at in range(0, len(lines), _OVERDUE_EVERY_INPUTS):
+            waited_ns = time.perf_counter_ns() - batch.accepted_ns
+            yield lines[at : at + _OVERDUE_EVERY_INPUTS], waited_ns > limit_ns
+
+    def _apply_flagged(
+        self, batch: Batch, events: Sequence[Any], lines: Sequence[int], applied: Applied
+    ) -> list[RecordFields]:
+        """Apply what came through the control channel: commands, and the inputs of dead letters."""
+        records: list[RecordFields] = []
+        for place in lines:
+            ordinal, flags, payload = batch.ordinal + place, batch.flags[place], batch.payloads[place]
+            position = (batch.sources[place], batch.offsets[place], batch.lines[place])
+            if flags & COMMAND:
+                kind, out, detail = self.state.command(events[place], payload, position)
+            else:
+                kind, out, detail = _retried(self.state.apply(events[place], payload, position))
+            _add(applied, ordinal, kind, out)
+            records.append((kind, flags, position[0], ordinal, *position[1:], payload, out, detail))
+        return records
+
+    def _give_out_again(self, batch: Batch, lines: Sequence[int], applied: Applied) -> list[int]:
+        """Recorded outputs for lines that were applied before; the other lines are left over.
+
+        Raises
+        ------
+        StateError
+            If another line was recorded under an ordinal: the sources are not those that were read.
+        """
         left = []
         for place in lines:
             ordinal = batch.ordinal + place
             if ordinal >= self.position:
                 left.append(place)
-            elif ordinal in self._recorded:
-                kind, line = self._recorded.pop(ordinal)
-                (applied.decisions if kind is Kind.DECIDED else applied.dead_letters).append((ordinal, line))
+                continue
+            record = self._recorded.pop(ordinal, None)
+            if record is None or not (record.erased or record.input == batch.payloads[place]):
+                raise StateError(
+                    f"{self.directory}: input {ordinal} is not the line that was journalled;"
+                    " name the same sources as before the run was killed"
+                )
+            _add(applied, ordinal, record.kind, output_of(record))
         return left
 
     def _journal_batch(self, batch: Batch, records: list[RecordFields]) -> None:
+        self._seen = batch.ordinal_next
         if self._journal is not None:
-            if not records and batch.ordinal_next - self.position < _EMPTY_ORDINALS_MAX:
+            # What comes through the control channel stands at the same place in every shard's journal.
+            empty = not records and not batch.flags
+            if empty and batch.ordinal_next - self.position < _EMPTY_ORDINALS_MAX:
                 return
             self._journal.append(
                 records,
@@ -345,8 +403,6 @@ class DurableShard:
             )
         self.position = batch.ordinal_next
         self._since_checkpoint += len(records)
-        if self._journal is not None and self._checkpoint_due():
-            self.checkpoint()
 
     def graded(self) -> list[Graded]:
         """Scores whose outcomes came since the last call."""
@@ -356,6 +412,8 @@ class DurableShard:
     # -- checkpoints
 
     def _checkpoint_due(self) -> bool:
+        if self._journal is None:
+            return False
         finished = self._writer.poll()
         if finished is not None:
             self._finished(finished)
@@ -365,7 +423,7 @@ class DurableShard:
         return (
             self._since_checkpoint >= limits.checkpoint_inputs_max
             or time.monotonic() - self._checkpoint_at >= limits.checkpoint_seconds
-            or (self._journal is not None and self._journal.needs_roll)
+            or self._journal.needs_roll
         )
 
     def _finished(self, finished: Finished) -> None:
@@ -404,6 +462,9 @@ class DurableShard:
         finished = self._writer.wait()
         if finished is not None:
             self._finished(finished)
+        if with_checkpoint and self._seen > self.position:
+            # With all shards at one place the next run may go on with other sources.
+            self._append([], self._seen)
         if with_checkpoint and (self._since_checkpoint or (finished is not None and not finished.ok)):
             self.checkpoint()
             last = self._writer.wait()
@@ -412,14 +473,20 @@ class DurableShard:
         self._journal.close()
 
 
-def _differences(saved: Any, wanted: Any, path: str = "") -> Iterable[str]:
-    """Where two shapes differ, as key paths with both values."""
-    if isinstance(saved, dict) and isinstance(wanted, dict):
-        for key in [*saved, *(key for key in wanted if key not in saved)]:
-            yield from _differences(saved.get(key), wanted.get(key), f"{path}.{key}" if path else key)
-    elif saved != wanted:
-        yield f"{path}: the state has {_shown(saved)}, the configuration {_shown(wanted)}"
+def _overdue_ns(settings: FraudSettings) -> int | None:
+    deadline = getattr(settings.policy, "deadline", None)
+    wait_ms_max = getattr(deadline, "wait_ms_max", None)
+    return None if wait_ms_max is None else round(wait_ms_max * 1_000_000)
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else orjson.dumps(value).decode()
+def _retried(output: Output) -> Output:
+    """Mark the decision on a dead letter's input that was given once more."""
+    kind, line, detail = output
+    return (kind, line[:-2] + b',"retried":true}\n', detail) if kind == _DECIDED else output
+
+
+def _add(applied: Applied, ordinal: int, kind: int, line: bytes) -> None:
+    if kind == _DECIDED:
+        applied.decisions.append((ordinal, line))
+    elif kind == _DEAD:
+        applied.dead_letters.append((ordinal, line))

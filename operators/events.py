@@ -238,11 +238,11 @@ class Reason(Struct, frozen=True):
     code
         A reason code of the configuration.
     contribution
-        What it added to the score, in log-odds.
+        What it added to the score, in log-odds; null for a reason of the policy's.
     """
 
     code: str
-    contribution: float
+    contribution: float | None
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -266,8 +266,15 @@ class Decision(Struct, frozen=True, kw_only=True):
         The strongest first.
     model
         Name of the model and digest of what it was configured with.
+    policy
+        What decided, when it wasn't the score against thresholds: `list.NAME`, `rule.NAME`, `cost`,
+        `capacity`, `deadline` or `kill_switch`.
+    shadow_action
+        In shadow mode, what would have gone out; `action` is then always `approve`.
     version
         Version of the contract, 1.
+    retried
+        True for a dead letter's input that was given once more, and decided as of then; else left out.
     """
 
     decision_id: str
@@ -278,7 +285,10 @@ class Decision(Struct, frozen=True, kw_only=True):
     score: Annotated[float, Meta(ge=0.0, le=1.0)]
     reasons: tuple[Reason, ...]
     model: str
+    policy: str | None = None
+    shadow_action: Literal["approve", "review", "block"] | None = None
     version: Version = VERSION
+    retried: bool = False
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):

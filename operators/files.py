@@ -569,8 +569,13 @@ class MergedReader:
         """How far each source was read."""
         return tuple(reader.mark for reader in self._readers)
 
-    def next_batch(self) -> Batch | None:
+    def next_batch(self, lines_max: int | None = None) -> Batch | None:
         """The next lines; None at the end, when none is due yet, or when a pipe has nothing yet.
+
+        Parameters
+        ----------
+        lines_max
+            Take fewer than a whole batch.
 
         Raises
         ------
@@ -578,7 +583,8 @@ class MergedReader:
             When all sources are at their end and one of them ended too early: the error of the first such
             source, `TruncatedInput` for a damaged gzip.
         """
-        batch = self._next_straight() if self._straight else self._next_merged()
+        room = self._batch_lines_max if lines_max is None else min(lines_max, self._batch_lines_max)
+        batch = self._next_straight(room) if self._straight else self._next_merged(room)
         if batch is None and self.ended:
             for reader in self._readers:
                 if reader.error:
@@ -596,22 +602,22 @@ class MergedReader:
         for reader in self._readers:
             reader.close()
 
-    def _next_straight(self) -> Batch | None:
+    def _next_straight(self, room: int) -> Batch | None:
         reader = self._readers[0]
-        taken = reader.take(self._batch_lines_max)
+        taken = reader.take(room)
         if taken is None:
             self.ended = reader.ended
             return None
         payloads, offsets, lines = taken
         return self._batch(payloads, [reader.number] * len(payloads), offsets, lines, (reader.mark,))
 
-    def _next_merged(self) -> Batch | None:
+    def _next_merged(self, room: int) -> Batch | None:
         self._look()
         if self._unknown or not self._heads:
             self.ended = not self._unknown
             return None
         limit = EVENT_TIME_MS_MAX if self._pace is None else self._pace.reached_ms(self._heads[0][0])
-        return self._merge(limit)
+        return self._merge(limit, room)
 
     def _look(self) -> None:
         """Find the next line of each source where it isn't known."""
@@ -624,14 +630,14 @@ class MergedReader:
                 waiting.append(order)
         self._unknown = waiting
 
-    def _merge(self, limit: int) -> Batch | None:
+    def _merge(self, limit: int, lines_max: int) -> Batch | None:
         heads, readers = self._heads, self._readers
         payloads: list[bytes] = []
         sources: list[int] = []
         offsets: list[int] = []
         lines: list[int] = []
         moved: set[int] = set()
-        room = self._batch_lines_max
+        room = lines_max
         while room and heads and heads[0][0] <= limit and not self._unknown:
             order = heads[0][1]
             reader = readers[order]
@@ -641,7 +647,7 @@ class MergedReader:
             offsets += taken[1]
             lines += taken[2]
             moved.add(order)
-            room = self._batch_lines_max - len(payloads)
+            room = lines_max - len(payloads)
             self._advance(order)
         if not payloads:
             return None

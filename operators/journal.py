@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import struct
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,14 +21,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
-from headrace.errors import JournalDamaged, StateError
+from headrace.errors import JournalDamaged, StateError, StateMismatch
 from headrace.operators.batches import Mark
 
 __all__ = [
+    "COMMAND",
+    "CONTROL_SOURCE",
     "ERASED",
     "FORMAT_VERSION",
     "GENESIS",
     "NO_SOURCE",
+    "OVERDUE",
+    "RETRIED",
     "Boundary",
     "Frame",
     "FrameHead",
@@ -48,12 +53,17 @@ __all__ = [
     "write_all",
 ]
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 ERASED: Final = 0x01
+OVERDUE: Final = 0x02
+RETRIED: Final = 0x04
+COMMAND: Final = 0x08
 NO_SOURCE: Final = 0xFFFF
+CONTROL_SOURCE: Final = 0xFFFE
 
 _SEGMENT_MAGIC: Final = b"HRS\x01"
-_FRAME_MAGIC: Final = b"HRF\x01"
+_FRAME_MAGIC: Final = b"HRF\x02"
+_WRITTEN_FLAGS: Final = OVERDUE | RETRIED | COMMAND
 _NO_MAGIC: Final = bytes(4)
 _SEGMENT_NAME: Final = re.compile(r"journal-([0-9]{8})\.seg")
 _SEGMENTS_MAX: Final = 99_999_999
@@ -64,8 +74,8 @@ _READ_BUFFER_BYTES: Final = 1 << 18
 _HEADS_BUFFER_BYTES: Final = 1 << 13  # most of what a larger one reads would be passed over
 
 _SEGMENT_HEAD: Final = struct.Struct("<4sIIIIQQQQ32s")
-_FRAME_HEAD: Final = struct.Struct("<4sIIIIIQQQQQQQQ32s32s")
-_FRAME_FIELDS: Final = struct.Struct("<IIIIQQQQQQQQ")
+_FRAME_HEAD: Final = struct.Struct("<4sIIIIIQQQQQQQQQ32s32s")
+_FRAME_FIELDS: Final = struct.Struct("<IIIIQQQQQQQQQ")
 _GUARDED: Final = struct.Struct("<4sI")
 _MARK: Final = struct.Struct("<IIQQ")
 _RECORD_HEAD: Final = struct.Struct("<BBHIIIQQQ")
@@ -99,9 +109,11 @@ class Record(NamedTuple):
     kind
         A `Kind`, as a plain integer when it was read.
     flags
-        `ERASED`, or 0. A writer takes only 0.
+        0, or what is true of it: `ERASED`, which no writer takes; `OVERDUE`, it had waited longer than its
+        limit when it was applied; `RETRIED`, it is a dead letter's input, given once more; `COMMAND`, it is
+        a command and no event.
     source
-        Number of the source; `NO_SOURCE` for what came from none.
+        Number of the source; `CONTROL_SOURCE` for commands, `NO_SOURCE` for what came from none.
     ordinal
         Place in the merged order of all sources, over the life of the state.
     offset, line
@@ -125,6 +137,16 @@ class Record(NamedTuple):
     def erased(self) -> bool:
         """Whether the payload was erased."""
         return bool(self.flags & ERASED)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it had waited longer than its limit when it was applied."""
+        return bool(self.flags & OVERDUE)
+
+    @property
+    def retried(self) -> bool:
+        """Whether it is a dead letter's input, given once more."""
+        return bool(self.flags & RETRIED)
 
 
 class Boundary(NamedTuple):
@@ -176,6 +198,8 @@ class FrameHead(NamedTuple):
         Ordinals of the first line of the batch, and of the first line after it.
     accepted_ms
         Wall clock when the batch was read, milliseconds since the epoch.
+    committed_ms
+        The same just before the frame was written.
     decisions_bytes, decisions_bytes_next, dead_letters_bytes, dead_letters_bytes_next
         Lengths of all decisions and dead letters before the frame and after it.
     content
@@ -194,6 +218,7 @@ class FrameHead(NamedTuple):
     ordinal_first: int
     ordinal_next: int
     accepted_ms: int
+    committed_ms: int
     decisions_bytes: int
     decisions_bytes_next: int
     dead_letters_bytes: int
@@ -205,7 +230,7 @@ class FrameHead(NamedTuple):
     @property
     def counted(self) -> tuple[int, ...]:
         """The fields from `seq` to `dead_letters_bytes_next`, in the order of the file."""
-        return self[4:12]
+        return self[4:13]
 
     @property
     def position_next(self) -> int:
@@ -368,8 +393,8 @@ def _seal(records: Sequence[RecordFields]) -> tuple[bytes, list[bytes], list[byt
         add_head(pack(kind, flags, source, len(received), length, len(detail), ordinal, offset, line))
         add_sealed(join((salts[at : at + salt_bytes], received, output, detail)))
         at += salt_bytes
-    if flags_seen:
-        raise ValueError("a record is written without flags")
+    if flags_seen & ~_WRITTEN_FLAGS:
+        raise ValueError("a record is written with flags that no writer sets")
     return join(heads), sealed, [sha256(one).digest() for one in sealed], decisions_bytes, dead_letters_bytes
 
 
@@ -471,6 +496,7 @@ class JournalWriter:
         ordinal_next: int,
         accepted_ms: int,
         marks: Sequence[Mark],
+        committed_ms: int | None = None,
     ) -> int:
         """Write one frame with one write.
 
@@ -484,6 +510,8 @@ class JournalWriter:
             Wall clock when the batch was read, milliseconds since the epoch.
         marks
             How far the sources that moved were read when the batch was complete.
+        committed_ms
+            Wall clock of the writing, milliseconds since the epoch; None for the present one.
 
         Returns
         -------
@@ -496,7 +524,8 @@ class JournalWriter:
             If the system could not write all of it. The journal is then as it was before, and the same frame
             may be tried again, except after a failed fsync.
         ValueError
-            If ordinals run backwards, a record has flags, or the frame is longer than the format allows.
+            If ordinals run backwards, a record has a flag that isn't a writer's, or the frame is longer than
+            the format allows.
         struct.error
             If a number is out of its field's range. Nothing was written.
         StateError
@@ -519,6 +548,7 @@ class JournalWriter:
                 ordinal_first,
                 ordinal_next,
                 accepted_ms,
+                time.time_ns() // 1_000_000 if committed_ms is None else committed_ms,
                 self._decisions_bytes,
                 decisions_next,
                 self._dead_letters_bytes,
@@ -594,17 +624,24 @@ def _read_segment_head(file: BinaryIO, path: Path, segment: int) -> Boundary:
     magic, crc, version, number, marks, *counted, chain = _SEGMENT_HEAD.unpack(raw)
     if magic != _SEGMENT_MAGIC:
         raise JournalDamaged(path, 0, "not the start of a journal segment")
-    if version != FORMAT_VERSION:
-        raise JournalDamaged(path, 8, f"format version {version}; this reader knows {FORMAT_VERSION}")
     # The count is not to be believed before the checksum, which covers what it counts.
     fits = len(raw) + marks * _MARK.size <= os.fstat(file.fileno()).st_size
     packed = file.read(marks * _MARK.size) if fits else b""
     if not fits or zlib.crc32(raw[_GUARDED.size :] + packed) != crc:
         raise JournalDamaged(path, 0, "the segment's head doesn't fit its checksum")
+    if version != FORMAT_VERSION:
+        raise StateMismatch([_other_version(path, version)])
     if number != segment:
         raise JournalDamaged(path, 12, f"this is segment {number} under the name of segment {segment}")
     start = len(raw) + len(packed)
     return Boundary._make((number, start, *counted, chain, _unpack_marks(packed)))
+
+
+def _other_version(path: Path, version: int) -> str:
+    return (
+        f"{path}: is in journal format {version}; this program reads format {FORMAT_VERSION}:"
+        " go on with the version of Headrace that wrote it, or begin a new state"
+    )
 
 
 def _only_zeros(file: BinaryIO) -> bool:
@@ -828,6 +865,8 @@ def start_of(directory: Path, segment: int) -> Boundary:
     ------
     JournalDamaged
         If there is no such segment, or its head is not what was written.
+    StateMismatch
+        If another version of the format was written there.
     """
     path = segment_path(directory, segment)
     try:

@@ -11,17 +11,18 @@ import heapq
 import struct
 from collections import deque
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 __all__ = ["Early", "EarlyOutcomes", "Held", "Pending", "Row"]
 
-BLOCK_ROWS: Final = 4096
+_PLACE_BITS: Final = 12
+BLOCK_ROWS: Final = 1 << _PLACE_BITS
+_PLACE_MASK: Final = BLOCK_ROWS - 1
 _ROWS_PER_STEP_MAX: Final = 64
 _HEAD: Final = struct.Struct("<qqqdIB")  # time, number, time of the first outcome, score, flags, label
 _TIME: Final = struct.Struct("<q")
-_FEATURES_FROM: Final = 6
 _LABELLED_AT: Final = 16
 _LABEL_AT: Final = 36
 UNLABELLED, LEGITIMATE, FRAUD, ASSUMED = 0, 1, 2, 3  # ASSUMED: legitimate because no outcome came in time
@@ -90,9 +91,12 @@ class Pending:
         Event time after which a row is given up, milliseconds.
     """
 
+    rows_from: Final = 6
+
     def __init__(self, entities: int, width: int, typecode: str, rows_max: int, age_ms_max: int) -> None:
         self._row = struct.Struct(f"<qqqdIB{entities}I{width}{typecode}")
-        self._features_from = _FEATURES_FROM + entities
+        self._row_bytes = self._row.size
+        self.features_from = self.rows_from + entities
         self.rows_max, self.age_ms_max = rows_max, age_ms_max
         self.index: dict[str, int] = {}
         self._blocks: deque[_Block] = deque([self._new_block()])
@@ -125,15 +129,15 @@ class Pending:
         blocked: bool,
     ) -> None:
         """Keep a decision; the oldest row goes when there are too many."""
-        place = self.next
-        at = (place - self._base) % BLOCK_ROWS
+        place, index = self.next, self.index
+        at = place & _PLACE_MASK
         if not at and place > self._base:
             self._blocks.append(self._new_block())
         block = self._blocks[-1]
         block.ids.append(event_id)
         self._row.pack_into(
             block.rows,
-            at * self._row.size,
+            at * self._row_bytes,
             time_ms,
             number,
             0,
@@ -143,24 +147,32 @@ class Pending:
             *rows,
             *features,
         )
-        self.index[event_id] = place
+        index[event_id] = place
         self.next = place + 1
-        if len(self.index) > self.rows_max:
+        if len(index) > self.rows_max:
             self.dropped_by_limit += self._drop_oldest()
+
+    def fields(self, place: int) -> tuple[Any, ...]:
+        """A row as it is packed: time, number, time of the first outcome, score, flags, label, then the rest.
+
+        The lowest bit of the flags says whether the payment was blocked; `rows_from` and `features_from` say
+        where the entities' rows and the features begin.
+        """
+        block = self._blocks[(place - self._base) >> _PLACE_BITS]
+        return self._row.unpack_from(block.rows, (place & _PLACE_MASK) * self._row_bytes)
 
     def row(self, event_id: str) -> Row | None:
         """The decision's row, or None when it isn't known (any more)."""
         place = self.index.get(event_id)
         if place is None:
             return None
-        block, at = self._at(place)
-        fields = self._row.unpack_from(block.rows, at * self._row.size)
-        time_ms, number, labelled_ms, score, flags, label = fields[:_FEATURES_FROM]
-        split = self._features_from
+        fields = self.fields(place)
+        time_ms, number, labelled_ms, score, flags, label = fields[: self.rows_from]
+        split = self.features_from
         return Row(
             time_ms,
             number,
-            fields[_FEATURES_FROM:split],
+            fields[self.rows_from : split],
             flags >> 1,
             fields[split:],
             score,
@@ -177,11 +189,15 @@ class Pending:
 
     def label(self, event_id: str, label: int, labelled_ms: int) -> None:
         """Write down a row's label; the time of the first outcome stays."""
-        block, at = self._at(self.index[event_id])
-        start = at * self._row.size
-        block.rows[start + _LABEL_AT] = label
-        if not _TIME.unpack_from(block.rows, start + _LABELLED_AT)[0] or label == ASSUMED:
-            _TIME.pack_into(block.rows, start + _LABELLED_AT, labelled_ms)
+        self.label_at(self.index[event_id], label, labelled_ms)
+
+    def label_at(self, place: int, label: int, labelled_ms: int) -> None:
+        """Write down the label of the row at a place of the index."""
+        rows = self._blocks[(place - self._base) >> _PLACE_BITS].rows
+        start = (place & _PLACE_MASK) * self._row_bytes
+        rows[start + _LABEL_AT] = label
+        if not _TIME.unpack_from(rows, start + _LABELLED_AT)[0] or label == ASSUMED:
+            _TIME.pack_into(rows, start + _LABELLED_AT, labelled_ms)
 
     def _drop_oldest(self) -> bool:
         """Give up the oldest row; say whether it was still waiting for an outcome."""

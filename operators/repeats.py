@@ -36,12 +36,13 @@ class IdMemory:
         How long an id is kept at most, milliseconds of event time.
     """
 
-    __slots__ = ("_age_minutes", "_ids_max", "_order", "dropped_by_limit", "ids")
+    __slots__ = ("_age_minutes", "_ids_max", "_oldest", "_order", "dropped_by_limit", "ids")
 
     def __init__(self, ids_max: int, age_ms_max: int) -> None:
         self.configure(ids_max, age_ms_max)
         self.ids: dict[str, int] = {}
         self._order: deque[str] = deque()
+        self._oldest = 0  # the minute of the oldest id; too low a one only makes it be looked at
         self.dropped_by_limit = 0
 
     def configure(self, ids_max: int, age_ms_max: int) -> None:
@@ -60,22 +61,23 @@ class IdMemory:
 
     def add(self, event_id: str, digest: int, now_ms: int) -> None:
         """Remember a new id, and drop at most two that are too old or too many."""
-        ids, order, minute = self.ids, self._order, now_ms // _MINUTE_MS
+        ids, minute, age = self.ids, now_ms // _MINUTE_MS, self._age_minutes
         ids[event_id] = minute << 32 | digest
-        order.append(event_id)
-        age = self._age_minutes
-        if not -age <= (ids[order[0]] >> 32) - minute <= age or len(ids) > self._ids_max:
+        self._order.append(event_id)
+        # One from as far ahead was added before the clock had started, by an event that proved wrong.
+        if minute - self._oldest > age or self._oldest - minute > age or len(ids) > self._ids_max:
             self._drop(minute)
 
     def _drop(self, minute: int) -> None:
         ids, order, age = self.ids, self._order, self._age_minutes
         for _ in range(_DROPPED_PER_EVENT_MAX):
             too_many = len(ids) > self._ids_max
-            # One from as far ahead was added before the clock had started, by an event that proved wrong.
-            if not too_many and -age <= (ids[order[0]] >> 32) - minute <= age:
+            self._oldest = ids[order[0]] >> 32
+            if not too_many and -age <= self._oldest - minute <= age:
                 return
             del ids[order.popleft()]
             self.dropped_by_limit += too_many
+        self._oldest = ids[order[0]] >> 32 if order else minute
 
     def save(self) -> bytes:
         """The state as bytes, in the order in which the ids were added."""
@@ -91,3 +93,4 @@ class IdMemory:
         )
         self._order = deque(order)
         self.ids = dict(zip(order, values, strict=True))
+        self._oldest = values[0] >> 32 if values else 0

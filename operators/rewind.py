@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from headrace.operators.batches import Mark
 
-__all__ = ["FrameHead", "Journalled", "Lengths", "Rewind", "Start", "find_rewind"]
+__all__ = ["UNBOUNDED", "FrameHead", "Journalled", "Lengths", "Rewind", "Start", "find_rewind"]
 
 
 class Lengths(NamedTuple):
@@ -25,6 +25,9 @@ class Lengths(NamedTuple):
     def within(self, other: Lengths) -> bool:
         """Whether neither is longer than the other's."""
         return self.decisions <= other.decisions and self.dead_letters <= other.dead_letters
+
+
+UNBOUNDED: Final = Lengths(1 << 62, 1 << 62)
 
 
 class FrameHead(Protocol):

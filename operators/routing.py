@@ -5,21 +5,22 @@ from __future__ import annotations
 import zlib
 
 from headrace.operators.codec import Undecodable
+from headrace.operators.commands import Command, KillSwitch, ReloadList, Retry
 from headrace.operators.events import Click, Event, Item, Outcome
 
 __all__ = ["shard_of"]
 
 
-def shard_of(event: Event | Undecodable, shards: int) -> int | None:
+def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
     """Number of the shard that keeps the state for an event.
 
     The key is the customer, else the session. None for an outcome that names no customer: it goes to every
     shard, and the one that knows its payment uses it. The catalogue is everybody's
-    too. What can't be decoded goes to the first.
+    too, and so is a command. What can't be decoded goes to the first.
     """
     if isinstance(event, Undecodable):
         return 0
-    if isinstance(event, Item):
+    if isinstance(event, Item | KillSwitch | ReloadList | Retry):
         return None
     key = event.customer_id
     if key is None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import orjson
+from orjson import dumps
 
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
+from headrace.operators.commands import REFUSED, Command, Retry
 from headrace.operators.detail import detail_struct
-from headrace.operators.events import DeadLetter, Event, Outcome, Payment
+from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
 from headrace.operators.models import Model, ModelShape, build_model
@@ -34,7 +35,7 @@ from headrace.operators.outcomes import (
     Held,
     Pending,
 )
-from headrace.operators.policy import act
+from headrace.operators.policy import APPROVAL, Policy, Verdict
 from headrace.operators.repeats import IdMemory, Known
 
 __all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
@@ -42,14 +43,43 @@ __all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 _ADVANCE_EVERY_INPUTS: Final = 16
-_SWEEP_ROWS: Final = 16
+_SWEEP_EVERY_INPUTS: Final = 64
+_SWEEP_ROWS: Final = 64
 _NOTHING: Final = b""
 _DECIDED: Final = int(Kind.DECIDED)
-_USED: Final = (int(Kind.DECIDED), int(Kind.APPLIED))
+_APPLIED_KIND: Final = int(Kind.APPLIED)  # kinds up to it are of inputs that were of use
 _REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
 _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _LABEL_STATE: Final = (LEGITIMATE, FRAUD)
-_ID_TYPES: Final = ("payment", "outcome", "click", "cart", "order", "item")
+_EVENTS: Final = (Payment, Outcome, Click, Cart, Order, Item)
+_COUNTED: Final = (
+    "approve",
+    "review",
+    "block",
+    "repeats",
+    "payments_late",
+    "payments_ahead",
+    "clicks_late",
+    "clicks_ahead",
+    "events_without_effect",
+    "outcomes_matched",
+    "outcomes_early",
+    "outcomes_ahead",
+    "outcomes_repeated",
+    "outcomes_corrected",
+    "outcomes_too_late_to_correct",
+    "outcomes_assumed",
+    "outcomes_withheld",
+    "commands",
+)
+_AHEAD: Final = Timing.AHEAD
+_NO_DAY_MS: Final = -1
+_BY_SCORE: Final = ("model", "cost", "capacity")  # paths of the policy that look at the score
+_NO_TIMES: Final[list[int]] = []
+_ON_TIME: Final = Timing.ON_TIME
+_WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
+# Places in what `Pending.fields` gives.
+_TIME_MS, _NUMBER, _LABELLED_MS, _SCORE, _FLAGS, _LABEL = range(6)
 
 
 Output = tuple[int, bytes, bytes]
@@ -60,11 +90,8 @@ Position = tuple[int, int, int]
 """Where an input comes from: the source's number, byte offset and line there."""
 
 
-class Graded(NamedTuple):
-    """A score and how its payment turned out."""
-
-    score: float
-    label: int
+Graded = tuple[float, int]
+"""A score and how its payment turned out."""
 
 
 def shape_of(settings: FraudSettings) -> dict[str, Any]:
@@ -81,13 +108,16 @@ class FraudShard:
     ----------
     settings
         The configuration in force.
+    shard
+        Its number among the shards of the flow.
     learn
         Whether the model learns; features that outcomes feed move on in any case.
     """
 
-    def __init__(self, settings: FraudSettings, *, learn: bool = True) -> None:
+    def __init__(self, settings: FraudSettings, *, shard: int = 0, learn: bool = True) -> None:
         self.number = 0
-        self.counts: Counter[str] = Counter()
+        # A plain dictionary, as a Counter is slower. `dead_` and `reason_` with a code come beside.
+        self.counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
         self.graded: list[Graded] = []
         self.source_names: Mapping[int, str] = {}
         self.features = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
@@ -103,19 +133,28 @@ class FraudShard:
         slot_code = "H" if shape.slots <= 0xFFFF else "I"
         names = groups if self._takes_slots else self.features.names
         self.codes = [group.code for group in groups] if self._takes_slots else list(self.features.names)
+        self.policy = Policy(settings, shard=shard, shards=settings.flow.shards)
         self.clock = EventClock(0, 0, 1)
-        self.ids = {name: IdMemory(1, 0) for name in _ID_TYPES}
+        self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
+        self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
+        self._payment_ids = self.ids["payment"]
         self.pending = Pending(
             len(settings.entities), len(names), slot_code if self._takes_slots else "d", 1, 0
         )
         self.early = EarlyOutcomes(0, 0)
         self._unmoved: list[Payment] = []
-        self._detail = detail_struct(len(groups), shape.slots, len(names), len(self.features.names))
+        detail = detail_struct(len(groups), shape.slots, len(names), len(self.features.names))
+        self._pack_detail = detail.pack
+        self._read, self._update = self.features.read, self.features.update
+        self._update_click = self.features.update_click
+        self._add_pending = self.pending.add
         self.configure(settings, learn=learn)
 
     def configure(self, settings: FraudSettings, *, learn: bool) -> None:
         """Take over a configuration of the same shape; it holds from the next input on."""
         self.settings, self.learn = settings, learn
+        self._currency = settings.flow.currency
+        self.policy.configure(settings)
         time, outcomes = settings.time, settings.outcomes
         self.clock.configure(
             round(time.late_days_max * DAY_MS), round(time.ahead_hours_max * HOUR_MS), time.ahead_agree_events
@@ -128,6 +167,7 @@ class FraudShard:
         self.early.outcomes_max = outcomes.early_max
         self.early.age_ms_max = round(outcomes.early_days_max * DAY_MS)
         self._correction_ms = round(outcomes.correction_days_max * DAY_MS)
+        self._withhold_blocked = outcomes.withhold_blocked
         after = outcomes.legitimate_after_days
         self._legitimate_after_ms = None if after is None else round(after * DAY_MS)
         for name, entity in settings.entities.items():
@@ -138,11 +178,13 @@ class FraudShard:
         self._explained = self.model.cheap_explain
         self._contribution_min = settings.reasons.contribution_min
         self._reasons_max = settings.reasons.count_max
-        self._blank = (0.0,) * len(self.codes)
+        self._blank = [0.0] * len(self.codes)
 
     # -- one input
 
-    def apply(self, event: Event | Undecodable, payload: bytes, position: Position) -> Output:
+    def apply(
+        self, event: Event | Undecodable, payload: bytes, position: Position, *, overdue: bool = False
+    ) -> Output:
         """Apply one input.
 
         Parameters
@@ -153,28 +195,28 @@ class FraudShard:
             Its original bytes.
         position
             Where it comes from.
+        overdue
+            Whether it waited longer than its limit before it was applied.
         """
-        if isinstance(event, Undecodable):
+        if event.__class__ is Payment:
+            output = self._payment(event, payload, position, overdue)
+        elif isinstance(event, Undecodable):
             return self._dead(event, payload, position)
-        self.number += 1
-        if isinstance(event, Payment):
-            output = self._payment(event, payload, position)
         else:
             output = self._other(event, payload, position)
-        if output[0] not in _USED:
-            # What was of no use must not bring forward what becomes due every so many inputs.
-            self.number -= 1
-            return output
+        if output[0] > _APPLIED_KIND:
+            return output  # what was of no use must not bring forward what becomes due every so many inputs
+        self.number = number = self.number + 1
         if self._unmoved and not self.clock.agreeing:
             self._settle_ahead()
         if self.early.ahead:
             self._take_reached()
-        if not self.number % _ADVANCE_EVERY_INPUTS:
-            self._advance()
+        if not number % _ADVANCE_EVERY_INPUTS:
+            self._advance(number)
         return output
 
     def _dead(self, why: Undecodable, payload: bytes, position: Position) -> Output:
-        self.counts[f"dead_{why.reason}"] += 1
+        self._count(f"dead_{why.reason}")
         source, offset, line = position
         letter = DeadLetter(
             reason=why.reason,
@@ -187,6 +229,9 @@ class FraudShard:
         )
         return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
 
+    def _count(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+
     def _known(
         self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position
     ) -> Output | None:
@@ -194,59 +239,99 @@ class FraudShard:
         if known is Known.NEW:
             return None
         if known is Known.REPEAT:
-            self.counts["repeats"] += 1
+            self._count("repeats")
             return _REPEAT
         message = f"event_id: {event.event_id!r} came before with other content"
         return self._dead(Undecodable("id_conflict", message, "event_id"), payload, position)
 
     # -- payments
 
-    def _payment(self, payment: Payment, payload: bytes, position: Position) -> Output:
-        if payment.currency != self.settings.flow.currency:
-            message = (
-                f"currency: this flow decides in {self.settings.flow.currency}, not {payment.currency!r}"
-            )
+    def _payment(self, payment: Payment, payload: bytes, position: Position, overdue: bool) -> Output:
+        if payment.currency != self._currency:
+            message = f"currency: this flow decides in {self._currency}, not {payment.currency!r}"
             return self._dead(Undecodable("other_currency", message, "currency"), payload, position)
-        memory, digest = self.ids["payment"], canonical_digest(payment)
+        memory, digest, clock = self._payment_ids, canonical_digest(payment), self.clock
         if payment.event_id in memory.ids:
             known = self._known(memory, payment, digest, payload, position)
             if known is not None:
                 return known
-        now, agreeing = self.clock.now, list(self.clock.agreeing) if self.clock.agreeing else []
-        timing = self.clock.observe(payment.event_time)
+        now, agreeing = clock.now, clock.agreeing[:] if clock.agreeing else _NO_TIMES
+        timing = clock.observe(payment.event_time)
         try:
-            return self._decide(payment, timing, digest)
+            return self._decide(payment, timing, digest, overdue)
         except (ArithmeticError, ValueError) as error:
-            self.clock.now, self.clock.agreeing = now, agreeing
+            clock.now, clock.agreeing = now, list(agreeing)
             return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
 
-    def _decide(self, payment: Payment, timing: Timing, digest: int) -> Output:
-        event_id, time = payment.event_id, payment.event_time
-        now = self.clock.now
-        seen_at = time if timing is Timing.ON_TIME or not now else now
-        values, slots, flags = self.features.read(payment, seen_at)
+    def _decide(self, payment: Payment, timing: Timing, digest: int, overdue: bool) -> Output:
+        event_id, time, now = payment.event_id, payment.event_time, self.clock.now
+        seen_at = time if timing is _ON_TIME or not now else now
+        values, slots, flags, rows = self._read(payment, seen_at)
         read = slots if self._takes_slots else values
-        score = self.model.score(read)
-        action = act(self.settings.policy, score)
-        contributions = self.model.explain(read) if self._explained or action != "approve" else self._blank
-        line = orjson.dumps(
-            {
-                "decision_id": "fraud:" + event_id,
-                "event_id": event_id,
-                "event_time": time,
-                "kind": "fraud",
-                "action": action,
-                "score": score,
-                "reasons": self._reasons(contributions) if action != "approve" else [],
-                "model": self.version,
-                "version": 1,
-            },
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
-        detail = self._detail.pack(*slots, *contributions, *values)
-        self._commit(payment, timing, digest, seen_at, values, flags, read, score, action == "block")
+        if self._explained:
+            score, contributions = self.model.score_explained(read)
+        else:
+            score, contributions = self.model.score(read), self._blank
+        policy = self.policy
+        # A time that isn't believed names no day of which there are reviews.
+        day_at = time if timing is not _AHEAD or not now else _NO_DAY_MS
+        verdict = policy.decide(payment, values, score, day_at, overdue)
+        action = verdict.action
+        if not self._explained and (action != "approve" or verdict.would):
+            contributions = self.model.explain(read)
+        decision = {
+            "decision_id": "fraud:" + event_id,
+            "event_id": event_id,
+            "event_time": time,
+            "kind": "fraud",
+            "action": action,
+            "score": score,
+            "reasons": (),
+            "model": self.version,
+            "version": 1,
+        }
+        if verdict is not APPROVAL:
+            self._tell(decision, verdict, contributions)
+        line = dumps(decision, None, _WITH_NEWLINE)
+        detail = self._pack_detail(*slots, *contributions, *values) + verdict.trace
+        # From here on nothing fails.
         self.counts[action] += 1
+        policy.commit(verdict, day_at)
+        number = self.number + 1
+        self._payment_ids.add(event_id, digest, now or time)
+        if timing is _ON_TIME:
+            rows = self._update(payment, seen_at, values, number, rows)
+        else:
+            self._not_on_time(payment, timing)
+        at = time if time < now or not now else now
+        self._add_pending(event_id, at, number, rows, flags, read, score, action == "block")
+        if self.early.waiting:
+            self._take_waiting(event_id)
         return _DECIDED, line, detail
+
+    def _tell(self, decision: dict[str, Any], verdict: Verdict, contributions: list[float]) -> None:
+        """Add to a decision what isn't said of a plain approval: its reasons, and a policy's path."""
+        told = [{"code": code, "contribution": None} for code in verdict.codes]
+        for code in verdict.codes:
+            self._count("reason_" + code)
+        if (verdict.would or verdict.action) != "approve" and verdict.path in _BY_SCORE:
+            told += self._reasons(contributions)
+        decision["reasons"] = told
+        if verdict.path != "model":
+            decision["policy"] = verdict.counter
+        if verdict.would is not None:
+            decision["shadow_action"] = verdict.would
+
+    def _not_on_time(self, payment: Payment, timing: Timing) -> None:
+        self._count(f"payments_{timing.name.lower()}")
+        if timing is Timing.AHEAD:
+            self._unmoved.append(payment)
+
+    def _take_waiting(self, event_id: str) -> None:
+        """Apply the outcome that came before its payment, if there is one."""
+        early = self.early.take(event_id)
+        if early is not None:
+            self._outcome(event_id, early.label, early.event_time)
 
     def _reasons(self, contributions: Any) -> list[dict[str, Any]]:
         least = self._contribution_min
@@ -258,100 +343,91 @@ class FraudShard:
                 by_code[code] = by_code.get(code, 0.0) + contribution
         strongest = sorted(by_code.items(), key=lambda item: -item[1])[: self._reasons_max]
         for code, _ in strongest:
-            self.counts["reason_" + code] += 1
+            self._count("reason_" + code)
         return [{"code": code, "contribution": round(contribution, 4)} for code, contribution in strongest]
-
-    def _commit(
-        self,
-        payment: Payment,
-        timing: Timing,
-        digest: int,
-        seen_at: int,
-        values: tuple[float, ...],
-        flags: int,
-        read: tuple[float, ...],
-        score: float,
-        blocked: bool,
-    ) -> None:
-        event_id, now = payment.event_id, self.clock.now
-        self.ids["payment"].add(event_id, digest, now or payment.event_time)
-        if timing is Timing.ON_TIME:
-            rows = self.features.update(payment, seen_at, values, self.number)
-        else:
-            rows = self.features.rows(payment)
-            self.counts[f"payments_{timing.name.lower()}"] += 1
-            if timing is Timing.AHEAD:
-                self._unmoved.append(payment)
-        at = payment.event_time if not now or payment.event_time < now else now
-        self.pending.add(event_id, at, self.number, rows, flags, read, score, blocked)
-        if self.early.waiting:
-            early = self.early.take(event_id)
-            if early is not None:
-                self._outcome(event_id, early.label, early.event_time)
 
     def _settle_ahead(self) -> None:
         """Move the state by the payments whose step ahead was believed after all; forget the others."""
         for payment in self._unmoved:
             if payment.event_time <= self.clock.now:
-                values, _, _ = self.features.read(payment, payment.event_time)
-                self.features.update(payment, payment.event_time, values, self.number)
+                values, _, _, rows = self._read(payment, payment.event_time)
+                self._update(payment, payment.event_time, values, self.number, rows)
         self._unmoved.clear()
 
     # -- outcomes and other events
 
     def _other(self, event: Event, payload: bytes, position: Position) -> Output:
-        memory = self.ids[str(event.__struct_config__.tag)]
-        digest = canonical_digest(event)
+        memory, digest = self._ids_by_class[event.__class__], canonical_digest(event)
         if event.event_id in memory.ids:
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
         timing = self.clock.observe(event.event_time)
         memory.add(event.event_id, digest, self.clock.now or event.event_time)
-        if isinstance(event, Outcome):
-            if timing is Timing.AHEAD:
-                self.early.hold(Held(event.event_time, self.number, event.about, event.label))
-                self.counts["outcomes_ahead"] += 1
-            else:
-                self._outcome(event.about, event.label, event.event_time)
+        if event.__class__ is Click:
+            self._click(event, timing)
+        elif event.__class__ is not Outcome:
+            self._count("events_without_effect")
+        elif timing is Timing.AHEAD:
+            self.early.hold(Held(event.event_time, self.number + 1, event.about, event.label))
+            self._count("outcomes_ahead")
         else:
-            self.counts["events_without_effect"] += 1
+            self._outcome(event.about, event.label, event.event_time)
         return _APPLIED
+
+    def _click(self, click: Click, timing: Timing) -> None:
+        if self._update_click is None:
+            self._count("events_without_effect")
+        elif timing is _ON_TIME:
+            self._update_click(click, click.event_time, self.number + 1)
+        else:
+            self._count(f"clicks_{timing.name.lower()}")
 
     def _outcome(self, about: str, label: int, time_ms: int) -> None:
         """Apply an outcome whose time has come."""
-        row = self.pending.row(about)
-        if row is None:
-            self.counts["outcomes_early"] += 1
+        pending = self.pending
+        place = pending.index.get(about)
+        if place is None:
+            self._count("outcomes_early")
             self.early.wait(about, Early(label, time_ms), self.clock.now)
             return
-        state = _LABEL_STATE[label]
-        if row.label == UNLABELLED:
+        fields = pending.fields(place)
+        if self._withhold_blocked and fields[_FLAGS] & 1:
+            self._count("outcomes_withheld")
+            return
+        if fields[_LABEL] != UNLABELLED and not self._corrects(fields, place, label, time_ms):
+            return
+        rows, features = fields[pending.rows_from : pending.features_from], fields[pending.features_from :]
+        if fields[_LABEL] == UNLABELLED:
             self.counts["outcomes_matched"] += 1
-            self.features.label(row.rows, row.number, row.flags, row.time_ms, label)
-        elif row.label == state or (row.label == ASSUMED and not label):
-            self.counts["outcomes_repeated"] += 1
-            self.pending.label(about, state, time_ms)
-            return
-        elif time_ms - row.labelled_ms > self._correction_ms and row.label != ASSUMED:
-            self.counts["outcomes_too_late_to_correct"] += 1
-            return
+            self.features.label(rows, fields[_NUMBER], fields[_FLAGS] >> 1, fields[_TIME_MS], label)
         else:
-            self.counts["outcomes_corrected"] += 1
-            self.features.relabel(
-                row.rows, row.number, row.flags, row.time_ms, int(row.label == FRAUD), label
-            )
-        self.pending.label(about, state, time_ms)
-        self._learn(row.features, row.score, label)
+            self._count("outcomes_corrected")
+            before = int(fields[_LABEL] == FRAUD)
+            self.features.relabel(rows, fields[_NUMBER], fields[_FLAGS] >> 1, fields[_TIME_MS], before, label)
+        pending.label_at(place, _LABEL_STATE[label], time_ms)
+        self._learn(features, fields[_SCORE], label)
+
+    def _corrects(self, fields: tuple[Any, ...], place: int, label: int, time_ms: int) -> bool:
+        """Whether an outcome changes the label that its payment has already."""
+        labelled, state = fields[_LABEL], _LABEL_STATE[label]
+        if labelled == state or (labelled == ASSUMED and not label):
+            self._count("outcomes_repeated")
+            self.pending.label_at(place, state, time_ms)
+            return False
+        if time_ms - fields[_LABELLED_MS] > self._correction_ms and labelled != ASSUMED:
+            self._count("outcomes_too_late_to_correct")
+            return False
+        return True
 
     def _learn(self, features: tuple[float, ...], score: float, label: int) -> None:
-        self.graded.append(Graded(score, label))
+        self.graded.append((score, label))
         if self.learn:
             self.model.learn(features, label)
 
     # -- what time brings
 
-    def _advance(self) -> None:
+    def _advance(self, number: int) -> None:
         """Do what has become due by the clock, once it is started; it is bounded."""
         now = self.clock.now
         if not now:
@@ -360,7 +436,8 @@ class FraudShard:
         self.early.expire(now)
         if self._legitimate_after_ms is not None:
             self._assume(now, self._legitimate_after_ms)
-        self.features.sweep(now, _SWEEP_ROWS)
+        if not number % _SWEEP_EVERY_INPUTS:
+            self.features.sweep(now, _SWEEP_ROWS)
 
     def _take_reached(self) -> None:
         """Apply one outcome, if any, whose time the clock has reached."""
@@ -372,7 +449,7 @@ class FraudShard:
         for event_id in self.pending.take_due(now, after_ms):
             row = self.pending.row(event_id)
             if row is not None:
-                self.counts["outcomes_assumed"] += 1
+                self._count("outcomes_assumed")
                 self.features.label(row.rows, row.number, row.flags, row.time_ms, 0)
                 self.pending.label(event_id, ASSUMED, now)
                 self._learn(row.features, row.score, 0)
@@ -390,6 +467,7 @@ class FraudShard:
         blobs: dict[str, bytes | array[int] | array[float]] = {
             "head": msgspec.msgpack.encode(head),
             "model": self.model.save(),
+            "policy": self.policy.save(),
             "early": self.early.save(),
         }
         blobs |= {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
@@ -403,18 +481,31 @@ class FraudShard:
         Raises
         ------
         ValueError
-            If the model's part doesn't fit.
+            If the model's or the policy's part doesn't fit.
         """
         head = msgspec.msgpack.decode(blobs["head"])
-        self.number, self.counts = head["number"], Counter(head["counts"])
+        self.number, self.counts = head["number"], dict.fromkeys(_COUNTED, 0) | head["counts"]
         self.clock.load(head["clock"])
         self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
         self.model.load(blobs["model"])
+        self.policy.load(blobs["policy"])
         self.early.load(blobs["early"])
         for name, memory in self.ids.items():
             memory.load(blobs[f"ids/{name}"])
         self.pending.load(_under("pending/", blobs))
         self.features.load(_under("features/", blobs))
+
+    # -- commands
+
+    def command(self, command: Command, payload: bytes, position: Position) -> Output:
+        """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
+        assert not isinstance(command, Retry), "what is tried once more comes as an input"
+        try:
+            self.policy.command(command)
+        except ValueError as error:
+            return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
+        self._count("commands")
+        return _APPLIED
 
 
 def _digest(value: Any) -> str:

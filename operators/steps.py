@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from headrace.errors import HeadraceError
 from headrace.operators.batches import Batch
-from headrace.operators.files import MergedReader, OutputFile
+from headrace.operators.controlled import BatchReader
+from headrace.operators.files import OutputFile
+from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = [
     "SHARDS_MAX",
@@ -196,6 +199,8 @@ class FileSource(FixedPartitionedSource[Batch, None]):
         Asked before every batch; once it says yes the source ends.
     in_flight
         Shared with the sink, when they may be on different workers.
+    telemetry
+        Is told how long reading takes.
 
     Attributes
     ----------
@@ -205,13 +210,15 @@ class FileSource(FixedPartitionedSource[Batch, None]):
 
     def __init__(
         self,
-        reader: MergedReader,
+        reader: BatchReader,
         *,
         drain: Callable[[], bool] = lambda: False,
         in_flight: InFlight | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.error: HeadraceError | None = None
         self.reader, self.drain, self.in_flight = reader, drain, in_flight
+        self.telemetry = telemetry
 
     def list_parts(self) -> list[str]:
         """One partition: the files are merged into one order."""
@@ -233,6 +240,7 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
             raise StopIteration
         if source.in_flight is not None and source.in_flight.full:
             return []
+        begun = time.perf_counter_ns()
         batch = self._read()
         if batch is None:
             if self._reader.ended:
@@ -240,6 +248,7 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
             return []
         if source.in_flight is not None:
             source.in_flight.begin()
+        source.telemetry.batch("read", time.perf_counter_ns() - begun, len(batch.payloads))
         return [batch]
 
     def _read(self) -> Batch | None:
@@ -265,7 +274,10 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
 
 @operator
 def decode(
-    step_id: str, up: Stream[Batch], decoder: Callable[[Sequence[bytes]], list[Any]]
+    step_id: str,
+    up: Stream[Batch],
+    decoder: Callable[[Sequence[bytes], Sequence[int]], list[Any]],
+    telemetry: Telemetry = SILENT,
 ) -> Stream[Decoded]:
     """Decode the lines of batches.
 
@@ -276,7 +288,9 @@ def decode(
     up
         Batches.
     decoder
-        Takes lines, gives for each an event or the reason why it is none.
+        Takes lines with their flags, gives for each an event or the reason why it is none.
+    telemetry
+        Is told how long that takes.
 
     Returns
     -------
@@ -284,7 +298,14 @@ def decode(
         One for each batch.
     """
     del step_id
-    return op.map("map", up, lambda batch: Decoded(batch, decoder(batch.payloads)))
+
+    def decoded(batch: Batch) -> Decoded:
+        begun = time.perf_counter_ns()
+        events = decoder(batch.payloads, batch.flags)
+        telemetry.batch("decode", time.perf_counter_ns() - begun, len(events))
+        return Decoded(batch, events)
+
+    return op.map("map", up, decoded)
 
 
 @operator
@@ -393,6 +414,8 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         Called after each batch with its `accepted_ns` and the number of lines.
     in_flight
         Shared with the source, by one of the sinks.
+    telemetry
+        Is told how long writing takes.
     """
 
     def __init__(
@@ -401,8 +424,10 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         shards: int,
         on_written: Callable[[int, int], None] | None = None,
         in_flight: InFlight | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.output, self.shards, self.on_written, self.in_flight = output, shards, on_written, in_flight
+        self.telemetry = telemetry
 
     def list_parts(self) -> list[str]:
         """One partition: there is one order."""
@@ -437,7 +462,9 @@ class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
     def _write(self, part: ShardLines, lines: list[tuple[int, bytes]]) -> None:
         sink = self._sink
         if lines:
+            begun = time.perf_counter_ns()
             sink.output.write([line for _, line in lines])
+            sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(lines))
         if sink.on_written is not None:
             sink.on_written(part.accepted_ns, len(lines))
         if sink.in_flight is not None:

@@ -89,6 +89,7 @@ class Entities:
         self.index[key] = row
         self.keys[row] = key
         self.created.values[row] = input_number
+        self.last_seen.values[row] = 0
         return row
 
     def _extend(self) -> int:
@@ -109,6 +110,7 @@ class Entities:
             column.reset(row)
         for mappings in self.distinct:
             mappings[row] = None
+        self.last_seen.values[row] = NOBODY  # a free row is never idle
         self.free.append(row)
 
     def _next_row(self) -> int:
@@ -122,12 +124,15 @@ class Entities:
         self.evicted_by_limit += 1
 
     def sweep(self, now_ms: int, rows: int) -> None:
-        """Let the hand pass over some rows and evict those that were idle for too long."""
-        oldest = now_ms - self.idle_ms_max
-        last_seen, keys = self.last_seen.values, self.keys
-        for _ in range(min(rows, len(keys) - 1)):
-            row = self._next_row()
-            if last_seen[row] < oldest and keys[row] is not None:
+        """Let the hand pass over at most some rows and evict those that were idle for too long."""
+        oldest, last_seen = now_ms - self.idle_ms_max, self.last_seen.values
+        first = self.hand + 1 if self.hand + 1 < len(self.keys) else 1
+        end = min(first + rows, len(self.keys))
+        self.hand = end - 1
+        if first == end or min(last_seen[first:end]) >= oldest:
+            return
+        for row in range(first, end):
+            if last_seen[row] < oldest:
                 self._evict(row)
                 self.evicted_by_age += 1
 

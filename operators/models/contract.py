@@ -60,6 +60,10 @@ class Model(Protocol):
         """What each group, or each value, adds to the score, in log-odds."""
         ...
 
+    def score_explained(self, features: Sequence[float]) -> tuple[float, list[float]]:
+        """`score` and `explain` at once."""
+        ...
+
     def save(self) -> bytes:
         """The state as bytes."""
         ...

@@ -12,6 +12,7 @@ import math
 import sys
 from array import array
 from collections.abc import Sequence
+from math import exp, sqrt
 from typing import ClassVar, Final, Literal
 
 import msgspec
@@ -70,8 +71,20 @@ class _Logistic:
             total += weights[slot]
         total += self.intercept
         if -_SCORE_SURE <= total <= _SCORE_SURE:
-            return 1.0 / (1.0 + math.exp(-total))
+            return 1.0 / (1.0 + exp(-total))
         return 1.0 if total > 0.0 else 0.0
+
+    def score_explained(self, features: Sequence[int]) -> tuple[float, list[float]]:
+        """See `Model.score_explained`."""
+        weights = self.weights
+        contributions = [weights[slot] for slot in features]
+        total = 0.0
+        for contribution in contributions:
+            total += contribution
+        total += self.intercept
+        if -_SCORE_SURE <= total <= _SCORE_SURE:
+            return 1.0 / (1.0 + exp(-total)), contributions
+        return (1.0 if total > 0.0 else 0.0), contributions
 
     def _step_intercept(self, features: Sequence[int], label: int) -> float:
         """Gradient of the log loss by the log-odds, after the bias has moved along it."""
@@ -81,9 +94,9 @@ class _Logistic:
         total += self.intercept
         rightness = total if label else -total
         if -_GRADIENT_SURE <= rightness <= _GRADIENT_SURE:
-            gradient = 1.0 / (math.exp(rightness) + 1.0)
+            gradient = 1.0 / (exp(rightness) + 1.0)
         else:
-            gradient = math.exp(-rightness) if rightness > 0.0 else 1.0
+            gradient = exp(-rightness) if rightness > 0.0 else 1.0
         if label:
             gradient = -gradient
         self.intercept -= self.intercept_lr * gradient
@@ -183,7 +196,7 @@ class LogisticAdaGrad(_Logistic):
     def learn(self, features: Sequence[int], label: int) -> None:
         """See `Model.learn`."""
         gradient, weights, squares = self._step_intercept(features, label), self.weights, self.squares
-        square, lr, eps, sqrt = gradient * gradient, self.lr, self.eps, math.sqrt
+        square, lr, eps = gradient * gradient, self.lr, self.eps
         for slot in features:
             squares[slot] = seen = squares[slot] + square
             weights[slot] -= lr / sqrt(seen + eps) * gradient
@@ -229,7 +242,7 @@ class LogisticFtrl(_Logistic):
 
     def learn(self, features: Sequence[int], label: int) -> None:
         """See `Model.learn`."""
-        gradient, weights, sqrt = self._step_intercept(features, label), self.weights, math.sqrt
+        gradient, weights = self._step_intercept(features, label), self.weights
         alpha, beta, l1, l2, square = self.alpha, self.beta, self.l1, self.l2, gradient * gradient
         evidence, squares = self.evidence, self.squares
         for slot in features:

@@ -44,6 +44,11 @@ class _River:
     estimator: Any
     _origin: Origin
 
+    def score_explained(self, features: Sequence[Any]) -> tuple[float, list[float]]:
+        """See `Model.score_explained`."""
+        model: Any = self
+        return model.score(features), model.explain(features)
+
     def save(self) -> bytes:
         """See `Model.save`."""
         return self._origin.seal(pickle.dumps(self._state(), protocol=5))

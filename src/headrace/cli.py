@@ -3,8 +3,10 @@
 # ruff: noqa: FBT001, FBT002  # to typer a boolean parameter is a flag, which is always named
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from headrace import __version__
+from headrace import __version__, control_cli, dead_letters_cli
 from headrace.errors import ConfigError, HeadraceError
 from headrace.ledger_cli import explain, ledger
 
@@ -35,8 +37,12 @@ EXIT_CODES: Final = (
     (8, "another process uses the state"),
     (9, "the ledger has no such decision"),
     (130, "interrupted from the keyboard"),
+    (141, "the reader of standard output has gone"),
 )
 _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
+# The simulator's own limit; it isn't imported before it is needed.
+_CUSTOMERS_MIN: Final = 10
+_PIPE_CLOSED: Final = 141  # what a shell reports of a program that SIGPIPE ended
 _DEMO_SPEED: Final = "200000"
 
 app = typer.Typer(
@@ -47,6 +53,10 @@ app = typer.Typer(
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+app.add_typer(control_cli.app, name="control")
+app.add_typer(dead_letters_cli.app, name="dead-letters")
 
 
 class FlowName(StrEnum):
@@ -196,10 +206,17 @@ def demo(
 @app.command()
 def simulate(
     to: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Where events go; compressed if it ends in .gz.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Where events go: a file, compressed if it ends in .gz, or - ."),
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Where the truth goes; nowhere otherwise.")
+    ] = None,
+    truths: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where a network's further truths go: kinds of fraud, rings, bots, flaws."
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(metavar="NAME", help="Which kind of world.")] = "demo",
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which of these worlds.")] = 1,
@@ -207,13 +224,20 @@ def simulate(
         int | None, typer.Option(metavar="N", min=1, help="How many days, in place of the preset's.")
     ] = None,
     customers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many customers, in place of the preset's.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=_CUSTOMERS_MIN,
+            help=f"How many customers, in place of the preset's; at least {_CUSTOMERS_MIN}.",
+        ),
     ] = None,
+    speed: Speed = "max",
     presets: Annotated[bool, typer.Option("--presets", help="List the presets.")] = False,
 ) -> None:
     """Write a simulated world, with its truth apart.
 
-    The events are payments and outcomes, by time.
+    The events are payments and outcomes, in a network also items, clicks, carts and orders, in the order in
+    which they arrive. The truth is written first. With --speed, each event is written when it is due.
     """
     from headrace.operators import simulator
 
@@ -224,7 +248,8 @@ def simulate(
     if to is None:
         raise typer.BadParameter("is required", param_hint="--to")
     world = simulator.simulate(preset, seed, days=days, customers=customers)
-    events = simulator.write(world, to, truth)
+    with _reader_may_leave():
+        events = simulator.write(world, to, truth, truths=truths, speed=_speed(speed))
     typer.echo(f"{events:,} events in {to}", err=True)
 
 
@@ -274,6 +299,17 @@ def reference(
 
     to.write_text(reference_page(typer.main.get_command(app), EXIT_CODES))
     typer.echo(str(to))
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End quietly when the reader of standard output has gone, as in `headrace simulate --to - | head`."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still in the buffer would be written at exit, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(_PIPE_CLOSED) from None
 
 
 def _settings(config: Path | None, overrides: list[str] | None) -> FraudSettings:

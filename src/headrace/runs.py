@@ -9,6 +9,7 @@ from typing import Protocol
 
 from headrace.config.settings import FraudSettings
 from headrace.operators.prequential import Quality
+from headrace.operators.telemetry import Telemetry
 
 __all__ = ["Latency", "Observer", "Progress", "RunRequest", "RunSummary"]
 
@@ -39,6 +40,8 @@ class RunRequest:
         Whether outcomes teach the model.
     truth
         CSV with the answers, to judge the scores by; None to judge by the outcomes as they come.
+    telemetry
+        Is told of phases and stages; None for nobody.
     """
 
     flow: str
@@ -51,6 +54,7 @@ class RunRequest:
     speed: float | None
     learn: bool
     truth: Path | None = None
+    telemetry: Telemetry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Final
 
@@ -21,12 +22,25 @@ from headrace.errors import ConfigError, HeadraceError, Mistake, StateError, Sta
 from headrace.flows import fraud
 from headrace.operators import steps
 from headrace.operators.batches import Mark
+from headrace.operators.commands import Command, ReloadList
+from headrace.operators.control import ControlInbox, control_folder, limits_of, put
+from headrace.operators.controlled import BatchReader, ControlledReader
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputFile, Pace
+from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.latency import LatencyHistogram
 from headrace.operators.models import model_mistakes
+from headrace.operators.policy.lists import read_lists
 from headrace.operators.prequential import Prequential
-from headrace.operators.rewind import Journalled, Lengths, Rewind, find_rewind
+from headrace.operators.resume import (
+    commands_again,
+    level_pipes,
+    mend,
+    names_of,
+    went_on_at,
+    written_up_to,
+)
+from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
@@ -35,6 +49,8 @@ __all__ = ["run"]
 _REPORT_EVERY_S: Final = 0.2
 _ACTIONS: Final = ("approve", "review", "block")
 _REASON: Final = "reason_"
+_LOCK_TRIES: Final = 4
+_LOCK_WAIT_S: Final = 0.05
 
 
 def run(request: RunRequest, observer: Observer) -> RunSummary:
@@ -69,13 +85,23 @@ def _locked(state: Path) -> Iterator[None]:
     state.mkdir(parents=True, exist_ok=True)
     fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StateLocked(f"{state}: another process uses this state") from error
+        _lock(fd, state)
         yield
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, state: Path) -> None:
+    # Whoever only asks whether a flow is running holds the lock for a moment.
+    for left in reversed(range(_LOCK_TRIES)):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if not left:
+                raise StateLocked(f"{state}: another process uses this state") from error
+            time.sleep(_LOCK_WAIT_S)
+        else:
+            return
 
 
 @contextmanager
@@ -119,34 +145,48 @@ class _Run:
         self.latency, self.quality = LatencyHistogram(), Prequential()
         self.truth = read_truth(request.truth) if request.truth else None
         self.inputs = self.decisions = self.dead_letters = 0
-        self.stopping = self.closed_well = False
-        self.shards = self._open_shards()
+        self.stopping = self.draining = self.closed_well = False
+        self.telemetry = request.telemetry or SILENT
+        self.telemetry.phase("recovering")
+        self.shards: list[DurableShard] = []
         stack.callback(self._close_shards)
+        self._open_shards()
         self.before = self._counts()
         self.outputs = self._open_outputs()
         for output in self.outputs:
             stack.callback(output.close)
-        self.rewind = self._find_rewind()
-        self.reader = self._open_sources()
+        level_pipes(self.shards)
+        self.rewind, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
+        for shard in self.shards:
+            shard.keep_outputs_from(self.rewind.ordinal)
+        self.reader = self._open_sources(stack)
         stack.callback(self.reader.close)
-        self._cut_outputs()
+        # Only once everything else could be opened.
+        mend(self.shards, self.outputs, kept, self.rewind)
 
     # -- opening
 
-    def _open_shards(self) -> list[DurableShard]:
+    def _open_shards(self) -> None:
         state, count = self.request.state, self.settings.flow.shards
         kept = [] if state is None else sorted(path.name for path in state.glob("shard-*"))
         if len(kept) > count:
             raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
-        shards: list[DurableShard] = []
+        shards = self.shards
         for number in range(count):
             name = f"shard-{number:02}"
             directory = None if state is None else state / name
             # All are made in order before the first input: of a start that was cut short there are the first.
             if kept and name not in kept and (not shards or any(shard.position for shard in shards)):
                 raise StateError(f"{directory}: is missing")
-            shards.append(DurableShard(directory, self.settings, learn=self.request.learn))
-        return shards
+            shards.append(
+                DurableShard(
+                    directory,
+                    self.settings,
+                    shard=number,
+                    learn=self.request.learn,
+                    telemetry=self.telemetry,
+                )
+            )
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -167,43 +207,7 @@ class _Run:
         decisions = OutputFile(self.request.to, append=True, fsync=fsync)
         return decisions, OutputFile(self.dead_letters_path, append=True, fsync=fsync)
 
-    def _cut_outputs(self) -> None:
-        """Cut the outputs to where the run goes on; only once everything else could be opened."""
-        for output, length in zip(self.outputs, self.rewind.lengths, strict=True):
-            if output.regular:
-                output.resume(length)
-
-    def _find_rewind(self) -> Rewind:
-        if self.request.state is None:
-            return Rewind(0, Lengths(0, 0), {})
-        written = Lengths(*[output.length if output.regular else 1 << 62 for output in self.outputs])
-        rewind = self._rewind_within(written)
-        for shard in self.shards:
-            shard.keep_outputs_from(rewind.ordinal)
-        return rewind
-
-    def _rewind_within(self, written: Lengths) -> Rewind:
-        segments_back = 0
-        while True:
-            found = [self._journalled(shard, segments_back) for shard in self.shards]
-            rewind = find_rewind([journalled for journalled, _ in found], written)
-            if rewind is not None:
-                return rewind
-            if all(oldest for _, oldest in found):
-                raise StateError(
-                    f"{self.request.to}, {self.dead_letters_path}: shorter than when the journal began;"
-                    " name the files that the state was written with"
-                )
-            segments_back += 1
-
-    @staticmethod
-    def _journalled(shard: DurableShard, segments_back: int) -> tuple[Journalled, bool]:
-        """The journal from so many segments back, or from its first; and whether it is that."""
-        while (journalled := shard.journalled(segments_back)) is None:
-            segments_back -= 1
-        return journalled, shard.journalled(segments_back + 1) is None
-
-    def _open_sources(self) -> MergedReader:
+    def _open_sources(self, stack: ExitStack) -> BatchReader:
         numbers, names = self._number_sources()
         limits, time_limits = self.settings.input, self.settings.time
         readers = [
@@ -217,7 +221,7 @@ class _Run:
         for shard in self.shards:
             for number, name in names.items():
                 shard.register(number, name)
-        return MergedReader(
+        reader = MergedReader(
             readers,
             ordinal=self.rewind.ordinal,
             batch_lines_max=limits.batch_lines_max,
@@ -225,15 +229,43 @@ class _Run:
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
             agree_lines=time_limits.ahead_agree_events,
         )
+        return self._controlled(reader, {name: number for number, name in names.items()}, stack)
+
+    def _controlled(
+        self, reader: MergedReader, sources: Mapping[str, int], stack: ExitStack
+    ) -> ControlledReader:
+        """The reader, with the control channel beside it."""
+        limits, mark = limits_of(self.settings), self.rewind.marks.get(CONTROL_SOURCE)
+        state = self.request.state or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
+        inbox = ControlInbox(control_folder(state), limits, mark.offset if mark else 0)
+        first = self._first_commands(inbox)
+        if first:
+            put(inbox.directory, first, limits, lambda: inbox.taken)
+        return ControlledReader(
+            reader,
+            inbox,
+            sources=sources,
+            reached=lambda: min(shard.position for shard in self.shards),
+            again=commands_again(self.shards, self.rewind.ordinal),
+        )
+
+    def _first_commands(self, inbox: ControlInbox) -> list[Command]:
+        """Contents of the configured lists of which no shard has any, nor finds it waiting."""
+        known = {name for shard in self.shards for name in shard.lists}
+        for number in inbox.waiting() if self.settings.policy.lists else ():
+            known |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
+        return [
+            ReloadList(name=name, entries=content.entries, digest=content.digest)
+            for name, content in read_lists(self.settings)
+            if name not in known
+        ]
 
     def _start(self, number: int, path: str) -> Mark | None:
         return None if path == STANDARD else self.rewind.marks.get(number)
 
     def _number_sources(self) -> tuple[list[int], dict[int, str]]:
         """Numbers of the sources, a new one gets the next; and the names of all that the state knows then."""
-        known: dict[int, str] = {}
-        for shard in self.shards:
-            known |= shard.sources.names
+        known = names_of(self.shards)
         numbers = []
         for path in self.request.sources:
             name = path if path == STANDARD else str(Path(path).resolve())
@@ -256,19 +288,24 @@ class _Run:
     def run(self) -> RunSummary:
         """Run to the end and say how it went."""
         self.observer.started(self.request)
-        source = steps.FileSource(self.reader, drain=lambda: self.stopping)
+        telemetry, shards = self.telemetry, len(self.shards)
+        source = steps.FileSource(self.reader, drain=self._drain, telemetry=telemetry)
         decisions, dead_letters = self.outputs
-        shards = len(self.shards)
         edges = fraud.Edges(
             source=source,
+            telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=steps.OrderedSink(decisions, shards, self._decisions_written),
-            dead_letters=steps.OrderedSink(dead_letters, shards, self._dead_letters_written),
+            decisions=steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
+            dead_letters=steps.OrderedSink(
+                dead_letters, shards, self._dead_letters_written, telemetry=telemetry
+            ),
         )
         flow = fraud.build(self.settings, edges)
         with self._stopping_on_signals(), _own_errors():
+            telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
         self.closed_well = True
+        self._drained()
         self.observer.progress(self.progress())
         error = source.error
         summary = RunSummary(
@@ -295,6 +332,17 @@ class _Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _drain(self) -> bool:
+        if self.stopping:
+            self._drained()
+        return self.stopping
+
+    def _drained(self) -> None:
+        # Not told by the signal's handler: that may have interrupted the one who would be told.
+        if not self.draining:
+            self.draining = True
+            self.telemetry.phase("draining")
+
     def applied(self, shard: DurableShard, applied: Applied, lines: int) -> None:
         """Take note of what a shard has applied."""
         self.inputs += lines
@@ -315,7 +363,9 @@ class _Run:
     def _decisions_written(self, accepted_ns: int, count: int) -> None:
         self.decisions += count
         if count:
-            self.latency.record(time.perf_counter_ns() - accepted_ns, count)
+            now_ns = time.perf_counter_ns()
+            self.latency.record(now_ns - accepted_ns, count)
+            self.telemetry.latency(accepted_ns, count, now_ns)
         now = time.monotonic()
         if now - self.reported >= _REPORT_EVERY_S:
             self.reported = now
@@ -385,8 +435,8 @@ class _Logic:
         """Apply the shard's part of a batch."""
         batch = part.batch
         applied = self._shard.process(batch, part.events, part.places)
-        lines: Sequence[int] = part.places if part.places is not None else batch.payloads
-        self._run.applied(self._shard, applied, len(lines))
+        lines = len(part.places) if part.places is not None else len(batch.payloads)
+        self._run.applied(self._shard, applied, 0 if batch.flags else lines)
         return steps.ShardOutput(
             shard=part.shard,
             ordinal=batch.ordinal,

@@ -81,7 +81,7 @@ class Echo:
         )
 
 
-def decoder(payloads: Any) -> list[Any]:
+def decoder(payloads: Any, flags: Any) -> list[Any]:
     return [int(payload) if payload.isdigit() else None for payload in payloads]
 
 

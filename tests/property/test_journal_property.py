@@ -13,6 +13,7 @@ from headrace.errors import JournalDamaged
 from headrace.operators.batches import Mark
 from headrace.operators.journal import (
     GENESIS,
+    OVERDUE,
     Frame,
     JournalReader,
     JournalWriter,
@@ -27,7 +28,7 @@ PAYLOAD = st.one_of(st.binary(max_size=40), st.integers(0, 90).map(bytes))
 RECORD = st.builds(
     Record,
     kind=st.sampled_from([int(kind) for kind in Kind]),
-    flags=st.just(0),
+    flags=st.integers(0, 7).map(lambda flags: flags * OVERDUE),
     source=st.integers(0, 0xFFFF),
     ordinal=U64,
     offset=U64,
@@ -63,6 +64,7 @@ def journal(
                 ordinal_next=first + covered,
                 accepted_ms=accepted_ms,
                 marks=marks,
+                committed_ms=accepted_ms,
             )
             if roll:
                 writer.roll()
@@ -80,7 +82,7 @@ def owner_reads(directory: Path) -> tuple[JournalReader, list[Frame]]:
 def test_what_is_appended_comes_back(given_frames) -> None:
     with journal(given_frames) as (directory, writer):
         reader, frames = owner_reads(directory)
-        assert [(frame.records, frame.head.marks, frame.head.accepted_ms) for frame in frames] == [
+        assert [(frame.records, frame.head.marks, frame.head.committed_ms) for frame in frames] == [
             (records, marks, accepted_ms) for records, marks, _, _, accepted_ms, _ in given_frames
         ]
         assert reader.boundary == writer.end == verify(directory).end

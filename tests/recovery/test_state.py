@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -307,3 +309,76 @@ def test_fewer_shards_are_refused(tmp_path, events):
     before = contents(world)
     assert again(world, *overrides(flow__shards=2)).run() == 7, world.said
     assert contents(world) == before
+
+
+def test_a_further_file_loses_no_line_where_some_shards_had_nothing_of_the_last_ones(tmp_path):
+    """The last lines of the first file are all of one customer, so of one shard."""
+    first = write_lines(tmp_path / "first.jsonl", [*stream(30), *[one_customers(n) for n in range(40, 70)]])
+    further = write_lines(tmp_path / "further.jsonl", stream(30, first=100))
+    world = World(tmp_path / "world", (first,), BATCHES + overrides(flow__shards=3))
+    assert world.run() == 0, world.said
+    assert again(world, sources=(further,)).run() == 0, world.said
+    expected = [*range(30), *range(40, 70), *range(100, 130)]
+    assert decided(world) == [f"p{number}" for number in expected]
+
+
+def one_customers(number: int) -> bytes:
+    return payment(number, customer_id="c1")
+
+
+def from_pipe(path: Path) -> Callable[[], None]:
+    """Put a file in the place of standard input."""
+    return lambda: os.dup2(os.open(path, os.O_RDONLY), 0)
+
+
+def killed_within_a_batch(tmp_path: Path, source: Path, given: Path) -> World:
+    """A run of three shards, killed when one of them had journalled the last batch and the others not."""
+    world = World(tmp_path / "world", (source,), BATCHES + overrides(flow__shards=3))
+    assert world.run(from_pipe(given)) == 0, world.said
+    for shard in world.shards()[1:]:
+        for number in checkpoint_numbers(shard):
+            checkpoint_path(shard, number).unlink()
+        for number in segment_numbers(shard)[1:]:
+            segment_path(shard, number).unlink()
+        frames = list(JournalReader(shard, first_boundary(shard), cut_torn_tail=False).frames())
+        last = next(frame for frame in reversed(frames) if frame.records)
+        with segment_path(shard, 1).open("r+b") as file:
+            file.truncate(last.head.position)
+    world.decisions.unlink()  # a kill leaves no line in it that a journal doesn't have
+    return world
+
+
+def test_after_a_kill_other_sources_are_refused_while_a_line_of_the_old_ones_is_owed(tmp_path, events):
+    world = killed_within_a_batch(tmp_path, events, events)
+    further = write_lines(tmp_path / "further.jsonl", stream(30, first=100))
+    assert again(world, sources=(further,)).run() == 6, world.said
+    assert "the same sources" in world.said.replace("\n", " ")
+    assert world.run() == 0, world.said
+    whole = World(tmp_path / "whole", (events,), world.options)
+    assert whole.run() == 0, whole.said
+    assert world.outputs() == whole.outputs()
+    assert again(world, sources=(further,)).run() == 0, world.said
+    assert decided(world) == [f"p{number}" for number in (*range(42), *range(100, 130))]
+
+
+def test_outputs_are_written_again_without_their_sources(tmp_path, world, events):
+    outputs = world.outputs()
+    further = write_lines(tmp_path / "further.jsonl", stream(5, first=100))
+    world.decisions.unlink()
+    world.dead_letters.write_bytes(outputs[1][:100])
+    events.unlink()
+    assert again(world, sources=(further,)).run() == 0, world.said
+    assert all(now.startswith(then) for now, then in zip(world.outputs(), outputs, strict=True))
+    assert decided(world) == [f"p{number}" for number in (*range(42), *range(100, 105))]
+
+
+def test_what_only_some_shards_had_of_a_pipe_is_given_up(tmp_path, events):
+    world = killed_within_a_batch(tmp_path, Path("-"), events)
+    further = write_lines(tmp_path / "further.jsonl", stream(30, first=100))
+    assert world.run(from_pipe(further)) == 0, world.said
+    assert "can't be read again" in world.said.replace("\n", " ")
+    now = decided(world)
+    assert now[-30:] == [f"p{number}" for number in range(100, 130)]
+    assert 30 + 20 < len(now) < 30 + 42
+    assert world.run(from_pipe(write_lines(tmp_path / "more.jsonl", stream(5, first=200)))) == 0, world.said
+    assert decided(world) == [*now, *[f"p{number}" for number in range(200, 205)]]

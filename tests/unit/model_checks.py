@@ -81,8 +81,7 @@ def check_scoring_and_explaining_change_nothing(build: Build) -> None:
     one, other = build(), build()
     taken = examples(one.takes, 600)
     for features, label in taken:
-        other.score(features)
-        other.explain(features)
+        assert other.score_explained(features) == (other.score(features), other.explain(features))
         one.learn(features, label)
         other.learn(features, label)
     assert [one.score(features) for features, _ in taken] == [other.score(features) for features, _ in taken]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.errors import CheckpointDamaged
+from headrace.errors import CheckpointDamaged, StateMismatch
 from headrace.operators.checkpoint import (
     ForkedWriter,
     checkpoint_numbers,
@@ -142,8 +142,14 @@ def test_a_newer_format_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4] = 2
     path.write_bytes(data)
-    with pytest.raises(CheckpointDamaged, match="format version 2"):
+    with pytest.raises(CheckpointDamaged, match="not what was written"):
         read_checkpoint(path)
+    data[-32:] = hashlib.sha256(data[:-32]).digest()
+    path.write_bytes(data)
+    with pytest.raises(StateMismatch, match=rf"{path}: is in checkpoint format 2; .* reads format 1"):
+        read_checkpoint(path)
+    with pytest.raises(StateMismatch):
+        newest_readable(tmp_path)
     with pytest.raises(CheckpointDamaged, match="can't be read"):
         read_checkpoint(checkpoint_path(tmp_path, 2))
     with pytest.raises(CheckpointDamaged, match="not the name"):

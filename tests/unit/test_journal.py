@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,12 +16,15 @@ from typing import Any
 
 import pytest
 
-from headrace.errors import JournalDamaged, StateError
+from headrace.errors import JournalDamaged, StateError, StateMismatch
 from headrace.operators.batches import Mark
 from headrace.operators.journal import (
+    COMMAND,
     ERASED,
     GENESIS,
     NO_SOURCE,
+    OVERDUE,
+    RETRIED,
     Boundary,
     Frame,
     JournalReader,
@@ -35,7 +39,7 @@ from headrace.operators.journal import (
     verify,
 )
 
-SEGMENT_HEAD_BYTES, FRAME_HEAD_BYTES, MARK_BYTES, RECORD_HEAD_BYTES, SALT_BYTES = 84, 152, 24, 40, 32
+SEGMENT_HEAD_BYTES, FRAME_HEAD_BYTES, MARK_BYTES, RECORD_HEAD_BYTES, SALT_BYTES = 84, 160, 24, 40, 32
 
 
 def record(ordinal: int, kind: Kind = Kind.DECIDED, payload: bytes = b'{"type":"payment"}') -> Record:
@@ -53,7 +57,12 @@ def append(writer: JournalWriter, *kinds: Kind, marks: tuple[Mark, ...] | None =
     after = first + len(kinds)
     moved = (Mark(2, after * 19, after, 77 + after),) if marks is None else marks
     writer.append(
-        records, ordinal_first=first, ordinal_next=after, accepted_ms=1_700_000_000_000, marks=moved
+        records,
+        ordinal_first=first,
+        ordinal_next=after,
+        accepted_ms=1_700_000_000_000,
+        marks=moved,
+        committed_ms=1_700_000_000_007,
     )
 
 
@@ -184,7 +193,7 @@ def test_j_seg_3_layout_of_a_segment_head(tmp_path: Path) -> None:
     )
     last = read(tmp_path)[1].head
     line = len(record(0).output)
-    assert (magic, version, segment, marks) == (b"HRS\x01", 1, 2, 1)
+    assert (magic, version, segment, marks) == (b"HRS\x01", 2, 2, 1)
     assert (seq, ordinal, decisions, dead, chain) == (5, 5, line, line, last.chain)
     assert crc == zlib.crc32(data[8 : SEGMENT_HEAD_BYTES + MARK_BYTES])
     assert struct.unpack_from("<IIQQ", data, SEGMENT_HEAD_BYTES) == (2, 82, 95, 5)
@@ -195,11 +204,11 @@ def test_j_frame_2_and_j_chain_1_layout_of_a_frame(tmp_path: Path) -> None:
     append(writer, Kind.DECIDED, Kind.DEAD)
     data = segment_path(tmp_path, 1).read_bytes()[SEGMENT_HEAD_BYTES:]
     magic, crc, body_bytes, marks_crc, marks, records = struct.unpack_from("<4sIIIII", data)
-    counted = struct.unpack_from("<8Q", data, 24)
-    content, chain = data[88:120], data[120:152]
+    counted = struct.unpack_from("<9Q", data, 24)
+    content, chain = data[96:128], data[128:160]
     line = len(record(0).output)
-    assert (magic, marks, records) == (b"HRF\x01", 1, 2)
-    assert counted == (0, 0, 2, 1_700_000_000_000, 0, line, 0, line)
+    assert (magic, marks, records) == (b"HRF\x02", 1, 2)
+    assert counted == (0, 0, 2, 1_700_000_000_000, 1_700_000_000_007, 0, line, 0, line)
     assert crc == zlib.crc32(data[8:FRAME_HEAD_BYTES])
     packed_marks, body = data[FRAME_HEAD_BYTES:][:MARK_BYTES], data[FRAME_HEAD_BYTES + MARK_BYTES :]
     assert (len(body), zlib.crc32(packed_marks)) == (body_bytes, marks_crc)
@@ -209,7 +218,7 @@ def test_j_frame_2_and_j_chain_1_layout_of_a_frame(tmp_path: Path) -> None:
         digests += hashlib.sha256(body[at : at + length]).digest()
         at += length
     assert at == len(body)
-    assert content == hashlib.sha256(data[8:88] + packed_marks + outline + digests).digest()
+    assert content == hashlib.sha256(data[8:96] + packed_marks + outline + digests).digest()
     assert chain == hashlib.sha256(bytes(32) + content).digest()
 
 
@@ -227,10 +236,38 @@ def test_j_chain_3_every_record_has_its_own_salt(tmp_path: Path) -> None:
     assert len(salts) == 4
 
 
-def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_format_is_refused_by_name(tmp_path: Path, version: int) -> None:
     append(open_writer(tmp_path), Kind.DECIDED)
-    change(segment_path(tmp_path, 1), 8, lambda _: 2)
-    with pytest.raises(JournalDamaged, match="format version 2"):
+    path = segment_path(tmp_path, 1)
+    change(path, 8, lambda _: version)
+    with pytest.raises(JournalDamaged, match="checksum"):
+        read(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[4:8] = zlib.crc32(data[8:SEGMENT_HEAD_BYTES]).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(StateMismatch, match=rf"{path}: is in journal format {version}; .* reads format 2"):
+        read(tmp_path)
+
+
+def test_a_frame_says_when_it_was_written(tmp_path: Path) -> None:
+    before = time.time_ns() // 1_000_000
+    open_writer(tmp_path).append([], ordinal_first=0, ordinal_next=1, accepted_ms=5, marks=())
+    [frame] = read(tmp_path)
+    assert frame.head.accepted_ms == 5
+    assert before <= frame.head.committed_ms <= time.time_ns() // 1_000_000
+
+
+def test_the_flags_of_a_record_come_back_and_are_covered(tmp_path: Path) -> None:
+    flags = (0, OVERDUE, RETRIED, COMMAND, OVERDUE | RETRIED)
+    records = [record(place)._replace(flags=each) for place, each in enumerate(flags)]
+    open_writer(tmp_path).append(records, ordinal_first=0, ordinal_next=5, accepted_ms=5, marks=())
+    [frame] = read(tmp_path)
+    assert frame.records == records
+    assert [each.overdue for each in records] == [False, True, False, False, True]
+    assert [each.retried for each in records] == [False, False, True, False, True]
+    change(segment_path(tmp_path, 1), frame.head.position + FRAME_HEAD_BYTES + 1, lambda _: OVERDUE)
+    with pytest.raises(JournalDamaged, match="not what was written"):
         read(tmp_path)
 
 
@@ -352,7 +389,11 @@ def test_a_frame_that_cannot_be_packed_changes_nothing(tmp_path: Path) -> None:
     writer = open_writer(tmp_path)
     append(writer, Kind.DECIDED)
     before = writer.end
-    for bad in (record(1)._replace(source=70_000), record(1)._replace(flags=ERASED)):
+    for bad in (
+        record(1)._replace(source=70_000),
+        record(1)._replace(flags=ERASED),
+        record(1)._replace(flags=16),
+    ):
         with pytest.raises((struct.error, ValueError)):
             writer.append([record(1), bad], ordinal_first=1, ordinal_next=3, accepted_ms=0, marks=())
     with pytest.raises(ValueError, match="backwards"):

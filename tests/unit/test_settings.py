@@ -19,6 +19,7 @@ from headrace.config.settings import (
     restore,
 )
 from headrace.errors import ConfigError
+from headrace.operators.features import FeatureSet
 
 SOUND = """
 [entities.customer]
@@ -283,3 +284,34 @@ def test_restore_gives_the_same_settings_again(sound):
         assert again == settings
         assert list(again.features) == list(settings.features)
         assert canonical(again) == canonical(settings)
+
+
+def test_features_of_clicks_take_only_what_clicks_have(tmp_path):
+    text = SOUND.replace(
+        "[bins]",
+        """clicks = { kind = "count", entity = "customer", on = "click", when = ["ratio > 1"] }
+seen = { kind = "mean", entity = "customer", on = "click", value = "amount" }
+items = { kind = "distinct", entity = "customer", on = "click", value = "merchant_id" }
+bought = { kind = "distinct", entity = "customer", value = "item_id" }
+shops = { kind = "count", entity = "shop", on = "click" }
+views = { kind = "max", entity = "customer", on = "click", value = "price" }
+[entities.shop]
+key = "merchant_id"
+[bins]""",
+    )
+    messages = found(tmp_path, text)
+    assert set(messages) == {
+        f"flow.toml: features.{place}"
+        for place in ("clicks.when", "seen.value", "items.value", "bought.value", "shops.entity")
+    }
+    assert "price" in messages["flow.toml: features.seen.value"]
+    assert "item_id" in messages["flow.toml: features.items.value"]
+    assert "session_id or customer_id" in messages["flow.toml: features.shops.entity"]
+
+
+def test_every_shipped_file_is_sound_and_compiles():
+    for file in SHIPPED.parent.glob("*.toml"):
+        settings = load(file)
+        assert mistakes(settings) == []
+        compiled = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
+        assert (compiled.update_click is not None) == ("session" in settings.entities)

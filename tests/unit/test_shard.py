@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -53,7 +54,7 @@ class Feeder:
 
     @property
     def counts(self) -> dict[str, int]:
-        return self.shard.counts
+        return Counter(self.shard.counts)
 
     def state(self) -> dict[str, bytes]:
         saved = {name: bytes(blob) for name, blob in self.shard.save().items()}
@@ -116,7 +117,7 @@ def test_an_input_that_fails_leaves_the_state_as_it_was(monkeypatch: pytest.Monk
     def fail(_features: object) -> float:
         raise OverflowError("too large")
 
-    monkeypatch.setattr(feeder.shard.model, "score", fail)
+    monkeypatch.setattr(feeder.shard.model, "score_explained", fail)
     kind, line, _ = feeder.pay("p2")
     assert (kind, orjson.loads(line)["reason"]) == (Kind.DEAD, "unfit")
     assert feeder.state() == before
@@ -357,3 +358,58 @@ def test_the_shape_is_what_a_state_depends_on() -> None:
     assert shape_of(settings()) == shape_of(settings("policy.block_at=0.9", "ids.memory_max=7"))
     assert shape_of(settings()) != shape_of(settings("features.highest_14d.window=7d"))
     assert shape_of(settings()) != shape_of(settings("model.name=logistic_sgd", "model.parameters={}"))
+
+
+SESSIONS = {
+    "entities": {"session": {"key": "session_id"}},
+    "features": {"clicks": {"kind": "count", "entity": "session", "on": "click"}},
+}
+
+
+def test_clicks_move_the_features_of_their_session() -> None:
+    shard = FraudShard(FraudSettings.model_validate(SESSIONS))
+
+    def click(number: int, time: int) -> int:
+        event = {"type": "click", "event_id": f"k{number}", "event_time": time, "session_id": "s"}
+        payload = orjson.dumps(event | {"item_id": "i"})
+        return shard.apply(decode_one(payload), payload, (0, 0, 1))[0]
+
+    for number in range(5):
+        assert click(number, START + number) == Kind.APPLIED
+    assert click(4, START + 4) == Kind.REPEAT
+    # The first two came before the clock had started, so that they moved nothing; a late one doesn't either.
+    click(9, START - 30 * DAY)
+    payload = orjson.dumps(
+        {
+            "type": "payment",
+            "event_id": "p",
+            "event_time": START + 9,
+            "customer_id": "c",
+            "merchant_id": "m",
+            "amount": 1.0,
+            "currency": "EUR",
+            "session_id": "s",
+        }
+    )
+    payment = decode_one(payload)
+    assert shard.features.read(payment, START + 9)[0] == (3,)  # type: ignore[arg-type]
+    assert (shard.counts["clicks_ahead"], shard.counts["clicks_late"]) == (2, 1)
+    assert shard.apply(payment, payload, (0, 0, 9))[0] == Kind.DECIDED
+
+
+def test_outcomes_of_blocked_payments_can_be_withheld() -> None:
+    always = ("policy.review_at=0.0", "policy.block_at=0.0")
+    told, withheld = Feeder(*always), Feeder(*always, "outcomes.withhold_blocked=true")
+    for feeder in (told, withheld):
+        before = feeder.shard.model.save()
+        feeder.pay("p")
+        feeder.tell("p", 1)
+        assert feeder.counts["block"] >= 1
+        assert (feeder.shard.model.save() == before) == (feeder is withheld)
+    assert told.counts["outcomes_matched"] == withheld.counts["outcomes_withheld"] == 1
+    assert withheld.counts["outcomes_matched"] == 0
+    assert withheld.shard.graded == []
+    approving = Feeder("outcomes.withhold_blocked=true")
+    approving.pay("p")
+    approving.tell("p", 1)
+    assert approving.counts["outcomes_matched"] == 1

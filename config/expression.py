@@ -1,0 +1,272 @@
+"""The language of the policy's rules: what may be written, and whether it makes sense.
+
+An expression is read with Python's own parser and then held against a short list of what is allowed. It is
+never evaluated as it was written: `operators.policy.expression` writes source of its own from the tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Literal
+
+from headrace.config.base import did_you_mean
+
+__all__ = [
+    "MEMBERS_MAX",
+    "NODES_MAX",
+    "NUMBER_FIELDS",
+    "OPTIONAL_FIELDS",
+    "TEXT_FIELDS",
+    "expression_mistakes",
+    "parse",
+]
+
+NUMBER_FIELDS: Final = ("amount", "hour_of_day", "day_of_week")
+TEXT_FIELDS: Final = (
+    "customer_id",
+    "merchant_id",
+    "session_id",
+    "order_id",
+    "device_id",
+    "ip",
+    "currency",
+)
+OPTIONAL_FIELDS: Final = ("session_id", "order_id", "device_id", "ip")
+NODES_MAX: Final = 512
+DEPTH_MAX: Final = 32
+MEMBERS_MAX: Final = 256
+NUMBER_MAX: Final = 1e18
+TEXT_CHARS_MAX: Final = 128
+
+_Type = Literal["condition", "number", "text"]
+_NAMED: Final[Mapping[type[ast.AST], str]] = {
+    ast.Attribute: "an attribute (a.b)",
+    ast.Subscript: "a subscript (a[b])",
+    ast.Lambda: "a lambda",
+    ast.IfExp: "an if … else",
+    ast.NamedExpr: "an assignment (:=)",
+    ast.JoinedStr: "an f-string",
+    ast.ListComp: "a comprehension",
+    ast.SetComp: "a comprehension",
+    ast.DictComp: "a comprehension",
+    ast.GeneratorExp: "a comprehension",
+    ast.List: "a list; write in (a, b)",
+    ast.Set: "a set; write in (a, b)",
+    ast.Tuple: "a tuple, except after in",
+    ast.Starred: "a star",
+    ast.Pow: "the operator **",
+    ast.Mod: "the operator %",
+    ast.FloorDiv: "the operator //",
+    ast.Is: "is; write == or missing(…)",
+    ast.IsNot: "is not; write != or not missing(…)",
+}
+_ORDERING: Final = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_EQUALITY: Final = (ast.Eq, ast.NotEq)
+_MEMBERSHIP: Final = (ast.In, ast.NotIn)
+_ARITHMETIC: Final = (ast.Add, ast.Sub, ast.Mult, ast.Div)
+
+
+def parse(text: str) -> ast.expr:
+    """Read an expression; whether it is allowed is for `expression_mistakes` to say.
+
+    Raises
+    ------
+    ValueError
+        If it isn't one expression.
+    """
+    line = text.replace("\n", " ").replace("\r", " ").strip()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an odd escape or number is judged by its value, like any other
+            return ast.parse(line, mode="eval").body
+    except SyntaxError as error:
+        place = f" at character {error.offset}" if error.offset else ""
+        raise ValueError(f"not an expression: {error.msg}{place}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"not an expression: {error}") from error
+
+
+def expression_mistakes(
+    text: str, features: Collection[str], unsure: Callable[[str], bool] = lambda _name: False
+) -> list[str]:
+    """Everything that is wrong with an expression, in the order in which it is read.
+
+    Parameters
+    ----------
+    text
+        The expression.
+    features
+        Names of the declared features; each is a number, and hides a field of the payment of the same name.
+    unsure
+        Tells names that may be features, but whose declarations can't be read; nothing is said of them.
+    """
+    try:
+        tree = parse(text)
+    except ValueError as error:
+        return [str(error)]
+    size = sum(isinstance(node, ast.expr) for node in ast.walk(tree))
+    if size > NODES_MAX or _depth(tree) > DEPTH_MAX:
+        return [f"too large: at most {NODES_MAX} parts, {DEPTH_MAX} deep"]
+    checker = _Checker(features, unsure)
+    checker.condition(tree, "the whole")
+    return checker.found
+
+
+def _depth(tree: ast.AST) -> int:
+    """Levels of the tree, found without recursion."""
+    level, depth = [tree], 0
+    while level:
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        depth += 1
+    return depth
+
+
+class _Checker:
+    """Gives each part its type, and notes what is not allowed or doesn't fit."""
+
+    def __init__(self, features: Collection[str], unsure: Callable[[str], bool]) -> None:
+        self.found: list[str] = []
+        self._features, self._unsure = features, unsure
+        self._of: Mapping[type[ast.AST], Callable[[ast.expr], _Type | None]] = {
+            ast.BoolOp: self._bool_op,
+            ast.UnaryOp: self._unary,
+            ast.BinOp: self._arithmetic,
+            ast.Compare: self._compare,
+            ast.Call: self._call,
+            ast.Name: self._name,
+            ast.Constant: self._constant,
+        }
+
+    def condition(self, node: ast.expr, what: str) -> None:
+        """Require a condition; None stands for a part that was already complained of."""
+        found = self._type(node)
+        if found not in {"condition", None}:
+            self.found.append(f"{what} must be a condition, but {ast.unparse(node)} is a {found}")
+
+    def _type(self, node: ast.expr) -> _Type | None:
+        of = self._of.get(type(node))
+        if of is None:
+            self._refuse(node)
+            return None
+        return of(node)
+
+    def _refuse(self, node: ast.AST) -> None:
+        self.found.append(f"not allowed: {_NAMED.get(type(node), type(node).__name__)}")
+
+    def _bool_op(self, node: ast.expr) -> _Type:
+        assert isinstance(node, ast.BoolOp)
+        word = "and" if isinstance(node.op, ast.And) else "or"
+        for value in node.values:
+            self.condition(value, f"each side of {word}")
+        return "condition"
+
+    def _unary(self, node: ast.expr) -> _Type | None:
+        assert isinstance(node, ast.UnaryOp)
+        if isinstance(node.op, ast.Not):
+            self.condition(node.operand, "what follows not")
+            return "condition"
+        if isinstance(node.op, ast.Invert):
+            self._refuse(node.op)
+            return None
+        self._number(node.operand, "a sign")
+        return "number"
+
+    def _number(self, node: ast.expr, what: str) -> None:
+        found = self._type(node)
+        if found not in {"number", None}:
+            self.found.append(f"{what} needs numbers, but {ast.unparse(node)} is a {found}")
+
+    def _arithmetic(self, node: ast.expr) -> _Type | None:
+        assert isinstance(node, ast.BinOp)
+        if not isinstance(node.op, _ARITHMETIC):
+            self._refuse(node.op)
+            return None
+        for side in (node.left, node.right):
+            self._number(side, "arithmetic")
+        return "number"
+
+    def _compare(self, node: ast.expr) -> _Type:
+        assert isinstance(node, ast.Compare)
+        left, left_type = node.left, self._type(node.left)
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            right_type = self._members(right) if isinstance(op, _MEMBERSHIP) else self._type(right)
+            self._fit(ast.unparse(left), left_type, op, ast.unparse(right), right_type)
+            left, left_type = right, None if isinstance(op, _MEMBERSHIP) else right_type
+        if len(node.ops) > 1 and any(isinstance(op, _MEMBERSHIP) for op in node.ops):
+            self.found.append("in can't be part of a chain of comparisons")
+        return "condition"
+
+    def _fit(
+        self, left: str, left_type: _Type | None, op: ast.cmpop, right: str, right_type: _Type | None
+    ) -> None:
+        if not isinstance(op, (*_ORDERING, *_EQUALITY, *_MEMBERSHIP)):
+            self._refuse(op)
+        elif "condition" in {left_type, right_type}:
+            which = left if left_type == "condition" else right
+            self.found.append(f"a condition can't be compared: {which}")
+        elif left_type and right_type and left_type != right_type:
+            self.found.append(f"{left} is a {left_type}, but {right} is a {right_type}")
+        elif "text" in {left_type, right_type} and isinstance(op, _ORDERING):
+            which = left if left_type == "text" else right
+            self.found.append(f"texts have no order here: {which} is a text")
+
+    def _members(self, node: ast.expr) -> _Type | None:
+        if not isinstance(node, ast.Tuple) or not node.elts:
+            self.found.append("in needs values in parentheses, such as in ('a', 'b') or in (1,)")
+            return None
+        if len(node.elts) > MEMBERS_MAX:
+            self.found.append(f"in has {len(node.elts)} values, more than {MEMBERS_MAX}; use a list")
+        types = [self._member(each) for each in node.elts]
+        known = [each for each in types if each]
+        if any(each != known[0] for each in known):
+            self.found.append(f"the values of {ast.unparse(node)} are not all of one type")
+            return None
+        return known[0] if len(known) == len(types) else None
+
+    def _member(self, node: ast.expr) -> _Type | None:
+        bare = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
+        if not isinstance(bare, ast.Constant):
+            self.found.append(f"the values after in must be numbers or texts, not {ast.unparse(node)}")
+            return None
+        return self._type(node)
+
+    def _call(self, node: ast.expr) -> _Type | None:
+        assert isinstance(node, ast.Call)
+        if not isinstance(node.func, ast.Name) or node.func.id != "missing":
+            name = f" {node.func.id}" if isinstance(node.func, ast.Name) else ""
+            self.found.append(f"not allowed: a call{name}; there is only missing(…)")
+            return None
+        if len(node.args) != 1 or node.keywords:
+            self.found.append("missing takes one value")
+        elif self._type(node.args[0]) == "condition":
+            self.found.append("missing takes a number or a text; a condition is never missing")
+        return "condition"
+
+    def _name(self, node: ast.expr) -> _Type | None:
+        assert isinstance(node, ast.Name)
+        name = node.id
+        if self._unsure(name):
+            return None
+        if name in self._features or name in NUMBER_FIELDS:
+            return "number"
+        if name in TEXT_FIELDS:
+            return "text"
+        known = [*self._features, *NUMBER_FIELDS, *TEXT_FIELDS]
+        self.found.append(f"there is no feature or field {name}{did_you_mean(name, known)}")
+        return None
+
+    def _constant(self, node: ast.expr) -> _Type | None:
+        assert isinstance(node, ast.Constant)
+        value = node.value
+        if isinstance(value, str):
+            if len(value) > TEXT_CHARS_MAX:
+                self.found.append(f"a text is longer than {TEXT_CHARS_MAX} characters")
+            return "text"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.found.append(f"not allowed: the value {value!r}")
+            return None
+        if abs(value) > NUMBER_MAX:
+            self.found.append(f"a number is larger than {NUMBER_MAX:g}")
+        return "number"

@@ -1,0 +1,100 @@
+"""Files of values for the policy's allow and block lists."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from headrace.errors import ConfigError, Mistake
+
+__all__ = ["VALUE_CHARS_MAX", "ListContent", "list_content", "read_list"]
+
+VALUE_CHARS_MAX: Final = 128
+_LINE_BYTES_MAX: Final = 4096
+_MISTAKES_MAX: Final = 10
+_COMMENT: Final = re.compile(r"(^|\s)#.*$")
+
+
+class ListContent(NamedTuple):
+    """The values of a list.
+
+    Attributes
+    ----------
+    entries
+        Sorted, each once.
+    digest
+        SHA-256 over the entries, each followed by a newline, as hexadecimal digits.
+    """
+
+    entries: tuple[str, ...]
+    digest: str
+
+
+def list_content(values: Iterable[str]) -> ListContent:
+    """The canonical form of some values; neither their order nor repetitions make a difference."""
+    entries = tuple(sorted(set(values)))
+    digest = hashlib.sha256("".join(f"{entry}\n" for entry in entries).encode())
+    return ListContent(entries, digest.hexdigest())
+
+
+def read_list(path: Path, entries_max: int) -> ListContent:
+    """Read a list's file: one value a line, comments from a `#` at the start or after a space.
+
+    Parameters
+    ----------
+    path
+        The file, UTF-8.
+    entries_max
+        Different values that it may have.
+
+    Raises
+    ------
+    ConfigError
+        If it can't be read, or lines of it are no values; the first ten are named.
+    """
+    values: set[str] = set()
+    mistakes: list[Mistake] = []
+    try:
+        for number, line in enumerate(_lines(path), start=1):
+            value, wrong = _value(line, first=number == 1)
+            if wrong:
+                mistakes.append(Mistake(str(path), f"line {number}", wrong))
+            elif value:
+                values.add(value)
+            if len(values) > entries_max:
+                mistakes.append(Mistake(str(path), f"line {number}", f"more than {entries_max} values"))
+            if len(values) > entries_max or len(mistakes) == _MISTAKES_MAX:
+                break
+    except OSError as error:
+        mistakes.append(Mistake(str(path), "", f"can't be read: {error.strerror}"))
+    if mistakes:
+        raise ConfigError(mistakes)
+    return list_content(values)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines of the file; of one that is too long, only so much that it can be told."""
+    with path.open("rb") as file:
+        while line := file.readline(_LINE_BYTES_MAX + 1):
+            yield line
+            while len(line) > _LINE_BYTES_MAX and not line.endswith(b"\n"):
+                line = file.readline(_LINE_BYTES_MAX + 1)
+
+
+def _value(line: bytes, *, first: bool) -> tuple[str, str]:
+    """A line's value, empty if it has none, and what is wrong with it."""
+    if len(line) > _LINE_BYTES_MAX:
+        return "", f"longer than {_LINE_BYTES_MAX} bytes"
+    try:
+        text = line.decode("utf-8-sig" if first else "utf-8")
+    except UnicodeDecodeError as error:
+        return "", f"not UTF-8 at byte {error.start}"
+    value = _COMMENT.sub("", text.rstrip("\r\n")).strip()
+    if len(value) > VALUE_CHARS_MAX:
+        return "", f"a value of more than {VALUE_CHARS_MAX} characters"
+    if not value.isprintable():
+        return "", f"a value with a character that can't be printed ({value!r})"
+    return value, ""

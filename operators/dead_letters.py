@@ -1,0 +1,196 @@
+"""Dead letters as they are looked at, chosen, and sent back."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from operator import attrgetter
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import orjson
+
+from headrace.errors import InputError
+from headrace.operators.commands import Retry, encode_command, retry_of
+from headrace.operators.events import DeadLetter
+from headrace.operators.journal import (
+    COMMAND,
+    CONTROL_SOURCE,
+    JournalReader,
+    Kind,
+    Record,
+    first_boundary,
+    read_frame,
+)
+
+__all__ = ["Letter", "Wanted", "letters_in_file", "letters_in_state", "payload_shown", "portions"]
+
+_decoder: Final = msgspec.json.Decoder(DeadLetter)
+_HEX_BYTES_A_LINE: Final = 16
+_LETTERS_MAX: Final = 512
+
+
+class Letter(NamedTuple):
+    """A dead letter, and how it is found again.
+
+    Attributes
+    ----------
+    number
+        Its line in the file; in a state the ordinal of its input.
+    letter
+        As it was written.
+    """
+
+    number: int
+    letter: DeadLetter
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes that could not be used."""
+        return b64decode(self.letter.payload_base64)
+
+    @property
+    def event_id(self) -> str | None:
+        """The id that the bytes name, if they can be read so far."""
+        try:
+            found = orjson.loads(self.payload)
+        except orjson.JSONDecodeError:
+            return None
+        event_id = found.get("event_id") if isinstance(found, dict) else None
+        return event_id if isinstance(event_id, str) else None
+
+
+class Wanted(NamedTuple):
+    """Which letters; what is empty or None doesn't matter.
+
+    Attributes
+    ----------
+    reasons
+        Codes.
+    source
+        The file they came from, or the end of its path.
+    offset
+        Byte at which the line starts there.
+    event_id
+        The id that the bytes name.
+    numbers
+        As `Letter` has them.
+    """
+
+    reasons: Sequence[str] = ()
+    source: str | None = None
+    offset: int | None = None
+    event_id: str | None = None
+    numbers: Sequence[int] = ()
+
+    def fits(self, each: Letter) -> bool:
+        """Whether it is one of them."""
+        letter = each.letter
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (self.source is None or letter.source.endswith(self.source))
+            and (self.offset is None or letter.offset == self.offset)
+            and (not self.numbers or each.number in self.numbers)
+            and (self.event_id is None or each.event_id == self.event_id)
+        )
+
+
+def letters_in_file(path: Path) -> Iterator[Letter]:
+    """Letters of a file as a flow writes it.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, or a line is no dead letter.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                # A flow may be in the middle of its last line; the line of an erased record is blank.
+                if line.endswith(b"\n") and not line.isspace():
+                    yield Letter(number, _decoder.decode(line))
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}") from error
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise InputError(f"{path}: line {number}: no dead letter: {error}") from error
+
+
+def letters_in_state(state: Path) -> list[Letter]:
+    """Letters of a state whose inputs have not been used since, by their ordinals.
+
+    Raises
+    ------
+    JournalDamaged, StateMismatch
+        If a journal can't be read.
+    """
+    left: dict[tuple[int, int, int], Letter] = {}
+    shards = [_records_of_interest(directory) for directory in sorted(state.glob("shard-*"))]
+    for record in merge(*shards, key=attrgetter("ordinal")):
+        place = (record.source, record.offset, record.line)
+        if record.kind == Kind.DEAD:
+            if not record.erased and not record.flags & COMMAND:
+                left[place] = Letter(record.ordinal, _decoder.decode(record.output))
+        elif record.retried:
+            left.pop(place, None)
+    return sorted(left.values(), key=attrgetter("number"))
+
+
+def _records_of_interest(directory: Path) -> Iterator[Record]:
+    """Dead letters, and what came through the control channel; the heads tell in which frames they are."""
+    for head in JournalReader(directory, first_boundary(directory), cut_torn_tail=False).heads():
+        controlled = any(mark.source == CONTROL_SOURCE for mark in head.marks)
+        if controlled or head.dead_letters_bytes != head.dead_letters_bytes_next:
+            for record in read_frame(directory, head.segment, head.position).records:
+                if record.flags or record.kind == Kind.DEAD:
+                    yield record
+
+
+def payload_shown(payload: bytes) -> str:
+    """The bytes for a person: JSON set out, else text, else hexadecimal."""
+    try:
+        return orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return "\n".join(_hex_lines(payload))
+    return text if text.isprintable() else "\n".join(_hex_lines(payload))
+
+
+def _hex_lines(payload: bytes) -> Iterator[str]:
+    for at in range(0, len(payload), _HEX_BYTES_A_LINE):
+        some = payload[at : at + _HEX_BYTES_A_LINE]
+        plain = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in some)
+        yield f"{at:08x}  {some.hex(' '):<{_HEX_BYTES_A_LINE * 3}} {plain}"
+
+
+def portions(letters: Iterable[Letter], payload: bytes | None, bytes_max: int) -> Iterator[list[Retry]]:
+    """Commands to try letters again, in portions that fit into a file.
+
+    Parameters
+    ----------
+    letters
+        Which, in order.
+    payload
+        Mended bytes to try in the place of theirs; None for theirs.
+    bytes_max
+        Of a file.
+    """
+    some: list[Retry] = []
+    room = bytes_max
+    for each in letters:
+        letter = each.letter
+        retry = retry_of(
+            each.payload if payload is None else payload, letter.source, letter.offset, letter.line
+        )
+        needs = len(encode_command(retry)) + 1
+        if some and (needs > room or len(some) == _LETTERS_MAX):
+            yield some
+            some, room = [], bytes_max
+        some.append(retry)
+        room -= needs
+    if some:
+        yield some

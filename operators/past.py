@@ -1,0 +1,65 @@
+"""What a shard's journal recorded from some input on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from headrace.operators.journal import (
+    Boundary,
+    FrameHead,
+    JournalReader,
+    Kind,
+    Record,
+    first_boundary,
+    segment_numbers,
+    start_of,
+)
+
+__all__ = ["heads_from", "notes_of", "output_of", "outputs_between", "records_from"]
+
+
+def _start_before(directory: Path, ordinal: int) -> Boundary:
+    starts = [start_of(directory, number) for number in segment_numbers(directory)]
+    return next((each for each in reversed(starts) if each.ordinal <= ordinal), starts[0])
+
+
+def heads_from(directory: Path, ordinal: int) -> Iterator[FrameHead]:
+    """Heads of the frames that hold what comes from an ordinal on."""
+    for head in JournalReader(directory, _start_before(directory, ordinal), cut_torn_tail=False).heads():
+        if head.ordinal_next > ordinal:
+            yield head
+
+
+def records_from(directory: Path, ordinal: int) -> Iterator[Record]:
+    """Records of inputs from an ordinal on; notes of the journal's own are left out."""
+    for frame in JournalReader(directory, _start_before(directory, ordinal), cut_torn_tail=False).frames():
+        if frame.head.ordinal_next > ordinal:
+            for record in frame.records:
+                if record.ordinal >= ordinal and record.kind != Kind.CONTROL:
+                    yield record
+
+
+def notes_of(directory: Path) -> Iterator[dict[str, Any]]:
+    """The journal's own notes, such as configurations, from its beginning on."""
+    for frame in JournalReader(directory, first_boundary(directory), cut_torn_tail=False).frames():
+        for record in frame.records:
+            if record.kind == Kind.CONTROL:
+                yield orjson.loads(record.input)
+
+
+def outputs_between(directory: Path, first: int, end: int) -> Iterator[tuple[int, Kind, bytes]]:
+    """Ordinals, kinds and lines of what went out for inputs from the first on and before the end."""
+    for record in records_from(directory, first):
+        if record.ordinal >= end:
+            return
+        if record.kind in (Kind.DECIDED, Kind.DEAD):
+            yield record.ordinal, Kind(record.kind), output_of(record)
+
+
+def output_of(record: Record) -> bytes:
+    """The line that went out; a blank one of its length if it was erased, as the next stands behind it."""
+    return b" " * (len(record.output) - 1) + b"\n" if record.erased else record.output

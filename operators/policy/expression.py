@@ -1,0 +1,162 @@
+"""Checked expressions to Python source.
+
+The source is written anew from the tree: names become places that are fixed here, texts and numbers are
+written by `repr`, and nothing else of what a person wrote is in it. A missing number is NaN and an absent
+field is None; the source is such that a comparison with either is false, and that nothing in it can raise.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from headrace.config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIELDS, parse
+
+__all__ = ["PARAMETERS", "source_of"]
+
+PARAMETERS: Final = "p, v"
+"""Of the function that the source stands in: payment and features."""
+
+_FIELDS: Final = {
+    "amount": "p.amount",
+    "hour_of_day": "(p.event_time // 3600000 % 24)",
+    "day_of_week": "((p.event_time // 86400000 + 3) % 7)",
+}
+_OPERATORS: Final[Mapping[type[ast.AST], str]] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+}
+
+
+def source_of(text: str, features: Sequence[str]) -> str:
+    """A Python expression of the parameters `PARAMETERS`, true or false.
+
+    Parameters
+    ----------
+    text
+        An expression in which `expression_mistakes` found none.
+    features
+        Names of the features, in the order of their values.
+
+    Raises
+    ------
+    ValueError
+        If the expression has a mistake after all.
+    """
+    return _Writer(features).write(parse(text))
+
+
+class _Writer:
+    """Writes one expression."""
+
+    def __init__(self, features: Sequence[str]) -> None:
+        self._places = {name: f"v[{place}]" for place, name in enumerate(features)}
+        self._divisors = 0
+        self._of: Mapping[type[ast.AST], Callable[..., str]] = {
+            ast.BoolOp: self._bool_op,
+            ast.UnaryOp: self._unary,
+            ast.BinOp: self._arithmetic,
+            ast.Compare: self._compare,
+            ast.Call: self._missing,
+            ast.Name: self._name,
+            ast.Constant: self._constant,
+        }
+
+    def write(self, node: ast.expr) -> str:
+        """The source of a part."""
+        of = self._of.get(type(node))
+        if of is None:
+            raise ValueError(f"{type(node).__name__} is not part of the language")
+        return of(node)
+
+    def _name(self, node: ast.Name) -> str:
+        if node.id in self._places:
+            return self._places[node.id]
+        if node.id in NUMBER_FIELDS:
+            return _FIELDS[node.id]
+        if node.id in TEXT_FIELDS:
+            return f"p.{node.id}"
+        raise ValueError(f"there is no feature or field {node.id}")
+
+    def _constant(self, node: ast.Constant) -> str:
+        if isinstance(node.value, str):
+            return repr(node.value)
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            raise ValueError(f"{node.value!r} is not part of the language")  # noqa: TRY004 - as every mistake
+        return repr(float(node.value))
+
+    def _bool_op(self, node: ast.BoolOp) -> str:
+        word = " and " if isinstance(node.op, ast.And) else " or "
+        return f"({word.join(self.write(value) for value in node.values)})"
+
+    def _unary(self, node: ast.UnaryOp) -> str:
+        if isinstance(node.op, ast.Not):
+            return f"(not {self.write(node.operand)})"
+        return f"({'-' if isinstance(node.op, ast.USub) else '+'}{self._operand(node.operand)})"
+
+    def _operand(self, node: ast.expr) -> str:
+        """A number to calculate with; whole numbers become floats, as those could grow without an end."""
+        return f"(1.0 * {self.write(node)})" if isinstance(node, ast.Name) else self.write(node)
+
+    def _arithmetic(self, node: ast.BinOp) -> str:
+        left, right = self._operand(node.left), self._operand(node.right)
+        if not isinstance(node.op, ast.Div):
+            return f"({left} {_OPERATORS[type(node.op)]} {right})"
+        divisor = f"d{self._divisors}"
+        self._divisors += 1
+        return f"({left} / {divisor} if ({divisor} := {right}) else nan)"
+
+    def _compare(self, node: ast.Compare) -> str:
+        sides = [node.left, *node.comparators]
+        parts = [
+            self._comparison(left, op, right)
+            for left, op, right in zip(sides, node.ops, node.comparators, strict=False)
+        ]
+        return parts[0] if len(parts) == 1 else f"({' and '.join(parts)})"
+
+    def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> str:
+        first = self.write(left)
+        if isinstance(op, ast.In | ast.NotIn):
+            return self._membership(left, first, op, right)
+        second = self.write(right)
+        if isinstance(op, ast.NotEq):
+            if self._is_text(left):
+                return self._guarded(f"{first} != {second}", left, right)
+            return f"({first} < {second} or {first} > {second})"
+        plain = f"{first} {_OPERATORS[type(op)]} {second}"
+        return self._guarded(plain, left) if self._is_text(left) and self._optional(right) else f"({plain})"
+
+    def _membership(self, left: ast.expr, first: str, op: ast.cmpop, right: ast.expr) -> str:
+        assert isinstance(right, ast.Tuple)
+        members = f"({''.join(f'{self.write(each)}, ' for each in right.elts)})"
+        if isinstance(op, ast.In):
+            return f"({first} in {members})"
+        plain = f"{first} not in {members}"
+        return self._guarded(plain, left) if self._is_text(left) else f"({first} == {first} and {plain})"
+
+    def _guarded(self, plain: str, *sides: ast.expr) -> str:
+        """A comparison that is false where a side is absent."""
+        guards = [f"{self.write(side)} is not None" for side in sides if self._optional(side)]
+        return f"({' and '.join([*guards, plain])})"
+
+    def _missing(self, node: ast.Call) -> str:
+        (value,) = node.args
+        if self._is_text(value):
+            return f"({self.write(value)} is None)" if self._optional(value) else "False"
+        written = self.write(value)
+        return f"({written} != {written})"
+
+    def _is_text(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Name):
+            return node.id not in self._places and node.id in TEXT_FIELDS
+        return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+    def _optional(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and self._is_text(node) and node.id in OPTIONAL_FIELDS

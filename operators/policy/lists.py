@@ -1,0 +1,69 @@
+"""Allow and block lists: their content, and the list that a payment is on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headrace.config.lists import ListContent, list_content, read_list
+from headrace.config.policy import ListSettings
+from headrace.config.settings import FraudSettings
+from headrace.operators.policy.verdict import Verdict, trace_of
+
+__all__ = ["ListContent", "list_content", "list_lines", "read_list", "read_lists"]
+
+
+def read_lists(settings: FraudSettings) -> list[tuple[str, ListContent]]:
+    """The lists of a configuration with what their files say now, in the order of the file.
+
+    Raises
+    ------
+    ConfigError
+        If a file can't be read or has mistakes.
+    """
+    lists = settings.policy.lists.items()
+    return [(name, read_list(Path(each.file), each.entries_max)) for name, each in lists]
+
+
+def list_lines(
+    lists: Mapping[str, ListSettings], contents: Mapping[str, Sequence[str]], names: dict[str, Any]
+) -> list[str]:
+    """Lines that return the verdict of the first list that the payment is on.
+
+    Lists of one key are laid into one table from values to the first list that has them, so that a payment
+    costs one look-up for each key, however many lists and entries there are.
+
+    Parameters
+    ----------
+    lists
+        In the order in which they are tried.
+    contents
+        Entries by the list's name; a list without content is empty.
+    names
+        Takes the globals of the lines, `listed`, `find0` and so on.
+    """
+    if not lists:
+        return []
+    none = len(lists)
+    names["listed"] = [_verdict(name, each) for name, each in lists.items()]
+    lines = [f"first = {none}"]
+    for number, (key, table) in enumerate(_tables(lists, contents).items()):
+        names[f"find{number}"] = table.get
+        lines += [f"rank = find{number}(p.{key}, {none})", "if rank < first: first = rank"]
+    return [*lines, f"if first < {none}: return listed[first]"]
+
+
+def _tables(
+    lists: Mapping[str, ListSettings], contents: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str | None, int]]:
+    """For each key a table from values to the number of the first list that they are on."""
+    tables: dict[str, dict[str | None, int]] = {}
+    for rank, (name, each) in reversed([*enumerate(lists.items())]):
+        tables.setdefault(each.key, {}).update(dict.fromkeys(contents.get(name, ()), rank))
+    return tables
+
+
+def _verdict(name: str, settings: ListSettings) -> Verdict:
+    trace = trace_of("list", list=name, key=settings.key)
+    return Verdict(settings.action, "list", f"list.{name}", (settings.code,), None, trace)

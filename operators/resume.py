@@ -1,0 +1,168 @@
+"""Where a run takes its shards, sources and outputs up again, as their journals say.
+
+A run goes on at the last boundary that every shard has reached. What the outputs lack up to there is written
+again from the journals; what some shards have journalled behind it comes again from the sources, and those
+shards give out what they recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from typing import Final
+
+from headrace.errors import StateError
+from headrace.operators.batches import Mark
+from headrace.operators.durable import DurableShard
+from headrace.operators.files import STANDARD, OutputFile
+from headrace.operators.journal import CONTROL_SOURCE, JournalReader, Kind, segment_numbers, start_of
+from headrace.operators.past import heads_from, outputs_between, records_from
+from headrace.operators.rewind import UNBOUNDED, Journalled, Lengths, Rewind, Start, find_rewind
+
+__all__ = ["commands_again", "level_pipes", "mend", "names_of", "went_on_at", "written_up_to"]
+
+_log = logging.getLogger(__name__)
+_LINES_AT_ONCE: Final = 1024
+
+
+def names_of(shards: Sequence[DurableShard]) -> dict[int, str]:
+    """Names of the sources that the shards know, by number."""
+    names: dict[int, str] = {}
+    for shard in shards:
+        names |= shard.sources.names
+    return names
+
+
+def level_pipes(shards: Sequence[DurableShard]) -> None:
+    """Give up what only some shards have of standard input, after a kill: it can't be read again.
+
+    Without that, what comes through the pipe next would be taken for what is missing.
+    """
+    positions = [shard.position for shard in shards]
+    first, end = min(positions), max(positions)
+    if first == end:
+        return
+    names, numbers = names_of(shards), set[int]()
+    for shard in shards:
+        if shard.directory is not None and shard.position > first:
+            numbers |= {record.source for record in records_from(shard.directory, first)}
+    if any(names.get(number) == STANDARD for number in numbers):
+        _log.warning(
+            "standard input can't be read again: of inputs %d to %d, what not every shard had is lost",
+            first,
+            end - 1,
+        )
+        for shard in shards:
+            shard.level(end)
+
+
+def went_on_at(shards: Sequence[DurableShard]) -> Rewind:
+    """The last boundary that every shard has reached.
+
+    Raises
+    ------
+    StateError
+        If the journals that are kept have none.
+    """
+    found = _last_within(shards, UNBOUNDED)
+    if found is None:
+        raise StateError("the shards' journals have no place in common")
+    return found
+
+
+def written_up_to(shards: Sequence[DurableShard], outputs: Sequence[OutputFile]) -> Rewind:
+    """The last boundary up to which the outputs are as the journals say.
+
+    Raises
+    ------
+    StateError
+        If they are shorter than where the journals begin.
+    """
+    lengths = [
+        output.length if output.regular else most for output, most in zip(outputs, UNBOUNDED, strict=True)
+    ]
+    found = _last_within(shards, Lengths(*lengths))
+    if found is None:
+        paths = ", ".join(output.path for output in outputs)
+        raise StateError(
+            f"{paths}: shorter than when the journal began; name the files that the state was written with"
+        )
+    return found
+
+
+def _last_within(shards: Sequence[DurableShard], written: Lengths) -> Rewind | None:
+    if any(shard.directory is None for shard in shards):
+        return Rewind(0, Lengths(0, 0), {})
+    segments_back = 0
+    segments = [segment_numbers(shard.directory) for shard in shards if shard.directory is not None]
+    while True:
+        found = [
+            _journalled(shard, numbers[max(-1 - segments_back, -len(numbers))])
+            for shard, numbers in zip(shards, segments, strict=True)
+        ]
+        rewind = find_rewind(found, written)
+        segments_back += 1
+        if rewind is not None or segments_back >= max(map(len, segments)):
+            return rewind
+
+
+def _journalled(shard: DurableShard, segment: int) -> Journalled:
+    """What a shard's journal says of its frames from a segment on."""
+    assert shard.directory is not None
+    start, end = start_of(shard.directory, segment), shard.end
+    heads = list(JournalReader(shard.directory, start, cut_torn_tail=False).heads())
+    lengths = Lengths(end.decisions_bytes, end.dead_letters_bytes)
+    return Journalled(Start(start.ordinal, start.marks), heads, shard.position, lengths)
+
+
+def commands_again(shards: Sequence[DurableShard], ordinal: int) -> dict[int, Mark]:
+    """Marks of the control channel that some shards have from an ordinal on, by where their batches begin."""
+    again = {}
+    for shard in shards:
+        if shard.directory is not None and shard.position > ordinal:
+            for head in heads_from(shard.directory, ordinal):
+                for mark in head.marks:
+                    if mark.source == CONTROL_SOURCE:
+                        again[head.ordinal_next - mark.line] = mark
+    return again
+
+
+def mend(
+    shards: Sequence[DurableShard], outputs: tuple[OutputFile, OutputFile], kept: Rewind, end: Rewind
+) -> None:
+    """Cut the outputs to one boundary, and write what the journals have from there to another one.
+
+    Parameters
+    ----------
+    shards
+        All of them.
+    outputs
+        Decisions and dead letters.
+    kept
+        Up to where the outputs are right.
+    end
+        Where the run goes on.
+
+    Raises
+    ------
+    StateError
+        If the outputs don't come out as long as the journals say.
+    """
+    for output, length in zip(outputs, kept.lengths, strict=True):
+        if output.regular:
+            output.resume(length)
+    if kept.ordinal == end.ordinal:
+        return
+    directories = [shard.directory for shard in shards if shard.directory is not None]
+    recorded = [outputs_between(directory, kept.ordinal, end.ordinal) for directory in directories]
+    lines = merge(*recorded, key=itemgetter(0))
+    while some := list(islice(lines, _LINES_AT_ONCE)):
+        for output, kind in zip(outputs, (Kind.DECIDED, Kind.DEAD), strict=True):
+            if output.regular:
+                output.write([line for _, of_kind, line in some if of_kind is kind])
+    for output, length in zip(outputs, end.lengths, strict=True):
+        if output.regular and output.length != length:
+            raise StateError(f"{output.path}: has {output.length} bytes, the journals say {length}")

@@ -1,0 +1,194 @@
+"""The `control` commands: what a running flow is told."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from headrace.errors import ConfigError, HeadraceError, Mistake, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace.config.settings import FraudSettings
+    from headrace.operators.commands import Command
+
+__all__ = ["Config", "app", "existing", "send", "settings_of"]
+
+_WAIT_S_MAX: Final = 10.0
+_LOOK_EVERY_S: Final = 0.05
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Tell a flow something beside its events."
+)
+
+State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state of the flow.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Configuration; the shipped one otherwise.")
+]
+
+
+class Switch(StrEnum):
+    """Where a switch stands."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@app.command("kill-switch")
+def kill_switch(
+    switch: Annotated[Switch, typer.Argument(metavar="on|off", help="Where it goes.")],
+    state: State,
+    config: Config = None,
+) -> None:
+    """Give every payment the configured fallback action, until it is switched off.
+
+    The action is `[policy.kill_switch]` of the configuration that the flow runs with.
+    """
+    from headrace.operators.commands import KillSwitch
+
+    send(state, [[KillSwitch(on=switch is Switch.ON)]], settings_of(config))
+
+
+@app.command("reload-list")
+def reload_list(
+    name: Annotated[str, typer.Argument(help="What the configuration calls the list.")],
+    state: State,
+    config: Config = None,
+) -> None:
+    """Read a list's file again, and put its content in place of the old one.
+
+    The file is read now, as `[policy.lists.NAME]` of this configuration names it.
+    """
+    from headrace.config.lists import read_list
+    from headrace.operators.commands import ReloadList
+
+    settings = settings_of(config)
+    lists = settings.policy.lists
+    if name not in lists:
+        known = f"known are {', '.join(lists)}" if lists else "there are none"
+        raise ConfigError([Mistake(str(config or "fraud.toml"), "policy.lists", f"no list {name}; {known}")])
+    content = read_list(Path(lists[name].file), lists[name].entries_max)
+    send(state, [[ReloadList(name=name, entries=content.entries, digest=content.digest)]], settings)
+
+
+@app.command()
+def status(state: State, config: Config = None) -> None:
+    """List the commands that wait, and those that were refused."""
+    from headrace.operators.control import (
+        ControlInbox,
+        control_folder,
+        limits_of,
+        refused_files,
+        summary_of,
+        taken_of,
+    )
+
+    existing(state)
+    typer.echo("the flow is running" if _running(state) else "the flow isn't running")
+    taken = taken_of(state)
+    folder = control_folder(state)
+    inbox = ControlInbox(folder, limits_of(settings_of(config)), taken)
+    typer.echo(f"{taken} was the last command taken" if taken else "no command was ever taken")
+    for number in inbox.waiting():
+        try:
+            said = summary_of(inbox.read(number).commands)
+        except (HeadraceError, FileNotFoundError) as error:
+            said = f"can't be read: {error}"
+        typer.echo(f"{number} waits: {said}")
+    for path in refused_files(folder):
+        typer.echo(f"{path}: was refused")
+
+
+def send(state: Path, files: Sequence[Sequence[Command]], settings: FraudSettings) -> None:
+    """Put commands into a state's control folder, and say when they are taken.
+
+    Parameters
+    ----------
+    state
+        The state.
+    files
+        Commands; each portion is applied as one batch.
+    settings
+        Whose limits hold.
+
+    Raises
+    ------
+    StateError
+        If there is no state, or too many commands wait.
+    """
+    from headrace.operators.control import control_folder, limits_of, put, summary_of, taken_of
+
+    existing(state)
+    limits, folder = limits_of(settings), control_folder(state)
+    paths = [put(folder, commands, limits, lambda: taken_of(state)) for commands in files]
+    said = summary_of([command for commands in files for command in commands])
+    typer.echo(f"{paths[-1]}: {said}", err=True)
+    typer.echo(_await(state, paths), err=True)
+
+
+def _await(state: Path, paths: Sequence[Path]) -> str:
+    """Wait until a running flow has taken files, within limits; say how it stands.
+
+    Raises
+    ------
+    StateError
+        If the flow has refused one of them.
+    """
+    from headrace.operators.control import refused_files
+
+    until = time.monotonic() + _WAIT_S_MAX
+    running = _running(state)
+    while running and any(path.exists() for path in paths) and time.monotonic() < until:
+        time.sleep(_LOOK_EVERY_S)
+        running = _running(state)
+    left = [path for path in paths if path.exists()]
+    refused = {path.name for path in refused_files(paths[0].parent)} & {path.name for path in paths}
+    if refused:
+        raise StateError(f"{paths[0].parent}: {', '.join(sorted(refused))}: refused; the flow's log says why")
+    if not left:
+        return "Taken by the running flow."
+    if running:
+        return "Not taken yet; the flow goes on looking for it."
+    return "The flow isn't running: applied at its next start, before any other input."
+
+
+def existing(state: Path) -> None:
+    """See that there is a state.
+
+    Raises
+    ------
+    StateError
+        If there is none.
+    """
+    if not any(state.glob("shard-*")):
+        raise StateError(f"{state}: there is no state here")
+
+
+def _running(state: Path) -> bool:
+    """Whether a process holds the state's lock."""
+    try:
+        fd = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def settings_of(config: Path | None) -> FraudSettings:
+    """The configuration, checked."""
+    from headrace.config.settings import load
+    from headrace.operators.models import model_mistakes
+
+    return load(config, model_mistakes=model_mistakes)

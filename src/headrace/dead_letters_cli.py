@@ -1,0 +1,173 @@
+"""The `dead-letters` commands: what could not be used, and its way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from headrace.control_cli import Config, existing, send, settings_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from headrace.operators.dead_letters import Letter, Wanted
+
+__all__ = ["app"]
+
+_ROWS_MAX: Final = 100
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at dead letters; try them again.")
+
+File = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FILE]", help="A file of dead letters; else those of the state."),
+]
+State = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The state; of its letters, those whose input wasn't used since."),
+]
+Reasons = Annotated[
+    list[str] | None, typer.Option("--reason", metavar="CODE", help="Only those with this reason.")
+]
+Source = Annotated[
+    str | None, typer.Option(metavar="PATH", help="Only those from this source; the end of its path will do.")
+]
+Offset = Annotated[
+    int | None, typer.Option(metavar="N", min=0, help="Only the one that starts at this byte of its source.")
+]
+EventId = Annotated[str | None, typer.Option(metavar="ID", help="Only those whose bytes name this event id.")]
+
+
+@app.command("list")
+def list_letters(
+    file: File = None,
+    state: State = None,
+    reasons: Reasons = None,
+    source: Source = None,
+    offset: Offset = None,
+    event_id: EventId = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="So many at most; on a terminal 100.")
+    ] = None,
+) -> None:
+    """List dead letters: a table on a terminal, else one JSON object a line.
+
+    The number of a letter is its line in the file, or in a state the ordinal of its input.
+    """
+    from rich.console import Console
+
+    from headrace.operators.dead_letters import Wanted
+
+    chosen = _chosen(file, state, Wanted(reasons or (), source, offset, event_id))
+    console = Console()
+    if console.is_terminal:
+        _table(console, chosen, limit or _ROWS_MAX)
+        return
+    for each in chosen[:limit]:
+        typer.echo(_json(each))
+
+
+@app.command()
+def show(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As the list has it.")],
+    file: File = None,
+    state: State = None,
+) -> None:
+    """Show one dead letter: what is wrong, where it came from, and its bytes."""
+    from headrace.operators.dead_letters import Wanted, payload_shown
+
+    for each in _chosen(file, state, Wanted(numbers=(number,))):
+        letter, payload = each.letter, each.payload
+        typer.echo(f"reason   {letter.reason}")
+        typer.echo(f"message  {letter.message}")
+        typer.echo(f"field    {letter.field or '-'}")
+        typer.echo(f"source   {letter.source}")
+        typer.echo(f"place    line {letter.line}, byte {letter.offset}")
+        typer.echo(f"payload  {len(payload)} bytes\n\n{payload_shown(payload)}")
+        return
+    raise typer.BadParameter(f"there is no dead letter {number}", param_hint="NUMBER")
+
+
+@app.command()
+def retry(
+    state: Annotated[Path, typer.Option(metavar="DIR", help="The state of the flow.")],
+    file: File = None,
+    reasons: Reasons = None,
+    source: Source = None,
+    offset: Offset = None,
+    event_id: EventId = None,
+    numbers: Annotated[
+        list[int] | None, typer.Option("--number", metavar="N", help="Only this one, as the list has it.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,  # noqa: FBT002
+    payload: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Try this line in place of the one letter's own.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Give the inputs of dead letters to the flow once more.
+
+    They are decided as of now, and the decisions are marked as retried. An input that can't be used this time
+    either is a dead letter again; one that was used before is a repeat, and nothing goes out for it.
+    """
+    from headrace.operators.commands import REFUSED
+    from headrace.operators.dead_letters import Wanted, portions
+
+    wanted = Wanted(reasons or (), source, offset, event_id, numbers or ())
+    if wanted == Wanted((), numbers=()) and not every:
+        raise typer.BadParameter("choose letters, or name --all")
+    existing(state)
+    chosen = [each for each in _chosen(file, state, wanted) if each.letter.reason != REFUSED]
+    if payload is not None and len(chosen) != 1:
+        raise typer.BadParameter(f"is for one letter; {len(chosen)} are chosen", param_hint="--payload")
+    if not chosen:
+        typer.echo("There is no such dead letter.", err=True)
+        return
+    settings = settings_of(config)
+    mended = None if payload is None else _line(payload)
+    send(state, list(portions(chosen, mended, settings.control.file_bytes_max)), settings)
+
+
+def _chosen(file: Path | None, state: Path | None, wanted: Wanted) -> list[Letter]:
+    from headrace.operators.dead_letters import letters_in_file, letters_in_state
+
+    if file is None and state is None:
+        raise typer.BadParameter("name a file of dead letters, or --state")
+    letters: Iterable[Letter] = ()
+    if file is not None:
+        letters = letters_in_file(file)
+    elif state is not None:
+        existing(state)
+        letters = letters_in_state(state)
+    return [each for each in letters if wanted.fits(each)]
+
+
+def _line(path: Path) -> bytes:
+    payload = path.read_bytes()
+    payload = payload[:-1] if payload.endswith(b"\n") else payload
+    if not payload or b"\n" in payload:
+        raise typer.BadParameter("must hold one line", param_hint="--payload")
+    return payload
+
+
+def _json(each: Letter) -> str:
+    import msgspec
+
+    fields: dict[str, Any] = {"number": each.number, **msgspec.to_builtins(each.letter)}
+    return msgspec.json.encode(fields).decode()
+
+
+def _table(console: Console, chosen: list[Letter], rows_max: int) -> None:
+    from rich.table import Table
+
+    table = Table("number", "reason", "source", "line", "message", box=None, pad_edge=False)
+    for each in chosen[:rows_max]:
+        letter = each.letter
+        name = Path(letter.source).name
+        table.add_row(str(each.number), letter.reason, name, str(letter.line), letter.message)
+    console.print(table)
+    if len(chosen) > rows_max:
+        console.print(f"and {len(chosen) - rows_max:,} more")

@@ -1,0 +1,88 @@
+"""A run tells telemetry of its phases, its stages and its latency."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+from headrace.config.settings import load
+from headrace.runs import Progress, RunRequest, RunSummary
+from headrace.runtime import run
+
+PAYMENTS = 40
+
+
+class Unwatched:
+    def started(self, request: RunRequest) -> None:
+        pass
+
+    def progress(self, progress: Progress) -> None:
+        pass
+
+    def warning(self, message: str) -> None:
+        pass
+
+    def finished(self, summary: RunSummary) -> None:
+        pass
+
+
+class Noted:
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.events: Counter[str] = Counter()
+        self.stages_in: list[str] = []
+        self.decisions = 0
+
+    def phase(self, name: str) -> None:
+        self.phases.append(name)
+
+    def batch(self, stage: str, ns: int, events: int) -> None:
+        assert ns > 0
+        self.stages_in.append(self.phases[-1])
+        self.events[stage] += events
+
+    def latency(self, accepted_ns: int, count: int, now_ns: int) -> None:
+        assert 0 < accepted_ns < now_ns <= time.perf_counter_ns()
+        self.decisions += count
+
+
+def events(folder: Path) -> Path:
+    lines = [
+        {
+            "type": "payment",
+            "event_id": f"p{number}",
+            "event_time": 1_700_000_000_000 + number,
+            "customer_id": f"c{number % 5}",
+            "merchant_id": "m",
+            "amount": 1.0,
+            "currency": "EUR" if number % 4 else "USD",
+        }
+        for number in range(PAYMENTS)
+    ]
+    path = folder / "events.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_phases_come_in_order_and_each_stage_counts_its_lines(tmp_path: Path) -> None:
+    noted = Noted()
+    request = RunRequest(
+        flow="fraud",
+        sources=(str(events(tmp_path)),),
+        to=str(tmp_path / "decisions.jsonl"),
+        dead_letters=None,
+        state=tmp_path / "state",
+        settings=load(None, ("flow.shards=2", "input.batch_lines_max=16")),
+        config_file=None,
+        speed=None,
+        learn=True,
+        telemetry=noted,
+    )
+    assert run(request, Unwatched()).exit_code == 0
+    assert noted.phases == ["recovering", "running", "draining"]
+    assert set(noted.stages_in) == {"running"}
+    # The two shards share the lines; decisions and dead letters share what is written.
+    assert noted.events == dict.fromkeys(("read", "decode", "apply", "journal", "write"), PAYMENTS)
+    assert noted.decisions == PAYMENTS * 3 // 4
