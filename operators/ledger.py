@@ -14,13 +14,22 @@ from typing import Any, Final
 
 import orjson
 
+from headrace.config.policy import BUILT_IN_TEXTS
 from headrace.config.settings import FraudSettings, digest, restore
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, UnknownDecision
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.operators.codec import decode_one
 from headrace.operators.detail import DetailLayout, detail_layout, read_trace
 from headrace.operators.events import Outcome
-from headrace.operators.journal import NO_SOURCE, Frame, Kind, Record, read_frame, segment_path
+from headrace.operators.journal import (
+    CONTROL_SOURCE,
+    NO_SOURCE,
+    Frame,
+    Kind,
+    Record,
+    read_frame,
+    segment_path,
+)
 from headrace.operators.ledger_explained import (
     Config,
     Cross,
@@ -59,7 +68,7 @@ class _Shard:
     def __init__(self, directory: Path, progress: Progress | None) -> None:
         self.directory = directory
         self.index = LedgerIndex(directory, progress)
-        self._sources: dict[int, str] = {}
+        self._sources: dict[int, str] = {CONTROL_SOURCE: "control"}
         self._frame: tuple[tuple[int, int], Frame] | None = None
 
     def frame(self, place: Place) -> Frame:
@@ -268,11 +277,6 @@ def _utc(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _committed_ms(head: Any) -> int | None:
-    committed: int | None = getattr(head, "committed_ms", None)
-    return committed
-
-
 def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Position, ...]) -> Explained | None:
     """What is left of an erased record; None if it isn't one."""
     if not shard.record(place).erased:
@@ -281,6 +285,8 @@ def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Positio
     return Explained(
         decision_id=decision_id,
         erased=True,
+        retried=shard.record(place).retried,
+        overdue=shard.record(place).overdue,
         decision=None,
         input=None,
         features={},
@@ -291,7 +297,7 @@ def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Positio
         config=None,
         position=shard.position(place),
         accepted_ms=head.accepted_ms,
-        committed_ms=_committed_ms(head),
+        committed_ms=head.committed_ms,
         outcomes=(),
         others=others,
     )
@@ -313,6 +319,8 @@ def _explained(shard: _Shard, place: Place, others: tuple[Position, ...]) -> Exp
     return Explained(
         decision_id=decision["decision_id"],
         erased=False,
+        retried=record.retried,
+        overdue=record.overdue,
         decision=decision,
         input=_json_or_text(record.input),
         features=features,
@@ -323,7 +331,7 @@ def _explained(shard: _Shard, place: Place, others: tuple[Position, ...]) -> Exp
         config=config,
         position=shard.position(place),
         accepted_ms=head.accepted_ms,
-        committed_ms=_committed_ms(head),
+        committed_ms=head.committed_ms,
         outcomes=tuple(shard.outcomes(decision["event_id"])),
         others=others,
     )
@@ -337,9 +345,10 @@ def _json_or_text(line: bytes) -> Any:
 
 
 def _reasons(settings: FraudSettings, given: Sequence[dict[str, Any]]) -> Iterable[ExplainedReason]:
+    texts = {**BUILT_IN_TEXTS, **settings.reasons.texts}
     for reason in given:
         code = reason["code"]
-        yield ExplainedReason(code, reason.get("contribution"), settings.reasons.texts.get(code))
+        yield ExplainedReason(code, reason.get("contribution"), texts.get(code))
 
 
 def _crosses(

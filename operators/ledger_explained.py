@@ -142,6 +142,8 @@ class Explained:
     ----------
     decision_id, erased
         Which decision, and whether its record was erased.
+    retried, overdue
+        Whether its input was a dead letter's, given once more; whether it had waited longer than its limit.
     decision, input
         The line that went out, and the event as it came in.
     features
@@ -159,8 +161,7 @@ class Explained:
     position
         Where the record stands.
     accepted_ms, committed_ms
-        Wall clock when its batch was read and when it was journalled, milliseconds since the epoch; the
-        second is None in journals that don't say.
+        Wall clock when its batch was read and when it was journalled, milliseconds since the epoch.
     outcomes
         About its event, in the order in which they came, at most 100.
     others
@@ -169,6 +170,8 @@ class Explained:
 
     decision_id: str
     erased: bool
+    retried: bool
+    overdue: bool
     decision: dict[str, Any] | None
     input: Any
     features: dict[str, float]
@@ -179,6 +182,6 @@ class Explained:
     config: Config | None
     position: Position
     accepted_ms: int
-    committed_ms: int | None
+    committed_ms: int
     outcomes: tuple[ExplainedOutcome, ...]
     others: tuple[Position, ...]

@@ -22,6 +22,7 @@ from headrace.operators.codec import decode_one
 from headrace.operators.detail import DetailLayout, detail_layout, read_trace
 from headrace.operators.events import Outcome
 from headrace.operators.journal import (
+    CONTROL_SOURCE,
     Boundary,
     FrameHead,
     JournalReader,
@@ -44,12 +45,16 @@ _DECISION_FIELDS: Final = (
     "kind",
     "action",
     "score",
+    "shadow_action",
+    "policy",
     "reasons",
     "model",
 )
 _GATHERED: Final = (
     *_DECISION_FIELDS,
     *_EVENT_FIELDS,
+    "retried",
+    "overdue",
     "accepted_time",
     "committed_time",
     "segment",
@@ -73,8 +78,8 @@ class Column(NamedTuple):
     Attributes
     ----------
     name, kind
-        Its name; `text`, `int`, `float`, `time` (milliseconds since the epoch, UTC), `json` (as text) or
-        `reasons` (a list of objects with `code` and `contribution`).
+        Its name; `text`, `int`, `float`, `time` (milliseconds since the epoch, UTC), `bool`, `json`
+        (as text) or `reasons` (a list of objects with `code` and `contribution`).
     meaning
         What stands in it.
     """
@@ -89,13 +94,17 @@ _DECISION_COLUMNS: Final = (
     Column("event_id", "text", "id of the event that asked"),
     Column("event_time", "time", "when the event happened"),
     Column("accepted_time", "time", "wall clock when its batch was read"),
-    Column("committed_time", "time", "wall clock when its batch was journalled, where the journal says"),
+    Column("committed_time", "time", "wall clock when its batch was journalled"),
     Column("kind", "text", "what was decided"),
     Column("action", "text", "what was decided to be done"),
     Column("score", "float", "estimated probability, 0 to 1"),
     Column("reasons", "reasons", "codes with their contributions, the strongest first"),
     Column("model", "text", "name of the model, and digest of what it was configured with"),
-    Column("policy", "json", "trace of the policy's path, where there is one"),
+    Column("shadow_action", "text", "what would have been done, where a policy only watches"),
+    Column("policy", "text", "what decided: null for the score alone, else a part of the policy"),
+    Column("policy_trace", "json", "what that part says of it"),
+    Column("retried", "bool", "whether the input was a dead letter's, given once more"),
+    Column("overdue", "bool", "whether the input had waited longer than its limit"),
     *(Column(name, "text", f"the event's `{name}`, where it has one") for name in _EVENT_FIELDS),
 )
 _OUTCOME_COLUMNS: Final = (
@@ -302,8 +311,10 @@ class _Group:
         values = (
             *[decision.get(name) for name in _DECISION_FIELDS],
             *[event.get(name) for name in _EVENT_FIELDS],
+            record.retried,
+            record.overdue,
             head.accepted_ms,
-            getattr(head, "committed_ms", None),
+            head.committed_ms,
             head.segment,
             head.position,
             number,
@@ -332,7 +343,7 @@ class _Group:
             contributions[~contributions.any(axis=1)] = np.nan
         traces = [read_trace(detail[size:]) for detail in self._details]
         return {
-            "policy": [None if trace is None else orjson.dumps(trace).decode() for trace in traces],
+            "policy_trace": [None if trace is None else orjson.dumps(trace).decode() for trace in traces],
             **{f"feature_{name}": fixed["values"][:, at] for at, name in enumerate(layout.features)},
             **{f"contribution_{name}": contributions[:, at] for at, name in enumerate(layout.inputs)},
         }
@@ -354,7 +365,7 @@ class _Shard:
     ) -> None:
         self.directory, self._outcomes = directory, outcomes
         self._selection, self._exported = selection, exported
-        self._sources: dict[int, str] = {}
+        self._sources: dict[int, str] = {CONTROL_SOURCE: "control"}
         self._layout: DetailLayout | None = None
 
     def groups(self, group_rows: int, progress: Progress | None) -> Iterator[_Group]:
@@ -418,7 +429,7 @@ class _Shard:
         """Where the journal's beginning is no longer kept, a checkpoint knows what held at its start."""
         if start.segment > 1 and start.segment in checkpoint_numbers(self.directory):
             header = read_checkpoint(checkpoint_path(self.directory, start.segment)).header
-            self._sources = {int(number): name for number, name in header["sources"].items()}
+            self._sources |= {int(number): name for number, name in header["sources"].items()}
             self._lay_out(header["settings"])
 
 

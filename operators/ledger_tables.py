@@ -146,6 +146,7 @@ class _Parquet:
             "text": pa.string(),
             "json": pa.string(),
             "int": pa.int64(),
+            "bool": pa.bool_(),
             "float": pa.float64(),
             "time": pa.timestamp("ms", tz="UTC"),
             "reasons": pa.list_(reason),

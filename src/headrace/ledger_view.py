@@ -81,7 +81,10 @@ def _title(found: Explained) -> Text:
         return title.append("  erased", style="magenta")
     action = found.decision["action"]
     title.append(f"  {action}", style=f"bold {_STYLES.get(action, '')}")
-    return title.append(f"  score {found.decision['score']:.4f}", style="default")
+    if found.decision.get("shadow_action"):
+        title.append(f"  (only watching; else {found.decision['shadow_action']})")
+    title.append(f"  score {found.decision['score']:.4f}", style="default")
+    return title.append("  retried" * found.retried + "  overdue" * found.overdue, style="magenta")
 
 
 def _sections(found: Explained, width: int) -> Iterator[tuple[str, RenderableType]]:
@@ -186,9 +189,8 @@ def _whereabouts(found: Explained) -> Iterator[tuple[str, str]]:
     if decision is not None:
         yield "event time", _time(decision["event_time"])
     yield "accepted", _time(found.accepted_ms)
-    if found.committed_ms is not None:
-        waited = found.committed_ms - found.accepted_ms
-        yield "committed", f"{_time(found.committed_ms)}, {waited} ms after it was accepted"
+    waited = found.committed_ms - found.accepted_ms
+    yield "committed", f"{_time(found.committed_ms)}, {waited} ms after it was accepted"
     if decision is not None:
         yield "model", decision["model"]
     if found.config is not None:
