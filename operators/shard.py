@@ -8,7 +8,6 @@ the state as it was and becomes a dead letter.
 from __future__ import annotations
 
 import hashlib
-import struct
 from array import array
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,6 +20,7 @@ from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
 from headrace.operators.commands import REFUSED, Command, Retry
+from headrace.operators.detail import detail_struct
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -143,7 +143,7 @@ class FraudShard:
         )
         self.early = EarlyOutcomes(0, 0)
         self._unmoved: list[Payment] = []
-        detail = struct.Struct(f"<{len(groups)}{slot_code}{len(names)}f{len(self.features.names)}d")
+        detail = detail_struct(len(groups), shape.slots, len(names), len(self.features.names))
         self._pack_detail = detail.pack
         self._read, self._update = self.features.read, self.features.update
         self._update_click = self.features.update_click

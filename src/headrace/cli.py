@@ -19,6 +19,7 @@ from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.errors import ConfigError, HeadraceError
+from headrace.ledger_cli import explain, ledger
 
 if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
@@ -35,6 +36,7 @@ EXIT_CODES: Final = (
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
     (7, "the state doesn't fit the configuration, or this version of the program"),
     (8, "another process uses the state"),
+    (9, "the ledger has no such decision"),
     (130, "interrupted from the keyboard"),
     (141, "the reader of standard output has gone"),
 )
@@ -298,6 +300,10 @@ def schema(
     for name, content in schema_files().items():
         (to / name).write_bytes(content)
         typer.echo(str(to / name))
+
+
+app.command()(explain)
+app.add_typer(ledger, name="ledger")
 
 
 @app.command(hidden=True)
