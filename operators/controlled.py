@@ -112,6 +112,9 @@ class ControlledReader:
         Numbers of the sources that the state knows, by name.
     reached
         Ordinal up to which all shards have journalled; a file before it can go.
+    owed
+        Ordinal behind the last input that any shard has journalled. What comes before it comes again, and no
+        new command comes between.
     again
         Ordinals at which files stood that only some shards may have journalled, with their marks. They come
         again at the same places, before anything new does.
@@ -129,10 +132,11 @@ class ControlledReader:
         *,
         sources: Mapping[str, int],
         reached: Callable[[], int],
-        again: Mapping[int, Mark],
+        owed: int = 0,
+        again: Mapping[int, Mark] | None = None,
     ) -> None:
         self._reader, self.inbox, self._sources, self._reached = reader, inbox, sources, reached
-        self._again = sorted(again.items())
+        self._owed, self._again = owed, sorted((again or {}).items())
         self._unsettled: list[tuple[int, int]] = []
         inbox.clear()
         self._look_at = 0.0
@@ -141,7 +145,7 @@ class ControlledReader:
     @property
     def ended(self) -> bool:
         """Every source was read to its end, and no command is left."""
-        return self._reader.ended and not self._again
+        return self._reader.ended
 
     @property
     def stream(self) -> bool:
@@ -170,10 +174,10 @@ class ControlledReader:
         InputError
             As the reader of the sources does.
         StateError
-            If a file that was partly journalled is no longer there.
+            If an input that only some shards have journalled doesn't come again.
         """
-        if self._again:
-            return self._next_again()
+        if self._reader.ordinal < self._owed:
+            return self._next_owed()
         batch = self._next_commands() if time.monotonic() >= self._look_at else None
         if batch is None:
             batch = self._reader.next_batch()
@@ -181,19 +185,18 @@ class ControlledReader:
             batch = self._next_commands()
         return batch
 
-    def _next_again(self) -> Batch | None:
-        ordinal, mark = self._again[0]
-        left = ordinal - self._reader.ordinal
-        if left:
-            batch = self._reader.next_batch(left)
-            if batch is None and self._reader.ended:
-                raise StateError(
-                    f"input {self._reader.ordinal} was read from a source that is not given now:"
-                    " name the same sources as before"
-                )
-            return batch
-        del self._again[0]
-        return self._batch(self.inbox.read_again(mark))
+    def _next_owed(self) -> Batch | None:
+        ordinal, mark = self._again[0] if self._again else (None, None)
+        if mark is not None and ordinal == self._reader.ordinal:
+            del self._again[0]
+            return self._batch(self.inbox.read_again(mark))
+        batch = self._reader.next_batch(None if ordinal is None else ordinal - self._reader.ordinal)
+        if batch is None and self._reader.ended:
+            raise StateError(
+                f"input {self._reader.ordinal} was read from a source that is not given now:"
+                " name the same sources as before the run was killed"
+            )
+        return batch
 
     def _next_commands(self) -> Batch | None:
         self._settle()

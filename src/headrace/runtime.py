@@ -247,6 +247,7 @@ class _Run:
             inbox,
             sources=sources,
             reached=lambda: min(shard.position for shard in self.shards),
+            owed=max(shard.position for shard in self.shards),
             again=commands_again(self.shards, self.rewind.ordinal),
         )
 

@@ -114,6 +114,7 @@ def test_commands_put_while_backups_are_taken_stand_in_all_shards_or_in_none(tmp
         put(control_folder(running.state), [KillSwitch(on=on)], LIMITS, lambda: taken_of(running.state))
         backups.append(tmp_path / f"backup-{len(backups)}")
         back_up(running.state, backups[-1])
+        time.sleep(0.05)
     taken = []
     for number, backup in enumerate(backups):
         world = World(tmp_path / f"restored-{number}", (events,), options)

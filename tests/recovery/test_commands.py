@@ -18,6 +18,7 @@ from headrace.operators.journal import COMMAND, JournalReader, Kind, Record, fir
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_every_write import killing, logged
+from test_state import killed_within_a_batch
 from worlds import World, overrides, payment, stream, write_lines
 
 BATCHES = overrides(input__batch_lines_max=16, journal__checkpoint_inputs_max=30)
@@ -112,6 +113,17 @@ def test_killed_at_every_write_they_have_their_effect_once(waiting):
         assert world.run() == 0, (moment, world.said)
         assert world.outputs() == whole.outputs(), moment
         check_whole(world)
+
+
+def test_a_command_waits_until_all_shards_have_what_some_of_them_had(tmp_path):
+    events = write_lines(tmp_path / "events.jsonl", stream(42))
+    world = killed_within_a_batch(tmp_path, events, events)
+    put(control_folder(world.state), [KillSwitch(on=True)], limits_of(load(None)), lambda: 0)
+    assert world.run() == 0, world.said
+    whole = World(tmp_path / "whole", (events,), world.options)
+    assert whole.run() == 0, whole.said
+    assert world.outputs() == whole.outputs()
+    assert [len(came_through_control(shard)) for shard in world.shards()] == [1, 1, 1]
 
 
 def test_a_file_that_is_no_command_is_moved_aside_and_the_rest_is_taken(waiting):
