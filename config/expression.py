@@ -7,7 +7,6 @@ never evaluated as it was written: `operators.policy.expression` writes source o
 from __future__ import annotations
 
 import ast
-import math
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal
@@ -268,6 +267,6 @@ class _Checker:
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.found.append(f"not allowed: the value {value!r}")
             return None
-        if not math.isfinite(value) or abs(value) > NUMBER_MAX:
+        if abs(value) > NUMBER_MAX:
             self.found.append(f"a number is larger than {NUMBER_MAX:g}")
         return "number"

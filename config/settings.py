@@ -7,7 +7,6 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -63,6 +62,7 @@ __all__ = [
     "LastLegitimateAgeDeclaration",
     "MaxDeclaration",
     "MeanDeclaration",
+    "MetricsSettings",
     "ModelSettings",
     "OutcomeSettings",
     "PolicySettings",
@@ -629,6 +629,33 @@ class JournalSettings(_Settings):
     checkpoints_max: int = Field(default=2, ge=1, le=100)
 
 
+class MetricsSettings(_Settings):
+    """What a run tells of itself over HTTP; it changes nothing that is decided.
+
+    Attributes
+    ----------
+    port
+        Where `/metrics`, `/healthz` and `/readyz` are served; 0 for a free port, not set: nowhere.
+    host
+        The address to listen on.
+    window_outcomes_max
+        Quality is judged on so many of the last outcomes.
+    stalled_seconds_max
+        A flow that has not moved for longer is not healthy.
+    requests_max
+        Requests answered at the same time; further ones are refused.
+    request_seconds_max
+        A request that takes longer to arrive, or its answer to be taken, is cut off.
+    """
+
+    port: int | None = Field(default=None, ge=0, le=65_535)
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "127.0.0.1"
+    window_outcomes_max: int = Field(default=10_000, ge=1, le=1_000_000)
+    stalled_seconds_max: float = Field(default=30.0, gt=0.0, le=86_400.0)
+    requests_max: int = Field(default=8, ge=1, le=256)
+    request_seconds_max: float = Field(default=5.0, gt=0.0, le=300.0)
+
+
 class FraudSettings(_Settings):
     """All settings of the fraud flow, one attribute for each table of the file."""
 
@@ -648,6 +675,7 @@ class FraudSettings(_Settings):
     policy: PolicySettings = PolicySettings()
     reasons: ReasonSettings = ReasonSettings()
     journal: JournalSettings = JournalSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 _KINDS: Final[dict[str, type[BaseModel]]] = {
@@ -850,22 +878,14 @@ def _is_table(read: Mapping[str, Any], key: str) -> bool:
 
 def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     """A copy without what is misshapen: whole declarations, and else single keys."""
-    rest = deepcopy(read)
+    rest = {key: dict(value) if isinstance(value, dict) else value for key, value in read.items()}
     for place in places:
-        *tables, last = place[: 3 if _in_policy_table(place) else 2]
-        table = rest
-        for part in tables:
-            if not _is_table(table, part):
-                last = part
-                break
-            table = table[part]
-        table.pop(last, None)
+        section = place[0]
+        if len(place) > 1 and _is_table(rest, section):
+            rest[section].pop(place[1], None)
+        else:
+            rest.pop(section, None)
     return rest
-
-
-def _in_policy_table(place: Sequence[str]) -> bool:
-    """Whether it is a list or a rule, or stands in one: these are declared one level deeper."""
-    return len(place) > 2 and place[0] == "policy" and place[1] in _POLICY_TABLES
 
 
 def _mistake(error: Any) -> Mistake:

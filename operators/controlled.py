@@ -35,6 +35,11 @@ class BatchReader(Protocol):
     def progress(self) -> Progress:
         """Bytes read of all sources."""
 
+    @property
+    def progress_by_source(self) -> list[tuple[int, Progress]]:
+        """Number and bytes read of each source."""
+        ...
+
     def next_batch(self) -> Batch | None:
         """The next lines, None when there are none now."""
 
@@ -151,6 +156,11 @@ class ControlledReader:
     def progress(self) -> Progress:
         """Bytes read of all sources."""
         return self._reader.progress
+
+    @property
+    def progress_by_source(self) -> list[tuple[int, Progress]]:
+        """Number and bytes read of each source; commands don't count."""
+        return self._reader.progress_by_source
 
     def next_due_s(self) -> float | None:
         """Seconds until the next line is due; None when it is due now or not known."""

@@ -89,6 +89,8 @@ class DurableShard:
         Of this shard; None for a temporary one that keeps nothing.
     settings
         The configuration to go on with.
+    shard
+        Its number among the shards of the flow.
     learn
         Whether the model learns.
     telemetry
@@ -107,10 +109,12 @@ class DurableShard:
         directory: Path | None,
         settings: FraudSettings,
         *,
+        shard: int = 0,
         learn: bool = True,
         telemetry: Telemetry = SILENT,
     ) -> None:
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
+        self.shard = shard
         self.position = 0
         self.sources = Sources()
         self.replayed = 0
@@ -123,7 +127,7 @@ class DurableShard:
         self._journal: JournalWriter | None = None
         self._writer = ForkedWriter()
         if directory is None:
-            self.state = FraudShard(settings, learn=learn)
+            self.state = FraudShard(settings, shard=shard, learn=learn)
             self.state.source_names = ChainMap(self.sources.names, _CONTROL)
             return
         directory.mkdir(parents=True, exist_ok=True)
@@ -151,7 +155,7 @@ class DurableShard:
     def _recover(self, directory: Path) -> Boundary:
         checkpoint = newest_readable(directory)
         if checkpoint is None:
-            self.state = FraudShard(self._first_settings(directory), learn=self.learn)
+            self.state = FraudShard(self._first_settings(directory), shard=self.shard, learn=self.learn)
             start = first_boundary(directory)
             if start.segment != GENESIS.segment:
                 raise StateError(
@@ -187,7 +191,8 @@ class DurableShard:
     def _load(self, header: Mapping[str, Any], blobs: Mapping[str, Any]) -> None:
         if header["version"] != STATE_VERSION:
             raise StateMismatch([other_version(self.directory, header, STATE_VERSION)])
-        self.state = FraudShard(self._fitting(restore(header["settings"].encode())), learn=header["learn"])
+        settings = self._fitting(restore(header["settings"].encode()))
+        self.state = FraudShard(settings, shard=self.shard, learn=header["learn"])
         try:
             self.state.load(blobs)
         except ValueError as error:
@@ -268,6 +273,11 @@ class DurableShard:
         if self.sources.names.get(number) != name:
             self.sources.names[number] = name
             self._note({"control": "source", "number": number, "name": name})
+
+    @property
+    def journal(self) -> JournalWriter | None:
+        """Where inputs are journalled; None for a temporary shard."""
+        return self._journal
 
     # -- inputs
 
@@ -422,6 +432,7 @@ class DurableShard:
 
     def _finished(self, finished: Finished) -> None:
         self.checkpoints.append(finished)
+        self._telemetry.checkpointed(finished)
         if not finished.ok:
             _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         elif self.directory is not None:

@@ -238,11 +238,11 @@ class Reason(Struct, frozen=True):
     code
         A reason code of the configuration.
     contribution
-        What it added to the score, in log-odds.
+        What it added to the score, in log-odds; null for a reason of the policy's.
     """
 
     code: str
-    contribution: float
+    contribution: float | None
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -266,6 +266,11 @@ class Decision(Struct, frozen=True, kw_only=True):
         The strongest first.
     model
         Name of the model and digest of what it was configured with.
+    policy
+        What decided, when it wasn't the score against thresholds: `list.NAME`, `rule.NAME`, `cost`,
+        `capacity`, `deadline` or `kill_switch`.
+    shadow_action
+        In shadow mode, what would have gone out; `action` is then always `approve`.
     version
         Version of the contract, 1.
     retried
@@ -280,6 +285,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     score: Annotated[float, Meta(ge=0.0, le=1.0)]
     reasons: tuple[Reason, ...]
     model: str
+    policy: str | None = None
+    shadow_action: Literal["approve", "review", "block"] | None = None
     version: Version = VERSION
     retried: bool = False
 

@@ -565,6 +565,11 @@ class MergedReader:
         )
 
     @property
+    def progress_by_source(self) -> list[tuple[int, Progress]]:
+        """Number and bytes read of each source."""
+        return [(reader.number, reader.progress) for reader in self._readers]
+
+    @property
     def marks(self) -> tuple[Mark, ...]:
         """How far each source was read."""
         return tuple(reader.mark for reader in self._readers)

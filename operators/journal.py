@@ -428,6 +428,11 @@ class JournalWriter:
     fsync
         Whether each frame and each new segment is forced to the disk before it counts.
 
+    Attributes
+    ----------
+    frames_written, bytes_written
+        By this writer.
+
     Raises
     ------
     JournalDamaged
@@ -439,6 +444,7 @@ class JournalWriter:
         self._segment_bytes_max = segment_bytes_max
         self._fsync = fsync
         self._refuses = ""
+        self.frames_written = self.bytes_written = 0
         self._segment, self._byte = end.segment, end.byte
         self._seq, self._ordinal = end.seq, end.ordinal
         self._decisions_bytes, self._dead_letters_bytes = end.decisions_bytes, end.dead_letters_bytes
@@ -562,6 +568,8 @@ class JournalWriter:
         frame = b"".join((guard, guarded, packed_marks, outline, *sealed))
         self._write(frame)
         self._byte += len(frame)
+        self.frames_written += 1
+        self.bytes_written += len(frame)
         self._seq += len(records)
         self._ordinal, self._chain = ordinal_next, chain
         self._decisions_bytes, self._dead_letters_bytes = decisions_next, dead_letters_next

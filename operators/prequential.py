@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
+from itertools import chain
 from math import log
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-__all__ = ["Prequential", "Quality"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["OutcomeWindow", "Prequential", "Quality", "WindowQuality"]
 
 _BINS: Final = 1_200
 _LOG_ODDS_MAX: Final = 12.0
 _BINS_PER_LOG_ODDS: Final = _BINS / (2 * _LOG_ODDS_MAX)
 _SCORE_MIN: Final = 1e-12
+_CALIBRATION_BINS: Final = 10
 
 
 class Quality(NamedTuple):
@@ -110,3 +118,127 @@ def _average_precision(legitimate: list[int], frauds: list[int]) -> float:
         if positives:
             precisions += positives * found / seen
     return precisions
+
+
+class WindowQuality(NamedTuple):
+    """How well the scores of a window of outcomes told frauds, and how well they are calibrated.
+
+    Attributes
+    ----------
+    auc, average_precision
+        As in `Quality`, but exact; None while the window lacks frauds or legitimate payments.
+    log_loss
+        Mean of the negative logarithm of the probability that was given to what came true, in nats.
+    calibration_error
+        Expected calibration error: over ten equal ranges of the score, the mean distance between the mean
+        score and the share of frauds, weighted by payments.
+    mean_score, base_rate
+        Mean score, and share of frauds; their ratio is 1 when scores are right on the whole.
+    frauds, payments
+        How many it was computed from.
+    """
+
+    auc: float | None
+    average_precision: float | None
+    log_loss: float
+    calibration_error: float
+    mean_score: float
+    base_rate: float
+    frauds: int
+    payments: int
+
+
+class OutcomeWindow:
+    """The last outcomes with the scores they judge; the quality is computed when it is asked for.
+
+    Parameters
+    ----------
+    outcomes_max
+        Outcomes kept; each takes 16 bytes.
+
+    References
+    ----------
+    Naeini, Cooper, Hauskrecht: Obtaining well calibrated probabilities using Bayesian binning. AAAI (2015),
+    for the expected calibration error.
+
+    Examples
+    --------
+    >>> window = OutcomeWindow(3)
+    >>> window.extend([(0.9, 0), (0.2, 0), (0.1, 0), (0.8, 1)])
+    >>> quality = window.quality()
+    >>> quality.auc, quality.payments, round(quality.base_rate, 2)
+    (1.0, 3, 0.33)
+    """
+
+    __slots__ = ("_outcomes_max", "_ring", "judged")
+
+    def __init__(self, outcomes_max: int) -> None:
+        import numpy as np  # here already, so that the first one who asks doesn't hold the flow up by it
+
+        del np
+        self._outcomes_max = outcomes_max
+        self._ring = array("d", bytes(16 * outcomes_max))  # score, label, score, label, ...
+        self.judged = 0
+
+    def extend(self, graded: Sequence[tuple[float, int]]) -> None:
+        """Take in scores (0 to 1) and their labels, 1 for a fraud and 0 for a legitimate payment."""
+        kept = graded[-self._outcomes_max :]
+        at = 2 * ((self.judged + len(graded) - len(kept)) % self._outcomes_max)
+        flat = array("d", chain.from_iterable(kept))
+        room = len(self._ring) - at
+        self._ring[at : at + len(flat)] = flat[:room]
+        self._ring[: len(flat[room:])] = flat[room:]
+        self.judged += len(graded)
+
+    def copy(self) -> OutcomeWindow:
+        """The same window, to compute from while this one goes on."""
+        twin = OutcomeWindow(0)
+        twin._outcomes_max, twin._ring, twin.judged = self._outcomes_max, self._ring[:], self.judged
+        return twin
+
+    def quality(self) -> WindowQuality | None:
+        """The quality over the window; None while it is empty."""
+        import numpy as np
+
+        held = min(self.judged, self._outcomes_max)
+        if not held:
+            return None
+        pairs = np.array(self._ring[: 2 * held]).reshape(-1, 2)
+        scores, labels = pairs[:, 0], pairs[:, 1]
+        auc, average_precision = _ranked(scores, labels)
+        likelihood = np.clip(np.where(labels > 0, scores, 1.0 - scores), _SCORE_MIN, 1.0)
+        return WindowQuality(
+            auc=auc,
+            average_precision=average_precision,
+            log_loss=float(-np.log(likelihood).mean()),
+            calibration_error=_calibration_error(scores, labels),
+            mean_score=float(scores.mean()),
+            base_rate=float(labels.mean()),
+            frauds=int(labels.sum()),
+            payments=held,
+        )
+
+
+def _ranked(
+    scores: NDArray[np.float64], labels: NDArray[np.float64]
+) -> tuple[float, float] | tuple[None, None]:
+    """AUC and average precision; equal scores are one threshold."""
+    import numpy as np
+
+    order = np.argsort(-scores, kind="stable")
+    thresholds = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    found = np.cumsum(labels[order])[thresholds]
+    seen = thresholds + 1.0
+    frauds, legitimate = found[-1], seen[-1] - found[-1]
+    if not frauds or not legitimate:
+        return None, None
+    recall, false_alarms = found / frauds, (seen - found) / legitimate
+    auc = np.trapezoid(np.append(0.0, recall), np.append(0.0, false_alarms))
+    return float(auc), float(np.sum(np.diff(recall, prepend=0.0) * found / seen))
+
+
+def _calibration_error(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
+    import numpy as np
+
+    bins = np.minimum((scores * _CALIBRATION_BINS).astype(np.int64), _CALIBRATION_BINS - 1)
+    return float(np.abs(np.bincount(bins, weights=scores - labels)).sum() / len(scores))

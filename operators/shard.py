@@ -8,7 +8,6 @@ the state as it was and becomes a dead letter.
 from __future__ import annotations
 
 import hashlib
-import struct
 from array import array
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,7 +19,8 @@ from orjson import dumps
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
-from headrace.operators.commands import REFUSED, Command
+from headrace.operators.commands import REFUSED, Command, Retry
+from headrace.operators.detail import detail_struct
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -35,7 +35,7 @@ from headrace.operators.outcomes import (
     Held,
     Pending,
 )
-from headrace.operators.policy import act
+from headrace.operators.policy import APPROVAL, Policy, Verdict
 from headrace.operators.repeats import IdMemory, Known
 
 __all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
@@ -70,7 +70,11 @@ _COUNTED: Final = (
     "outcomes_too_late_to_correct",
     "outcomes_assumed",
     "outcomes_withheld",
+    "commands",
 )
+_AHEAD: Final = Timing.AHEAD
+_NO_DAY_MS: Final = -1
+_BY_SCORE: Final = ("model", "cost", "capacity")  # paths of the policy that look at the score
 _NO_TIMES: Final[list[int]] = []
 _ON_TIME: Final = Timing.ON_TIME
 _WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
@@ -104,11 +108,13 @@ class FraudShard:
     ----------
     settings
         The configuration in force.
+    shard
+        Its number among the shards of the flow.
     learn
         Whether the model learns; features that outcomes feed move on in any case.
     """
 
-    def __init__(self, settings: FraudSettings, *, learn: bool = True) -> None:
+    def __init__(self, settings: FraudSettings, *, shard: int = 0, learn: bool = True) -> None:
         self.number = 0
         # A plain dictionary, as a Counter is slower. `dead_` and `reason_` with a code come beside.
         self.counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
@@ -127,6 +133,7 @@ class FraudShard:
         slot_code = "H" if shape.slots <= 0xFFFF else "I"
         names = groups if self._takes_slots else self.features.names
         self.codes = [group.code for group in groups] if self._takes_slots else list(self.features.names)
+        self.policy = Policy(settings, shard=shard, shards=settings.flow.shards)
         self.clock = EventClock(0, 0, 1)
         self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
         self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
@@ -136,7 +143,7 @@ class FraudShard:
         )
         self.early = EarlyOutcomes(0, 0)
         self._unmoved: list[Payment] = []
-        detail = struct.Struct(f"<{len(groups)}{slot_code}{len(names)}f{len(self.features.names)}d")
+        detail = detail_struct(len(groups), shape.slots, len(names), len(self.features.names))
         self._pack_detail = detail.pack
         self._read, self._update = self.features.read, self.features.update
         self._update_click = self.features.update_click
@@ -146,7 +153,8 @@ class FraudShard:
     def configure(self, settings: FraudSettings, *, learn: bool) -> None:
         """Take over a configuration of the same shape; it holds from the next input on."""
         self.settings, self.learn = settings, learn
-        self._currency, self._policy = settings.flow.currency, settings.policy
+        self._currency = settings.flow.currency
+        self.policy.configure(settings)
         time, outcomes = settings.time, settings.outcomes
         self.clock.configure(
             round(time.late_days_max * DAY_MS), round(time.ahead_hours_max * HOUR_MS), time.ahead_agree_events
@@ -255,36 +263,40 @@ class FraudShard:
             clock.now, clock.agreeing = now, list(agreeing)
             return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
 
-    def _decide(self, payment: Payment, timing: Timing, digest: int, overdue: bool) -> Output:  # noqa: ARG002
+    def _decide(self, payment: Payment, timing: Timing, digest: int, overdue: bool) -> Output:
         event_id, time, now = payment.event_id, payment.event_time, self.clock.now
         seen_at = time if timing is _ON_TIME or not now else now
         values, slots, flags, rows = self._read(payment, seen_at)
         read = slots if self._takes_slots else values
         if self._explained:
             score, contributions = self.model.score_explained(read)
-            action = act(self._policy, score)
         else:
-            score = self.model.score(read)
-            action = act(self._policy, score)
-            contributions = self._blank if action == "approve" else self.model.explain(read)
-        line = dumps(
-            {
-                "decision_id": "fraud:" + event_id,
-                "event_id": event_id,
-                "event_time": time,
-                "kind": "fraud",
-                "action": action,
-                "score": score,
-                "reasons": self._reasons(contributions) if action != "approve" else (),
-                "model": self.version,
-                "version": 1,
-            },
-            None,
-            _WITH_NEWLINE,
-        )
-        detail = self._pack_detail(*slots, *contributions, *values)
-        self.counts[action] += 1
+            score, contributions = self.model.score(read), self._blank
+        policy = self.policy
+        # A time that isn't believed names no day of which there are reviews.
+        day_at = time if timing is not _AHEAD or not now else _NO_DAY_MS
+        verdict = policy.decide(payment, values, score, day_at, overdue)
+        action = verdict.action
+        if not self._explained and (action != "approve" or verdict.would):
+            contributions = self.model.explain(read)
+        decision = {
+            "decision_id": "fraud:" + event_id,
+            "event_id": event_id,
+            "event_time": time,
+            "kind": "fraud",
+            "action": action,
+            "score": score,
+            "reasons": (),
+            "model": self.version,
+            "version": 1,
+        }
+        if verdict is not APPROVAL:
+            self._tell(decision, verdict, contributions)
+        line = dumps(decision, None, _WITH_NEWLINE)
+        detail = self._pack_detail(*slots, *contributions, *values) + verdict.trace
         # From here on nothing fails.
+        self.counts[action] += 1
+        policy.commit(verdict, day_at)
         number = self.number + 1
         self._payment_ids.add(event_id, digest, now or time)
         if timing is _ON_TIME:
@@ -296,6 +308,19 @@ class FraudShard:
         if self.early.waiting:
             self._take_waiting(event_id)
         return _DECIDED, line, detail
+
+    def _tell(self, decision: dict[str, Any], verdict: Verdict, contributions: list[float]) -> None:
+        """Add to a decision what isn't said of a plain approval: its reasons, and a policy's path."""
+        told = [{"code": code, "contribution": None} for code in verdict.codes]
+        for code in verdict.codes:
+            self._count("reason_" + code)
+        if (verdict.would or verdict.action) != "approve" and verdict.path in _BY_SCORE:
+            told += self._reasons(contributions)
+        decision["reasons"] = told
+        if verdict.path != "model":
+            decision["policy"] = verdict.counter
+        if verdict.would is not None:
+            decision["shadow_action"] = verdict.would
 
     def _not_on_time(self, payment: Payment, timing: Timing) -> None:
         self._count(f"payments_{timing.name.lower()}")
@@ -442,6 +467,7 @@ class FraudShard:
         blobs: dict[str, bytes | array[int] | array[float]] = {
             "head": msgspec.msgpack.encode(head),
             "model": self.model.save(),
+            "policy": self.policy.save(),
             "early": self.early.save(),
         }
         blobs |= {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
@@ -455,13 +481,14 @@ class FraudShard:
         Raises
         ------
         ValueError
-            If the model's part doesn't fit.
+            If the model's or the policy's part doesn't fit.
         """
         head = msgspec.msgpack.decode(blobs["head"])
         self.number, self.counts = head["number"], dict.fromkeys(_COUNTED, 0) | head["counts"]
         self.clock.load(head["clock"])
         self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
         self.model.load(blobs["model"])
+        self.policy.load(blobs["policy"])
         self.early.load(blobs["early"])
         for name, memory in self.ids.items():
             memory.load(blobs[f"ids/{name}"])
@@ -472,10 +499,9 @@ class FraudShard:
 
     def command(self, command: Command, payload: bytes, position: Position) -> Output:
         """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
-        policy = getattr(self, "policy", None)
+        assert not isinstance(command, Retry), "what is tried once more comes as an input"
         try:
-            if policy is not None:
-                policy.command(command)
+            self.policy.command(command)
         except ValueError as error:
             return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
         self._count("commands")

@@ -240,6 +240,7 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
             raise StopIteration
         if source.in_flight is not None and source.in_flight.full:
             return []
+        source.telemetry.turned()
         begun = time.perf_counter_ns()
         batch = self._read()
         if batch is None:
@@ -303,6 +304,7 @@ def decode(
         begun = time.perf_counter_ns()
         events = decoder(batch.payloads, batch.flags)
         telemetry.batch("decode", time.perf_counter_ns() - begun, len(events))
+        telemetry.decoded(events)
         return Decoded(batch, events)
 
     return op.map("map", up, decoded)

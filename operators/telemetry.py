@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from headrace.operators.checkpoint import Finished
+
+if TYPE_CHECKING:
+    from headrace.operators.controlled import BatchReader
+    from headrace.operators.durable import DurableShard
 
 __all__ = ["SILENT", "Phase", "Stage", "Telemetry"]
 
@@ -22,6 +29,24 @@ class Telemetry(Protocol):
 
     def phase(self, name: Phase) -> None:
         """The run enters a phase."""
+
+    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
+        """The state is taken up and the sources are open; what they count may be read from now on."""
+
+    def turned(self) -> None:
+        """The source is asked for its next lines; not told while batches under way hold it back."""
+
+    def decoded(self, events: Sequence[object]) -> None:
+        """Lines were decoded, each to an event or to the reason why it is none."""
+
+    def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
+        """Decisions are about to go out: lines, each with the ordinal of its input."""
+
+    def graded(self, graded: Sequence[tuple[float, int]], *, learnt: bool) -> None:
+        """Outcomes have judged scores: pairs of score and label, and whether the model learnt from them."""
+
+    def checkpointed(self, finished: Finished) -> None:
+        """A checkpoint has ended, well or not."""
 
     def batch(self, stage: Stage, ns: int, events: int) -> None:
         """A batch has passed a stage.
@@ -54,6 +79,24 @@ class _Silent:
     """Telemetry that nobody listens to."""
 
     def phase(self, name: Phase) -> None:
+        """Say nothing."""
+
+    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
+        """Say nothing."""
+
+    def turned(self) -> None:
+        """Say nothing."""
+
+    def decoded(self, events: Sequence[object]) -> None:
+        """Say nothing."""
+
+    def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
+        """Say nothing."""
+
+    def graded(self, graded: Sequence[tuple[float, int]], *, learnt: bool) -> None:
+        """Say nothing."""
+
+    def checkpointed(self, finished: Finished) -> None:
         """Say nothing."""
 
     def batch(self, stage: Stage, ns: int, events: int) -> None:

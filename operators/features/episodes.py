@@ -5,16 +5,21 @@ from __future__ import annotations
 from array import array
 from typing import Final
 
-__all__ = ["HISTORY", "Episodes"]
+__all__ = ["HISTORY", "NUMBER_AT", "NUMBER_MASK", "Episodes"]
 
 HISTORY: Final = 16  # confirmed outcomes kept for each entity, needed only when a label is corrected
+NUMBER_AT: Final = 43
+NUMBER_MASK: Final = (1 << 20) - 1
+_TIME_MASK: Final = (1 << 42) - 1  # milliseconds up to the year 2109
 
 
 class Episodes:
     """Columns for the length and the first of the running streak of frauds, and the last legitimate payment.
 
     Times are those of the payments, in milliseconds; 0 means none. A correction looks at the last 16
-    confirmed outcomes; one that is older leaves the streak as it is.
+    confirmed outcomes; one that is older leaves the streak as it is. An entry of the history holds the label
+    in its lowest bit, then the time, and above it 20 bits of the payment's number, which tell two payments of
+    one time apart.
     """
 
     __slots__ = ("first", "history", "legitimate", "seen", "streak")
@@ -30,10 +35,10 @@ class Episodes:
         self.streak, self.first, self.legitimate = streak, first, legitimate
         self.history, self.seen = history, seen
 
-    def label(self, row: int, time_ms: int, label: int) -> None:
-        """Take in a confirmed outcome of a payment of that time."""
+    def label(self, row: int, number: int, time_ms: int, label: int) -> None:
+        """Take in a confirmed outcome of a payment of that number and time."""
         seen = self.seen[row]
-        self.history[row * HISTORY + seen % HISTORY] = time_ms << 1 | label
+        self.history[row * HISTORY + seen % HISTORY] = _entry(number, time_ms, label)
         self.seen[row] = seen + 1
         if label:
             if not self.streak[row]:
@@ -44,17 +49,18 @@ class Episodes:
             self.first[row] = 0
             self.legitimate[row] = max(self.legitimate[row], time_ms)
 
-    def relabel(self, row: int, time_ms: int, old: int | None, new: int | None) -> None:
+    def relabel(self, row: int, number: int, time_ms: int, old: int | None, new: int | None) -> None:
         """Replace a confirmed outcome; None where the outcome doesn't count for this entity."""
         entries = self._entries(row)
         if old is None:
             if new is not None:
-                self.label(row, time_ms, new)
+                self.label(row, number, time_ms, new)
             return
-        if time_ms << 1 | old not in entries:
+        was = _entry(number, time_ms, old)
+        if was not in entries:
             return
-        place = entries.index(time_ms << 1 | old)
-        entries[place : place + 1] = [] if new is None else [time_ms << 1 | new]
+        place = entries.index(was)
+        entries[place : place + 1] = [] if new is None else [_entry(number, time_ms, new)]
         self._rebuild(row, entries)
 
     def _entries(self, row: int) -> list[int]:
@@ -69,5 +75,13 @@ class Episodes:
         last_legitimate = max((place for place, entry in enumerate(entries) if not entry & 1), default=-1)
         run = entries[last_legitimate + 1 :]
         self.streak[row] = len(run)
-        self.first[row] = run[0] >> 1 if run else 0
-        self.legitimate[row] = max((entry >> 1 for entry in entries if not entry & 1), default=0)
+        self.first[row] = _time_of(run[0]) if run else 0
+        self.legitimate[row] = max((_time_of(entry) for entry in entries if not entry & 1), default=0)
+
+
+def _entry(number: int, time_ms: int, label: int) -> int:
+    return (number & NUMBER_MASK) << NUMBER_AT | time_ms << 1 | label
+
+
+def _time_of(entry: int) -> int:
+    return entry >> 1 & _TIME_MASK

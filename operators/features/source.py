@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from headrace.config.settings import BinDeclaration, CrossDeclaration, EntitySettings
 from headrace.operators.features import windows
 from headrace.operators.features.entities import Entities
-from headrace.operators.features.episodes import HISTORY, Episodes
+from headrace.operators.features.episodes import HISTORY, NUMBER_AT, NUMBER_MASK, Episodes
 
 __all__ = ["FIELDS", "SlotGroup", "SourceWriter"]
 
@@ -413,7 +413,8 @@ class SourceWriter:
                 counted.format(label="label"),
                 [
                     f"n = {seen}[{row}]; {seen}[{row}] = n + 1",
-                    f"{history}[{row} * {HISTORY} + n % {HISTORY}] = t << 1 | label",
+                    f"x = (number & {NUMBER_MASK}) << {NUMBER_AT} | t << 1 | label",
+                    f"{history}[{row} * {HISTORY} + n % {HISTORY}] = x",
                     "if label:",
                     f"    if not {streak}[{row}]: {first}[{row}] = t",
                     f"    {streak}[{row}] += 1",
@@ -423,7 +424,7 @@ class SourceWriter:
                 ],
             )
             old, new = (f"({x} if {counted.format(label=x)} else None)" for x in ("old", "new"))
-            self._on_relabel(row, [f"{name}.relabel({row}, t, {old}, {new})"])
+            self._on_relabel(row, [f"{name}.relabel({row}, number, t, {old}, {new})"])
         return self.episodes[entity, condition]
 
     def _fraud_streak(self, f: str, declaration: Any) -> None:

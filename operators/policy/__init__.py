@@ -3,10 +3,11 @@
 from headrace.operators.policy.commands import Command, KillSwitch, ReloadList
 from headrace.operators.policy.lists import ListContent, list_content, read_list, read_lists
 from headrace.operators.policy.policy import Policy
-from headrace.operators.policy.thresholds import act
+from headrace.operators.policy.thresholds import APPROVAL, act
 from headrace.operators.policy.verdict import Action, Verdict
 
 __all__ = [
+    "APPROVAL",
     "Action",
     "Command",
     "KillSwitch",

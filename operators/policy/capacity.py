@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import Raw
+
 from headrace.config.policy import CAPACITY_CODE, Action
 from headrace.operators.events import Payment
-from headrace.operators.policy.verdict import DAY_MS, Decider, Verdict, traced
+from headrace.operators.policy.verdict import DAY_MS, Decider, Verdict, trace_of, traced
 
 __all__ = ["ReviewDays", "share_of", "with_capacity"]
 
@@ -100,7 +102,7 @@ def with_capacity(per_day: int, otherwise: Action, days: Sequence[ReviewDays], t
         if left:
             trace = traced(verdict, reviews_left=left - 1, reviews_per_day=per_day)
             return Verdict("review", verdict.path, verdict.counter, verdict.codes, None, trace)
-        trace = traced(verdict, path="capacity", instead_of=verdict.path, reviews_per_day=per_day)
+        trace = trace_of("capacity", reviews_per_day=per_day, instead_of=Raw(traced(verdict)))
         return Verdict(otherwise, "capacity", "capacity", (*verdict.codes, CAPACITY_CODE), None, trace)
 
     return decide

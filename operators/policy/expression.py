@@ -1,8 +1,8 @@
 """Checked expressions to Python source.
 
 The source is written anew from the tree: names become places that are fixed here, texts and numbers are
-written by `repr`, and nothing else of what a person wrote is in it. A missing number is NaN and an absent field
-None; the source is such that a comparison with either is false, and that nothing in it can raise.
+written by `repr`, and nothing else of what a person wrote is in it. A missing number is NaN and an absent
+field is None; the source is such that a comparison with either is false, and that nothing in it can raise.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from headrace.config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIEL
 
 __all__ = ["PARAMETERS", "source_of"]
 
-PARAMETERS: Final = "p, v, t"
-"""Of the function that the source stands in: payment, features, time in milliseconds."""
+PARAMETERS: Final = "p, v"
+"""Of the function that the source stands in: payment and features."""
 
 _FIELDS: Final = {
     "amount": "p.amount",
-    "hour_of_day": "(t // 3600000 % 24)",
-    "day_of_week": "((t // 86400000 + 3) % 7)",
+    "hour_of_day": "(p.event_time // 3600000 % 24)",
+    "day_of_week": "((p.event_time // 86400000 + 3) % 7)",
 }
 _OPERATORS: Final[Mapping[type[ast.AST], str]] = {
     ast.Add: "+",
@@ -89,7 +89,7 @@ class _Writer:
         if isinstance(node.value, str):
             return repr(node.value)
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-            raise ValueError(f"{node.value!r} is not part of the language")  # noqa: TRY004 -- as every mistake
+            raise ValueError(f"{node.value!r} is not part of the language")  # noqa: TRY004 - as every mistake
         return repr(float(node.value))
 
     def _bool_op(self, node: ast.BoolOp) -> str:

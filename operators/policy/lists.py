@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from headrace.config.lists import ListContent, list_content, read_list
 from headrace.config.policy import ListSettings
 from headrace.config.settings import FraudSettings
-from headrace.operators.events import Payment
-from headrace.operators.policy.verdict import Decider, Verdict, trace_of
+from headrace.operators.policy.verdict import Verdict, trace_of
 
-__all__ = ["ListContent", "list_content", "read_list", "read_lists", "with_lists"]
+__all__ = ["ListContent", "list_content", "list_lines", "read_list", "read_lists"]
 
 
 def read_lists(settings: FraudSettings) -> list[tuple[str, ListContent]]:
@@ -23,18 +22,17 @@ def read_lists(settings: FraudSettings) -> list[tuple[str, ListContent]]:
     ConfigError
         If a file can't be read or has mistakes.
     """
-    return [
-        (name, read_list(Path(each.file), each.entries_max)) for name, each in settings.policy.lists.items()
-    ]
+    lists = settings.policy.lists.items()
+    return [(name, read_list(Path(each.file), each.entries_max)) for name, each in lists]
 
 
-def with_lists(
-    lists: Mapping[str, ListSettings], contents: Mapping[str, Sequence[str]], then: Decider
-) -> Decider:
-    """Decide by the first list that the payment is on, else go on.
+def list_lines(
+    lists: Mapping[str, ListSettings], contents: Mapping[str, Sequence[str]], names: dict[str, Any]
+) -> list[str]:
+    """Lines that return the verdict of the first list that the payment is on.
 
-    Lists of one key are laid into one table, so that a payment costs one look-up for each key however many
-    lists and entries there are.
+    Lists of one key are laid into one table from values to the first list that has them, so that a payment
+    costs one look-up for each key, however many lists and entries there are.
 
     Parameters
     ----------
@@ -42,24 +40,18 @@ def with_lists(
         In the order in which they are tried.
     contents
         Entries by the list's name; a list without content is empty.
-    then
-        Who decides on payments that are on no list.
+    names
+        Takes the globals of the lines, `listed`, `find0` and so on.
     """
-    verdicts = [_verdict(name, each) for name, each in lists.items()]
-    none = len(verdicts)
-    tables = [(attrgetter(key), table.get) for key, table in _tables(lists, contents).items()]
-
-    def decide(
-        payment: Payment, values: tuple[float, ...], score: float, time_ms: int, overdue: bool
-    ) -> Verdict:
-        first = none
-        for key, find in tables:
-            rank = find(key(payment), none)
-            if rank < first:  # noqa: PLR1730 -- min() would cost more than all the rest
-                first = rank
-        return verdicts[first] if first < none else then(payment, values, score, time_ms, overdue)
-
-    return decide
+    if not lists:
+        return []
+    none = len(lists)
+    names["listed"] = [_verdict(name, each) for name, each in lists.items()]
+    lines = [f"first = {none}"]
+    for number, (key, table) in enumerate(_tables(lists, contents).items()):
+        names[f"find{number}"] = table.get
+        lines += [f"rank = find{number}(p.{key}, {none})", "if rank < first: first = rank"]
+    return [*lines, f"if first < {none}: return listed[first]"]
 
 
 def _tables(

@@ -14,8 +14,7 @@ from headrace.operators.events import Payment
 from headrace.operators.policy.capacity import ReviewDays, left_of, share_of, with_capacity
 from headrace.operators.policy.commands import Command, KillSwitch, ReloadList
 from headrace.operators.policy.cost import by_cost
-from headrace.operators.policy.lists import with_lists
-from headrace.operators.policy.rules import compile_rules, with_rules
+from headrace.operators.policy.match import compile_match, with_match
 from headrace.operators.policy.thresholds import by_thresholds
 from headrace.operators.policy.verdict import DAY_MS, Action, Decider, Verdict, trace_of, traced
 
@@ -44,8 +43,9 @@ class Policy:
     ----------
     decide
         `(payment, values, score, time_ms, overdue) -> Verdict`: `values` are the features in the order of
-        declaration, NaN where missing; `time_ms` is the payment's event time, which gives the day of a review
-        and the hour for rules; `overdue` tells that it waited longer than `[policy.deadline]` allows.
+        declaration, NaN where missing; `time_ms` is the payment's event time, which gives the day of a
+        review, or negative if it isn't believed: then there is no review to be had; `overdue` tells that it
+        waited longer than `[policy.deadline]` allows.
     counts
         Verdicts by `Verdict.counter`, and in shadow mode `shadow.<action>` for what would have been done.
     """
@@ -67,8 +67,7 @@ class Policy:
         configuration has no list of that name and key any more.
         """
         policy = settings.policy
-        match = compile_rules(policy.rules, tuple(settings.features)) if policy.rules else None
-        self._settings, self._match = policy, match
+        self._settings, self._features = policy, tuple(settings.features)
         self._contents = {
             name: (key, content)
             for name, (key, content) in self._contents.items()
@@ -95,11 +94,10 @@ class Policy:
         if self.kill_switch:
             return _always(_fallback(policy.kill_switch.action, "kill_switch", KILL_SWITCH_CODE))
         decide = by_cost(policy.cost) if policy.cost else by_thresholds(policy.review_at, policy.block_at)
-        if self._match:
-            decide = with_rules(self._match, decide)
-        if policy.lists:
-            contents = {name: content.entries for name, (_, content) in self._contents.items()}
-            decide = with_lists(policy.lists, contents, decide)
+        contents = {name: content.entries for name, (_, content) in self._contents.items()}
+        match = compile_match(policy, contents, self._features)
+        if match is not None:
+            decide = with_match(match, decide)
         return _with_deadline(policy.deadline, decide) if policy.deadline else decide
 
     @property

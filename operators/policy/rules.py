@@ -1,23 +1,21 @@
-"""Hard rules, compiled into one function."""
+"""Hard rules, each a line of source."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from headrace.config.policy import RuleSettings
-from headrace.operators.events import Payment
-from headrace.operators.policy.expression import PARAMETERS, source_of
-from headrace.operators.policy.verdict import Decider, Verdict, trace_of
+from headrace.operators.policy.expression import source_of
+from headrace.operators.policy.verdict import Verdict, trace_of
 
-__all__ = ["Match", "compile_rules", "with_rules"]
-
-Match: TypeAlias = Callable[[Payment, tuple[float, ...], int], Verdict | None]
+__all__ = ["rule_lines"]
 
 
-def compile_rules(rules: Mapping[str, RuleSettings], features: Sequence[str]) -> Match:
-    """A function that gives the verdict of the first rule that applies, or None.
+def rule_lines(
+    rules: Mapping[str, RuleSettings], features: Sequence[str], names: dict[str, Any]
+) -> list[str]:
+    """Lines that return the verdict of the first rule that applies.
 
     Parameters
     ----------
@@ -25,30 +23,18 @@ def compile_rules(rules: Mapping[str, RuleSettings], features: Sequence[str]) ->
         In the order in which they are tried.
     features
         Names of the features, in the order of their values.
+    names
+        Takes the globals of the lines, `rule0` and so on.
 
     Raises
     ------
     ValueError
-        If a rule's condition is not in the language.
+        If a condition is not in the language.
     """
-    names: dict[str, Any] = {"__builtins__": {}, "nan": math.nan}
-    lines = [f"def match({PARAMETERS}):"]
+    lines = []
     for number, (name, rule) in enumerate(rules.items()):
-        lines += [f"    if {source_of(rule.when, features)}:", f"        return r{number}"]
-        names[f"r{number}"] = Verdict(
+        lines.append(f"if {source_of(rule.when, features)}: return rule{number}")
+        names[f"rule{number}"] = Verdict(
             rule.action, "rule", f"rule.{name}", (rule.code,), None, trace_of("rule", rule=name)
         )
-    exec(compile("\n".join([*lines, "    return None"]), "<rules>", "exec"), names)
-    match: Match = names["match"]
-    return match
-
-
-def with_rules(match: Match, then: Decider) -> Decider:
-    """Decide by the first rule that applies, else go on."""
-
-    def decide(
-        payment: Payment, values: tuple[float, ...], score: float, time_ms: int, overdue: bool
-    ) -> Verdict:
-        return match(payment, values, time_ms) or then(payment, values, score, time_ms, overdue)
-
-    return decide
+    return lines

@@ -8,9 +8,10 @@ from headrace.config.policy import Action, PolicySettings
 from headrace.operators.events import Payment
 from headrace.operators.policy.verdict import Decider, Verdict
 
-__all__ = ["act", "by_thresholds"]
+__all__ = ["APPROVAL", "act", "by_thresholds"]
 
-_APPROVE: Final = Verdict("approve", "model", "model")
+APPROVAL: Final = Verdict("approve", "model", "model")
+"""What most payments get: nothing but the score has to be said of it."""
 _REVIEW: Final = Verdict("review", "model", "model")
 _BLOCK: Final = Verdict("block", "model", "model")
 
@@ -29,7 +30,7 @@ def by_thresholds(review_at: float, block_at: float) -> Decider:
         _payment: Payment, _values: tuple[float, ...], score: float, _time_ms: int, _overdue: bool
     ) -> Verdict:
         if score < review_at:
-            return _APPROVE
+            return APPROVAL
         return _BLOCK if score >= block_at else _REVIEW
 
     return decide

@@ -27,6 +27,14 @@ class Stream(IntEnum):
     OUTCOMES = 3
     ORDER = 4
     NAMES = 5
+    CATALOGUE = 6
+    VISITS = 7
+    EPISODES = 8
+    SHOPPING = 9
+    LINES = 10
+    LABELS = 11
+    CLOCKS = 12
+    LISTED = 13
 
 
 def generator(seed: int, stream: Stream) -> np.random.Generator:

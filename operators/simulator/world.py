@@ -14,11 +14,14 @@ from headrace.operators.simulator import handbook, shop
 from headrace.operators.simulator.draws import DAY_S, Bools, Draws, Ints, Stream, generator
 from headrace.operators.simulator.frauds import compromise
 from headrace.operators.simulator.names import scrambled
-from headrace.operators.simulator.presets import PRESETS, Delay, Preset, scaled
+from headrace.operators.simulator.network.presets import NETWORKS, NetworkPreset, scaled_network
+from headrace.operators.simulator.network.world import Network, simulate_network
+from headrace.operators.simulator.outcomes import outcome_times
+from headrace.operators.simulator.presets import PRESETS, Preset, scaled
 
-__all__ = ["NEVER", "World", "presets", "simulate"]
+__all__ = ["CUSTOMERS_MIN", "World", "presets", "simulate"]
 
-NEVER: Final = -1
+CUSTOMERS_MIN: Final = 10
 _RULES: Final = {"handbook": handbook.draw, "shop": shop.draw}
 _EVENT_BITS: Final = 48
 _ENTITY_BITS: Final = 32
@@ -69,7 +72,7 @@ class World:
 
 def presets() -> dict[str, str]:
     """The names of the presets, each with one line about it."""
-    return {name: preset.description for name, preset in PRESETS.items()}
+    return {name: preset.description for name, preset in _known().items()}
 
 
 def simulate(
@@ -79,7 +82,7 @@ def simulate(
     days: int | None = None,
     start: date | None = None,
     customers: int | None = None,
-) -> World:
+) -> World | Network:
     """Simulate a world; the same arguments give the same world.
 
     Parameters
@@ -109,6 +112,11 @@ def simulate(
     48
     """
     chosen = _chosen(preset, seed, days, customers)
+    if isinstance(chosen, NetworkPreset):
+        network = chosen if customers is None else scaled_network(chosen, customers)
+        return simulate_network(
+            replace(network, days=days or network.days, start=start or network.start), seed
+        )
     if customers is not None:
         chosen = scaled(chosen, customers)
     chosen = replace(chosen, days=days or chosen.days, start=start or chosen.start)
@@ -117,19 +125,23 @@ def simulate(
     return _world(chosen, seed, draws)
 
 
-def _chosen(name: str, seed: int, days: int | None, customers: int | None) -> Preset:
-    numbers = (("seed", seed, 0), ("days", days, 1), ("customers", customers, 10))
+def _known() -> dict[str, Preset | NetworkPreset]:
+    return {**PRESETS, **NETWORKS}
+
+
+def _chosen(name: str, seed: int, days: int | None, customers: int | None) -> Preset | NetworkPreset:
+    known = _known()
+    numbers = (("seed", seed, 0), ("days", days, 1), ("customers", customers, CUSTOMERS_MIN))
     mistakes = [
         Mistake("simulate", key, f"must be at least {least}, is {value}")
         for key, value, least in numbers
         if value is not None and value < least
     ]
-    if name not in PRESETS:
-        known = ", ".join(PRESETS)
-        mistakes.insert(0, Mistake("simulate", "preset", f"no preset {name!r}; there are {known}"))
+    if name not in known:
+        mistakes.insert(0, Mistake("simulate", "preset", f"no preset {name!r}; there are {', '.join(known)}"))
     if mistakes:
         raise ConfigError(mistakes)
-    return PRESETS[name]
+    return known[name]
 
 
 def _world(preset: Preset, seed: int, draws: Draws) -> World:
@@ -150,19 +162,12 @@ def _world(preset: Preset, seed: int, draws: Draws) -> World:
         # Rounded last: a rounded amount times five would end in 0 or 5 and give the fraud away.
         cents=np.maximum(1, np.rint(draws.amount[rows] * 100).astype(np.int64)),
         fraud=draws.fraud[rows],
-        outcome_s=_outcomes(preset.delay, time_s[rows], generator(seed, Stream.OUTCOMES)),
+        outcome_s=outcome_times(preset.delay, time_s[rows], generator(seed, Stream.OUTCOMES)),
         payment_ids=scrambled(payments, _EVENT_BITS, keys[0]),
         outcome_ids=scrambled(payments, _EVENT_BITS, keys[1]),
         customer_ids=scrambled(np.arange(draws.customers.first.size), _ENTITY_BITS, keys[2]),
         merchant_ids=scrambled(np.arange(draws.merchants.first.size), _ENTITY_BITS, keys[3]),
     )
-
-
-def _outcomes(delay: Delay, time_s: Ints, rng: np.random.Generator) -> Ints:
-    days = rng.lognormal(np.log(delay.median_days), delay.sigma, time_s.size)
-    seconds = np.rint(np.minimum(days, delay.days_max) * DAY_S).astype(np.int64)
-    never = rng.random(time_s.size) < delay.never_share
-    return np.where(never, NEVER, time_s + seconds)
 
 
 def _epoch_s(day: date) -> int:

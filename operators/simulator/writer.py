@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import gzip
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike, fspath
+from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
 import numpy as np
 
+from headrace.errors import ConfigError, Mistake
 from headrace.operators.simulator.draws import Bools, Ints
-from headrace.operators.simulator.world import NEVER, World
+from headrace.operators.simulator.network.text import line_blocks
+from headrace.operators.simulator.network.truths import truth_tables
+from headrace.operators.simulator.network.world import Network
+from headrace.operators.simulator.outcomes import NEVER
+from headrace.operators.simulator.play import play
+from headrace.operators.simulator.texts import names, rfc3339
+from headrace.operators.simulator.world import World
 
-__all__ = ["event_blocks", "truth_blocks", "write"]
+__all__ = ["count_events", "event_blocks", "truth_blocks", "write", "write_truths"]
 
 Target: TypeAlias = "str | PathLike[str] | BinaryIO"
 
@@ -23,46 +31,105 @@ _GZIP_LEVEL: Final = 6
 _TRUTH_HEADER: Final = b"event_id,event_time,customer_id,fraud\n"
 
 
-def write(world: World, events: Target, truth: Target | None = None) -> int:
-    """Write a world's events, and its truth when that has a place to go.
+def write(
+    world: World | Network,
+    events: Target,
+    truth: Target | None = None,
+    *,
+    truths: str | PathLike[str] | None = None,
+    speed: float | None = None,
+) -> int:
+    """Write a world's truth where that has a place to go, and then its events.
 
     Parameters
     ----------
     events, truth
         A path, compressed when it ends in `.gz`, `-` for standard output, or a binary file, which is left
         open. What a path holds is replaced.
+    truths
+        A folder for the further truths of a network; it is made when it isn't there.
+    speed
+        Write each event when it arrives, at this multiple of event time; as fast as possible otherwise.
 
     Returns
     -------
     int
-        How many events were written, payments and outcomes.
+        How many lines of events were written.
+
+    Raises
+    ------
+    ConfigError
+        For `truths` of a world that has none.
     """
-    _write(event_blocks(world), events)
+    if truths is not None:
+        write_truths(world, truths)
     if truth is not None:
         _write(truth_blocks(world), truth)
+    if speed is None:
+        _write(event_blocks(world), events)
+    else:
+        with _opened(events) as file:
+            play(_timed_lines(world), file, speed)
+    return count_events(world)
+
+
+def write_truths(world: World | Network, folder: str | PathLike[str]) -> None:
+    """Write what else is true of a network, one CSV file a subject, into a folder.
+
+    Raises
+    ------
+    ConfigError
+        For a world that isn't a network.
+    """
+    if not isinstance(world, Network):
+        raise ConfigError(
+            [Mistake("simulate", "truths", "this preset has no truth but that of its payments")]
+        )
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, blocks in truth_tables(world).items():
+        _write(blocks, target / name)
+
+
+def count_events(world: World | Network) -> int:
+    """How many lines the file of events has."""
+    if isinstance(world, Network):
+        return world.lines.row.size
     return world.time_s.size + int(_reported(world).sum())
 
 
-def event_blocks(world: World) -> Iterator[bytes]:
-    """The events by time as blocks of whole lines; in one second, payments come before outcomes."""
+def event_blocks(world: World | Network) -> Iterator[bytes]:
+    """The events by arrival as blocks of whole lines; in one second, payments come before outcomes."""
+    for _, lines in _timed_lines(world):
+        yield "".join(lines).encode(errors="surrogateescape")
+
+
+def _timed_lines(world: World | Network) -> Iterator[tuple[Ints, Sequence[str]]]:
+    """When lines arrive, in seconds, ascending, and their texts, block by block."""
+    if isinstance(world, Network):
+        return line_blocks(world, _LINES_AT_ONCE)
+    return _payments_and_outcomes(world)
+
+
+def _payments_and_outcomes(world: World) -> Iterator[tuple[Ints, Sequence[str]]]:
     payments, outcomes = world.time_s.size, np.flatnonzero(_reported(world))
     time_s = np.concatenate((world.time_s, world.outcome_s[outcomes]))
     row = np.concatenate((np.arange(payments), outcomes))
     order = np.argsort(time_s, kind="stable")
-    customers, merchants = _names("c", world.customer_ids), _names("m", world.merchant_ids)
+    customers, merchants = names("c", world.customer_ids), names("m", world.merchant_ids)
     for start in range(0, order.size, _LINES_AT_ONCE):
         part = order[start : start + _LINES_AT_ONCE]
-        yield _lines(world, time_s[part], row[part], part >= payments, customers, merchants)
+        yield time_s[part], _lines(world, time_s[part], row[part], part >= payments, customers, merchants)
 
 
-def truth_blocks(world: World) -> Iterator[bytes]:
-    """The truth in the order of the payments: `event_id,event_time,customer_id,fraud`, fraud being 0 or 1."""
+def truth_blocks(world: World | Network) -> Iterator[bytes]:
+    """The truth by the time of the payments: `event_id,event_time,customer_id,fraud`, fraud being 0 or 1."""
     yield _TRUTH_HEADER
-    customers = _names("c", world.customer_ids)
+    customers = names("c", world.customer_ids)
+    columns = (world.payment_ids, world.customer, world.fraud)
     for start in range(0, world.time_s.size, _LINES_AT_ONCE):
         part = slice(start, start + _LINES_AT_ONCE)
-        columns = (world.payment_ids[part], world.customer[part], world.fraud[part])
-        rows = zip(*(column.tolist() for column in columns), _texts(world.time_s[part]), strict=True)
+        rows = zip(*(column[part].tolist() for column in columns), rfc3339(world.time_s[part]), strict=True)
         lines = [f"p-{event:012x},{when},{customers[who]},{fraud:d}\n" for event, who, fraud, when in rows]
         yield "".join(lines).encode()
 
@@ -73,19 +140,9 @@ def _reported(world: World) -> Bools:
     return reported
 
 
-def _names(prefix: str, numbers: Iterable[int]) -> list[str]:
-    return [f"{prefix}-{number:08x}" for number in numbers]
-
-
-def _texts(time_s: Ints) -> list[str]:
-    """Seconds since the epoch as RFC 3339."""
-    texts: list[str] = np.datetime_as_string(time_s.astype("datetime64[s]"), timezone="UTC").tolist()
-    return texts
-
-
 def _lines(
     world: World, time_s: Ints, row: Ints, is_outcome: Bools, customers: list[str], merchants: list[str]
-) -> bytes:
+) -> list[str]:
     columns = (
         is_outcome,
         world.payment_ids[row],
@@ -95,18 +152,16 @@ def _lines(
         world.cents[row],
         world.fraud[row],
     )
-    rows = zip(_texts(time_s), *(column.tolist() for column in columns), strict=True)
-    return "".join(
-        [
-            f'{{"type":"outcome","event_id":"o-{report:012x}","event_time":"{when}","about":"p-{event:012x}",'
-            f'"label":{fraud:d},"customer_id":"{customers[who]}"}}\n'
-            if reports
-            else f'{{"type":"payment","event_id":"p-{event:012x}","event_time":"{when}",'
-            f'"customer_id":"{customers[who]}","merchant_id":"{merchants[whom]}",'
-            f'"amount":{cents // 100}.{cents % 100:02d},"currency":"EUR"}}\n'
-            for when, reports, event, report, who, whom, cents, fraud in rows
-        ]
-    ).encode()
+    rows = zip(rfc3339(time_s), *(column.tolist() for column in columns), strict=True)
+    return [
+        f'{{"type":"outcome","event_id":"o-{report:012x}","event_time":"{when}","about":"p-{event:012x}",'
+        f'"label":{fraud:d},"customer_id":"{customers[who]}"}}\n'
+        if reports
+        else f'{{"type":"payment","event_id":"p-{event:012x}","event_time":"{when}",'
+        f'"customer_id":"{customers[who]}","merchant_id":"{merchants[whom]}",'
+        f'"amount":{cents // 100}.{cents % 100:02d},"currency":"EUR"}}\n'
+        for when, reports, event, report, who, whom, cents, fraud in rows
+    ]
 
 
 def _write(blocks: Iterable[bytes], target: Target) -> None:

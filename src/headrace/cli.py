@@ -3,8 +3,11 @@
 # ruff: noqa: FBT001, FBT002  # to typer a boolean parameter is a flag, which is always named
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
@@ -16,6 +19,7 @@ from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.errors import ConfigError, HeadraceError
+from headrace.ledger_cli import explain, ledger
 
 if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
@@ -32,9 +36,14 @@ EXIT_CODES: Final = (
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
     (7, "the state doesn't fit the configuration, or this version of the program"),
     (8, "another process uses the state"),
+    (9, "the ledger has no such decision"),
     (130, "interrupted from the keyboard"),
+    (141, "the reader of standard output has gone"),
 )
 _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
+# The simulator's own limit; it isn't imported before it is needed.
+_CUSTOMERS_MIN: Final = 10
+_PIPE_CLOSED: Final = 141  # what a shell reports of a program that SIGPIPE ended
 _DEMO_SPEED: Final = "200000"
 
 app = typer.Typer(
@@ -140,6 +149,15 @@ def run(
         Path | None,
         typer.Option(metavar="CSV", help="Judge the scores by these answers, not by the outcomes."),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=65_535,
+            help="Serve /metrics, /healthz and /readyz on this port; 0 for a free one.",
+        ),
+    ] = None,
 ) -> None:
     """Run a flow from files to files.
 
@@ -149,6 +167,7 @@ def run(
     from headrace.live import view
     from headrace.runs import RunRequest
     from headrace.runtime import run as run_flow
+    from headrace.serving import served
 
     request = RunRequest(
         flow=flow.value,
@@ -162,8 +181,12 @@ def run(
         learn=learn,
         truth=truth,
     )
-    with view(Console(stderr=True), to) as watching:
-        summary = run_flow(request, watching)
+    with served(request.settings, metrics_port, config) as metrics:
+        if metrics is not None:
+            typer.echo(f"metrics: {metrics.url}", err=True)
+            request = replace(request, telemetry=metrics.recorder)
+        with view(Console(stderr=True), to) as watching:
+            summary = run_flow(request, watching)
     _end(summary.error, summary.exit_code)
 
 
@@ -199,10 +222,17 @@ def demo(
 @app.command()
 def simulate(
     to: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Where events go; compressed if it ends in .gz.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Where events go: a file, compressed if it ends in .gz, or - ."),
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Where the truth goes; nowhere otherwise.")
+    ] = None,
+    truths: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where a network's further truths go: kinds of fraud, rings, bots, flaws."
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(metavar="NAME", help="Which kind of world.")] = "demo",
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which of these worlds.")] = 1,
@@ -210,13 +240,20 @@ def simulate(
         int | None, typer.Option(metavar="N", min=1, help="How many days, in place of the preset's.")
     ] = None,
     customers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many customers, in place of the preset's.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=_CUSTOMERS_MIN,
+            help=f"How many customers, in place of the preset's; at least {_CUSTOMERS_MIN}.",
+        ),
     ] = None,
+    speed: Speed = "max",
     presets: Annotated[bool, typer.Option("--presets", help="List the presets.")] = False,
 ) -> None:
     """Write a simulated world, with its truth apart.
 
-    The events are payments and outcomes, by time.
+    The events are payments and outcomes, in a network also items, clicks, carts and orders, in the order in
+    which they arrive. The truth is written first. With --speed, each event is written when it is due.
     """
     from headrace.operators import simulator
 
@@ -227,7 +264,8 @@ def simulate(
     if to is None:
         raise typer.BadParameter("is required", param_hint="--to")
     world = simulator.simulate(preset, seed, days=days, customers=customers)
-    events = simulator.write(world, to, truth)
+    with _reader_may_leave():
+        events = simulator.write(world, to, truth, truths=truths, speed=_speed(speed))
     typer.echo(f"{events:,} events in {to}", err=True)
 
 
@@ -264,15 +302,35 @@ def schema(
         typer.echo(str(to / name))
 
 
+app.command()(explain)
+app.add_typer(ledger, name="ledger")
+
+
 @app.command(hidden=True)
 def reference(
-    to: Annotated[Path, typer.Option(metavar="PATH", help="Where it goes.")] = Path("docs/cli.md"),
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
-    """Write the reference page of the command line."""
-    from headrace.reference import reference_page
+    """Write the reference pages of the command line and of the metrics."""
+    from headrace.operators.measures import LABELS, METRICS, PROCESS
+    from headrace.reference import metrics_page, reference_page
 
-    to.write_text(reference_page(typer.main.get_command(app), EXIT_CODES))
-    typer.echo(str(to))
+    for name, page in (
+        ("cli.md", reference_page(typer.main.get_command(app), EXIT_CODES)),
+        ("metrics.md", metrics_page(METRICS, LABELS, PROCESS)),
+    ):
+        (to / name).write_text(page)
+        typer.echo(str(to / name))
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End quietly when the reader of standard output has gone, as in `headrace simulate --to - | head`."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still in the buffer would be written at exit, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(_PIPE_CLOSED) from None
 
 
 def _settings(config: Path | None, overrides: list[str] | None) -> FraudSettings:

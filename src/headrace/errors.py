@@ -7,11 +7,12 @@
     ├── InputError             exit 3   an input can't be read
     │   ├── TruncatedInput     exit 4   a compressed input ends early or is damaged
     │   └── ChangedSource      exit 5   a source differs in the part that was read before
-    └── StateError             exit 6   the state directory can't be used
-        ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
-        ├── CheckpointDamaged  exit 6   a checkpoint can't be read
-        ├── StateMismatch      exit 7   state and configuration don't fit each other
-        └── StateLocked        exit 8   another process uses the state
+    ├── StateError             exit 6   the state directory can't be used
+    │   ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
+    │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
+    │   ├── StateMismatch      exit 7   state and configuration don't fit each other
+    │   └── StateLocked        exit 8   another process uses the state
+    └── UnknownDecision        exit 9   the ledger has no such decision
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "StateLocked",
     "StateMismatch",
     "TruncatedInput",
+    "UnknownDecision",
 ]
 
 
@@ -136,3 +138,9 @@ class StateLocked(StateError):
     """A state that another process has locked."""
 
     exit_code = 8
+
+
+class UnknownDecision(HeadraceError):
+    """An id that no decision in the ledger has."""
+
+    exit_code = 9

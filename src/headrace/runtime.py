@@ -163,6 +163,7 @@ class _Run:
         stack.callback(self.reader.close)
         # Only once everything else could be opened.
         mend(self.shards, self.outputs, kept, self.rewind)
+        self.telemetry.opened(self.shards, self.reader)
 
     # -- opening
 
@@ -179,7 +180,13 @@ class _Run:
             if kept and name not in kept and (not shards or any(shard.position for shard in shards)):
                 raise StateError(f"{directory}: is missing")
             shards.append(
-                DurableShard(directory, self.settings, learn=self.request.learn, telemetry=self.telemetry)
+                DurableShard(
+                    directory,
+                    self.settings,
+                    shard=number,
+                    learn=self.request.learn,
+                    telemetry=self.telemetry,
+                )
             )
 
     def _close_shards(self) -> None:
@@ -342,6 +349,9 @@ class _Run:
         """Take note of what a shard has applied."""
         self.inputs += lines
         graded = shard.graded()
+        self.telemetry.graded(graded, learnt=shard.learn)
+        if applied.decisions:
+            self.telemetry.decided(applied.decisions)
         if self.truth is None:
             for score, label in graded:
                 self.quality.add(score, label)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from headrace.config.settings import load
+from headrace.operators.checkpoint import Finished
+from headrace.operators.control import BatchReader
+from headrace.operators.durable import DurableShard
 from headrace.runs import Progress, RunRequest, RunSummary
 from headrace.runtime import run
 
@@ -34,6 +38,30 @@ class Noted:
         self.events: Counter[str] = Counter()
         self.stages_in: list[str] = []
         self.decisions = 0
+        self.types: Counter[str] = Counter()
+        self.lines: list[bytes] = []
+        self.checkpoints: list[Finished] = []
+        self.shards = self.turns = 0
+
+    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
+        assert self.phases == ["recovering"]
+        assert reader.progress_by_source[0][1].bytes_done == 0
+        self.shards = len(shards)
+
+    def turned(self) -> None:
+        self.turns += 1
+
+    def decoded(self, events: Sequence[object]) -> None:
+        self.types.update(type(event).__name__ for event in events)
+
+    def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
+        self.lines += [line for _, line in decisions]
+
+    def graded(self, graded: Sequence[tuple[float, int]], *, learnt: bool) -> None:
+        assert learnt
+
+    def checkpointed(self, finished: Finished) -> None:
+        self.checkpoints.append(finished)
 
     def phase(self, name: str) -> None:
         self.phases.append(name)
@@ -86,3 +114,9 @@ def test_phases_come_in_order_and_each_stage_counts_its_lines(tmp_path: Path) ->
     # The two shards share the lines; decisions and dead letters share what is written.
     assert noted.events == dict.fromkeys(("read", "decode", "apply", "journal", "write"), PAYMENTS)
     assert noted.decisions == PAYMENTS * 3 // 4
+    assert (noted.shards, noted.types) == (2, {"Payment": PAYMENTS})
+    assert sorted(noted.lines) == sorted(
+        (tmp_path / "decisions.jsonl").read_bytes().splitlines(keepends=True)
+    )
+    assert [finished.ok for finished in noted.checkpoints] == [True, True]
+    assert noted.turns >= PAYMENTS // 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headrace.config.settings import FraudSettings
@@ -199,6 +199,7 @@ def test_equal_to_a_plain_computation(taken: list[tuple[str, str, float, int, in
 
 @settings(max_examples=60, deadline=None)
 @given(steps, st.integers(0, 39))
+@example([("a", "z", 0.0, 0, 0), ("a", "z", 0.0, 0, 1)], 1)
 def test_a_corrected_label_is_as_if_it_had_been_right(
     taken: list[tuple[str, str, float, int, int | None]], which: int
 ) -> None:
@@ -207,7 +208,7 @@ def test_a_corrected_label_is_as_if_it_had_been_right(
         return
     corrected = labelled[which % len(labelled)]
     wrong, right, now = feature_set(), feature_set(), START
-    kept: list[tuple[tuple[int, ...], int, int, int]] = []
+    kept: list[tuple[tuple[int, ...], int, int, int, int]] = []
     for number, (customer, merchant, amount, gap, label) in enumerate(taken):
         now += gap
         payment = paid(number, customer, merchant, amount, now)
@@ -215,13 +216,13 @@ def test_a_corrected_label_is_as_if_it_had_been_right(
             values, _, flags, found = each.read(payment, now)
             rows = each.update(payment, now, values, number, found)
         if label is not None:
-            kept.append((rows, flags, now, label))
+            kept.append((rows, number, flags, now, label))
             wrong.label(rows, number, flags, now, 1 - label if number == corrected else label)
             right.label(rows, number, flags, now, label)
-    rows, flags, time, label = kept[labelled.index(corrected)]
+    rows, number, flags, time, label = kept[labelled.index(corrected)]
     if not flags & 1 and not label:
         return  # a fraud that didn't count left no place in the order of confirmation to put the label at
-    wrong.relabel(rows, 10_000, flags, time, 1 - label, label)
+    wrong.relabel(rows, number, flags, time, 1 - label, label)
     for merchant in "xyz":
         asked = paid(99, "a", merchant, 1.0, now)
         for name, left, right_value in zip(

@@ -183,6 +183,33 @@ def test_simulate_without_a_place_or_a_preset(headrace, tmp_path):
     assert "tiny" in headrace("simulate", "--presets").out
 
 
+def test_simulate_writes_a_networks_further_truths(headrace, tmp_path):
+    files = ("--to", tmp_path / "e.jsonl.gz", "--truths", tmp_path / "truths")
+    assert headrace("simulate", "--preset", "storm", "--days", 1, *files).code == 0
+    written = {path.name for path in (tmp_path / "truths").iterdir()}
+    assert written == {"bots.csv", "drifts.csv", "frauds.csv", "lines.csv", "poisoned.csv", "rings.csv"}
+    ended = headrace("simulate", "--preset", "tiny", "--to", tmp_path / "e", "--truths", tmp_path / "none")
+    assert ended.code == 2
+    assert ended.err.startswith("error: simulate: truths: ")
+    assert not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize("customers", [9, 0, -1])
+def test_simulate_refuses_too_few_customers_at_the_option(headrace, tmp_path, customers):
+    ended = headrace("simulate", "--to", tmp_path / "e", "--customers", customers)
+    assert ended.code == 2
+    assert "--customers" in ended.err
+    assert "10" in ended.err
+    assert "at least 10" in headrace("simulate", "--help").out
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "fast"])
+def test_simulate_refuses_a_speed_that_is_none(headrace, tmp_path, speed):
+    ended = headrace("simulate", "--to", tmp_path / "e", "--speed", speed)
+    assert ended.code == 2
+    assert "positive number, or max" in ended.err
+
+
 def test_version(headrace):
     assert headrace("--version").out == f"headrace {cli.__version__}\n"
 

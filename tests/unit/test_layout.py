@@ -113,6 +113,7 @@ def test_the_errors_are_these():
         "StateLocked",
         "StateMismatch",
         "TruncatedInput",
+        "UnknownDecision",
     ]
 
 

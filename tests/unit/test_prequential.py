@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from headrace.operators.prequential import Prequential
+from headrace.operators.prequential import OutcomeWindow, Prequential
 
 
 def scored(seed: int, rows: int, fraud_share: float, lift: float) -> tuple[np.ndarray, np.ndarray]:
@@ -62,3 +64,73 @@ def test_no_quality_without_both_labels():
 def test_scores_at_the_ends():
     quality = judged(np.array([0.0, 1.0, 0.0, 1.0]), np.array([0, 1, 0, 1]))
     assert (quality.auc, quality.average_precision) == (1.0, 1.0)
+
+
+# -- the window of outcomes
+
+
+def windowed(scores, labels, outcomes_max, cut):
+    window = OutcomeWindow(outcomes_max)
+    pairs = list(zip(scores.tolist(), labels.tolist(), strict=True))
+    for at in range(0, len(pairs), cut):
+        window.extend(pairs[at : at + cut])
+    return window
+
+
+@pytest.mark.parametrize(("fraud_share", "lift"), [(0.01, 3.0), (0.01, 0.0), (0.5, 1.0)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_window_is_judged_as_scikit_learn_judges_it(fraud_share, lift, ties):
+    scores, labels = scored(5, 20_000, fraud_share, lift)
+    scores = scores.round(2) if ties else scores
+    quality = windowed(scores, labels, 8000, 512).quality()
+    scores, labels = scores[-8000:], labels[-8000:]
+    assert quality.auc == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert quality.average_precision == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
+    clipped = scores.clip(1e-12, 1 - 1e-12)
+    assert quality.log_loss == pytest.approx(log_loss(labels, clipped), rel=1e-9)
+    assert (quality.frauds, quality.payments) == (labels.sum(), 8000)
+    assert (quality.mean_score, quality.base_rate) == pytest.approx((scores.mean(), labels.mean()))
+
+
+def test_calibration_error_is_the_weighted_distance_of_ten_ranges():
+    scores, labels = scored(6, 5000, 0.3, 2.0)
+    scores[:2] = 0.0, 1.0
+    expected = 0.0
+    for number in range(10):
+        last = number == 9
+        inside = (scores >= number / 10) & ((scores < (number + 1) / 10) | last)
+        if inside.any():
+            expected += inside.mean() * abs(scores[inside].mean() - labels[inside].mean())
+    assert expected > 0.01
+    quality = windowed(scores, labels, 5000, 5000).quality()
+    assert quality.calibration_error == pytest.approx(expected, rel=1e-9)
+
+
+@given(
+    outcomes_max=st.integers(1, 12),
+    cuts=st.lists(
+        st.lists(st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.integers(0, 1)), max_size=30)
+    ),
+)
+def test_the_window_holds_the_last_outcomes_however_they_come(outcomes_max, cuts):
+    window = OutcomeWindow(outcomes_max)
+    for cut in cuts:
+        window.extend(cut)
+    last = [pair for cut in cuts for pair in cut][-outcomes_max:]
+    quality = window.quality()
+    if not last:
+        assert quality is None
+        return
+    assert quality.payments == len(last)
+    assert quality.frauds == sum(label for _, label in last)
+    assert quality.mean_score == pytest.approx(sum(score for score, _ in last) / len(last))
+    assert (quality.auc is None) == (quality.frauds in (0, len(last)))
+
+
+def test_a_copy_of_a_window_stays_as_it_was():
+    window = OutcomeWindow(4)
+    window.extend([(0.5, 1)])
+    copy = window.copy()
+    window.extend([(0.25, 0)] * 4)
+    assert (copy.quality().payments, copy.quality().frauds) == (1, 1)
+    assert (window.quality().payments, window.quality().frauds) == (4, 0)

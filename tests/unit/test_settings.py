@@ -19,6 +19,7 @@ from headrace.config.settings import (
     restore,
 )
 from headrace.errors import ConfigError
+from headrace.operators.features import FeatureSet
 
 SOUND = """
 [entities.customer]
@@ -306,3 +307,11 @@ key = "merchant_id"
     assert "price" in messages["flow.toml: features.seen.value"]
     assert "item_id" in messages["flow.toml: features.items.value"]
     assert "session_id or customer_id" in messages["flow.toml: features.shops.entity"]
+
+
+def test_every_shipped_file_is_sound_and_compiles():
+    for file in SHIPPED.parent.glob("*.toml"):
+        settings = load(file)
+        assert mistakes(settings) == []
+        compiled = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
+        assert (compiled.update_click is not None) == ("session" in settings.entities)

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -23,6 +24,9 @@ from headrace.operators.simulator.frauds import compromise
 from headrace.operators.simulator.handbook import reachable
 from headrace.operators.simulator.names import scrambled
 from headrace.operators.simulator.presets import PRESETS, scaled
+
+sys.path.insert(0, str(Path(__file__).parent))
+from leaks import auc, digits, found, rank_in_ties
 
 DAY_S = 86_400
 # A preset is what figures are said of: when one of these changes, every figure measured on it is void.
@@ -171,7 +175,8 @@ class TestOptions:
         assert "shop, handbook" in caught.value.mistakes[0].message
 
     def test_presets_are_listed_with_a_line_each(self):
-        assert set(presets()) == {"demo", "shop", "handbook", "handbook-small", "tiny"}
+        old = {"demo", "shop", "handbook", "handbook-small", "tiny"}
+        assert set(presets()) == old | {"network", "network-small", "storm"}
         assert all(line and "\n" not in line for line in presets().values())
 
 
@@ -319,26 +324,6 @@ class TestNames:
             assert abs(np.corrcoef(numbers, names >> np.uint64(bit) & np.uint64(1))[0, 1]) < 0.04
 
 
-def auc(fraud, values):
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[place]
-    positive = fraud.sum()
-    return (rank[fraud].sum() - positive * (positive + 1) / 2) / (positive * (fraud.size - positive))
-
-
-def digits(names):
-    """The hexadecimal digits of names that are all of one length, one column each."""
-    letters = np.array(names, dtype="S").view(np.uint8).reshape(len(names), -1)[:, 2:]
-    return np.where(letters > ord("9"), letters - ord("a") + 10, letters - ord("0"))
-
-
-def rank_in_ties(times):
-    """The place within payments of the same second, 0 to 1; one half for a payment that is alone."""
-    first = np.searchsorted(times, times, side="left")
-    last = np.searchsorted(times, times, side="right") - 1
-    return np.where(last > first, (np.arange(times.size) - first) / np.maximum(last - first, 1), 0.5)
-
-
 def known_payments(world):
     """What must tell no fraud, of every payment: cents, line, place in ties, event id."""
     payments = [event for event in decode(events_of(world).splitlines()) if isinstance(event, Payment)]
@@ -358,23 +343,6 @@ def new_names(world):
         shown.append(np.column_stack((new / len(names), digits([names[row] for row in new]))))
         fraud.append(world.fraud[new])
     return np.concatenate(shown), np.concatenate(fraud)
-
-
-def found(tables):
-    """AUC of a tree and of a logistic regression on half of the worlds, learnt on the other half."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.tree import DecisionTreeClassifier
-
-    half = len(tables) // 2
-    learnt, judged = (
-        [np.concatenate(parts) for parts in zip(*part, strict=True)]
-        for part in (tables[:half], tables[half:])
-    )
-    tree = DecisionTreeClassifier(max_depth=5, min_samples_leaf=200, random_state=0)
-    line = make_pipeline(StandardScaler(), LogisticRegression())
-    return [auc(judged[1], model.fit(*learnt).predict_proba(judged[0])[:, 1]) for model in (tree, line)]
 
 
 def small_worlds(preset, seeds, **options):

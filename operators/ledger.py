@@ -1,0 +1,374 @@
+"""Reads a decision from the ledger: what came in, what was decided, why, and what came of it.
+
+Nothing here writes to the journal or takes the state's lock, so that it works beside a running flow.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from headrace.config.policy import BUILT_IN_TEXTS
+from headrace.config.settings import FraudSettings, digest, restore
+from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, UnknownDecision
+from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
+from headrace.operators.codec import decode_one
+from headrace.operators.detail import DetailLayout, detail_layout, read_trace
+from headrace.operators.events import Outcome
+from headrace.operators.journal import (
+    CONTROL_SOURCE,
+    NO_SOURCE,
+    Frame,
+    Kind,
+    Record,
+    read_frame,
+    segment_path,
+)
+from headrace.operators.ledger_explained import (
+    Config,
+    Cross,
+    Explained,
+    ExplainedOutcome,
+    ExplainedReason,
+    Position,
+    Range,
+)
+from headrace.operators.ledger_index import LedgerIndex, Place, Progress
+from headrace.operators.ledger_keys import CONFIG_KEY, about_key, decision_key, source_key
+
+__all__ = ["Ledger", "shard_directories"]
+
+_KINDS: Final = ("fraud",)
+_OUTCOMES_MAX: Final = 100
+
+
+def shard_directories(state: Path) -> list[Path]:
+    """The shards of a state, in their order.
+
+    Raises
+    ------
+    StateError
+        If there are none.
+    """
+    found = sorted(path for path in state.glob("shard-*") if path.is_dir())
+    if not found:
+        raise StateError(f"{state}: no state here (there is no shard-00)")
+    return found
+
+
+class _Shard:
+    """A shard's journal with its index."""
+
+    def __init__(self, directory: Path, progress: Progress | None) -> None:
+        self.directory = directory
+        self.index = LedgerIndex(directory, progress)
+        self._sources: dict[int, str] = {CONTROL_SOURCE: "control"}
+        self._frame: tuple[tuple[int, int], Frame] | None = None
+
+    def frame(self, place: Place) -> Frame:
+        """The frame of a place; the last one is kept at hand."""
+        at = (place.segment, place.position)
+        if self._frame is None or self._frame[0] != at:
+            self._frame = at, read_frame(self.directory, *at)
+        return self._frame[1]
+
+    def record(self, place: Place) -> Record:
+        """The record of a place.
+
+        Raises
+        ------
+        JournalDamaged
+            If there is none.
+        """
+        records = self.frame(place).records
+        if place.record >= len(records):
+            path = segment_path(self.directory, place.segment)
+            raise JournalDamaged(path, place.position, f"the frame has no record {place.record}")
+        return records[place.record]
+
+    def decided(self, decision_id: str) -> list[Place]:
+        """Where an id was decided; records that were erased since are among them."""
+        places = self.index.find(decision_key(decision_id))
+        return [place for place in places if self._is_of(decision_id, self.record(place))]
+
+    @staticmethod
+    def _is_of(decision_id: str, record: Record) -> bool:
+        if record.kind != Kind.DECIDED:
+            return False
+        return record.erased or orjson.loads(record.output)["decision_id"] == decision_id
+
+    def last(self, key: int, until: Place, note: str) -> tuple[Place, dict[str, Any]] | None:
+        """The last control record of a key before a place."""
+        for place in reversed(self.index.find(key)):
+            record = self.record(place) if place < until else None
+            if record is not None and record.kind == Kind.CONTROL and not record.erased:
+                said = orjson.loads(record.input)
+                if said.get("control") == note:
+                    return place, said
+        return None
+
+    def source(self, number: int, until: Place) -> str | None:
+        """The name of a source."""
+        if number == NO_SOURCE:
+            return None
+        if number not in self._sources:
+            found = self.last(source_key(number), until, "source")
+            self._sources[number] = str(found[1]["name"]) if found else f"source {number}"
+        return self._sources[number]
+
+    def position(self, place: Place) -> Position:
+        """A place in full."""
+        head, record = self.frame(place).head, self.record(place)
+        source = self.source(record.source, place)
+        return Position(
+            shard=self.directory.name,
+            segment=place.segment,
+            file=str(segment_path(self.directory, place.segment)),
+            byte=place.position,
+            record=place.record,
+            sequence=head.seq + place.record,
+            ordinal=record.ordinal,
+            source=source,
+            offset=None if source is None else record.offset,
+            line=None if source is None else record.line,
+        )
+
+    def configuration(self, until: Place) -> tuple[Config, FraudSettings]:
+        """The configuration in force at a place.
+
+        Raises
+        ------
+        StateError
+            If it is not kept, or this program can't read it.
+        """
+        found = self.last(CONFIG_KEY, until, "config")
+        place, said = found or (None, self._from_checkpoint(until.segment))
+        try:
+            settings = restore(said["settings"].encode())
+        except ValueError as error:
+            raise StateError(
+                f"{self.directory}: the configuration of that time, written by version {said['code']},"
+                f" can't be read by this one: {error}"
+            ) from error
+        at = place or (None, None, None)
+        return Config(digest(settings), said["code"], said.get("kernel"), said["learn"], *at), settings
+
+    def _from_checkpoint(self, segment: int) -> dict[str, Any]:
+        """What a checkpoint says of the configuration, where the journal's beginning is no longer kept."""
+        for number in reversed(checkpoint_numbers(self.directory)):
+            if number <= segment:
+                try:
+                    return dict(read_checkpoint(checkpoint_path(self.directory, number)).header)
+                except CheckpointDamaged:
+                    continue
+        raise StateError(f"{self.directory}: neither journal nor checkpoint says which configuration it had")
+
+    def outcomes(self, event_id: str) -> Iterable[ExplainedOutcome]:
+        """What the journal holds about an event."""
+        for place in self.index.find(about_key(event_id))[:_OUTCOMES_MAX]:
+            record, head = self.record(place), self.frame(place).head
+            event = None if record.erased else decode_one(record.input, len(record.input))
+            if isinstance(event, Outcome) and event.about == event_id:
+                yield ExplainedOutcome(
+                    event.event_id, event.label, event.event_time, head.accepted_ms, self.position(place)
+                )
+
+
+class Ledger:
+    """The journals of all shards of a state, to be asked for decisions.
+
+    Parameters
+    ----------
+    state
+        The state's directory.
+    progress
+        Told of what is read to complete the index.
+
+    Raises
+    ------
+    StateError
+        If there is no state.
+    """
+
+    def __init__(self, state: Path, progress: Progress | None = None) -> None:
+        self.state = state
+        self._shards = [_Shard(directory, progress) for directory in shard_directories(state)]
+
+    @property
+    def damage(self) -> list[JournalDamaged]:
+        """Segments that could not be read, so that nothing is found in them."""
+        return [damage for shard in self._shards for damage in shard.index.damage]
+
+    @property
+    def unkept(self) -> OSError | None:
+        """Why an index could not be kept; None if all are."""
+        return next((shard.index.unkept for shard in self._shards if shard.index.unkept), None)
+
+    @property
+    def decisions(self) -> int:
+        """How many decisions can be asked for."""
+        return sum(shard.index.decisions for shard in self._shards)
+
+    @property
+    def erased(self) -> int:
+        """How many erased records the index has no id of."""
+        return sum(shard.index.erased for shard in self._shards)
+
+    @property
+    def segments(self) -> int:
+        """How many segments were searched."""
+        return sum(shard.index.segments for shard in self._shards)
+
+    @property
+    def accepted_ms(self) -> tuple[int, int] | None:
+        """When the first and the last batch were accepted; None without any."""
+        times = [
+            time for shard in self._shards if shard.index.accepted_ms for time in shard.index.accepted_ms
+        ]
+        return (min(times), max(times)) if times else None
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Names of the shards that were searched."""
+        return tuple(shard.directory.name for shard in self._shards)
+
+    @property
+    def searched(self) -> str:
+        """What was searched, for a person."""
+        times = self.accepted_ms
+        span = f", accepted from {_utc(times[0])} to {_utc(times[1])}" if times else ""
+        erased = f"; {self.erased:,} erased records have no id any more" if self.erased else ""
+        counted = f"{self.segments:,} segments, {self.decisions:,} decisions"
+        return f"{', '.join(self.shards)}: {counted}{span}{erased}"
+
+    def explain(self, decision_id: str) -> Explained:
+        """Tell all that is known of a decision.
+
+        Parameters
+        ----------
+        decision_id
+            Its id; or that of its event, if no decision has such an id.
+
+        Raises
+        ------
+        UnknownDecision
+            If there is none.
+        JournalDamaged
+            If its frame is not what was written, or there is none in what of the ledger can be read.
+        """
+        for wanted in (decision_id, *(f"{kind}:{decision_id}" for kind in _KINDS)):
+            found = [(shard, place) for shard in self._shards for place in shard.decided(wanted)]
+            if found:
+                shard, place = found[-1]
+                others = tuple(shard.position(place) for shard, place in found[:-1])
+                return _erased(shard, place, wanted, others) or _explained(shard, place, others)
+        if self.damage:
+            raise self.damage[0]
+        raise UnknownDecision(f"{self.state}: no decision {decision_id}; searched {self.searched}")
+
+
+def _utc(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Position, ...]) -> Explained | None:
+    """What is left of an erased record; None if it isn't one."""
+    if not shard.record(place).erased:
+        return None
+    head = shard.frame(place).head
+    return Explained(
+        decision_id=decision_id,
+        erased=True,
+        retried=shard.record(place).retried,
+        overdue=shard.record(place).overdue,
+        decision=None,
+        input=None,
+        features={},
+        crosses=(),
+        contributions=None,
+        reasons=(),
+        policy=None,
+        config=None,
+        position=shard.position(place),
+        accepted_ms=head.accepted_ms,
+        committed_ms=head.committed_ms,
+        outcomes=(),
+        others=others,
+    )
+
+
+def _explained(shard: _Shard, place: Place, others: tuple[Position, ...]) -> Explained:
+    record, head = shard.record(place), shard.frame(place).head
+    config, settings = shard.configuration(place)
+    decision, layout = orjson.loads(record.output), detail_layout(settings)
+    try:
+        detail = layout.read(record.detail)
+    except ValueError as error:
+        raise StateError(
+            f"{shard.directory}: segment {place.segment}, byte {place.position}: {error}"
+        ) from error
+    features = dict(zip(layout.features, detail.values, strict=True))
+    explained = layout.always_explained or any(detail.contributions)
+    contributions = dict(zip(layout.inputs, detail.contributions, strict=True)) if explained else None
+    return Explained(
+        decision_id=decision["decision_id"],
+        erased=False,
+        retried=record.retried,
+        overdue=record.overdue,
+        decision=decision,
+        input=_json_or_text(record.input),
+        features=features,
+        crosses=tuple(_crosses(settings, layout, detail.slots, features, contributions or {})),
+        contributions=contributions,
+        reasons=tuple(_reasons(settings, decision["reasons"])),
+        policy=read_trace(detail.trace),
+        config=config,
+        position=shard.position(place),
+        accepted_ms=head.accepted_ms,
+        committed_ms=head.committed_ms,
+        outcomes=tuple(shard.outcomes(decision["event_id"])),
+        others=others,
+    )
+
+
+def _json_or_text(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return line.decode(errors="replace")
+
+
+def _reasons(settings: FraudSettings, given: Sequence[dict[str, Any]]) -> Iterable[ExplainedReason]:
+    texts = {**BUILT_IN_TEXTS, **settings.reasons.texts}
+    for reason in given:
+        code = reason["code"]
+        yield ExplainedReason(code, reason.get("contribution"), texts.get(code))
+
+
+def _crosses(
+    settings: FraudSettings,
+    layout: DetailLayout,
+    slots: Sequence[int],
+    features: dict[str, float],
+    contributions: dict[str, float],
+) -> Iterable[Cross]:
+    for group, slot in zip(layout.groups, slots, strict=True):
+        ranges = tuple(_range(settings, name, features) for name in settings.crosses[group.name].of)
+        yield Cross(group.name, group.code, slot, contributions.get(group.name), ranges)
+
+
+def _range(settings: FraudSettings, name: str, features: dict[str, float]) -> Range:
+    declared = settings.bins[name]
+    value = features[declared.of]
+    if value != value:
+        return Range(name, declared.of, value, None, None)
+    edges = (-inf, *declared.edges, inf)
+    at = bisect_right(edges, value) if value < inf else len(edges) - 1
+    low, high = edges[at - 1], edges[at]
+    return Range(name, declared.of, value, None if low == -inf else low, None if high == inf else high)

@@ -1,0 +1,382 @@
+"""Reads the counts of a run, each part once a scrape, from another thread than the flow's."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Final, TypeAlias, get_args
+
+from headrace import __version__
+from headrace.config.policy import PolicySettings
+from headrace.config.settings import FraudSettings
+from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
+from headrace.operators.durable import DurableShard
+from headrace.operators.journal import JournalWriter, segment_numbers, segment_path
+from headrace.operators.prequential import WindowQuality
+from headrace.operators.recorder import Histogram, Recorder
+from headrace.operators.repeats import IdMemory
+from headrace.operators.shard import FraudShard
+from headrace.operators.telemetry import Phase
+
+__all__ = ["Reader", "Sample", "Scrape"]
+
+Sample: TypeAlias = "tuple[tuple[str, ...], float | Histogram]"
+Reader: TypeAlias = "Callable[[Scrape], Iterable[Sample]]"
+
+DAY_MS: Final = 86_400_000
+_SHADOW: Final = "shadow"
+ACTIONS: Final = ("approve", "review", "block")
+_REASONS: Final = (
+    *("line_too_long", "invalid_utf8", "invalid_json", "unknown_type", "missing_field", "invalid_field"),
+    *("event_time_out_of_range", "id_conflict", "other_currency", "unfit", "refused_command"),
+)
+_OUTCOME_RESULTS: Final = {
+    "matched": "outcomes_matched",
+    "corrected": "outcomes_corrected",
+    "repeated": "outcomes_repeated",
+    "too_late": "outcomes_too_late_to_correct",
+    "assumed": "outcomes_assumed",
+    "withheld": "outcomes_withheld",
+}
+
+
+class Scrape:
+    """What one scrape reads.
+
+    The flow goes on meanwhile. What it may grow is copied by one call into C, which no other thread of Python
+    can interrupt.
+
+    Parameters
+    ----------
+    recorder
+        What the run tells. Before its shards are open nothing that they count is read: a counter that goes on
+        over a restart must not seem to start from 0.
+    settings
+        The configuration of the run.
+    config
+        The beginning of its digest.
+    """
+
+    def __init__(self, recorder: Recorder, settings: FraudSettings, config: str) -> None:
+        self.recorder, self.settings, self.config = recorder, settings, config
+        self.shards: tuple[DurableShard, ...] = recorder.shards
+        self.states: list[FraudShard] = [shard.state for shard in self.shards]
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """What all shards together have counted."""
+        together: Counter[str] = Counter()
+        for state in self.states:
+            together.update(state.counts.copy())
+        return together
+
+    @cached_property
+    def verdicts(self) -> Counter[str]:
+        """What the policies of all shards together have counted."""
+        together: Counter[str] = Counter()
+        for state in self.states:
+            together.update(state.policy.counts.copy())
+        return together
+
+    @cached_property
+    def quality(self) -> WindowQuality | None:
+        """Quality over the window of outcomes."""
+        return self.recorder.window().quality()
+
+    def counted(self, keys: Iterable[tuple[str, str]]) -> Iterator[Sample]:
+        """Counts of the shards by their keys, each with the label that stands for it."""
+        if self.shards:
+            yield from (((label,), self.counts[key]) for label, key in keys)
+
+    def prefixed(self, prefix: str, known: Iterable[str]) -> Iterator[Sample]:
+        """Counts whose keys begin so: what is known to come, and what came besides."""
+        named = [name.removeprefix(prefix) for name in self.counts if name.startswith(prefix)]
+        return self.counted((name, prefix + name) for name in dict.fromkeys([*known, *named]))
+
+    def summed(self, read_one: Callable[[FraudShard], float]) -> Iterator[float]:
+        """The sum over the shards, once they are open."""
+        if self.states:
+            yield sum(map(read_one, self.states))
+
+    def folders(self) -> Iterator[tuple[str, Path]]:
+        """Number and folder of each shard that keeps its state."""
+        for number, shard in enumerate(self.shards):
+            if shard.directory is not None:
+                yield f"{number:02}", shard.directory
+
+
+# -- one figure
+
+
+def plain(key: str) -> Reader:
+    """Read one count of the shards."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        if scrape.shards:
+            yield (), scrape.counts[key]
+
+    return read
+
+
+def of_states(read_one: Callable[[FraudShard], float]) -> Reader:
+    """Read a number of each shard's state and add them up."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        return (((), value) for value in scrape.summed(read_one))
+
+    return read
+
+
+def of_recorder(read_one: Callable[[Recorder], float | Histogram]) -> Reader:
+    """Read what the recorder has counted itself."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        yield (), read_one(scrape.recorder)
+
+    return read
+
+
+def of_quality(read_one: Callable[[WindowQuality], float | None]) -> Reader:
+    """Read a figure of the window's quality, where there is one."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        value = None if scrape.quality is None else read_one(scrape.quality)
+        if value is not None:
+            yield (), value
+
+    return read
+
+
+# -- events, decisions, outcomes
+
+
+def events(scrape: Scrape) -> Iterator[Sample]:
+    """By type."""
+    return (((kind,), count) for kind, count in scrape.recorder.events().items())
+
+
+def decisions(scrape: Scrape) -> Iterator[Sample]:
+    """By action."""
+    return scrape.counted((action, action) for action in ACTIONS)
+
+
+def paths(scrape: Scrape) -> Iterator[Sample]:
+    """By the part of the policy that decided, and the name of the list or rule."""
+    if scrape.shards:
+        counts = scrape.verdicts
+        known = dict.fromkeys([*_verdicts(scrape.settings.policy), *sorted(counts)])
+        for path, _, name in (counter.partition(".") for counter in known):
+            if path != _SHADOW:
+                yield (path, name), counts[f"{path}.{name}" if name else path]
+
+
+def _verdicts(policy: PolicySettings) -> Iterator[str]:
+    """What the configuration lets verdicts be counted as."""
+    yield "cost" if policy.cost else "model"
+    yield from (f"list.{name}" for name in policy.lists)
+    yield from (f"rule.{name}" for name in policy.rules)
+    yield from (path for path in ("capacity", "deadline") if getattr(policy, path))
+    yield "kill_switch"
+
+
+def shadow_decisions(scrape: Scrape) -> Iterator[Sample]:
+    """By the action that would have been."""
+    if scrape.shards:
+        yield from (((action,), scrape.verdicts[f"{_SHADOW}.{action}"]) for action in ACTIONS)
+
+
+def kill_switches(scrape: Scrape) -> Iterator[Sample]:
+    """By shard."""
+    return (((f"{number:02}",), state.policy.kill_switch) for number, state in enumerate(scrape.states))
+
+
+def reviews_unused(scrape: Scrape) -> Iterator[Sample]:
+    """By shard, on the day of its clock; none without a capacity."""
+    for number, state in enumerate(scrape.states):
+        unused = state.policy.unused(state.clock.now // DAY_MS)
+        if unused is not None:
+            yield (f"{number:02}",), unused
+
+
+def reasons(scrape: Scrape) -> Iterator[Sample]:
+    """By reason code."""
+    return scrape.prefixed("reason_", scrape.settings.reasons.texts)
+
+
+def dead_letters(scrape: Scrape) -> Iterator[Sample]:
+    """By reason."""
+    return scrape.prefixed("dead_", _REASONS)
+
+
+def untimely(scrape: Scrape) -> Iterator[Sample]:
+    """Late, and ahead."""
+    return scrape.counted((timing, f"payments_{timing}") for timing in ("late", "ahead"))
+
+
+def outcomes(scrape: Scrape) -> Iterator[Sample]:
+    """By what became of them."""
+    yield from scrape.counted(_OUTCOME_RESULTS.items())
+    for value in scrape.summed(lambda state: state.early.unmatched):
+        yield ("unmatched",), value
+
+
+def outcomes_waiting(scrape: Scrape) -> Iterator[Sample]:
+    """By what they wait for."""
+    for value in scrape.summed(lambda state: len(state.early.waiting)):
+        yield ("payment",), value
+    for value in scrape.summed(lambda state: len(state.early.ahead)):
+        yield ("clock",), value
+
+
+def given_up(scrape: Scrape) -> Iterator[Sample]:
+    """By cause."""
+    for value in scrape.summed(lambda state: state.pending.expired_unlabelled):
+        yield ("age",), value
+    for value in scrape.summed(lambda state: state.pending.dropped_by_limit):
+        yield ("limit",), value
+
+
+# -- memory
+
+
+def entities(scrape: Scrape) -> Iterator[Sample]:
+    """By kind."""
+    for name in scrape.settings.entities if scrape.states else ():
+        yield (name,), sum(len(state.features.tables[name]) for state in scrape.states)
+
+
+def evictions(scrape: Scrape) -> Iterator[Sample]:
+    """By kind and cause."""
+    for name in scrape.settings.entities if scrape.states else ():
+        tables = [state.features.tables[name] for state in scrape.states]
+        yield (name, "idle"), sum(table.evicted_by_age for table in tables)
+        yield (name, "limit"), sum(table.evicted_by_limit for table in tables)
+
+
+def of_ids(read_one: Callable[[IdMemory], float]) -> Reader:
+    """Read a number of the id memories, by event type."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        for name in scrape.states[0].ids if scrape.states else ():
+            yield (name,), sum(read_one(state.ids[name]) for state in scrape.states)
+
+    return read
+
+
+# -- pace
+
+
+def stage_latencies(scrape: Scrape) -> Iterator[Sample]:
+    """By stage."""
+    return (((stage,), pace.latency) for stage, pace in scrape.recorder.stages().items())
+
+
+def stage_work(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds by stage."""
+    return (((stage,), pace.busy_ns / 1e9) for stage, pace in scrape.recorder.stages().items())
+
+
+def source_bytes(scrape: Scrape) -> Iterator[Sample]:
+    """Used up, by source."""
+    reader = scrape.recorder.reader
+    for number, progress in reader.progress_by_source if reader else ():
+        yield (str(number),), progress.bytes_done
+
+
+def source_sizes(scrape: Scrape) -> Iterator[Sample]:
+    """By source."""
+    reader = scrape.recorder.reader
+    for number, progress in reader.progress_by_source if reader else ():
+        if progress.bytes_total is not None:
+            yield (str(number),), progress.bytes_total
+
+
+def positions(scrape: Scrape) -> Iterator[Sample]:
+    """By shard."""
+    return (((f"{number:02}",), shard.position) for number, shard in enumerate(scrape.shards))
+
+
+def clocks(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds since the epoch, by shard."""
+    for number, state in enumerate(scrape.states):
+        if state.clock.now:
+            yield (f"{number:02}",), state.clock.now / 1000
+
+
+def phases(scrape: Scrape) -> Iterator[Sample]:
+    """By phase."""
+    return (((phase,), phase == scrape.recorder.current) for phase in get_args(Phase))
+
+
+def replayed(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if scrape.shards:
+        yield (), sum(shard.replayed for shard in scrape.shards)
+
+
+def build(scrape: Scrape) -> Iterator[Sample]:
+    """Version, Python, flow, model, configuration."""
+    settings = scrape.settings
+    model = scrape.states[0].version if scrape.states else settings.model.name
+    labels = (__version__, platform.python_version(), settings.flow.kind, model, scrape.config)
+    yield labels, 1.0
+
+
+# -- the state on disk
+
+
+def of_journal(read_one: Callable[[JournalWriter], float]) -> Reader:
+    """Read a number of each shard's journal."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        for number, shard in enumerate(scrape.shards):
+            if shard.journal is not None:
+                yield (f"{number:02}",), read_one(shard.journal)
+
+    return read
+
+
+def journal_files(scrape: Scrape) -> Iterator[Sample]:
+    """Bytes on disk, by shard."""
+    for number, folder in scrape.folders():
+        with suppress(FileNotFoundError):
+            paths = [segment_path(folder, segment) for segment in segment_numbers(folder)]
+            yield (number,), sum(os.stat(path).st_size for path in paths)
+
+
+def checkpoint_ages(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds by the wall clock, by shard; since the start of the run where there is no checkpoint."""
+    for number, folder in scrape.folders():
+        with suppress(FileNotFoundError):
+            newest = next(iter(checkpoint_numbers(folder)), None)
+            if newest is None:
+                yield (number,), scrape.recorder.up_s
+            else:
+                written = os.stat(checkpoint_path(folder, newest)).st_mtime
+                yield (number,), max(0.0, time.time() - written)
+
+
+def checkpoints(scrape: Scrape) -> Iterator[Sample]:
+    """By shard and result."""
+    for number, folder in scrape.folders():
+        tally = scrape.recorder.checkpoints(folder.name)
+        yield (number, "written"), tally.written
+        yield (number, "failed"), tally.failed
+
+
+def checkpoint_durations(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds by shard."""
+    for number, folder in scrape.folders():
+        yield (number,), scrape.recorder.checkpoints(folder.name).seconds
+
+
+def checkpoint_stalls(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds by shard."""
+    for number, folder in scrape.folders():
+        yield (number,), scrape.recorder.checkpoints(folder.name).stall_seconds

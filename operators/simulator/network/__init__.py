@@ -1,0 +1,1 @@
+"""The simulated commerce network: visits that click, order and pay, and what disturbs them."""
