@@ -138,7 +138,11 @@ class DurableShard:
             segment_bytes_max=settings.journal.segment_bytes_max,
             fsync=settings.journal.fsync,
         )
-        self._note_config()
+        try:
+            self._note_config()
+        except BaseException:
+            self._journal.close()
+            raise
 
     @property
     def lists(self) -> Collection[str]:
