@@ -10,7 +10,7 @@ from pathlib import Path
 
 from headrace.config.settings import load
 from headrace.operators.checkpoint import Finished
-from headrace.operators.control import BatchReader
+from headrace.operators.controlled import BatchReader
 from headrace.operators.durable import DurableShard
 from headrace.runs import Progress, RunRequest, RunSummary
 from headrace.runtime import run
