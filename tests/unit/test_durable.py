@@ -213,18 +213,25 @@ class TestEnd:
 
         def slowly():
             if slow and os.getpid() != parent:
-                time.sleep(20)
+                os.write(armed, b"x")
+                time.sleep(60)
             return save()
 
+        def begin():
+            shard.checkpoint()
+            os.read(begun, 1)  # by then the kernel knows whose end is the child's end too
+
         monkeypatch.setattr(shard.state, "save", slowly)
-        slow = True
-        thread = threading.Thread(target=shard.checkpoint)
+        slow, (begun, armed) = True, os.pipe()
+        thread = threading.Thread(target=begin)
         thread.start()
         thread.join()
         slow = False
         shard.close()
         assert [finished.ok for finished in shard.checkpoints] == [False, True]
         assert checkpoint_numbers(tmp_path) == [3]
+        os.close(begun)
+        os.close(armed)
 
     def test_a_journal_is_closed_when_the_shard_can_not_be_opened(self, tmp_path, monkeypatch):
         def refused(*_args: Any, **_named: Any) -> int:

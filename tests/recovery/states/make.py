@@ -16,6 +16,10 @@ sys.path.insert(0, str(HERE.parent))
 
 import worlds  # noqa: E402 - found only now
 
+from headrace.config.settings import load  # noqa: E402
+from headrace.operators.commands import KillSwitch  # noqa: E402
+from headrace.operators.control import control_folder, limits_of, put  # noqa: E402
+
 PAYMENTS, FURTHER = 40, 20
 MADE_IN = Path("/tmp/headrace-state")
 
@@ -32,6 +36,8 @@ def main(name: str) -> None:
     first = worlds.write_lines(MADE_IN / "first.jsonl", worlds.stream(PAYMENTS))
     further = worlds.write_lines(MADE_IN / "further.jsonl", worlds.stream(FURTHER, first=PAYMENTS))
     begun = world_of(MADE_IN, first)
+    switched = [KillSwitch(on=True), KillSwitch(on=False)]
+    put(control_folder(begun.state), switched, limits_of(load(None)), lambda: 0)
     assert begun.run() == 0, begun.said
     folder = HERE / name
     folder.mkdir()
