@@ -145,9 +145,12 @@ class _Shard:
         Raises
         ------
         StateError
-            If it is not kept, or this program can't read it.
+            If it is not kept, or this program can't read it, or damage may hide it.
         """
         found = self.last(CONFIG_KEY, until, "config")
+        for segment, damage in self.index.damage.items():
+            if (found[0].segment if found else 0) <= segment <= until.segment:
+                raise damage  # it may hide a configuration that came later
         place, said = found or (None, self._from_checkpoint(until.segment))
         try:
             settings = restore(said["settings"].encode())
@@ -203,7 +206,7 @@ class Ledger:
     @property
     def damage(self) -> list[JournalDamaged]:
         """Segments that could not be read, so that nothing is found in them."""
-        return [damage for shard in self._shards for damage in shard.index.damage]
+        return [damage for shard in self._shards for damage in shard.index.damage.values()]
 
     @property
     def unkept(self) -> OSError | None:

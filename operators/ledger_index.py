@@ -395,21 +395,21 @@ class LedgerIndex:
     Attributes
     ----------
     damage
-        Segments that could not be read to their end; nothing is found in them.
+        By segment why it could not be read to its end; nothing is found in these.
     unkept
         Why an index could not be kept; None if all are.
     """
 
     def __init__(self, directory: Path, progress: Progress | None = None) -> None:
         self.directory, self._progress = directory, progress
-        self.damage: list[JournalDamaged] = []
+        self.damage: dict[int, JournalDamaged] = {}
         numbers = segment_numbers(directory)
         self._segments = [_Segment(directory, number, sealed=number != numbers[-1]) for number in numbers]
         for segment in self._segments:
             try:
                 segment.open(progress)
             except JournalDamaged as damage:
-                self.damage.append(damage)
+                self.damage[segment.number] = damage
         self.unkept = next((segment.unkept for segment in self._segments if segment.unkept), None)
 
     def find(self, key: int) -> list[Place]:
