@@ -18,11 +18,12 @@ from headrace.errors import StateError, UnknownDecision
 from headrace.ledger_view import explained_json, explained_view
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
+from headrace.operators.detail import detail_layout
 from headrace.operators.durable import DurableShard
 from headrace.operators.journal import CONTROL_SOURCE, OVERDUE, RETRIED, segment_path
 from headrace.operators.ledger import Ledger
 from headrace.operators.ledger_explained import Explained
-from headrace.operators.ledger_export import Selection, export
+from headrace.operators.ledger_export import Selection, columns_of, export
 from headrace.operators.ledger_tables import open_table
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -247,3 +248,13 @@ def test_a_decision_without_its_detail_is_an_error_not_a_guess(tmp_path):
     Journal(tmp_path / "shard-00").append([decided("short", detail=b"12")])
     with pytest.raises(StateError, match="a detail of 2 bytes"):
         Ledger(tmp_path).explain("short")
+
+
+def test_the_documented_columns_are_the_exported_ones():
+    text = (Path(__file__).parents[2] / "docs" / "ledger-export.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    columns = columns_of(detail_layout(load(None)))
+    fixed = [one for one in columns if not one.name.startswith(("feature_", "contribution_"))]
+    documented = [row for row in rows if "NAME" not in row[0]]
+    assert documented == [[f"`{one.name}`", one.kind, one.meaning] for one in fixed]
+    assert [row[0] for row in rows if "NAME" in row[0]] == ["`feature_NAME`", "`contribution_NAME`"]
