@@ -27,7 +27,7 @@ from headrace.operators.ledger_export import Selection, columns_of, export
 from headrace.operators.ledger_tables import open_table
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ledgers import decided, outcome
+from ledgers import Journal, decided, outcome
 
 START_MS = 1_700_000_000_000
 RULE = [
@@ -240,9 +240,6 @@ def test_json_has_null_for_what_is_missing(tmp_path):
 
 
 def test_a_decision_without_its_detail_is_an_error_not_a_guess(tmp_path):
-    sys.path.insert(0, str(Path(__file__).parent))
-    from ledgers import Journal
-
     shard, _ = opened(tmp_path)
     shard.close()
     Journal(tmp_path / "shard-00").append([decided("short", detail=b"12")])
@@ -258,3 +255,16 @@ def test_the_documented_columns_are_the_exported_ones():
     documented = [row for row in rows if "NAME" not in row[0]]
     assert documented == [[f"`{one.name}`", one.kind, one.meaning] for one in fixed]
     assert [row[0] for row in rows if "NAME" in row[0]] == ["`feature_NAME`", "`contribution_NAME`"]
+
+
+def test_of_several_outcomes_the_last_one_is_exported(tmp_path):
+    shard, _ = opened(tmp_path)
+    outcomes = [outcome("p-1", label, ordinal).input for ordinal, label in enumerate((1, 1, 0))]
+    apply(shard, [payment(1), payment(2), *outcomes, outcome("p-3", 1, 9).input])
+    path = tmp_path / "t.jsonl"
+    with open_table(path) as rows:
+        done = export([tmp_path / "shard-00"], rows, Selection())
+    assert (done.rows, done.with_outcome) == (2, 1)
+    first, second = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (first["label"], first["outcomes"], first["outcome_time"]) == (0, 3, "2023-11-14T22:13:20.002Z")
+    assert (second["label"], second["outcomes"], second["outcome_time"]) == (None, 0, None)
