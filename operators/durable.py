@@ -21,7 +21,7 @@ import orjson
 from headrace import __version__
 from headrace.config.settings import FraudSettings, canonical, restore
 from headrace.errors import StateError, StateMismatch
-from headrace.operators.batches import Batch
+from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import (
     Finished,
     ForkedWriter,
@@ -117,6 +117,7 @@ class DurableShard:
         self.shard = shard
         self.position = 0
         self.sources = Sources()
+        self.sinks: dict[str, dict[str, Any]] = {}
         self.replayed = 0
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
@@ -198,6 +199,7 @@ class DurableShard:
         except ValueError as error:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
         self._written = header["settings"].encode(), header["learn"]
+        self.sinks = dict(header.get("sinks", {}))
         self.sources.names = {int(number): name for number, name in header["sources"].items()}
 
     def _replay(self, frame: Frame) -> None:
@@ -221,6 +223,8 @@ class DurableShard:
             self.state.configure(restore(self._written[0]), learn=note["learn"])
         elif note["control"] == "source":
             self.sources.names[note["number"]] = note["name"]
+        elif note["control"] == "sink":
+            self.sinks[note["output"]] = note
 
     def _apply_again(self, record: Record) -> Output:
         flags, position = record.flags, (record.source, record.offset, record.line)
@@ -238,7 +242,9 @@ class DurableShard:
             record = Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
             self._append([record], self.position)
 
-    def _append(self, records: Sequence[Record], ordinal_next: int) -> None:
+    def _append(
+        self, records: Sequence[Record], ordinal_next: int, marks: Sequence[Mark] = ()
+    ) -> None:
         """Journal what comes from no source."""
         assert self._journal is not None
         self._journal.append(
@@ -246,7 +252,7 @@ class DurableShard:
             ordinal_first=self.position,
             ordinal_next=ordinal_next,
             accepted_ms=time.time_ns() // 1_000_000,
-            marks=(),
+            marks=marks,
         )
         self.position = ordinal_next
 
@@ -273,6 +279,21 @@ class DurableShard:
         if self.sources.names.get(number) != name:
             self.sources.names[number] = name
             self._note({"control": "source", "number": number, "name": name})
+
+    def note_marks(self, marks: Sequence[Mark]) -> None:
+        """Journal how far sources were read, without an input."""
+        if self._journal is not None:
+            self._append([], self.position, marks)
+
+    def note_sink(self, note: dict[str, Any]) -> None:
+        """Journal up to where an output is known to be complete (see `watermarks`)."""
+        self.sinks[note["output"]] = note
+        self._note(note)
+
+    @property
+    def marks(self) -> dict[int, Mark]:
+        """How far each source was read, by its number; none for a temporary shard."""
+        return {} if self._journal is None else {mark.source: mark for mark in self._journal.end.marks}
 
     @property
     def journal(self) -> JournalWriter | None:
@@ -458,6 +479,7 @@ class DurableShard:
             "learn": learn,
             "code": __version__,
             "sources": {str(number): name for number, name in self.sources.names.items()},
+            **({"sinks": self.sinks} if self.sinks else {}),
         }
 
     def close(self, *, with_checkpoint: bool = True) -> None:
