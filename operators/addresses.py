@@ -47,7 +47,9 @@ def on_topics(sources: Sequence[str], to: str, dead_letters: str | None) -> bool
     if not topics:
         return False
     wrong = [
-        Mistake(option, "", f"{address}: is a path, but {topics[0][0]} names a topic; a run has one or the other")
+        Mistake(
+            option, "", f"{address}: a path; {topics[0][0]} names a topic, and a run has one or the other"
+        )
         for option, address in given
         if topic_of(address) is None
     ]

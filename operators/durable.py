@@ -242,9 +242,7 @@ class DurableShard:
             record = Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
             self._append([record], self.position)
 
-    def _append(
-        self, records: Sequence[Record], ordinal_next: int, marks: Sequence[Mark] = ()
-    ) -> None:
+    def _append(self, records: Sequence[Record], ordinal_next: int, marks: Sequence[Mark] = ()) -> None:
         """Journal what comes from no source."""
         assert self._journal is not None
         self._journal.append(
@@ -289,6 +287,10 @@ class DurableShard:
         """Journal up to where an output is known to be complete (see `watermarks`)."""
         self.sinks[note["output"]] = note
         self._note(note)
+
+    def note_lost(self, name: str, first: int, after: int) -> None:
+        """Journal that messages of a partition, up to an offset, were deleted before they were read."""
+        self._note({"control": "lost", "source": name, "first": first, "next": after})
 
     @property
     def marks(self) -> dict[int, Mark]:
@@ -481,6 +483,12 @@ class DurableShard:
             "sources": {str(number): name for number, name in self.sources.names.items()},
             **({"sinks": self.sinks} if self.sinks else {}),
         }
+
+    def wait_for_checkpoint(self) -> None:
+        """Wait for the one that is being written, if there is one."""
+        finished = self._writer.wait()
+        if finished is not None:
+            self._finished(finished)
 
     def close(self, *, with_checkpoint: bool = True) -> None:
         """End the shard; a last checkpoint spares the next start the tail."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from headrace.operators.batches import Mark
 from headrace.operators.checkpoint import newest_readable
 from headrace.operators.journal import (
@@ -18,8 +20,6 @@ from headrace.operators.journal import (
     read_frame,
     start_of,
 )
-
-import orjson
 
 __all__ = ["JournalEnd", "journal_end", "shard_folders"]
 

@@ -58,9 +58,11 @@ def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -
     place
         Shard and ordinal.
     """
-    if flags & (RETRIED | COMMAND) or partition_of(name) is None:
-        return f"{name}/{offset}#{place[0]}.{place[1]}"
-    return f"{name}/{offset}"
+    stood = partition_of(name)
+    known = f"{name}/{offset}" if stood is None else f"{stood[0]}/{stood[1]}/{offset}"
+    if flags & (RETRIED | COMMAND) or stood is None:
+        return f"{known}#{place[0]}.{place[1]}"
+    return known
 
 
 def key_of(event: Any) -> bytes | None:

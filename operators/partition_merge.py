@@ -1,7 +1,8 @@
 """Merges partitions by event time while they are behind, and lets nothing wait once they aren't.
 
-From the past, messages of several partitions go on in the order of their event times, so that a run that catches
-up learns in the order in which a live one would have. A partition that was read to its end is not waited for.
+From the past, messages of several partitions go on in the order of their event times, so that a run that
+catches up learns in the order in which a live one would have. A partition that was read to its end is not
+waited for.
 """
 
 from __future__ import annotations
@@ -118,10 +119,9 @@ class PartitionMerge:
         return room
 
     @property
-    def held(self) -> int:
-        """Messages that were read and not handed on."""
-        waiting = sum(len(buffer.payloads) for buffer in self._buffers.values())
-        return waiting + len(self._ready[0]) - self._at
+    def ready(self) -> bool:
+        """Whether the next batch needs no further reading."""
+        return self._at < len(self._ready[0])
 
     def next_batch(self, behind: Callable[[int], bool]) -> Batch | None:
         """The next messages in their order; None when there are none, or some are to be waited for.

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from headrace.errors import StateMismatch
+from headrace.errors import OffsetLost, StateMismatch
 from headrace.operators.addresses import partition_name, partition_of
 from headrace.operators.batches import Mark
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.journal_end import JournalEnd
 
-__all__ = ["Gap", "Partition", "Plan", "as_json", "from_json", "plan_of"]
+__all__ = ["Held", "Plan", "PlannedPartition", "as_json", "from_json", "partitions_known", "plan_of"]
 
-_EARLIEST: Final = "earliest"
+Held: TypeAlias = tuple[int, int]
+"""The first offset that a partition holds, and the one after its last."""
 
 
 @dataclass(frozen=True)
-class Partition:
+class PlannedPartition:
     """A partition of an input topic.
 
     Attributes
@@ -29,12 +30,15 @@ class Partition:
         Which one.
     start
         Offset of the first message to read.
+    lost
+        So many messages before it were deleted unread, and are passed over.
     """
 
     number: int
     topic: str
     partition: int
     start: int
+    lost: int = 0
 
     @property
     def name(self) -> str:
@@ -48,27 +52,6 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Messages that a state has not read and that a topic no longer has."""
-
-    name: str
-    wanted: int
-    first: int
-    end: int
-
-    def __str__(self) -> str:
-        if self.wanted > self.end:
-            return (
-                f"{self.name}: the state has read up to offset {self.wanted}, but the partition ends at"
-                f" {self.end}: the topic was made anew or cut"
-            )
-        return (
-            f"{self.name}: the state has read up to offset {self.wanted}, but the partition begins at"
-            f" {self.first}: {self.first - self.wanted} messages were deleted unread"
-        )
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a run reads.
 
@@ -78,20 +61,30 @@ class Plan:
         In the order of the topics as given, then by partition.
     control
         Number of the last file of commands that every shard has.
-    gaps
-        Partitions that don't have what would come next.
     """
 
-    partitions: tuple[Partition, ...]
+    partitions: tuple[PlannedPartition, ...]
     control: int
-    gaps: tuple[Gap, ...] = field(default=())
+
+
+def partitions_known(ends: Sequence[JournalEnd], topic: str) -> int:
+    """How many partitions of a topic the state has read.
+
+    Raises
+    ------
+    StateMismatch
+        If the state has read files.
+    """
+    return sum(1 for name in _numbers(ends) if (found := partition_of(name)) and found[0] == topic)
 
 
 def plan_of(
     ends: Sequence[JournalEnd],
-    counts: Mapping[str, int],
-    bounds: Callable[[str], Mapping[int, tuple[int, int]]],
+    held: Mapping[str, Mapping[int, Held]],
     first: Callable[[str, Iterable[int]], Mapping[int, int]],
+    loss: Callable[[str, int, int, Held], str | None],
+    *,
+    accept_lost: bool,
 ) -> Plan:
     """Find where each partition of the input topics is to be read from.
 
@@ -103,72 +96,74 @@ def plan_of(
     ----------
     ends
         Of all shards' journals.
-    counts
-        How many partitions each input topic has.
-    bounds
-        The first offset that each partition of a topic still has, and its end.
+    held
+        For each input topic, what its partitions hold.
     first
-        Where to begin in partitions that the state doesn't know.
+        Where to begin in partitions of a topic that the state doesn't know.
+    loss
+        What to say of a topic, partition and offset that isn't held; None if it is.
+    accept_lost
+        Go on where messages were deleted before they were read.
 
     Raises
     ------
     StateMismatch
         If the state has read files.
+    OffsetLost
+        With all offsets that can't be read from.
     """
+    numbers = _numbers(ends)
+    partitions: list[PlannedPartition] = []
+    losses: list[str] = []
+    for topic, kept in held.items():
+        known = partitions_known(ends, topic) > 0
+        marks = {each: _lowest(ends, numbers.get(partition_name(topic, each))) for each in kept}
+        new = [each for each, mark in marks.items() if mark is None]
+        chosen = {each: kept[each][0] for each in new} if known else first(topic, new)
+        for each, mark in marks.items():
+            number = numbers.setdefault(partition_name(topic, each), len(numbers))
+            wanted = chosen[each] if mark is None else mark
+            start = max(wanted, kept[each][0]) if accept_lost else wanted
+            if said := loss(topic, each, start, kept[each]):
+                losses.append(said)
+            partitions.append(PlannedPartition(number, topic, each, start, start - wanted))
+    if losses:
+        raise OffsetLost(losses)
+    return Plan(tuple(partitions), _control(ends))
+
+
+def _numbers(ends: Sequence[JournalEnd]) -> dict[str, int]:
+    """Numbers of the sources that the state knows, by name."""
     names: dict[int, str] = {}
     for end in ends:
         names |= end.names
-    _on_topics_only(names)
-    numbers = {name: number for number, name in names.items()}
-    partitions: list[Partition] = []
-    gaps: list[Gap] = []
-    for topic, count in counts.items():
-        known = any(partition_of(name) == (topic, 0) for name in numbers)
-        starts = {each: _lowest(ends, numbers.get(partition_name(topic, each))) for each in range(count)}
-        kept = bounds(topic)
-        new = [each for each, start in starts.items() if start is None]
-        chosen = {each: kept[each][0] for each in new} if known else first(topic, new)
-        for each in range(count):
-            name = partition_name(topic, each)
-            number = numbers.setdefault(name, len(numbers))
-            start = starts[each]
-            if start is None:
-                start = chosen[each]
-            elif not kept[each][0] <= start <= kept[each][1]:
-                gaps.append(Gap(name, start, *kept[each]))
-                start = kept[each][0]
-            partitions.append(Partition(number, topic, each, start))
-    return Plan(tuple(partitions), _control(ends), tuple(gaps))
-
-
-def _on_topics_only(names: Mapping[int, str]) -> None:
     files = [name for name in names.values() if partition_of(name) is None]
     if files:
         raise StateMismatch([f"the state has read {name}; it can't go on with topics" for name in files[:3]])
+    return {name: number for number, name in names.items()}
 
 
 def _lowest(ends: Sequence[JournalEnd], number: int | None) -> int | None:
     """The lowest mark of a source; shards that have none were never begun."""
     if number is None:
         return None
-    marks = [end.marks[number].offset for end in ends if number in end.marks]
-    return min(marks, default=None)
+    return min((end.marks[number].offset for end in ends if number in end.marks), default=None)
 
 
 def _control(ends: Sequence[JournalEnd]) -> int:
-    return min((end.marks[CONTROL_SOURCE].offset if CONTROL_SOURCE in end.marks else 0 for end in ends), default=0)
+    """The last file of commands that every shard has."""
+    marks = [end.marks.get(CONTROL_SOURCE) for end in ends]
+    return min((mark.offset if mark else 0 for mark in marks), default=0)
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """A plan to be handed to another process."""
-    return {
-        "partitions": [[each.number, each.topic, each.partition, each.start] for each in plan.partitions],
-        "control": plan.control,
-        "gaps": [[each.name, each.wanted, each.first, each.end] for each in plan.gaps],
-    }
+    partitions = [
+        [each.number, each.topic, each.partition, each.start, each.lost] for each in plan.partitions
+    ]
+    return {"partitions": partitions, "control": plan.control}
 
 
 def from_json(found: Mapping[str, Any]) -> Plan:
     """A plan that another process has made."""
-    partitions = tuple(Partition(*each) for each in found["partitions"])
-    return Plan(partitions, found["control"], tuple(Gap(*each) for each in found["gaps"]))
+    return Plan(tuple(PlannedPartition(*each) for each in found["partitions"]), found["control"])

@@ -1,7 +1,7 @@
 """Brings output topics to what the journals say, before a flow starts.
 
-The topics are read back from the shards' watermarks; what the journals have behind them and the topics lack is
-sent; then each shard notes a new watermark. Whatever interrupts that, it can be done again.
+The topics are read back from the shards' watermarks; what the journals have behind them and the topics lack
+is sent; then each shard notes a new watermark. Whatever interrupts that, it can be done again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import orjson
 
-from headrace.operators.journal import GENESIS, NO_SOURCE, JournalWriter, Kind, Record
+from headrace.operators.journal import NO_SOURCE, JournalWriter, Kind, Record
 from headrace.operators.journal_end import JournalEnd
 from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing, outgoing_of
 from headrace.operators.past import records_from

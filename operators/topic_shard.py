@@ -1,7 +1,7 @@
 """A durable shard that reads topics: its place is told by an offset for each partition.
 
-Batches of several sources come in an order that no later run can repeat, so ordinals are the shard's own count.
-What stands before the shard's own mark of its source was applied by an earlier run and is passed over.
+Batches of several sources come in an order that no later run can repeat, so ordinals are the shard's own
+count. What stands before the shard's own mark of its source was applied by an earlier run and is passed over.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.outgoing import Outgoing, dead_letter_id, decision_id, key_of
 
-__all__ = ["MARKS_MESSAGES_MAX", "MARKS_SECONDS_MAX", "TopicShard", "Taken"]
+__all__ = ["MARKS_MESSAGES_MAX", "MARKS_SECONDS_MAX", "Taken", "TopicShard"]
 
 # A shard that gets no inputs notes so often how far the others have come, so that it doesn't hold back where
 # the next run begins to read.
