@@ -37,6 +37,8 @@ EXIT_CODES: Final = (
     (7, "the state doesn't fit the configuration, or this version of the program"),
     (8, "another process uses the state"),
     (9, "the ledger has no such decision"),
+    (11, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
+    (12, "what is to be read next is no longer in the topic"),
     (130, "interrupted from the keyboard"),
     (141, "the reader of standard output has gone"),
 )

@@ -12,7 +12,13 @@
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
     │   ├── StateMismatch      exit 7   state and configuration don't fit each other
     │   └── StateLocked        exit 8   another process uses the state
-    └── UnknownDecision        exit 9   the ledger has no such decision
+    ├── UnknownDecision        exit 9   the ledger has no such decision
+    └── BrokerError            exit 11  Kafka can't do what is asked
+        ├── BrokerUnreachable  exit 11  no broker answers
+        ├── BrokerRefused      exit 11  the brokers don't let one in, or not do that
+        ├── TopicMismatch      exit 11  topics are not as a flow needs them (all that is wrong is listed)
+        ├── DeliveryFailed     exit 11  a message could not be delivered
+        └── OffsetLost         exit 12  what is to be read next is not in the topic
 """
 
 from __future__ import annotations
@@ -22,16 +28,22 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 __all__ = [
+    "BrokerError",
+    "BrokerRefused",
+    "BrokerUnreachable",
     "ChangedSource",
     "CheckpointDamaged",
     "ConfigError",
+    "DeliveryFailed",
     "HeadraceError",
     "InputError",
     "JournalDamaged",
     "Mistake",
+    "OffsetLost",
     "StateError",
     "StateLocked",
     "StateMismatch",
+    "TopicMismatch",
     "TruncatedInput",
     "UnknownDecision",
 ]
@@ -144,3 +156,39 @@ class UnknownDecision(HeadraceError):
     """An id that no decision in the ledger has."""
 
     exit_code = 9
+
+
+class BrokerError(HeadraceError):
+    """Something that Kafka's brokers, or its client, can't do."""
+
+    exit_code = 11
+
+
+class BrokerUnreachable(BrokerError):
+    """No broker answers, or none in time."""
+
+
+class BrokerRefused(BrokerError):
+    """The brokers don't know the user or the certificate, or don't allow what is asked."""
+
+
+class TopicMismatch(BrokerError):
+    """Topics that are not as a flow needs them; `differences` name everything that is wrong."""
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        self.differences = tuple(differences)
+        super().__init__("\n".join(self.differences))
+
+
+class DeliveryFailed(BrokerError):
+    """A message that the brokers have not taken."""
+
+
+class OffsetLost(BrokerError):
+    """Positions in topics that can't be read from; `losses` name them all, and how to go on."""
+
+    exit_code = 12
+
+    def __init__(self, losses: Sequence[str]) -> None:
+        self.losses = tuple(losses)
+        super().__init__("\n".join(self.losses))
