@@ -1,4 +1,4 @@
-"""What one worker reads: its partitions, merged, and between their batches the commands if they are its part."""
+"""What one worker reads: its partitions, merged; between their batches the commands, if they are its part."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from headrace.operators.partition_merge import PartitionMerge
 __all__ = ["Place", "Portion", "Reading", "TopicCommands", "TopicReader"]
 
 _READ_MESSAGES_MAX: Final = 4096
+_NOTHING_S: Final = 0.001
 
 Place: TypeAlias = tuple[str, int]
 """A topic and the number of a partition of it."""
@@ -69,9 +70,7 @@ class TopicCommands:
         Number of the last file that every shard has journalled.
     """
 
-    def __init__(
-        self, inbox: ControlInbox, sources: Mapping[str, int], reached: Callable[[], int]
-    ) -> None:
+    def __init__(self, inbox: ControlInbox, sources: Mapping[str, int], reached: Callable[[], int]) -> None:
         self.inbox, self._sources, self._reached = inbox, sources, reached
         self._unsettled: list[int] = []
         self._look_at = 0.0
@@ -111,7 +110,7 @@ class TopicReader:
     Parameters
     ----------
     reading
-        Where messages come from.
+        Where messages come from; None for a worker that has no partition.
     merge
         Holds them until it is their turn.
     numbers
@@ -122,7 +121,7 @@ class TopicReader:
 
     def __init__(
         self,
-        reading: Reading,
+        reading: Reading | None,
         merge: PartitionMerge,
         numbers: Mapping[Place, int],
         commands: TopicCommands | None,
@@ -147,10 +146,13 @@ class TopicReader:
         return self._merge.next_batch(self._behind)
 
     def _behind(self, number: int) -> bool:
-        return not self._reading.caught_up(self._places[number])
+        return self._reading is not None and not self._reading.caught_up(self._places[number])
 
     def _fill(self) -> None:
         merge, reading = self._merge, self._reading
+        if reading is None:
+            time.sleep(_NOTHING_S)
+            return
         if resumed := merge.to_resume():
             reading.resume([self._places[number] for number in resumed])
         for portion in reading.read(_READ_MESSAGES_MAX):
@@ -190,4 +192,5 @@ class TopicReader:
         """Read no more."""
         if self._commands is not None:
             self._commands.settle()
-        self._reading.close()
+        if self._reading is not None:
+            self._reading.close()

@@ -82,10 +82,10 @@ class Acknowledged:
         self._asked: deque[tuple[int, _Asked]] = deque()
         self.outstanding = 0
 
-    def sent(self) -> int:
-        """Count a message; its section is to be told when it is acknowledged."""
-        self._open[self.section] += 1
-        self.outstanding += 1
+    def sent(self, count: int = 1) -> int:
+        """Count messages; their section is to be told when they are acknowledged."""
+        self._open[self.section] += count
+        self.outstanding += count
         return self.section
 
     def acknowledged(self, section: int, partition: int, offset: int) -> None:

@@ -131,10 +131,12 @@ def run(
         typer.Option(
             "--from",
             metavar="PATH",
-            help="Events: .jsonl, .jsonl.gz, or - ; several are merged by event time.",
+            help="Events: .jsonl, .jsonl.gz, - , or kafka:TOPIC; several are merged by event time.",
         ),
     ],
-    to: Annotated[str, typer.Option("--to", metavar="PATH", help="Where decisions go: a file, or - .")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="PATH", help="Where decisions go: a file, - , or kafka:TOPIC.")
+    ],
     dead_letters: Annotated[
         str | None,
         typer.Option(metavar="PATH", help="Where dead letters go; beside the decisions otherwise."),
@@ -151,6 +153,19 @@ def run(
         Path | None,
         typer.Option(metavar="CSV", help="Judge the scores by these answers, not by the outcomes."),
     ] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="earliest|latest|TIME", help="Where to begin in topics that the state hasn't read."
+        ),
+    ] = "earliest",
+    create_topics: Annotated[
+        bool, typer.Option("--create-topics", help="Create the topics that are missing.")
+    ] = False,
+    accept_lost: Annotated[
+        bool,
+        typer.Option("--accept-lost", help="Go on where messages were deleted before they were read."),
+    ] = False,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -161,10 +176,11 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run a flow from files to files.
+    """Run a flow from files to files, or from topics to topics.
 
     Without --state a run is temporary, and what --to names is replaced. With it, a further file is a new
-    source, and decisions are appended.
+    source, and decisions are appended. On topics --state is required, and a run goes on until SIGTERM or
+    SIGINT.
     """
     from headrace.live import view
     from headrace.runs import RunRequest
@@ -182,6 +198,9 @@ def run(
         speed=_speed(speed),
         learn=learn,
         truth=truth,
+        start=start,
+        create_topics=create_topics,
+        accept_lost=accept_lost,
     )
     with served(request.settings, metrics_port, config) as metrics:
         if metrics is not None:

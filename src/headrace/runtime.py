@@ -13,6 +13,7 @@ from bytewax.run import cli_main
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
 from headrace.flows import fraud
 from headrace.operators import steps
+from headrace.operators.addresses import on_topics, partition_of
 from headrace.operators.batches import Mark
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
@@ -55,6 +56,10 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     if wrong:
         file = str(request.config_file or "fraud.toml")
         raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
+    if on_topics(request.sources, request.to, request.dead_letters):
+        from headrace.launcher import run_on_topics
+
+        return run_on_topics(request, observer)
     with ExitStack() as stack:
         if request.state is not None:
             stack.enter_context(locked(request.state))
@@ -192,6 +197,9 @@ class _Run(Tally):
     def _number_sources(self) -> tuple[list[int], dict[int, str]]:
         """Numbers of the sources, a new one gets the next; and the names of all that the state knows then."""
         known = names_of(self.shards)
+        topics = [name for name in known.values() if partition_of(name) is not None]
+        if topics:
+            raise StateMismatch([f"the state has read {topics[0]}; it can't go on with files"])
         numbers = []
         for path in self.request.sources:
             name = path if path == STANDARD else str(Path(path).resolve())

@@ -10,7 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from bytewax.run import cli_main, cluster_main
+from bytewax.run import cli_main
+from bytewax.testing import cluster_main
 
 from headrace.errors import StateError
 from headrace.flows import fraud
@@ -239,7 +240,9 @@ class TopicRun(Tally):
         if self.member.count == 1:
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
         else:
-            cluster_main(flow, list(self.member.addresses), self.member.index, epoch_interval=_EPOCH)
+            cluster_main(  # type: ignore[no-untyped-call]
+                flow, list(self.member.addresses), self.member.index, epoch_interval=_EPOCH
+            )
 
     def _edges(self) -> fraud.Edges:
         count, telemetry = self.member.count, self.telemetry
