@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from math import isfinite
@@ -23,6 +23,7 @@ from headrace.ledger_cli import explain, ledger
 
 if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
+    from headrace.runs import RunRequest, RunSummary
 
 __all__ = ["EXIT_CODES", "app", "main"]
 
@@ -166,6 +167,11 @@ def run(
         bool,
         typer.Option("--accept-lost", help="Go on where messages were deleted before they were read."),
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Processes that share the shards: 1, 2, 3, 4, 6 or 12."),
+    ] = 1,
+    member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -182,10 +188,7 @@ def run(
     source, and decisions are appended. On topics --state is required, and a run goes on until SIGTERM or
     SIGINT.
     """
-    from headrace.live import view
     from headrace.runs import RunRequest
-    from headrace.runtime import run as run_flow
-    from headrace.serving import served
 
     request = RunRequest(
         flow=flow.value,
@@ -201,14 +204,42 @@ def run(
         start=start,
         create_topics=create_topics,
         accept_lost=accept_lost,
+        processes=processes,
+        command=tuple(sys.argv[1:]),
     )
-    with served(request.settings, metrics_port, config) as metrics:
+    summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
+    _end(summary.error, summary.exit_code)
+
+
+def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
+    from headrace.live import view
+    from headrace.runtime import run as run_flow
+    from headrace.serving import served
+
+    serving = served(request.settings, metrics_port, request.config_file)
+    with serving if request.processes == 1 else nullcontext() as metrics:
         if metrics is not None:
             typer.echo(f"metrics: {metrics.url}", err=True)
             request = replace(request, telemetry=metrics.recorder)
-        with view(Console(stderr=True), to) as watching:
-            summary = run_flow(request, watching)
-    _end(summary.error, summary.exit_code)
+        with view(Console(stderr=True), request.to) as watching:
+            return run_flow(request, watching)
+
+
+def _run_member(request: RunRequest, metrics_port: int | None) -> RunSummary:
+    """Run one process's part, as a launcher says it; what happens is told to the launcher."""
+    from headrace.launcher import run_member
+    from headrace.members import Reporter, join
+    from headrace.serving import served
+
+    member, plan, stream = join()
+    reporter = Reporter(stream)
+    port = request.settings.metrics.port if metrics_port is None else metrics_port
+    own_port = port + member.index if port else port
+    with served(request.settings, own_port, request.config_file) as metrics:
+        if metrics is not None:
+            reporter.serving(metrics.url)
+            request = replace(request, telemetry=metrics.recorder)
+        return run_member(request, reporter, member, plan)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
+from headrace.members import Member
 from headrace.operators.addresses import topic_of
 from headrace.operators.journal import JournalWriter
 from headrace.operators.journal_end import JournalEnd, journal_end, shard_folders
@@ -19,9 +20,10 @@ from headrace.operators.positions import Plan, partitions_known, plan_of
 from headrace.operators.repair import clean, repair
 from headrace.running import locked, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
+from headrace.supervisor import PROCESSES, Supervisor
 from headrace.topic_runtime import TopicRun, outputs_of
 
-__all__ = ["run_on_topics"]
+__all__ = ["run_member", "run_on_topics"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,11 +39,27 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
     start = _checked(request)
     assert request.state is not None
     with ExitStack() as stack:
-        stack.enter_context(locked(request.state))
+        lock = stack.enter_context(locked(request.state))
         stack.enter_context(warnings_to(observer))
         connection = Connection.of(request.settings.kafka, request.config_file)
+        if request.processes > 1:
+            return Supervisor(request, observer, lambda: prepare(request, connection, start), lock).run()
         plan = prepare(request, connection, start)
         return TopicRun(request, observer, stack, connection, plan).run()
+
+
+def run_member(request: RunRequest, observer: Observer, member: Member, plan: Plan) -> RunSummary:
+    """Run one process's part of a run; the launcher, which holds the state's lock, has prepared it.
+
+    Raises
+    ------
+    StateError, BrokerError
+        If the run can't begin, or can't go on.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(warnings_to(observer))
+        connection = Connection.of(request.settings.kafka, request.config_file)
+        return TopicRun(request, observer, stack, connection, plan, member).run()
 
 
 def _checked(request: RunRequest) -> Start:
@@ -51,6 +69,9 @@ def _checked(request: RunRequest) -> Start:
         wrong.append(Mistake("--state", "", "is required on topics: it says how far they were read"))
     if request.speed is not None:
         wrong.append(Mistake("--speed", "", "has no meaning on topics"))
+    if request.processes not in PROCESSES or request.processes > request.settings.flow.shards:
+        allowed = ", ".join(str(each) for each in PROCESSES if each <= request.settings.flow.shards)
+        wrong.append(Mistake("--processes", "", f"must be one of {allowed}: no more than there are shards"))
     if request.truth is not None and request.processes > 1:
         wrong.append(Mistake("--truth", "", "has no meaning with several processes"))
     try:

@@ -155,8 +155,11 @@ class Tally:
     # -- stopping
 
     @contextmanager
-    def stopping_on_signals(self) -> Iterator[None]:
-        """End well on SIGTERM and SIGINT: read no more, decide what was read, then stop."""
+    def stopping_on_signals(self, *, for_good: bool = False) -> Iterator[None]:
+        """End well on SIGTERM and SIGINT: read no more, decide what was read, then stop.
+
+        A process that ends with the run stays so `for_good`, as the same signal may come to it twice.
+        """
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             self.stopping = True
@@ -165,7 +168,7 @@ class Tally:
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in before.items() if not for_good else ():
                 signal.signal(number, handler)
 
     def drain(self) -> bool:

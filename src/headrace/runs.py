@@ -50,6 +50,8 @@ class RunRequest:
         Whether to go on where messages were deleted before they were read.
     processes
         How many share the shards; on topics only.
+    command
+        The arguments of the command line, with which further processes are started.
     """
 
     flow: str
@@ -67,6 +69,7 @@ class RunRequest:
     create_topics: bool = False
     accept_lost: bool = False
     processes: int = 1
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

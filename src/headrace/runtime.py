@@ -60,6 +60,8 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
         from headrace.launcher import run_on_topics
 
         return run_on_topics(request, observer)
+    if request.processes != 1:
+        raise ConfigError([Mistake("--processes", "", "has no meaning on files")])
     with ExitStack() as stack:
         if request.state is not None:
             stack.enter_context(locked(request.state))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +12,9 @@ from typing import Any, Final
 from bytewax.run import cli_main
 from bytewax.testing import cluster_main
 
-from headrace.errors import StateError
+from headrace.errors import HeadraceError, StateError
 from headrace.flows import fraud
+from headrace.members import ALONE, Member
 from headrace.operators import steps
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
@@ -38,36 +38,12 @@ from headrace.operators.watermarks import note_of
 from headrace.running import Tally, own_errors, state_left_alone_by_gc
 from headrace.runs import Observer, RunRequest, RunSummary
 
-__all__ = ["ALONE", "Member", "TopicRun", "outputs_of"]
+__all__ = ["TopicRun", "outputs_of"]
 
 _LOOK_EVERY_S: Final = 0.1
 _HOUR_MS: Final = 3_600_000
 # All workers reach an epoch's end together, so its length bounds how far one may run ahead.
 _EPOCH: Final = timedelta(seconds=1)
-
-
-@dataclass(frozen=True)
-class Member:
-    """A process among those that share a state.
-
-    Attributes
-    ----------
-    index, count
-        Its number, from 0, and how many there are. Shard `i` is with process `i % count`.
-    addresses
-        Of all of them, where Bytewax's workers meet; empty for one process.
-    """
-
-    index: int = 0
-    count: int = 1
-    addresses: tuple[str, ...] = ()
-
-    def has(self, number: int) -> bool:
-        """Whether a shard, or a partition, is this process's part."""
-        return number % self.count == self.index
-
-
-ALONE: Final = Member()
 
 
 def outputs_of(request: RunRequest) -> dict[str, str]:
@@ -114,6 +90,7 @@ class TopicRun(Tally):
         self.state: Path = request.state
         self.plan, self.member, self._connection = plan, member, connection
         self._closed_well = False
+        stack.enter_context(self.stopping_on_signals(for_good=member.count > 1))
         self.telemetry.phase("recovering")
         self.parts: dict[int, TopicShard] = {}
         stack.callback(self._close_shards)
@@ -223,7 +200,7 @@ class TopicRun(Tally):
     def run(self) -> RunSummary:
         """Run until told to stop, and say how it went."""
         self.observer.started(self.request)
-        with self.stopping_on_signals(), own_errors(), state_left_alone_by_gc():
+        with own_errors(), state_left_alone_by_gc():
             self.telemetry.phase("running")
             self._run_flow()
         self.drained()
@@ -240,9 +217,10 @@ class TopicRun(Tally):
         if self.member.count == 1:
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
         else:
-            cluster_main(  # type: ignore[no-untyped-call]
-                flow, list(self.member.addresses), self.member.index, epoch_interval=_EPOCH
-            )
+            with _others_may_end():
+                cluster_main(  # type: ignore[no-untyped-call]
+                    flow, list(self.member.addresses), self.member.index, epoch_interval=_EPOCH
+                )
 
     def _edges(self) -> fraud.Edges:
         count, telemetry = self.member.count, self.telemetry
@@ -318,6 +296,17 @@ class TopicRun(Tally):
             return ""
         replayed = sum(shard.replayed for shard in self.shards)
         return f"went on behind {sum(positions):,} inputs; {replayed:,} applied again from the journal"
+
+
+@contextmanager
+def _others_may_end() -> Iterator[None]:
+    """Say it in our words when Bytewax gives up because another process is gone."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise HeadraceError("another process of this run has ended") from error
+        raise
 
 
 def _begin(shard: DurableShard, partition: PlannedPartition) -> None:
