@@ -287,6 +287,7 @@ class TopicRun(Tally):
         for part in self.parts.values():
             part.note_marks()
         self.delivery.flush()
+        self._note_watermarks()  # else one that was asked for before would stand in the way
         self.delivery.ask()
         self._note_watermarks()
 

@@ -11,8 +11,9 @@ import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from headrace.operators.cloudevents import id_in
 from headrace.operators.journal import JournalReader, Kind, first_boundary
@@ -20,15 +21,15 @@ from headrace.operators.journal import JournalReader, Kind, first_boundary
 PATIENCE_S = 120
 
 
-class Message(tuple):
-    """Partition, offset, key, value and id of a message."""
+class Message(NamedTuple):
+    """A message that a topic holds."""
 
-    __slots__ = ()
-    partition = property(lambda self: self[0])
-    offset = property(lambda self: self[1])
-    key = property(lambda self: self[2])
-    value = property(lambda self: self[3])
-    id = property(lambda self: self[4])
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    id: str | None
+    headers: list[tuple[str, bytes]]
 
 
 def shard_of(line: bytes, shards: int) -> int:
@@ -65,16 +66,17 @@ def messages(brokers: str, topic: str) -> list[Message]:
         for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
             ends[partition] = high - low
-        consumer.assign([TopicPartition(topic, each, 0) for each, count in ends.items() if count])
+        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in ends if ends[each]])
         found: list[Message] = []
         until = time.monotonic() + PATIENCE_S
         while len(found) < sum(ends.values()):
             assert time.monotonic() < until, "the topic can't be read"
             for each in consumer.consume(1000, 0.2):
                 assert each.error() is None
-                known = id_in(each.headers())
-                found.append(Message((each.partition(), each.offset(), each.key(), each.value(), known)))
-        return sorted(found)
+                headers = each.headers() or []
+                place = each.partition(), each.offset()
+                found.append(Message(*place, each.key(), each.value(), id_in(headers), headers))
+        return sorted(found, key=lambda each: (each.partition, each.offset))
     finally:
         consumer.close()
 
