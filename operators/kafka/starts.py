@@ -114,8 +114,8 @@ def loss(partition: Partition, offset: int, held: Range) -> str | None:
     what = f"{partition}: offset {offset} is to be read next, but the topic holds {first} to {end}"
     if offset < first:
         return (
-            f"{what}: {first - offset} messages were deleted before they were read."
-            f" {ACCEPT_LOST_OPTION} goes on without them"
+            f"{what}; what was before is deleted and was never read ({first - offset} messages)."
+            f" {ACCEPT_LOST_OPTION} goes on without it"
         )
     return (
         f"{what}: it was made anew or cut, or this is another cluster. Point to the right one, or"
