@@ -336,10 +336,10 @@ class _Stages:
         self.watch("learn").time(lambda: [learn(*pair) for pair in known], len(known))
 
     def _apply(self, batch: Batch, events: Sequence[Any]) -> None:
-        outputs: list[Any] = []
         apply, inputs = self.shard.apply, list(zip(events, batch.payloads, strict=True))
-        for name, part in _runs(inputs):
-            outputs += self.watch(name).time(_applying(apply, part), len(part))
+        outputs = self.watch("apply").time(
+            lambda: [apply(event, payload, _NOWHERE) for event, payload in inputs], len(inputs)
+        )
         self.shard.graded.clear()
         self._encode([out for kind, out, _ in outputs if kind == _DECIDED])
         self._journal(batch, outputs)
@@ -378,34 +378,21 @@ class _Stages:
         )
 
 
-def _applying(apply: Callable[..., Any], part: Sequence[tuple[Any, bytes]]) -> Callable[[], list[Any]]:
-    return lambda: [apply(event, payload, _NOWHERE) for event, payload in part]
-
-
-def _runs(inputs: Sequence[tuple[Any, bytes]]) -> Iterator[tuple[str, list[tuple[Any, bytes]]]]:
-    """Runs of payments, and of anything else."""
-    name, part = "", list[tuple[Any, bytes]]()
-    for each in inputs:
-        kind = "apply, payment" if isinstance(each[0], Payment) else "apply, outcome"
-        if kind != name and part:
-            yield name, part
-            part = []
-        name = kind
-        part.append(each)
-    if part:
-        yield name, part
-
-
 def _print_stages(watches: dict[str, _Stopwatch]) -> None:
     us = {name: watch.us for name, watch in watches.items()}
-    inside = ("features: read", "score, explain", "encode", "features: update")
-    rest = us.get("apply, payment", 0.0) - sum(us.get(name, 0.0) for name in inside)
-    join = us.get("apply, outcome", 0.0) - us.get("learn", 0.0)
-    print(f"CPU us, each stage alone on {watches['decode'].events:,} events:")
-    _print_group("an event", [(name, us[name]) for name in ("gunzip, split", "decode", "journal")])
-    of_payment = [(name, us.get(name, 0.0)) for name in inside]
-    _print_group("a payment", [*of_payment, ("ids, clock, pending, reasons", rest), ("write", us["write"])])
-    _print_group("an outcome", [("learn", us.get("learn", 0.0)), ("ids, clock, join, its features", join)])
+    of_payment = ("features: read", "score, explain", "encode", "features: update")
+    inside = (*of_payment, "learn")
+    apply = watches["apply"]
+    rest = (apply.ns - sum(watches[name].ns for name in inside if name in watches)) / apply.events / 1000
+    print(f"CPU us, each stage alone on {apply.events:,} events:")
+    before, after = ("gunzip, split", "decode"), ("journal",)
+    named = [(name, us[name]) for name in before]
+    named += [("apply", us["apply"]), *((name, us[name]) for name in after)]
+    _print_group("an event", named)
+    _print_group("in apply, a payment", [(name, us.get(name, 0.0)) for name in of_payment])
+    _print_group("in apply, an outcome", [("learn", us.get("learn", 0.0))])
+    _print_group("in apply, an event", [("all else: ids, clock, pending, policy, outcome features", rest)])
+    _print_group("a decision", [("write", us["write"])])
 
 
 def _print_group(name: str, rows: Sequence[tuple[str, float]]) -> None:
