@@ -11,7 +11,7 @@ import logging
 import platform
 import time
 from collections import ChainMap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -51,7 +51,7 @@ from headrace.operators.journal import (
 )
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
-from headrace.operators.shard import FraudShard, Graded, Output, shape_of
+from headrace.operators.shard import FraudShard, Graded, Output, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = ["Applied", "DurableShard", "Sources"]
@@ -326,20 +326,20 @@ class DurableShard:
     def _apply_lines(
         self, batch: Batch, events: Sequence[Any], lines: Sequence[int], applied: Applied
     ) -> list[RecordFields]:
-        apply, first, records = self.state.apply, batch.ordinal, []
-        payloads, sources, offsets, numbers = batch.payloads, batch.sources, batch.offsets, batch.lines
+        apply, first, payloads = self.state.apply, batch.ordinal, batch.payloads
+        records: list[RecordFields] = []
+        decide, keep = applied.decisions.append, records.append
         for some, overdue in self._waited(batch, lines):
             flags = OVERDUE if overdue else 0
-            for place in some:
-                payload, position = payloads[place], (sources[place], offsets[place], numbers[place])
+            for place, position in zip(some, _positions(batch, some), strict=True):
+                payload, ordinal = payloads[place], first + place
                 kind, out, detail = apply(events[place], payload, position, overdue=overdue)
                 if kind == _DECIDED:
-                    applied.decisions.append((first + place, out))
+                    decide((ordinal, out))
                 elif kind == _DEAD:
-                    applied.dead_letters.append((first + place, out))
-                records.append(
-                    (kind, flags, position[0], first + place, position[1], position[2], payload, out, detail)
-                )
+                    applied.dead_letters.append((ordinal, out))
+                source, offset, line = position
+                keep((kind, flags, source, ordinal, offset, line, payload, out, detail))
         return records
 
     def _waited(self, batch: Batch, lines: Sequence[int]) -> Iterator[tuple[Sequence[int], bool]]:
@@ -482,6 +482,14 @@ def _overdue_ns(settings: FraudSettings) -> int | None:
     deadline = getattr(settings.policy, "deadline", None)
     wait_ms_max = getattr(deadline, "wait_ms_max", None)
     return None if wait_ms_max is None else round(wait_ms_max * 1_000_000)
+
+
+def _positions(batch: Batch, places: Sequence[int]) -> Iterable[Position]:
+    """Source, offset and line of a batch's lines."""
+    sources, offsets, lines = batch.sources, batch.offsets, batch.lines
+    if len(places) == len(sources):
+        return zip(sources, offsets, lines, strict=True)
+    return [(sources[place], offsets[place], lines[place]) for place in places]
 
 
 def _retried(output: Output) -> Output:

@@ -203,8 +203,9 @@ class _Walk:
 
     def _see_that_none_is_missing(self) -> None:
         """A checkpoint tells of its segment, which must be there."""
+        told = checkpoint_numbers(self.directory)  # first: a running flow makes the segment before
         last = max(segment_numbers(self.directory), default=0)
-        beyond = [number for number in checkpoint_numbers(self.directory) if number > last]
+        beyond = [number for number in told if number > last]
         if beyond:
             why = f"this segment is missing, but there is {checkpoint_path(self.directory, beyond[0]).name}"
             raise JournalDamaged(segment_path(self.directory, last + 1), 0, why)

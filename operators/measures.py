@@ -111,10 +111,10 @@ METRICS: Final = (
         scrape.plain("repeats"),
     ),
     Metric(
-        "headrace_payments_untimely_total",
+        "headrace_events_untimely_total",
         "counter",
-        "Payments decided that were late, or ahead of the clock by more than its limit.",
-        ("timing",),
+        "Events that were late, or ahead of the clock, by more than the limit.",
+        ("type", "timing"),
         "state",
         scrape.untimely,
     ),
@@ -134,6 +134,14 @@ METRICS: Final = (
         ("awaited",),
         "now",
         scrape.outcomes_waiting,
+    ),
+    Metric(
+        "headrace_outcomes_held_total",
+        "counter",
+        "Outcomes that had to wait; they are counted once more by what becomes of them.",
+        ("awaited",),
+        "state",
+        scrape.outcomes_held,
     ),
     Metric(
         "headrace_pending_payments",

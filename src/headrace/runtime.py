@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.latency import LatencyHistogram
 from headrace.operators.models import model_mistakes
 from headrace.operators.policy.lists import read_lists
+from headrace.operators.policy.verdict import DAY_MS
 from headrace.operators.prequential import Prequential
 from headrace.operators.resume import (
     commands_again,
@@ -47,6 +49,7 @@ from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 __all__ = ["run"]
 
 _REPORT_EVERY_S: Final = 0.2
+_GC_ALLOCATIONS: Final = 50_000
 _ACTIONS: Final = ("approve", "review", "block")
 _REASON: Final = "reason_"
 _LOCK_TRIES: Final = 4
@@ -118,6 +121,19 @@ def _own_errors() -> Iterator[None]:
         if cause is None:
             raise
         raise cause from error
+
+
+@contextmanager
+def _state_left_alone_by_gc() -> Iterator[None]:
+    """Keep the collector of reference cycles from walking through the state again and again; it has none."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_GC_ALLOCATIONS, before[1], before[2])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @contextmanager
@@ -303,22 +319,34 @@ class _Run:
             ),
         )
         flow = fraud.build(self.settings, edges)
-        with self._stopping_on_signals(), _own_errors():
+        with self._stopping_on_signals(), _own_errors(), _state_left_alone_by_gc():
             telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
         self.closed_well = True
         self._drained()
         self.observer.progress(self.progress())
         error = source.error
+        capacity = self.settings.policy.capacity
         summary = RunSummary(
             progress=self.progress(),
             seconds=time.monotonic() - self.started,
             exit_code=error.exit_code if isinstance(error, HeadraceError) else 0,
             error=str(error) if error else None,
             dead_letters=self.dead_letters_path if self.outputs[1].length else None,
+            reviews=self._reviews_unused(),
+            reviews_per_day_max=capacity.reviews_per_day_max if capacity else None,
         )
         self.observer.finished(summary)
         return summary
+
+    def _reviews_unused(self) -> dict[int, int]:
+        """Reviews left on each day since the first that had one, over all shards."""
+        policies = [shard.state.policy for shard in self.shards]
+        first = min((days[0] for policy in policies if (days := policy.review_days())), default=None)
+        if first is None or self.settings.policy.capacity is None:
+            return {}
+        last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
+        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in range(first, last + 1)}
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:
@@ -353,8 +381,7 @@ class _Run:
         if applied.decisions:
             self.telemetry.decided(applied.decisions)
         if self.truth is None:
-            for score, label in graded:
-                self.quality.add(score, label)
+            self.quality.extend(graded)
         else:
             self._judge(applied, self.truth)
 
