@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import orjson
+from _conditions import conditions, held_to_one_core, peak_bytes, simulated
 
-from headrace import __version__
 from headrace.config.settings import FraudSettings, load
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
@@ -59,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.only:
         print(json.dumps(_run_here(options.only, options.events, options.config)))
         return 0
-    print(_conditions())
+    print(conditions())
     with TemporaryDirectory() as folder:
-        events = options.events or _simulated(Path(folder))
+        events = options.events or simulated(_PRESET, Path(folder))
         rounds = [_round(events, options) for _ in range(options.rounds)]
         ratio = _print_runs(events, rounds)
         if options.stage_events:
@@ -95,29 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _conditions() -> str:
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
-
-
-def _simulated(folder: Path) -> Path:
-    from headrace.operators.simulator import simulate, write
-
-    path = folder / f"{_PRESET}.jsonl.gz"
-    write(simulate(_PRESET, 1), path, None)
-    return path
-
-
 # -- whole runs
 
 
@@ -135,8 +108,7 @@ def _run_apart(kind: str, events: Path, config: Path | None) -> Measured:
 
 
 def _run_here(kind: str, events: Path, config: Path | None) -> Measured:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    held_to_one_core()
     settings = load(config)
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -145,16 +117,7 @@ def _run_here(kind: str, events: Path, config: Path | None) -> Measured:
         count = work(events, folder / "decisions.jsonl", settings)
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
         written = sum(path.stat().st_size for path in folder.glob("state/shard-*/journal-*"))
-    return Measured(count, seconds, cpu_seconds, _peak_bytes(), written)
-
-
-def _peak_bytes() -> int:
-    """The most memory that this program held; `ru_maxrss` would count its parent's at the fork too."""
-    try:
-        with open("/proc/self/status") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Measured(count, seconds, cpu_seconds, peak_bytes(), written)
 
 
 def _batches(events: Path, settings: FraudSettings) -> Iterator[Batch]:
