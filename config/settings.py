@@ -563,10 +563,14 @@ class CrossDeclaration(_Settings):
         The bins, 1 to 4.
     code
         The reason code of what the slot contributes.
+    told_when
+        Conditions on features that a payment must meet for the code to be told, so that its text is true.
+        What slots contribute otherwise counts for the score, and for no reason.
     """
 
     of: Annotated[tuple[Name, ...], Strict(strict=False), Field(min_length=1, max_length=4)]
     code: Name
+    told_when: When = ()
 
 
 class ModelSettings(_Settings):
@@ -1019,6 +1023,9 @@ def _cross_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistak
                 yield _unknown(f"crosses.{name}.of", "bin", referred, settings.bins)
         if len(set(declaration.of)) < len(declaration.of):
             yield Mistake("", f"crosses.{name}.of", "names a bin twice")
+        for condition in declaration.told_when:
+            if condition.name not in settings.features and not broken.hides("features", condition.name):
+                yield _unknown(f"crosses.{name}.told_when", "feature", condition.name, settings.features)
 
 
 def _text_mistakes(settings: FraudSettings, broken: _Broken, read: Mapping[str, Any]) -> Iterator[Mistake]:
