@@ -1,0 +1,501 @@
+"""Decides the inputs of the past under another configuration, beside what was decided then."""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from headrace.config.settings import FraudSettings
+from headrace.operators.codec import decode_one
+from headrace.operators.commands import ReloadList, decode_command
+from headrace.operators.events import Outcome, Payment
+from headrace.operators.journal import COMMAND, CONTROL_SOURCE, OVERDUE, Kind, Record
+from headrace.operators.ledger_keys import about_key
+from headrace.operators.policy import read_lists
+from headrace.operators.replay_past import Past
+from headrace.operators.routing import shard_of
+from headrace.operators.shard import DAY_MS, FraudShard
+
+__all__ = ["ACTIONS", "UNKNOWN", "Example", "Payments", "Replayed", "decide_again"]
+
+ACTIONS: Final = ("approve", "review", "block")
+UNKNOWN: Final = -1
+_DECIDED: Final = int(Kind.DECIDED)
+_APPLIED: Final = int(Kind.APPLIED)
+_DEAD: Final = int(Kind.DEAD)
+_NUMBER_OF: Final = {action: number for number, action in enumerate(ACTIONS)}
+_UNPAIRED_MAX: Final = 100_000  # decisions of one side that are held in case the other one comes later
+_CLEAR_EVERY: Final = 4096
+
+Progress = Callable[[int, int], None]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Payments(NamedTuple):
+    """Payments that both configurations decided, n of them; each array has the shape (n,).
+
+    Attributes
+    ----------
+    time_ms
+        Event time.
+    amount
+        Units of the flow's currency.
+    customer
+        Number of the customer, from 0.
+    old_action, new_action
+        As numbers of `ACTIONS`; of a configuration in shadow mode, what it would have done.
+    old_score, new_score
+        0 to 1.
+    stopped
+        Whether the payment was really blocked then.
+    label
+        Of the last outcome: 0, 1, or `UNKNOWN`.
+    """
+
+    time_ms: Ints
+    amount: Floats
+    customer: Ints
+    old_action: Ints
+    new_action: Ints
+    old_score: Floats
+    new_score: Floats
+    stopped: Bools
+    label: Ints
+
+
+class Example(NamedTuple):
+    """A payment that the two configurations treat differently, with both decisions."""
+
+    event_id: str
+    event_time: int
+    customer_id: str
+    merchant_id: str
+    amount: float
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+    label: int | None
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came of deciding again.
+
+    Attributes
+    ----------
+    payments
+        Those that both decided.
+    examples
+        By day (since the epoch, UTC) and by what they were chosen: `amount` or `score`, the change of the
+        score; of each the largest, in falling order.
+    delays_ms
+        From each payment to its first outcome, milliseconds.
+    inputs, ordinal_first, ordinal_next
+        How many inputs there were, and their range.
+    now_ms
+        The latest clock of a shard in the end, milliseconds since the epoch.
+    erased, erased_decisions
+        Erased records, and how many of them had been decided.
+    old_only
+        Decided then but not now: how many, by the reason code of the dead letter, or `repeat`.
+    new_only
+        Decided now but not then.
+    withheld
+        Outcomes that stood in the journal but that the configuration of the time left out, as the payment
+        had been blocked; the new one doesn't see them either.
+    commands, commands_refused, lists_left_out
+        Commands that were applied, that the new configuration refused, and reloads of lists that were left
+        out as the new configuration has another file for them.
+    counts
+        What the new shards counted.
+    """
+
+    payments: Payments
+    examples: dict[int, dict[str, list[Example]]]
+    delays_ms: Ints
+    inputs: int
+    ordinal_first: int
+    ordinal_next: int
+    now_ms: int
+    erased: int
+    erased_decisions: int
+    old_only: dict[str, int]
+    new_only: int
+    withheld: int
+    commands: int
+    commands_refused: int
+    lists_left_out: int
+    counts: dict[str, int]
+
+
+def decide_again(
+    past: Past,
+    settings: FraudSettings,
+    *,
+    learn: bool = True,
+    examples_max: int = 10,
+    progress: Progress | None = None,
+) -> Replayed:
+    """Decide everything that a past holds under a configuration, from an empty state.
+
+    Inputs come in the order of the journals, decoded anew, and go to as many shards as the configuration
+    has. Commands are carried out, and inputs that were overdue are so again. Of the policy's lists, those
+    that both configurations declare with the same file and key have what the journal recorded; the others
+    have what their files say now.
+
+    Parameters
+    ----------
+    past
+        What was.
+    settings
+        The other configuration.
+    learn
+        Whether its model learns.
+    examples_max
+        Changed decisions that are kept for each day, by amount and by score.
+    progress
+        Told of bytes and records.
+
+    Raises
+    ------
+    ConfigError
+        If the file of a list can't be read.
+    JournalDamaged
+        At the first byte that is not what was written.
+    """
+    run = _Run(past, settings, learn=learn, examples_max=examples_max)
+    for record in past.inputs(progress):
+        run.take(record)
+    return run.replayed()
+
+
+# ---------------------------------------------------------------- what is gathered
+
+
+class _Decided(NamedTuple):
+    """One side's decision."""
+
+    action: int
+    score: float
+    stopped: bool
+    line: bytes
+
+
+def _decided(line: bytes) -> _Decided:
+    said = orjson.loads(line)
+    action = said["action"]
+    would = said.get("shadow_action") or action
+    return _Decided(_NUMBER_OF[would], said["score"], action == "block", line)
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Columns of `Payments` while they grow, 48 bytes a payment."""
+
+    key: array[int] = field(default_factory=lambda: array("Q"))
+    time_ms: array[int] = field(default_factory=lambda: array("q"))
+    amount: array[float] = field(default_factory=lambda: array("d"))
+    customer: array[int] = field(default_factory=lambda: array("I"))
+    old_action: array[int] = field(default_factory=lambda: array("b"))
+    new_action: array[int] = field(default_factory=lambda: array("b"))
+    old_score: array[float] = field(default_factory=lambda: array("d"))
+    new_score: array[float] = field(default_factory=lambda: array("d"))
+    stopped: array[int] = field(default_factory=lambda: array("b"))
+    hidden: array[int] = field(default_factory=lambda: array("b"))
+
+    def add(self, payment: Payment, customer: int, old: _Decided, new: _Decided, hidden: bool) -> None:
+        """Add a payment; its outcome is hidden if the configuration of the time withheld it."""
+        self.key.append(about_key(payment.event_id))
+        self.time_ms.append(payment.event_time)
+        self.amount.append(payment.amount)
+        self.customer.append(customer)
+        self.old_action.append(old.action)
+        self.new_action.append(new.action)
+        self.old_score.append(old.score)
+        self.new_score.append(new.score)
+        self.stopped.append(old.stopped)
+        self.hidden.append(hidden)
+
+
+class _Outcomes:
+    """Labels by the payment that they are about, in the order in which they came, 17 bytes each."""
+
+    def __init__(self) -> None:
+        self._keys, self._labels, self._times = array("Q"), array("b"), array("q")
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in one."""
+        self._keys.append(about_key(outcome.about))
+        self._labels.append(outcome.label)
+        self._times.append(outcome.event_time)
+
+    def join(self, keys: NDArray[np.uint64]) -> tuple[Ints, Ints, Bools]:
+        """Label of the last outcome and time of the first one for each key, and whether there is any."""
+        known = np.array(self._keys, dtype=np.uint64)
+        order = np.argsort(known, kind="stable")
+        known = known[order]
+        labels = np.array(self._labels, dtype=np.int64)[order]
+        times = np.array(self._times, dtype=np.int64)[order]
+        first = np.searchsorted(known, keys, side="left")
+        behind = np.searchsorted(known, keys, side="right")
+        there = behind > first
+        if not known.size:
+            nothing = np.zeros(keys.size, dtype=np.int64)
+            return nothing + UNKNOWN, nothing, there
+        label = np.where(there, labels[np.maximum(behind - 1, 0)], UNKNOWN)
+        return label, times[np.minimum(first, known.size - 1)], there
+
+
+class _Examples:
+    """The largest changes of each day."""
+
+    def __init__(self, examples_max: int) -> None:
+        self._max = examples_max
+        self._days: dict[int, dict[str, list[tuple[float, int, Any]]]] = {}
+        self._added = 0
+
+    def add(self, payment: Payment, old: _Decided, new: _Decided) -> None:
+        """Take in a changed decision."""
+        self._added += 1
+        day = self._days.setdefault(payment.event_time // DAY_MS, {"amount": [], "score": []})
+        change = (payment, old.line, new.line)
+        for by, size in (("amount", payment.amount), ("score", abs(new.score - old.score))):
+            entry = (size, -self._added, change)
+            if len(day[by]) < self._max:
+                heapq.heappush(day[by], entry)
+            elif day[by]:
+                heapq.heappushpop(day[by], entry)
+
+    def event_ids(self) -> list[str]:
+        """Of the payments that are kept, some of them twice."""
+        return [entry[2][0].event_id for of in self._days.values() for heap in of.values() for entry in heap]
+
+    def days(self, labels: Mapping[str, int]) -> dict[int, dict[str, list[Example]]]:
+        """All that were kept, the largest first, with the labels that are known."""
+        return {
+            day: {
+                by: [_example(entry[2], labels) for entry in sorted(heap, reverse=True)]
+                for by, heap in of.items()
+            }
+            for day, of in sorted(self._days.items())
+        }
+
+
+def _example(change: tuple[Payment, bytes, bytes], labels: Mapping[str, int]) -> Example:
+    payment, old, new = change
+    return Example(
+        payment.event_id,
+        payment.event_time,
+        payment.customer_id,
+        payment.merchant_id,
+        payment.amount,
+        orjson.loads(old),
+        orjson.loads(new),
+        labels.get(payment.event_id),
+    )
+
+
+# ---------------------------------------------------------------- the run
+
+
+class _Run:
+    """The shards under the other configuration, and what is noted beside them."""
+
+    def __init__(self, past: Past, settings: FraudSettings, *, learn: bool, examples_max: int) -> None:
+        self.past, self.settings = past, settings
+        count = settings.flow.shards
+        self.states = [FraudShard(settings, shard=number, learn=learn) for number in range(count)]
+        for state in self.states:
+            state.source_names = {CONTROL_SOURCE: "control"}
+        self.columns, self.outcomes, self.examples = _Columns(), _Outcomes(), _Examples(examples_max)
+        self.customers: dict[str, int] = {}
+        self.old_only: dict[str, tuple[_Decided, str]] = {}
+        self.new_only: dict[str, tuple[Payment, _Decided]] = {}
+        self.unheld: Counter[str] = Counter()
+        self.hidden: set[str] = set()
+        self.noted: Counter[str] = Counter()
+        self.ordinal = past.ordinal_first
+        self.recorded_lists = self._set_up_lists()
+
+    def _set_up_lists(self) -> frozenset[str]:
+        """Give lists their first content; names of those whose content the journal tells."""
+        policies = self.past.policies
+        for number, state in enumerate(self.states if policies else ()):
+            state.policy.load(policies[min(number, len(policies) - 1)])
+        declared, recorded = self.settings.policy.lists, self.past.configurations[-1].settings.policy.lists
+        told = frozenset(
+            name
+            for name, each in declared.items()
+            if name in recorded and (recorded[name].file, recorded[name].key) == (each.file, each.key)
+        )
+        for name, content in read_lists(self.settings):
+            if name not in told:
+                command = ReloadList(name=name, entries=content.entries, digest=content.digest)
+                for state in self.states:
+                    state.policy.command(command)
+        return told
+
+    def take(self, record: Record) -> None:
+        """Decide on the next input."""
+        self.noted["inputs"] += 1
+        self.ordinal = record.ordinal + 1
+        if record.erased:
+            self.noted["erased"] += 1
+            self.noted["erased_decisions"] += record.kind == _DECIDED
+        elif record.flags & COMMAND:
+            self._command(record)
+        else:
+            self._input(record)
+        if not self.noted["inputs"] % _CLEAR_EVERY:
+            for state in self.states:
+                state.graded.clear()
+
+    def _command(self, record: Record) -> None:
+        command, position = decode_command(record.input), (record.source, record.offset, record.line)
+        if isinstance(command, ReloadList) and command.name not in self.recorded_lists:
+            self.noted["lists_left_out"] += 1
+            return
+        kinds = [state.command(command, record.input, position)[0] for state in self.states]
+        self.noted["commands_refused" if _DEAD in kinds else "commands"] += 1
+
+    def _input(self, record: Record) -> None:
+        event = decode_one(record.input, self.settings.input.line_bytes_max)
+        if isinstance(event, Outcome) and record.kind == _APPLIED:
+            if event.about in self.hidden:
+                self.noted["withheld"] += 1
+                return
+            self.outcomes.add(event)
+        kind, line = self._apply(record, event)
+        old = _decided(record.output) if record.kind == _DECIDED else None
+        new = _decided(line) if kind == _DECIDED else None
+        if old is None and new is None:
+            return
+        if isinstance(event, Payment):
+            self._pair(event, old, new, line, kind)
+        elif old is not None:
+            self._hold_old(orjson.loads(old.line)["event_id"], old, _reason(kind, line))
+
+    def _apply(self, record: Record, event: Any) -> tuple[int, bytes]:
+        """What becomes of an input; of one that goes to all shards, what the first makes of it."""
+        position, overdue = (record.source, record.offset, record.line), bool(record.flags & OVERDUE)
+        number = shard_of(event, len(self.states)) if len(self.states) > 1 else 0
+        states: Iterable[FraudShard] = self.states if number is None else (self.states[number],)
+        outputs = [state.apply(event, record.input, position, overdue=overdue) for state in states]
+        return outputs[0][:2]
+
+    # -- both sides of a payment
+
+    def _pair(
+        self, payment: Payment, old: _Decided | None, new: _Decided | None, line: bytes, kind: int
+    ) -> None:
+        event_id = payment.event_id
+        if old is not None and self._hides(old):
+            self.hidden.add(event_id)
+        if old is not None and new is not None:
+            self._both(payment, old, new)
+        elif old is not None:
+            held = self.new_only.pop(event_id, None)
+            if held is not None:
+                self._both(held[0], old, held[1])
+            else:
+                self._hold_old(event_id, old, _reason(kind, line))
+        elif new is not None:
+            before = self.old_only.pop(event_id, None)
+            if before is not None:
+                self._both(payment, before[0], new)
+            elif len(self.new_only) < _UNPAIRED_MAX:
+                self.new_only[event_id] = payment, new
+            else:
+                self.noted["new_only"] += 1
+
+    def _hides(self, old: _Decided) -> bool:
+        """Whether the configuration of the time kept the outcome of what it had decided from the model."""
+        if not old.stopped:
+            return False
+        return self.past.configuration_at(self.ordinal - 1).settings.outcomes.withhold_blocked
+
+    def _hold_old(self, event_id: str, old: _Decided, reason: str) -> None:
+        if len(self.old_only) < _UNPAIRED_MAX:
+            self.old_only[event_id] = old, reason
+        else:
+            self.unheld[reason] += 1
+
+    def _both(self, payment: Payment, old: _Decided, new: _Decided) -> None:
+        customer = self.customers.setdefault(payment.customer_id, len(self.customers))
+        self.columns.add(payment, customer, old, new, payment.event_id in self.hidden)
+        if old.action != new.action:
+            self.examples.add(payment, old, new)
+
+    # -- the end
+
+    def replayed(self) -> Replayed:
+        """Everything that was gathered."""
+        noted, columns = self.noted, self.columns
+        keys = np.array(columns.key, dtype=np.uint64)
+        label, outcome_ms, there = self.outcomes.join(keys)
+        time_ms, hidden = _ints(columns.time_ms), np.array(columns.hidden, dtype=np.bool_)
+        old_only = self.unheld + Counter(reason for _, reason in self.old_only.values())
+        seen = there & ~hidden
+        return Replayed(
+            payments=Payments(
+                time_ms=time_ms,
+                amount=np.array(columns.amount),
+                customer=_ints(columns.customer),
+                old_action=_ints(columns.old_action),
+                new_action=_ints(columns.new_action),
+                old_score=np.array(columns.old_score),
+                new_score=np.array(columns.new_score),
+                stopped=np.array(columns.stopped, dtype=np.bool_),
+                label=np.where(seen, label, UNKNOWN),
+            ),
+            examples=self.examples.days(self._labels()),
+            delays_ms=(outcome_ms - time_ms)[seen],
+            inputs=noted["inputs"],
+            ordinal_first=self.past.ordinal_first,
+            ordinal_next=self.ordinal,
+            now_ms=max(state.clock.now for state in self.states),
+            erased=noted["erased"],
+            erased_decisions=noted["erased_decisions"],
+            old_only=dict(sorted(old_only.items())),
+            new_only=noted["new_only"] + len(self.new_only),
+            withheld=noted["withheld"],
+            commands=noted["commands"],
+            commands_refused=noted["commands_refused"],
+            lists_left_out=noted["lists_left_out"],
+            counts=_summed([state.counts for state in self.states]),
+        )
+
+    def _labels(self) -> dict[str, int]:
+        """Labels of the examples that have one."""
+        ids = [each for each in self.examples.event_ids() if each not in self.hidden]
+        keys = np.array(list(map(about_key, ids)), dtype=np.uint64)
+        label, _, there = self.outcomes.join(keys)
+        return {
+            each: int(found)
+            for each, found, known in zip(ids, label.tolist(), there.tolist(), strict=True)
+            if known
+        }
+
+
+def _reason(kind: int, line: bytes) -> str:
+    return str(orjson.loads(line)["reason"]) if kind == _DEAD else "repeat"
+
+
+def _ints(column: array[int]) -> Ints:
+    return np.array(column, dtype=np.int64)
+
+
+def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))
