@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from headrace.operators.commands import ReloadList, decode_command
 from headrace.operators.events import Outcome, Payment
 from headrace.operators.journal import COMMAND, CONTROL_SOURCE, OVERDUE, Kind, Record
 from headrace.operators.ledger_keys import about_key
-from headrace.operators.policy import read_lists
+from headrace.operators.policy import read_list
 from headrace.operators.replay_past import Past
 from headrace.operators.routing import shard_of
 from headrace.operators.shard import DAY_MS, FraudShard
@@ -337,8 +338,9 @@ class _Run:
             for name, each in declared.items()
             if name in recorded and (recorded[name].file, recorded[name].key) == (each.file, each.key)
         )
-        for name, content in read_lists(self.settings):
+        for name, each in declared.items():
             if name not in told:
+                content = read_list(Path(each.file), each.entries_max)
                 command = ReloadList(name=name, entries=content.entries, digest=content.digest)
                 for state in self.states:
                     state.policy.command(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ _WARM_UP_SHARE_MAX: Final = 3
 _WEEK_DAYS: Final = 7
 _BLOCK: Final = 2
 _REVIEW: Final = 1
-_DELAY_SHARE: Final = 0.99
+_DELAY_SHARE: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class Period(NamedTuple):
         Payments from here on are compared.
     horizon_days, horizon_from
         So old a payment must be to be judged; and whether that was `given`, is `legitimate_after_days`, or
-        comes from the `delays` of the outcomes: 99 of 100 had come by then.
+        comes from the `delays` of the outcomes: 95 of 100 had come by then.
     until_ms
         Payments up to here are judged.
     """
@@ -335,7 +336,7 @@ def _horizon(
         return options.horizon_days, "given"
     after = _legitimate_after(last, settings)
     if after is not None:
-        return -int(-after // 1), "legitimate_after_days"
+        return ceil(after), "legitimate_after_days"
     delays = np.sort(replayed.delays_ms)
     if not delays.size:
         return 0, "delays"
@@ -378,7 +379,7 @@ def _matrix(payments: Payments, of: Bools) -> Matrix:
     amounts = np.bincount(cell, weights=payments.amount[of], minlength=9).reshape(3, 3)
     return Matrix(
         counts.tolist(),
-        amounts.tolist(),
+        amounts.astype(np.float64).tolist(),
         int(counts.sum() - np.trace(counts)),
         float(amounts.sum() - np.trace(amounts)),
     )
@@ -409,7 +410,8 @@ def _examples(replayed: Replayed, period: Period, examples_max: int) -> tuple[li
     """The largest changes behind the warm-up."""
     days = [of for day, of in replayed.examples.items() if day * DAY_MS >= period.from_ms]
     by_amount = sorted(chain(*(of["amount"] for of in days)), key=lambda each: -each.amount)
-    by_score = sorted(chain(*(of["score"] for of in days)), key=lambda each: -_score_change(each))
+    moved = [each for each in chain(*(of["score"] for of in days)) if _score_change(each)]
+    by_score = sorted(moved, key=lambda each: -_score_change(each))
     return by_amount[:examples_max], by_score[:examples_max]
 
 
