@@ -228,8 +228,8 @@ def limits(report: Report) -> Iterator[str]:
         )
     if report.learned_beyond:
         yield (
-            f"The new model learned from {report.learned_beyond:,} outcomes of payments that are blocked under"
-            " the new configuration; in production these would not have come."
+            f"The new model learned from {report.learned_beyond:,} outcomes of payments that are blocked"
+            " under the new configuration; in production these would not have come."
             " --set outcomes.withhold_blocked=true leaves them out."
         )
     yield (
