@@ -376,8 +376,10 @@ class _Run:
                 self.noted["withheld"] += 1
                 return
             self.outcomes.add(event)
-        kind, line = self._apply(record, event)
         old = _decided(record.output) if record.kind == _DECIDED else None
+        if old is not None and self._hides(old):
+            self._hide(orjson.loads(old.line)["event_id"])
+        kind, line = self._apply(record, event)
         new = _decided(line) if kind == _DECIDED else None
         if old is None and new is None:
             return
@@ -385,6 +387,11 @@ class _Run:
             self._pair(event, old, new, line, kind)
         elif old is not None:
             self._hold_old(orjson.loads(old.line)["event_id"], old, _reason(kind, line))
+
+    def _hide(self, event_id: str) -> None:
+        """Keep the outcome of a payment from the model, also if it came before the payment."""
+        self.hidden.add(event_id)
+        self.noted["withheld"] += sum(state.early.take(event_id) is not None for state in self.states)
 
     def _apply(self, record: Record, event: Any) -> tuple[int, bytes]:
         """What becomes of an input; of one that goes to all shards, what the first makes of it."""
@@ -400,8 +407,6 @@ class _Run:
         self, payment: Payment, old: _Decided | None, new: _Decided | None, line: bytes, kind: int
     ) -> None:
         event_id = payment.event_id
-        if old is not None and self._hides(old):
-            self.hidden.add(event_id)
         if old is not None and new is not None:
             self._both(payment, old, new)
         elif old is not None:

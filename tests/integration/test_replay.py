@@ -557,6 +557,9 @@ def test_it_begins_with_the_oldest_input_that_is_kept(segments, copied, compared
 def test_outcomes_that_the_configuration_of_the_time_withheld_are_not_used(tmp_path, compared):
     lines = [payment(number) for number in range(40)]
     lines += [outcome(number, after_ms=DAY_MS) for number in range(40)]
+    # One that is blocked comes behind its outcome.
+    lines.insert(30, outcome(40, after_ms=0))
+    lines.insert(31, payment(40, amount=400.0))
     rule = (
         'policy.rules.high={when="amount > 300", action="block", code="high_amount"}',
         "outcomes.withhold_blocked=true",
@@ -566,8 +569,8 @@ def test_outcomes_that_the_configuration_of_the_time_withheld_are_not_used(tmp_p
     assert blocked > 3
     said = compared(state, "--set", "outcomes.withhold_blocked=false", "--set", "policy.rules={}")
     assert said["not_comparable"]["withheld"] == blocked
-    assert (said["unknown"]["stopped"], said["judged"]) == (blocked, 40 - blocked)
-    assert said["counts"]["outcomes_matched"] == 40 - blocked
+    assert (said["unknown"]["stopped"], said["judged"]) == (blocked, 41 - blocked)
+    assert said["counts"]["outcomes_matched"] == 41 - blocked
     assert said["if_fraud"]["precision"]["old"]["value"] == 1.0
     assert said["if_legitimate"]["precision"]["old"]["value"] == 0.0
 
