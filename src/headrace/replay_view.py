@@ -195,8 +195,9 @@ def _matrix(report: Report) -> RenderableType:
 def _quality(report: Report) -> RenderableType:
     rows = []
     for name, compared in report.quality.items():
-        old, new = words.spread(name, compared.old), words.spread(name, compared.new)
-        rows.append((words.MEASURED[name], old, new, words.spread(name, compared.difference, signed=True)))
+        old, new = (words.spread(name, each, between="\n") for each in (compared.old, compared.new))
+        difference = words.spread(name, compared.difference, signed=True, between="\n")
+        rows.append((words.MEASURED[name], old, new, difference))
     return _figures(rows)
 
 

@@ -47,6 +47,7 @@ PARTS: Final = {
     "limits": "What this can't tell",
     "origin": "Where it comes from",
 }
+_WHOLE_FROM: Final = 1000.0  # hundredths of such a cost say nothing
 _HORIZONS: Final = {
     "given": "as given",
     "legitimate_after_days": "legitimate_after_days",
@@ -73,16 +74,18 @@ def figure(name: str, value: float | None, *, signed: bool = False) -> str:
     if value is None:
         return "-"
     sign = "+" if signed else ""
-    return f"{value:{sign},.2f}" if name == "cost" else f"{value:{sign}.4f}"
+    if name == "cost":
+        return f"{value:{sign},.0f}" if abs(value) >= _WHOLE_FROM else f"{value:{sign},.2f}"
+    return f"{value:{sign}.4f}"
 
 
-def spread(name: str, interval: Interval, *, signed: bool = False) -> str:
-    """A figure with its interval."""
+def spread(name: str, interval: Interval, *, signed: bool = False, between: str = " ") -> str:
+    """A figure with its interval, and what stands between them."""
     value = figure(name, interval.value, signed=signed)
     if interval.low is None or interval.high is None:
         return value
     low, high = (figure(name, each, signed=signed) for each in (interval.low, interval.high))
-    return f"{value} [{low}, {high}]"
+    return f"{value}{between}[{low}, {high}]"
 
 
 def bounds(report: Report) -> Iterator[tuple[str, str, str, str]]:
