@@ -14,9 +14,10 @@ from headrace import __version__
 from headrace.config.policy import CostSettings
 from headrace.config.settings import FraudSettings, digest
 from headrace.operators.reapply import kernel
-from headrace.operators.replay_changes import UNKNOWN, Bools, Example, Payments, Replayed
+from headrace.operators.replay_changes import Replayed
 from headrace.operators.replay_past import Recorded
 from headrace.operators.replay_quality import Compared, Judged, charges, compare, measure, recall_curve
+from headrace.operators.replay_rows import UNKNOWN, Bools, Example, Payments
 from headrace.operators.shard import DAY_MS
 
 __all__ = ["Costs", "Matrix", "Options", "Period", "Report", "Sides", "Unknown", "Week", "report_of"]
@@ -164,11 +165,9 @@ class Report:
         Of the flow.
     period
         Which payments count.
-    inputs, ordinal_first, ordinal_next
-        How many inputs there were, and their range.
-    payments, compared, judged, frauds
-        Payments that both decided; of them behind the warm-up; of these with known outcome and old enough;
-        frauds among these.
+    compared, judged, frauds
+        Payments that both decided, behind the warm-up; of these with known outcome and old enough; frauds
+        among these.
     matrix
         Of the compared ones.
     costs
@@ -203,10 +202,6 @@ class Report:
     model: str
     currency: str
     period: Period
-    inputs: int
-    ordinal_first: int
-    ordinal_next: int
-    payments: int
     compared: int
     judged: int
     frauds: int
@@ -225,6 +220,11 @@ class Report:
     learned_beyond: int
     reviewed_by_one: int
     replayed: Replayed
+
+    @property
+    def payments(self) -> int:
+        """Payments that both decided."""
+        return int(self.replayed.payments.time_ms.size)
 
 
 def report_of(
@@ -251,14 +251,13 @@ def report_of(
         Told of each draw of the bootstrap.
     """
     last, payments = recorded[-1].settings, replayed.payments
-    period = _period(replayed, last, settings, options)
-    costs = _costs(last, settings, options.cost)
+    period, costs = _period(replayed, last, settings, options), _costs(last, settings, options.cost)
     compared = (payments.time_ms >= period.from_ms) & (payments.time_ms <= replayed.now_ms)
     due = compared & (payments.time_ms <= period.until_ms)
     label, assumed = _assumed(payments, due, last, settings)
-    judged, silent = due & (label != UNKNOWN), due & (label == UNKNOWN) & ~payments.stopped
-    stopped = due & (label == UNKNOWN) & payments.stopped
+    judged = due & (label != UNKNOWN)
     known = _judged(payments, label, judged)
+    reviewed_by_one = (payments.old_action == _REVIEW) != (payments.new_action == _REVIEW)
     by_amount, by_score = _examples(replayed, period, options.examples_max)
     return Report(
         version=__version__,
@@ -268,40 +267,23 @@ def report_of(
         model=settings.model.name,
         currency=settings.flow.currency,
         period=period,
-        inputs=replayed.inputs,
-        ordinal_first=replayed.ordinal_first,
-        ordinal_next=replayed.ordinal_next,
-        payments=int(payments.time_ms.size),
         compared=int(compared.sum()),
         judged=int(judged.sum()),
         frauds=int(known.fraud.sum()),
         matrix=_matrix(payments, compared),
         costs=costs,
         quality=compare(known, costs.settings, resamples=options.resamples, progress=progress),
-        unknown=Unknown(
-            stopped=int(stopped.sum()),
-            stopped_amount=float(payments.amount[stopped].sum()),
-            silent=int(silent.sum()),
-            silent_amount=float(payments.amount[silent].sum()),
-            assumed_legitimate=assumed,
-            not_due=int((compared & ~due).sum()),
-            not_due_without=int((compared & ~due & (label == UNKNOWN)).sum()),
-        ),
+        unknown=_unknown(payments, label, compared, due, assumed),
         if_legitimate=_if(payments, label, due, 0, costs.settings),
         if_fraud=_if(payments, label, due, 1, costs.settings),
         by_amount=by_amount,
         by_score=by_score,
-        curves={
-            "old": recall_curve(known.fraud, known.old_score),
-            "new": recall_curve(known.fraud, known.new_score),
-        },
         weeks=_weeks(payments, judged, known, period, costs.settings),
+        curves=_curves(known),
         old_shadow=any(each.settings.policy.shadow for each in recorded),
         new_shadow=settings.policy.shadow,
         learned_beyond=_learned_beyond(payments, settings),
-        reviewed_by_one=int(
-            (compared & ((payments.old_action == _REVIEW) != (payments.new_action == _REVIEW))).sum()
-        ),
+        reviewed_by_one=int((compared & reviewed_by_one).sum()),
         replayed=replayed,
     )
 
@@ -371,6 +353,28 @@ def _judged(payments: Payments, label: Any, of: Bools) -> Judged:
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _unknown(payments: Payments, label: Any, compared: Bools, due: Bools, assumed: int) -> Unknown:
+    unknown = label == UNKNOWN
+    stopped, silent = due & unknown & payments.stopped, due & unknown & ~payments.stopped
+    not_due = compared & ~due
+    return Unknown(
+        stopped=int(stopped.sum()),
+        stopped_amount=float(payments.amount[stopped].sum()),
+        silent=int(silent.sum()),
+        silent_amount=float(payments.amount[silent].sum()),
+        assumed_legitimate=assumed,
+        not_due=int(not_due.sum()),
+        not_due_without=int((not_due & unknown).sum()),
+    )
+
+
+def _curves(known: Judged) -> dict[str, list[tuple[float, float]]]:
+    return {
+        "old": recall_curve(known.fraud, known.old_score),
+        "new": recall_curve(known.fraud, known.new_score),
+    }
 
 
 def _matrix(payments: Payments, of: Bools) -> Matrix:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -22,72 +23,106 @@ _DAMAGED: Final = 6
 _DAYS_MAX: Final = 4000
 _RESAMPLES_MAX: Final = 100_000
 _EXAMPLES_MAX: Final = 1000
+# Those of the configuration, which isn't imported before it is needed.
+_MONEY_MAX: Final = 1e12
+_LOSS_SHARE_MAX: Final = 10.0
 _RECORDED: Final = "the recorded configuration"
 
 
+State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state's folder.")]
+Verify = Annotated[bool, typer.Option("--verify", help="Derive every decision once more, and compare.")]
+OtherKernel = Annotated[
+    bool,
+    typer.Option("--other-kernel", help="Verify though another Python, machine or C library computed it."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The other configuration; the recorded one otherwise."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Lay a setting over it, such as policy.block_at=0.9."),
+]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page, too.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+Learn = Annotated[bool, typer.Option("--learn/--no-learn", help="Let outcomes teach the other model.")]
+Resamples = Annotated[
+    int, typer.Option(metavar="N", min=0, max=_RESAMPLES_MAX, help="Draws for the intervals; 0 for none.")
+]
+Shown = Annotated[
+    int, typer.Option(metavar="N", min=0, max=_EXAMPLES_MAX, help="Changed decisions that are shown.")
+]
+WarmUp = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=_DAYS_MAX,
+        help="Days at the beginning that don't count; 28, but at most a third, otherwise.",
+    ),
+]
+Horizon = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=_DAYS_MAX,
+        help="Judge payments that are so old; as 95 of 100 outcomes took otherwise.",
+    ),
+]
+
+
+def _finite(number: float | None) -> float | None:
+    """Refuse what is no number where typer can say which option is wrong; comparing let it pass."""
+    if number is not None and not isfinite(number):
+        raise typer.BadParameter("must be a number")
+    return number
+
+
+ReviewCost = Annotated[
+    float | None,
+    typer.Option(metavar="N", min=0.0, max=_MONEY_MAX, callback=_finite, help="What a review costs."),
+]
+WrongBlockCost = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        min=0.0,
+        max=_MONEY_MAX,
+        callback=_finite,
+        help="What blocking a legitimate payment costs.",
+    ),
+]
+FraudLossShare = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        min=0.0,
+        max=_LOSS_SHARE_MAX,
+        callback=_finite,
+        help="Share of the amount lost to a fraud that goes through.",
+    ),
+]
+
+
 def replay(
-    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="The state's folder.")],
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Derive every decision once more, and compare.")
-    ] = False,
-    other_kernel: Annotated[
-        bool,
-        typer.Option(
-            "--other-kernel", help="Verify though another Python, machine or C library computed it."
-        ),
-    ] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="The other configuration; the recorded one otherwise."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Lay a setting over it, such as policy.block_at=0.9."
-        ),
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page, too.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
-    warm_up_days: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=_DAYS_MAX,
-            help="Days at the beginning that don't count; 28, but at most a third, otherwise.",
-        ),
-    ] = None,
-    horizon_days: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=_DAYS_MAX,
-            help="Judge payments that are so old; as 95 of 100 outcomes took otherwise.",
-        ),
-    ] = None,
-    review_cost: Annotated[
-        float | None, typer.Option(metavar="N", min=0.0, help="What a review costs.")
-    ] = None,
-    wrong_block_cost: Annotated[
-        float | None, typer.Option(metavar="N", min=0.0, help="What blocking a legitimate payment costs.")
-    ] = None,
-    fraud_loss_share: Annotated[
-        float | None,
-        typer.Option(metavar="N", min=0.0, help="Share of the amount lost to a fraud that goes through."),
-    ] = None,
-    learn: Annotated[
-        bool, typer.Option("--learn/--no-learn", help="Let outcomes teach the other model.")
-    ] = True,
-    resamples: Annotated[
-        int,
-        typer.Option(metavar="N", min=0, max=_RESAMPLES_MAX, help="Draws for the intervals; 0 for none."),
-    ] = 1000,
-    examples: Annotated[
-        int, typer.Option(metavar="N", min=0, max=_EXAMPLES_MAX, help="Changed decisions that are shown.")
-    ] = 10,
+    state: State,
+    verify: Verify = False,
+    other_kernel: OtherKernel = False,
+    config: Config = None,
+    overrides: Overrides = None,
+    html: Html = None,
+    json: Json = False,
+    warm_up_days: WarmUp = None,
+    horizon_days: Horizon = None,
+    review_cost: ReviewCost = None,
+    wrong_block_cost: WrongBlockCost = None,
+    fraud_loss_share: FraudLossShare = None,
+    learn: Learn = True,
+    resamples: Resamples = 1000,
+    examples: Shown = 10,
 ) -> None:
     """Derive the past once more, or see what another configuration would have made of it.
 

@@ -7,9 +7,9 @@ from html import escape
 from typing import Final
 
 from headrace import replay_words as words
-from headrace.operators.replay_changes import ACTIONS, Example
 from headrace.operators.replay_quality import Compared, Interval
 from headrace.operators.replay_report import Report
+from headrace.operators.replay_rows import ACTIONS, Example
 from headrace.replay_charts import interval_chart, recall_chart, week_chart
 
 __all__ = ["report_page"]

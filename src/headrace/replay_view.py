@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace import replay_words as words
-from headrace.operators.replay_changes import ACTIONS, Example
 from headrace.operators.replay_past import Recorded
-from headrace.operators.replay_report import Report
+from headrace.operators.replay_report import Report, Week
+from headrace.operators.replay_rows import ACTIONS, Example
 from headrace.operators.replay_verify import Rederived
 
 __all__ = ["rederived_json", "rederived_lines", "report_json", "report_plain", "report_view"]
@@ -44,7 +44,7 @@ def rederived_lines(shards: Iterable[Rederived]) -> Iterator[str]:
             f" {shard.differences:,} differences"
         )
         begins = "the beginning of the journal" if shard.begins == "genesis" else shard.begins
-        yield f"  from {begins}, inputs {shard.ordinal_first:,} to {shard.ordinal_next - 1:,}"
+        yield f"  from {begins}, inputs from {shard.ordinal_first:,} and before {shard.ordinal_next:,}"
         yield from _left_out(shard)
         yield f"  written by Headrace {', '.join(shard.codes) or 'unknown'}"
         yield f"  kernel {'; '.join(shard.kernels) or 'not kept'}"
@@ -85,7 +85,8 @@ def report_json(report: Report) -> bytes:
 def report_plain(report: Report) -> dict[str, Any]:
     """A report as plain values."""
     replayed = report.replayed
-    plain = ("version", "kernel", "currency", "inputs", "ordinal_first", "ordinal_next", "payments")
+    plain = ("version", "kernel", "currency", "payments")
+    ranged = ("inputs", "ordinal_first", "ordinal_next")
     counted = (
         "compared",
         "judged",
@@ -99,6 +100,7 @@ def report_plain(report: Report) -> dict[str, Any]:
     commanded = ("commands", "commands_refused", "lists_left_out")
     return {
         **{name: getattr(report, name) for name in plain},
+        **{name: getattr(replayed, name) for name in ranged},
         "old": list(map(_recorded, report.recorded)),
         "new": {"digest": report.settings_digest, "model": report.model},
         "period": report.period._asdict(),
@@ -109,10 +111,7 @@ def report_plain(report: Report) -> dict[str, Any]:
         "unknown": report.unknown._asdict(),
         "if_legitimate": _measures(report.if_legitimate),
         "if_fraud": _measures(report.if_fraud),
-        "weeks": [
-            {**week._asdict(), "cost": week.cost._asdict(), "flagged": week.flagged._asdict()}
-            for week in report.weeks
-        ],
+        "weeks": list(map(_week, report.weeks)),
         "curves": report.curves,
         "examples": {
             "amount": [each._asdict() for each in report.by_amount],
@@ -123,6 +122,10 @@ def report_plain(report: Report) -> dict[str, Any]:
         "counts": replayed.counts,
         "limits": list(words.limits(report)),
     }
+
+
+def _week(week: Week) -> dict[str, Any]:
+    return {**week._asdict(), "cost": week.cost._asdict(), "flagged": week.flagged._asdict()}
 
 
 def _recorded(each: Recorded) -> dict[str, Any]:

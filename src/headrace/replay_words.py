@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from headrace.operators.replay_changes import Example
 from headrace.operators.replay_quality import Interval
 from headrace.operators.replay_report import Report
+from headrace.operators.replay_rows import Example
 
 __all__ = [
     "BOUNDS_HEAD",
@@ -127,10 +127,14 @@ def period(report: Report) -> Iterator[str]:
     if not report.payments:
         yield "No payment was decided by both configurations."
         return
+    warm_up = (
+        f"The first {period.warm_up_days} days are not compared"
+        if period.warm_up_days
+        else "Nothing is left out as warm-up"
+    )
     yield (
         f"{report.payments:,} payments were decided by both, from {day(period.first_ms)} to"
-        f" {day(period.last_ms)}. The first {period.warm_up_days} days are not compared, as the new"
-        " configuration began with nothing."
+        f" {day(period.last_ms)}. The new configuration began with nothing. {warm_up}."
     )
     yield f"{report.compared:,} payments from {day(period.from_ms)} on are compared."
     yield (
@@ -266,7 +270,10 @@ def origin(report: Report) -> Iterator[tuple[str, str]]:
         "new",
         f"{report.settings_digest[:12]} ({report.model}), {_program(report.version, report.kernel)}",
     )
-    yield "inputs", f"{report.inputs:,}, from {report.ordinal_first:,} to {report.ordinal_next - 1:,}"
+    replayed = report.replayed
+    if replayed.inputs:
+        last = replayed.ordinal_next - 1
+        yield "inputs", f"{replayed.inputs:,}, from {replayed.ordinal_first:,} to {last:,}"
     if report.payments:
         yield "event time", f"{_minute(report.period.first_ms)} to {_minute(report.period.last_ms)}"
     yield "intervals", "95 %, bootstrap that draws customers, the same draws each time"

@@ -635,6 +635,8 @@ def test_a_configuration_file_is_laid_over_nothing_recorded(plain, compared, tmp
             "must not be in the state's folder",
         ),
         (("--set", "policy.block_at=0.9", "--warm-up-days", "-1"), "--warm-up-days"),
+        (("--set", "policy.block_at=0.9", "--review-cost", "nan"), "--review-cost"),
+        (("--set", "policy.block_at=0.9", "--fraud-loss-share", "11"), "--fraud-loss-share"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused(plain, replay, arguments, why):

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from headrace import replay_words as words
 from headrace.config.settings import digest, load
-from headrace.operators.replay_changes import UNKNOWN, Example, Payments, Replayed
+from headrace.operators.replay_changes import Replayed
 from headrace.operators.replay_past import Recorded
 from headrace.operators.replay_report import Options, report_of
+from headrace.operators.replay_rows import UNKNOWN, Example, Payments
 from headrace.replay_charts import interval_chart, recall_chart, week_chart
 from headrace.replay_page import report_page
 from headrace.replay_view import report_json, report_view
