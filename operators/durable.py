@@ -131,9 +131,7 @@ class DurableShard:
     ) -> None:
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
         self.shard = shard
-        self.position = 0
-        self.sources = Sources()
-        self.replayed = 0
+        self.sources, self.position, self.replayed = Sources(), 0, 0
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
         self._written: _InForce | None = None
@@ -163,8 +161,7 @@ class DurableShard:
     @property
     def lists(self) -> Collection[str]:
         """Names of the policy's lists that have a content."""
-        policy = getattr(self.state, "policy", None)
-        return () if policy is None else policy.digests
+        return self.state.policy.digests
 
     # -- recovery
 
@@ -475,9 +472,8 @@ class DurableShard:
 
 
 def _overdue_ns(settings: FraudSettings) -> int | None:
-    deadline = getattr(settings.policy, "deadline", None)
-    wait_ms_max = getattr(deadline, "wait_ms_max", None)
-    return None if wait_ms_max is None else round(wait_ms_max * 1_000_000)
+    deadline = settings.policy.deadline
+    return None if deadline is None else round(deadline.wait_ms_max * 1_000_000)
 
 
 def _positions(batch: Batch, places: Sequence[int]) -> Iterable[Position]:
