@@ -20,6 +20,7 @@ from rich.console import Console
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.errors import ConfigError, HeadraceError
 from headrace.ledger_cli import explain, ledger
+from headrace.replay_cli import replay
 
 if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
@@ -37,6 +38,7 @@ EXIT_CODES: Final = (
     (7, "the state doesn't fit the configuration, or this version of the program"),
     (8, "another process uses the state"),
     (9, "the ledger has no such decision"),
+    (10, "decisions that were derived once more differ from the recorded ones"),
     (130, "interrupted from the keyboard"),
     (141, "the reader of standard output has gone"),
 )
@@ -304,6 +306,7 @@ def schema(
 
 app.command()(explain)
 app.add_typer(ledger, name="ledger")
+app.command()(replay)
 
 
 @app.command(hidden=True)
