@@ -388,3 +388,26 @@ def test_messages_deleted_unread_are_told_and_accepted_only_when_asked(world, li
     assert "--accept-lost" in refused.said.read_text()
     world.run(400 + len(end), "--accept-lost")
     world.check()
+
+
+# -- commands
+
+
+def test_a_command_reaches_every_shard_of_every_process_once(world, lines):
+    """D-CONTROL-1."""
+    world.send(lines[:400])
+    running = world.start("--processes", "2", "--set", "control.poll_seconds=0.1")
+    running.wait_for(lambda: inputs_in(world.state) >= 400, "inputs")
+    arguments = ["control", "kill-switch", "on", "--state", str(world.state)]
+    assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "headrace", *arguments]) == 0
+    running.wait_for(lambda: inputs_in(world.state) >= 400 + SHARDS, "the command in every shard")
+    world.send(lines[400:800])
+    running.wait_for(lambda: inputs_in(world.state) >= 800 + SHARDS, "inputs behind it")
+    running.wait_for(lambda: not list(world.state.glob("control/*.jsonl")), "the file is removed")
+    assert running.stop() == 0, running.said.read_text()
+    world.send(lines[800:900])
+    world.run(900 + SHARDS)
+    assert inputs_in(world.state) == 900 + SHARDS
+    by_switch = [json.loads(line).get("policy") for line in journalled(world.state, Kind.DECIDED)]
+    assert Counter(by_switch)["kill_switch"] == len(decided(lines[:900]) - decided(lines[:400]))
+    world.check()
