@@ -32,6 +32,8 @@ class PlannedPartition:
         Offset of the first message to read.
     lost
         So many messages before it were deleted unread, and are passed over.
+    end
+        Where the partition ended when the run began.
     """
 
     number: int
@@ -39,6 +41,7 @@ class PlannedPartition:
     partition: int
     start: int
     lost: int = 0
+    end: int = 0
 
     @property
     def name(self) -> str:
@@ -61,10 +64,13 @@ class Plan:
         In the order of the topics as given, then by partition.
     control
         Number of the last file of commands that every shard has.
+    ahead
+        Ids that the outputs have, though no journal has: they are not sent a second time.
     """
 
     partitions: tuple[PlannedPartition, ...]
     control: int
+    ahead: frozenset[str] = frozenset()
 
 
 def partitions_known(ends: Sequence[JournalEnd], topic: str) -> int:
@@ -126,7 +132,7 @@ def plan_of(
             start = max(wanted, kept[each][0]) if accept_lost else wanted
             if said := loss(topic, each, start, kept[each]):
                 losses.append(said)
-            partitions.append(PlannedPartition(number, topic, each, start, start - wanted))
+            partitions.append(PlannedPartition(number, topic, each, start, start - wanted, kept[each][1]))
     if losses:
         raise OffsetLost(losses)
     return Plan(tuple(partitions), _control(ends))
@@ -159,11 +165,12 @@ def _control(ends: Sequence[JournalEnd]) -> int:
 def as_json(plan: Plan) -> dict[str, Any]:
     """A plan to be handed to another process."""
     partitions = [
-        [each.number, each.topic, each.partition, each.start, each.lost] for each in plan.partitions
+        [each.number, each.topic, each.partition, each.start, each.lost, each.end] for each in plan.partitions
     ]
-    return {"partitions": partitions, "control": plan.control}
+    return {"partitions": partitions, "control": plan.control, "ahead": sorted(plan.ahead)}
 
 
 def from_json(found: Mapping[str, Any]) -> Plan:
     """A plan that another process has made."""
-    return Plan(tuple(PlannedPartition(*each) for each in found["partitions"]), found["control"])
+    partitions = tuple(PlannedPartition(*each) for each in found["partitions"])
+    return Plan(partitions, found["control"], frozenset(found["ahead"]))

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -21,7 +22,7 @@ from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing, outgo
 from headrace.operators.past import records_from
 from headrace.operators.watermarks import Watermark, note_of, watermark_of
 
-__all__ = ["Outlet", "Repaired", "clean", "repair"]
+__all__ = ["Outlet", "Repaired", "repair"]
 
 _log = logging.getLogger(__name__)
 _RECORDS_AT_ONCE: Final = 1024
@@ -59,20 +60,14 @@ class Repaired:
         Messages that were read in the topics.
     sent
         Messages that they lacked, by output.
+    ahead
+        Ids that the topics have and no journal: of a time that the state has lost, because it was restored
+        from a backup or the power failed. Their inputs come again, and must not lead to them a second time.
     """
 
     read_back: int
     sent: Mapping[str, int]
-
-
-def clean(ends: Sequence[JournalEnd], topics: Mapping[str, str]) -> bool:
-    """Whether all that the journals have is known to be in these topics."""
-    for end in ends:
-        for output, topic in topics.items():
-            note = end.sinks.get(output)
-            if note is None or note["topic"] != topic or note["ordinal"] != end.boundary.ordinal:
-                return False
-    return True
+    ahead: frozenset[str]
 
 
 def repair(
@@ -111,37 +106,48 @@ def repair(
     """
     read = 0
     sent = dict.fromkeys(_OUTPUTS, 0)
+    ahead: set[str] = set()
+    held: dict[str, Mapping[int, int]] = {}
     for topic, wanted in _by_topic(ends):
-        there: set[str] = set()
-        for known in outlet.read_back(topic, _lowest(wanted), quiet_ms):
-            there.add(known)
-            read += 1
+        starts = _starts(wanted, outlet.ends(topic))
+        if starts is None:
+            continue
+        there = set(outlet.read_back(topic, starts, quiet_ms))
+        read += len(there)
         for end, watermark in wanted:
             for message in _owed(end, watermark, line_bytes_max):
                 if message.id not in there:
-                    there.add(message.id)
                     outlet.send(watermark.output, topic, message)
                     sent[watermark.output] += 1
+                there.discard(message.id)
+        if there:
+            ahead |= there
+            held[topic] = starts
     outlet.flush()
-    _note(ends, topics, outlet, open_writer)
-    return Repaired(read, sent)
+    _note(ends, topics, outlet, held, open_writer)
+    return Repaired(read, sent, frozenset(ahead))
 
 
 def _by_topic(
     ends: Sequence[JournalEnd],
 ) -> Iterator[tuple[str, list[tuple[JournalEnd, Watermark]]]]:
-    """Topics that may lack something, with the shards and watermarks that say so."""
+    """Topics that the shards have watermarks for, with the shards and those."""
     pairs = [(end, watermark_of(note)) for end in ends for note in end.sinks.values()]
-    owing = [(end, mark) for end, mark in pairs if mark.ordinal < end.boundary.ordinal]
-    owing.sort(key=lambda pair: (pair[1].topic, pair[1].output, pair[0].shard))
-    for topic, group in groupby(owing, key=lambda pair: pair[1].topic):
+    pairs.sort(key=lambda pair: (pair[1].topic, pair[1].output, pair[0].shard))
+    for topic, group in groupby(pairs, key=lambda pair: pair[1].topic):
         yield topic, list(group)
 
 
-def _lowest(wanted: Sequence[tuple[JournalEnd, Watermark]]) -> dict[int, int]:
-    """For each partition the lowest offset at which something may stand that a shard owes."""
-    partitions = {partition for _, mark in wanted for partition in mark.ends}
-    return {each: min(mark.ends.get(each, 0) for _, mark in wanted) for each in sorted(partitions)}
+def _starts(wanted: Sequence[tuple[JournalEnd, Watermark]], ends: Mapping[int, int]) -> dict[int, int] | None:
+    """Where a topic is to be read back from, by partition; None if there is no need.
+
+    There is one when a shard has journalled behind its watermark, or the topic has grown behind all of them.
+    """
+    owing = any(mark.ordinal < end.boundary.ordinal for end, mark in wanted)
+    grown = any(end > max(mark.ends.get(each, 0) for _, mark in wanted) for each, end in ends.items())
+    if not owing and not grown:
+        return None
+    return {each: min(mark.ends.get(each, 0) for _, mark in wanted) for each in sorted(ends)}
 
 
 def _owed(end: JournalEnd, watermark: Watermark, line_bytes_max: int) -> Iterator[Outgoing]:
@@ -165,26 +171,27 @@ def _note(
     ends: Sequence[JournalEnd],
     topics: Mapping[str, str],
     outlet: Outlet,
+    held: Mapping[str, Mapping[int, int]],
     open_writer: Callable[[JournalEnd], JournalWriter],
 ) -> None:
-    """Journal new watermarks in every shard, at its end."""
-    now = {topic: outlet.ends(topic) for topic in topics.values()}
+    """Journal new watermarks in every shard that needs some, at its end.
+
+    Where a topic is ahead of the journals, they keep the place from which it was read back: a crash before
+    all of that has come again must find it again.
+    """
+    now = {topic: held.get(topic) or outlet.ends(topic) for topic in topics.values()}
     for end in ends:
-        if end.fresh:
+        ordinal = end.boundary.ordinal
+        notes = [note_of(Watermark(output, topic, now[topic], ordinal)) for output, topic in topics.items()]
+        news = [note for note in notes if end.sinks.get(note["output"]) != note]
+        if news:
             end.directory.mkdir(parents=True, exist_ok=True)
-        writer = open_writer(end)
-        try:
-            for output, topic in topics.items():
-                mark = Watermark(output, topic, now[topic], end.boundary.ordinal)
-                payload = orjson.dumps(note_of(mark))
-                ordinal = end.boundary.ordinal
-                record = Record(Kind.CONTROL, 0, NO_SOURCE, ordinal, 0, 0, payload, b"", b"")
-                writer.append(
-                    [record],
-                    ordinal_first=ordinal,
-                    ordinal_next=ordinal,
-                    accepted_ms=time.time_ns() // 1_000_000,
-                    marks=(),
-                )
-        finally:
-            writer.close()
+            with closing(open_writer(end)) as writer:
+                for note in news:
+                    _append(writer, ordinal, note)
+
+
+def _append(writer: JournalWriter, ordinal: int, note: Mapping[str, Any]) -> None:
+    record = Record(Kind.CONTROL, 0, NO_SOURCE, ordinal, 0, 0, orjson.dumps(note), b"", b"")
+    now_ms = time.time_ns() // 1_000_000
+    writer.append([record], ordinal_first=ordinal, ordinal_next=ordinal, accepted_ms=now_ms, marks=())

@@ -134,6 +134,11 @@ class TopicShard:
 
     # -- marks
 
+    def reached(self, source: int) -> int:
+        """How far a partition was read, by its number; noted or not."""
+        mark = self._unnoted.get(source) or self.durable.marks.get(source)
+        return 0 if mark is None else mark.offset
+
     def _pass(self, messages: int, *, at_once: bool) -> None:
         self._passed += messages
         if at_once or self._passed >= MARKS_MESSAGES_MAX:

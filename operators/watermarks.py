@@ -72,10 +72,16 @@ class Acknowledged:
     ----------
     ends
         Where each partition ended when nothing was sent yet.
+
+    Attributes
+    ----------
+    held
+        Ends that watermarks are to have in place of those that were acknowledged; None for no such.
     """
 
     def __init__(self, ends: Mapping[int, int]) -> None:
         self.ends = dict(ends)
+        self.held: Mapping[int, int] | None = None
         self.section = 0
         self._open: Counter[int] = Counter()
         self._reached: dict[int, int] = {}
@@ -101,7 +107,8 @@ class Acknowledged:
 
     def ask(self) -> None:
         """Begin a watermark: it will be as things stand now."""
-        self._asked.append((self.section, _Asked(dict(self._reached), dict(self.ends))))
+        ends = self.ends if self.held is None else self.held
+        self._asked.append((self.section, _Asked(dict(self._reached), dict(ends))))
         self.section += 1
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from headrace.operators.addresses import partition_of
@@ -51,6 +51,14 @@ class Delivery:
         Where the partitions of each topic ended before anything was sent.
     source
         What messages name as their source.
+    ahead
+        Ids that the topics have already: they are not sent again, and watermarks keep the `ends` until
+        `release`.
+
+    Attributes
+    ----------
+    held_back : int
+        Messages that were not sent because the topic has them.
     """
 
     def __init__(
@@ -59,9 +67,15 @@ class Delivery:
         topics: Mapping[str, str],
         ends: Mapping[str, Mapping[int, int]],
         source: str,
+        ahead: Collection[str] = (),
     ) -> None:
         self._producer, self._topics, self._source = producer, topics, source
         self._acknowledged = {output: Acknowledged(ends[topic]) for output, topic in topics.items()}
+        self._ahead = set(ahead)
+        self.held_back = 0
+        if ahead:
+            for acknowledged in self._acknowledged.values():
+                acknowledged.held = dict(acknowledged.ends)
 
     @property
     def outstanding(self) -> int:
@@ -76,6 +90,8 @@ class Delivery:
         DeliveryFailed
             If a message is too large, or one that was sent before could not be delivered.
         """
+        if self._ahead:
+            messages = self._not_ahead(messages)
         acknowledged, source = self._acknowledged[output], self._source
         section = acknowledged.sent(len(messages))
 
@@ -84,6 +100,17 @@ class Delivery:
 
         made = (message_of(output, each, source) for each in messages)
         self._producer.send(self._topics[output], made, delivered)
+
+    def _not_ahead(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+        left = [each for each in messages if each.id not in self._ahead]
+        self.held_back += len(messages) - len(left)
+        return left
+
+    def release(self) -> None:
+        """All that the topics had before the journals has come again."""
+        self._ahead.clear()
+        for acknowledged in self._acknowledged.values():
+            acknowledged.held = None
 
     def reached(self, output: str, shard: int, ordinal_next: int) -> None:
         """Everything of a shard before an ordinal was handed over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
@@ -17,7 +18,7 @@ from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
 from headrace.operators.positions import Plan, partitions_known, plan_of
-from headrace.operators.repair import clean, repair
+from headrace.operators.repair import repair
 from headrace.running import locked, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
 from headrace.supervisor import PROCESSES, Supervisor
@@ -120,9 +121,7 @@ def prepare(request: RunRequest, connection: Connection, start: Start) -> Plan:
         accept_lost=request.accept_lost,
     )
     _within_limits(request, plan)
-    if not clean(ends, outputs):
-        _repair(request, connection, ends)
-    return plan
+    return replace(plan, ahead=_repair(request, connection, ends))
 
 
 def _ends(request: RunRequest) -> list[JournalEnd]:
@@ -152,7 +151,8 @@ def _within_limits(request: RunRequest, plan: Plan) -> None:
         raise ConfigError([Mistake(str(request.config_file or "fraud.toml"), "input.sources_max", message)])
 
 
-def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd]) -> None:
+def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd]) -> frozenset[str]:
+    """Bring the outputs to what the journals say; gives the ids that they have beyond that."""
     settings = request.settings
     producer = DecisionProducer(connection)
     try:
@@ -171,6 +171,7 @@ def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd])
             "the outputs lacked %d decisions and %d dead letters that the journals have; they were sent",
             *(done.sent["decisions"], done.sent["dead_letters"]),
         )
+    return done.ahead
 
 
 def _writer(request: RunRequest, end: JournalEnd) -> JournalWriter:

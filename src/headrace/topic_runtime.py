@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ from headrace.operators.positions import Plan, PlannedPartition
 from headrace.operators.topic_reader import TopicCommands, TopicReader
 from headrace.operators.topic_shard import TopicShard
 from headrace.operators.topic_steps import TopicSink, TopicSource
-from headrace.operators.watermarks import note_of
+from headrace.operators.watermarks import note_of, watermark_of
 from headrace.running import Tally, own_errors, state_left_alone_by_gc
 from headrace.runs import Observer, RunRequest, RunSummary
 
@@ -99,8 +99,9 @@ class TopicRun(Tally):
         producer = DecisionProducer(connection)
         stack.callback(producer.close)
         topics = outputs_of(request)
-        ends = {topic: end_offsets(connection, topic) for topic in topics.values()}
-        self.delivery = Delivery(producer, topics, ends, request.settings.kafka.ce_source)
+        source, ahead = request.settings.kafka.ce_source, plan.ahead
+        self.delivery = Delivery(producer, topics, self._ends(topics), source, ahead)
+        self._catching_up = bool(ahead)
         self.reading = self._open_reading(stack)
         self.reader = self._reader()
         self.recovered = self._went_on()
@@ -154,6 +155,22 @@ class TopicRun(Tally):
         numbers = {(each.topic, each.partition): each.number for each in own}
         commands = self._commands() if self.member.index == 0 else None
         return TopicReader(self.reading, merge, numbers, commands)
+
+    def _ends(self, topics: Mapping[str, str]) -> dict[str, Mapping[int, int]]:
+        """Where outputs may hold what is still to come: their ends, or where they were read back from."""
+        if not self.plan.ahead:
+            return {topic: end_offsets(self._connection, topic) for topic in topics.values()}
+        # The repair has noted the same in every shard.
+        notes = [watermark_of(note) for shard in self.shards for note in shard.sinks.values()]
+        return {mark.topic: mark.ends for mark in notes}
+
+    def _caught_up(self) -> bool:
+        """Whether all shards have passed where the partitions ended when the run began."""
+        return all(
+            part.reached(each.number) >= each.end
+            for part in self.parts.values()
+            for each in self.plan.partitions
+        )
 
     # -- commands
 
@@ -267,6 +284,9 @@ class TopicRun(Tally):
         if now >= self._watermark_at:
             self._watermark_at = now + self.settings.kafka.watermark_seconds
             self.delivery.ask()
+        if self._catching_up and self._caught_up():
+            self._catching_up = False
+            self.delivery.release()
         self._note_watermarks()
         for part in self.parts.values():
             part.tick(now)
@@ -277,9 +297,7 @@ class TopicRun(Tally):
     def _note_watermarks(self) -> None:
         for number, watermark in self.delivery.watermarks():
             durable, note = self.parts[number].durable, note_of(watermark)
-            before = durable.sinks.get(watermark.output)
-            # Nothing of this shard has gone out since: what others have sent is no news for it.
-            if before is None or before["ordinal"] != watermark.ordinal:
+            if durable.sinks.get(watermark.output) != note:
                 durable.note_sink(note)
 
     def _settle(self) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -349,6 +350,29 @@ def test_a_full_disk_ends_the_run_and_nothing_unjournalled_has_gone_out(world, l
     assert sent <= set(journalled(world.state, Kind.DECIDED))
     world.run(len(lines))
     world.check()
+
+
+# -- a state that has lost some time
+
+
+def test_a_restored_state_sends_nothing_twice(broker, tmp_path, lines):
+    """D-REPAIR-4."""
+    with closing(World(broker, tmp_path, partitions=1, shards=1)) as world:
+        world.send(lines[:1000])
+        world.run(1000)
+        saved = tmp_path / "saved"
+        shutil.copytree(world.state, saved)
+        world.send(lines[1000:2000])
+        world.run(2000)
+        shutil.rmtree(world.state)
+        shutil.copytree(saved, world.state)
+        before = size_of(world.state)
+        running = world.start()
+        running.wait_for(lambda: size_of(world.state) > before + 60_000, "part of what was lost")
+        running.kill()
+        world.send(lines[2000:])
+        world.run(len(lines))
+        world.check()
 
 
 # -- what is refused

@@ -21,7 +21,7 @@ from headrace.operators.outgoing import dead_letter_id, decision_id
 from headrace.operators.partition_merge import PartitionMerge
 from headrace.operators.past import records_from
 from headrace.operators.positions import as_json, from_json, plan_of
-from headrace.operators.repair import clean, repair
+from headrace.operators.repair import Repaired, repair
 from headrace.operators.topic_shard import TopicShard
 from headrace.operators.watermarks import Acknowledged, Watermark, note_of, watermark_of
 
@@ -298,16 +298,29 @@ EXPECTED = sorted(["foreign", *(f"fraud:p{number}" for number in range(10) if nu
 def test_what_is_missing_is_sent_and_nothing_twice(half_sent):
     """D-REPAIR-1."""
     folder, outlet = half_sent
-    assert not clean([journal_end(folder, 0, cut_torn_tail=True)], TOPICS)
     assert mended(folder, outlet).sent == {"decisions": 7, "dead_letters": 1}
     assert sorted(outlet.topics["out"]) == EXPECTED
     assert outlet.topics["dead"] == ["in/0/4"]
     assert outlet.flushed
     end = journal_end(folder, 0, cut_torn_tail=True)
-    assert clean([end], TOPICS)
-    assert end.sinks["decisions"]["ends"] == {"0": 10}
+    assert end.sinks["decisions"]["ordinal"] == end.boundary.ordinal == 10
     again = mended(folder, outlet)
-    assert (again.read_back, again.sent) == (0, {"decisions": 0, "dead_letters": 0})
+    assert again.sent == {"decisions": 0, "dead_letters": 0}
+    assert sorted(outlet.topics["out"]) == EXPECTED
+
+
+def test_what_the_topics_have_beyond_the_journals_is_told_and_looked_for_again(half_sent):
+    """D-REPAIR-4."""
+    folder, outlet = half_sent
+    assert mended(folder, outlet).ahead == {"foreign"}
+    held = journal_end(folder, 0, cut_torn_tail=True).sinks["decisions"]
+    assert (held["ends"], held["ordinal"]) == ({"0": 0}, 10)
+    again = mended(folder, outlet)
+    assert again.ahead >= {"foreign"}
+    assert again.read_back == 10
+    outlet.topics["out"].clear()
+    mended(folder, outlet)
+    assert mended(folder, outlet) == Repaired(0, {"decisions": 0, "dead_letters": 0}, frozenset())
 
 
 @pytest.mark.parametrize("sends", range(8))
@@ -330,7 +343,8 @@ def test_what_is_owed_goes_to_the_former_topic(half_sent):
     mended(folder, outlet, topics)
     assert sorted(outlet.topics["out"]) == EXPECTED
     assert outlet.topics["elsewhere"] == []
-    assert clean([journal_end(folder, 0, cut_torn_tail=True)], topics)
+    end = journal_end(folder, 0, cut_torn_tail=True)
+    assert watermark_of(end.sinks["decisions"]) == Watermark("decisions", "elsewhere", {0: 0}, 10)
 
 
 # -- where to read
