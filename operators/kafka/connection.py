@@ -95,14 +95,14 @@ class Connection:
         return made
 
     def _made(self, kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-        options = {"error_cb": self._heard_error, **self._options, **options}
+        options = {"error_cb": self.heard_error, **self._options, **options}
         try:
             return kind(options, logger=_client_log)
         except KafkaException as exception:
             raise self.fault(error_in(exception), "Kafka's client can't be set up") from None
 
-    def _heard_error(self, error: KafkaError) -> None:
-        """Keep what says most of why nothing works: a refusal says more than that nobody answers."""
+    def heard_error(self, error: KafkaError) -> None:
+        """Take in an error that a client reports besides; a refusal says more than that nobody answers."""
         if self._last is None or fault_of(self._last) is None:
             self._last = error
 

@@ -224,7 +224,8 @@ def test_partitions_that_do_not_exist_are_named_together(broker, topic):
 
 
 def test_a_topic_that_is_deleted_ends_reading(broker, topic):
-    with reading(broker.brokers, {Partition(topic, 0): EARLIEST}, metadata_seconds=0.5) as reader:
+    limits = {"metadata_seconds": 0.5, "metadata_seconds_max": 5.0}
+    with reading(broker.brokers, {Partition(topic, 0): EARLIEST}, **limits) as reader:
         taken(reader, 10)
         admin = AdminClient({"bootstrap.servers": broker.brokers})
         admin.delete_topics([topic])[topic].result(30)
