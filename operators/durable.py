@@ -30,7 +30,8 @@ from headrace.operators.checkpoint import (
     prune_checkpoints,
 )
 from headrace.operators.codec import Undecodable, decode_one
-from headrace.operators.commands import Command, decode_command
+from headrace.operators.commands import Command, Erase, decode_command
+from headrace.operators.erasure import Erasures
 from headrace.operators.events import Event
 from headrace.operators.journal import (
     COMMAND,
@@ -126,11 +127,13 @@ class DurableShard:
         self._overdue_ns = _overdue_ns(settings)
         self._journal: JournalWriter | None = None
         self._writer = ForkedWriter()
+        self._erase_now = False
         if directory is None:
             self.state = FraudShard(settings, shard=shard, learn=learn)
             self.state.source_names = ChainMap(self.sources.names, _CONTROL)
             return
         directory.mkdir(parents=True, exist_ok=True)
+        self._erasures = Erasures(directory)
         end = self._recover(directory)
         self._journal = JournalWriter(
             directory,
@@ -140,6 +143,7 @@ class DurableShard:
         )
         try:
             self._note_config()
+            self._resume_erasures(end)
         except BaseException:
             self._journal.close()
             raise
@@ -205,6 +209,11 @@ class DurableShard:
             if record.kind == Kind.CONTROL:
                 self._replay_control(orjson.loads(record.input))
                 continue
+            if record.erased:
+                raise StateError(
+                    f"{self.directory}: input {record.ordinal} was erased and can't be applied again;"
+                    " the checkpoint behind it is missing or can't be read"
+                )
             kind, line, _ = self._apply_again(record)
             self.replayed += 1
             if kind != record.kind or line != record.output:
@@ -361,6 +370,7 @@ class DurableShard:
             ordinal, flags, payload = batch.ordinal + place, batch.flags[place], batch.payloads[place]
             position = (batch.sources[place], batch.offsets[place], batch.lines[place])
             if flags & COMMAND:
+                self._ask_erasure(events[place], ordinal)
                 kind, out, detail = self.state.command(events[place], payload, position)
             else:
                 kind, out, detail = _retried(self.state.apply(events[place], payload, position))
@@ -421,6 +431,8 @@ class DurableShard:
         finished = self._writer.poll()
         if finished is not None:
             self._finished(finished)
+        if self._erase_now:
+            return True
         if self._writer.busy or not self._since_checkpoint:
             return False
         limits = self.settings.journal
@@ -437,6 +449,7 @@ class DurableShard:
             _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         elif self.directory is not None:
             prune_checkpoints(self.directory, self.settings.journal.checkpoints_max)
+        self._note_erasures()
 
     def checkpoint(self) -> None:
         """Begin a checkpoint at the present position.
@@ -445,9 +458,18 @@ class DurableShard:
         """
         if self._journal is None or self.directory is None:
             return
+        if self._writer.busy:  # an erasure doesn't wait for a checkpoint that it would delete
+            finished = self._writer.abandon()
+            if finished is not None and finished.ok:
+                self._finished(finished)
         segment = self._journal.roll()
         header = self._header()
-        self._writer.start(checkpoint_path(self.directory, segment), lambda: (header, self.state.save()))
+        self._writer.start(
+            checkpoint_path(self.directory, segment),
+            lambda: (header, self.state.save()),
+            lambda wanted: self._erasures.carry_out(segment, wanted),
+        )
+        self._erase_now = False
         self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
 
     def _header(self) -> dict[str, Any]:
@@ -460,6 +482,24 @@ class DurableShard:
             "sources": {str(number): name for number, name in self.sources.names.items()},
         }
 
+    # -- erasures
+
+    def _ask_erasure(self, command: Command, ordinal: int) -> None:
+        if isinstance(command, Erase) and self.directory is not None:
+            self._erasures.ask(ordinal, command.ordinals)
+            self._erase_now = True
+
+    def _resume_erasures(self, end: Boundary) -> None:
+        """Go on with what a run that was killed had not finished."""
+        self._erasures.resume(end.ordinal)
+        self._note_erasures()
+        if self._erasures.waiting:
+            self.checkpoint()
+
+    def _note_erasures(self) -> None:
+        for work in self._erasures.done():
+            self._note(work.note())
+
     def close(self, *, with_checkpoint: bool = True) -> None:
         """End the shard; a last checkpoint spares the next start the tail."""
         if self._journal is None:
@@ -470,7 +510,8 @@ class DurableShard:
         if with_checkpoint and self._seen > self.position:
             # With all shards at one place the next run may go on with other sources.
             self._append([], self._seen)
-        if with_checkpoint and (self._since_checkpoint or (finished is not None and not finished.ok)):
+        failed = finished is not None and not finished.ok
+        if with_checkpoint and (self._since_checkpoint or failed or self._erasures.waiting):
             self.checkpoint()
             last = self._writer.wait()
             if last is not None:

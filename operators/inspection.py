@@ -23,7 +23,7 @@ from headrace.operators.journal import (
 from headrace.operators.past import notes_of
 from headrace.operators.shard import FraudShard
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "source_names"]
 
 
 def inspect(state: Path) -> dict[str, Any]:
@@ -51,6 +51,14 @@ def inspect(state: Path) -> dict[str, Any]:
         },
         "shards": {directory.name: _shard(directory) for directory in directories},
     }
+
+
+def source_names(state: Path) -> dict[int, str]:
+    """Names of the sources that a state has read, by number, as far as they are kept."""
+    names: dict[int, str] = {CONTROL_SOURCE: "the control channel"}
+    for directory in sorted(state.glob("shard-*")):
+        names |= _noted(directory, newest_readable(directory))[0]
+    return names
 
 
 def _shard(directory: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from enum import IntEnum
 
 import msgspec
@@ -78,6 +79,13 @@ class IdMemory:
             del ids[order.popleft()]
             self.dropped_by_limit += too_many
         self._oldest = ids[order[0]] >> 32 if order else minute
+
+    def forget(self, event_ids: Collection[str]) -> None:
+        """Forget ids, as if they had never come; those that aren't known don't matter."""
+        if any(event_id in self.ids for event_id in event_ids):
+            for event_id in event_ids:
+                self.ids.pop(event_id, None)
+            self._order = deque(event_id for event_id in self._order if event_id in self.ids)
 
     def save(self) -> bytes:
         """The state as bytes, in the order in which the ids were added."""

@@ -19,8 +19,9 @@ from orjson import dumps
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
-from headrace.operators.commands import REFUSED, Command, Retry
+from headrace.operators.commands import REFUSED, Command, Erase, Retry
 from headrace.operators.detail import detail_struct
+from headrace.operators.erasure_state import forget
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -500,12 +501,20 @@ class FraudShard:
     def command(self, command: Command, payload: bytes, position: Position) -> Output:
         """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
         assert not isinstance(command, Retry), "what is tried once more comes as an input"
+        if isinstance(command, Erase):
+            self._erase(command)
+            return _APPLIED
         try:
             self.policy.command(command)
         except ValueError as error:
             return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
         self._count("commands")
         return _APPLIED
+
+    def _erase(self, command: Erase) -> None:
+        gone = forget(command, self.settings, self.features, self.pending, self.early, self.ids)
+        self._unmoved = [payment for payment in self._unmoved if payment.event_id not in gone]
+        self._count("commands")
 
 
 def _digest(value: Any) -> str:

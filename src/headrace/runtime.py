@@ -45,7 +45,7 @@ from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
-__all__ = ["run"]
+__all__ = ["locked", "run"]
 
 _REPORT_EVERY_S: Final = 0.2
 _GC_ALLOCATIONS: Final = 50_000
@@ -76,13 +76,13 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
         raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
     with ExitStack() as stack:
         if request.state is not None:
-            stack.enter_context(_locked(request.state))
+            stack.enter_context(locked(request.state))
         stack.enter_context(_warnings_to(observer))
         return _Run(request, observer, stack).run()
 
 
 @contextmanager
-def _locked(state: Path) -> Iterator[None]:
+def locked(state: Path) -> Iterator[None]:
     """Hold the state's lock; it ends with the process, however that ends."""
     state.mkdir(parents=True, exist_ok=True)
     fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -374,6 +374,8 @@ class _Run:
 
     def _judge(self, applied: Applied, truth: dict[str, int]) -> None:
         for _, line in applied.decisions:
+            if line.isspace():
+                continue  # the line of an erased record, given out again
             decision = orjson.loads(line)
             label = truth.get(decision["event_id"])
             if label is not None:
