@@ -620,6 +620,9 @@ class JournalSettings(_Settings):
         Whichever comes first asks for a checkpoint.
     checkpoints_max
         Checkpoints kept.
+    keep_days_max, keep_bytes_max
+        Segments of which all is older, or beyond so many bytes of a shard's journal, are deleted, the oldest
+        first, after a checkpoint and as far as recovery doesn't need them; not set: all are kept.
     """
 
     segment_bytes_max: int = Field(default=268_435_456, ge=1024, le=4_294_967_296)
@@ -627,6 +630,8 @@ class JournalSettings(_Settings):
     checkpoint_seconds: float = Field(default=60.0, gt=0.0, le=86_400.0)
     checkpoint_inputs_max: int = Field(default=2_000_000, ge=1, le=1_000_000_000)
     checkpoints_max: int = Field(default=2, ge=1, le=100)
+    keep_days_max: float | None = Field(default=None, gt=0.0, le=36_500.0)
+    keep_bytes_max: int | None = Field(default=None, ge=1024, le=1_000_000_000_000_000)
 
 
 class MetricsSettings(_Settings):

@@ -11,7 +11,7 @@ import logging
 import platform
 import time
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +52,7 @@ from headrace.operators.journal import (
 )
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
+from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.shard import FraudShard, Graded, Output, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
@@ -96,6 +97,9 @@ class DurableShard:
         Whether the model learns.
     telemetry
         Is told how long applying and journalling take.
+    needed
+        Gives the ordinal that a recovery could go back to, which only who knows the other shards and the
+        outputs can tell; not given: this shard's own position.
 
     Raises
     ------
@@ -113,7 +117,11 @@ class DurableShard:
         shard: int = 0,
         learn: bool = True,
         telemetry: Telemetry = SILENT,
+        needed: Callable[[], int] | None = None,
     ) -> None:
+        self._needed = needed
+        self.retired = Retired()
+        self.erased = 0
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
         self.shard = shard
         self.position = 0
@@ -226,8 +234,10 @@ class DurableShard:
 
     def _replay_control(self, note: dict[str, Any]) -> None:
         if note["control"] == "config":
-            self._written = note["settings"].encode(), note["learn"]
-            self.state.configure(restore(self._written[0]), learn=note["learn"])
+            written = note["settings"].encode(), note["learn"]
+            if written != self._written:  # else a segment's beginning has only said it again
+                self._written = written
+                self.state.configure(restore(written[0]), learn=note["learn"])
         elif note["control"] == "source":
             self.sources.names[note["number"]] = note["name"]
 
@@ -242,10 +252,17 @@ class DurableShard:
     # -- notes
 
     def _note(self, note: dict[str, Any]) -> None:
+        self._note_all([note])
+
+    def _note_all(self, notes: Sequence[dict[str, Any]]) -> None:
+        """Journal notes as one frame."""
         if self._journal is not None:
-            payload = orjson.dumps(note)
-            record = Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
-            self._append([record], self.position)
+            payloads = map(orjson.dumps, notes)
+            records = [
+                Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
+                for payload in payloads
+            ]
+            self._append(records, self.position)
 
     def _append(self, records: Sequence[Record], ordinal_next: int) -> None:
         """Journal what comes from no source."""
@@ -263,25 +280,26 @@ class DurableShard:
         """Journal configuration and code that hold from here on, when they differ from those before."""
         written = canonical(self.settings), self.learn
         if written != self._written:
-            self._note(
-                {
-                    "control": "config",
-                    "settings": written[0].decode(),
-                    "learn": self.learn,
-                    "code": __version__,
-                    "kernel": " ".join(
-                        (platform.python_version(), platform.machine(), platform.libc_ver()[1])
-                    ),
-                }
-            )
+            self._note(_config_note(*written))
             self._written = written
             self.state.configure(self.settings, learn=self.learn)
+
+    def _note_beginning(self) -> None:
+        """Journal again what readers must know, where segments are deleted so that this may be the first."""
+        if self._written is not None and not keeps_all(self.settings.journal):
+            sources = [_source_note(number, name) for number, name in self.sources.names.items()]
+            self._note_all([_config_note(*self._written), *sources])
 
     def register(self, number: int, name: str) -> None:
         """Give a source its number; journalled when it is new."""
         if self.sources.names.get(number) != name:
             self.sources.names[number] = name
-            self._note({"control": "source", "number": number, "name": name})
+            self._note(_source_note(number, name))
+
+    @property
+    def erasures_waiting(self) -> int:
+        """How many erasures were asked for and are not carried out yet."""
+        return 0 if self.directory is None else len(self._erasures.waiting)
 
     @property
     def journal(self) -> JournalWriter | None:
@@ -449,7 +467,18 @@ class DurableShard:
             _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         elif self.directory is not None:
             prune_checkpoints(self.directory, self.settings.journal.checkpoints_max)
+            self._retire(self.directory)
         self._note_erasures()
+
+    def _retire(self, directory: Path) -> None:
+        limits = self.settings.journal
+        if keeps_all(limits):
+            return
+        needed = self.position if self._needed is None else self._needed()
+        retired = retire(directory, limits, needed, time.time_ns() // 1_000_000)
+        if retired.segments:
+            self.retired = self.retired.plus(retired)
+            _log.info("%s: %d old segments, %d bytes deleted", directory, *retired)
 
     def checkpoint(self) -> None:
         """Begin a checkpoint at the present position.
@@ -463,6 +492,7 @@ class DurableShard:
             if finished is not None and finished.ok:
                 self._finished(finished)
         segment = self._journal.roll()
+        self._note_beginning()
         header = self._header()
         self._writer.start(
             checkpoint_path(self.directory, segment),
@@ -499,6 +529,7 @@ class DurableShard:
     def _note_erasures(self) -> None:
         for work in self._erasures.done():
             self._note(work.note())
+            self.erased += len(work.ordinals)
 
     def close(self, *, with_checkpoint: bool = True) -> None:
         """End the shard; a last checkpoint spares the next start the tail."""
@@ -517,6 +548,20 @@ class DurableShard:
             if last is not None:
                 self._finished(last)
         self._journal.close()
+
+
+def _config_note(settings: bytes, learn: bool) -> dict[str, Any]:
+    return {
+        "control": "config",
+        "settings": settings.decode(),
+        "learn": learn,
+        "code": __version__,
+        "kernel": " ".join((platform.python_version(), platform.machine(), platform.libc_ver()[1])),
+    }
+
+
+def _source_note(number: int, name: str) -> dict[str, Any]:
+    return {"control": "source", "number": number, "name": name}
 
 
 def _overdue_ns(settings: FraudSettings) -> int | None:

@@ -20,9 +20,9 @@ import orjson
 from headrace.errors import StateError
 from headrace.operators.checkpoint import checkpoint_path, discard_checkpoints, read_checkpoint
 from headrace.operators.erasure_segments import erase_segments
-from headrace.operators.journal import fsync_directory, write_all
+from headrace.operators.journal import Kind, Record, fsync_directory, write_all
 
-__all__ = ["Erasures", "Work", "ranges_of", "work_files"]
+__all__ = ["Erasures", "Work", "noted_ranges", "ranges_of", "work_files"]
 
 _log = logging.getLogger(__name__)
 _NAME: Final = re.compile(r"(erasing|erased)-([0-9]{20})\.json")
@@ -69,6 +69,14 @@ def ranges_of(ordinals: Sequence[int]) -> list[list[int]]:
         else:
             ranges.append([ordinal, ordinal])
     return ranges
+
+
+def noted_ranges(record: Record) -> list[tuple[int, int]]:
+    """First and last ordinals of what a record of the journal notes as erased; none if it is no such note."""
+    if record.kind != Kind.CONTROL or record.erased:
+        return []
+    note = orjson.loads(record.input)
+    return [(first, last) for first, last in note["ordinals"]] if note["control"] == "erased" else []
 
 
 def work_files(directory: Path, state: str = "erasing") -> list[tuple[int, Path]]:

@@ -263,7 +263,13 @@ def verified_lines(shards: Sequence[VerifiedShard]) -> Iterator[str]:
         state = "whole" if shard.whole else "DAMAGED" if shard.damage else "whole up to an interrupted write"
         yield f"{shard.shard}: {state}"
         yield f"  {shard.segments:,} segments, {shard.frames:,} frames, {shard.records:,} records"
-        yield f"  {kinds or 'no records'}; {shard.erased:,} erased"
+        if shard.first_segment > 1:
+            yield (
+                f"  begins with segment {shard.first_segment}; segments before it, with"
+                f" {shard.first_sequence:,} records, are no longer kept"
+            )
+        unnoted = f", {shard.unnoted:,} of them without a note of it" if shard.unnoted else ""
+        yield f"  {kinds or 'no records'}; {shard.erased:,} erased{unnoted}"
         yield f"  next sequence number {shard.sequence}"
         yield f"  chain {shard.chain}"
         if shard.expected is not None:

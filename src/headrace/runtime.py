@@ -164,6 +164,7 @@ class _Run:
         self.telemetry = request.telemetry or SILENT
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
+        self.sinks: tuple[steps.OrderedSink, ...] = ()
         stack.callback(self._close_shards)
         self._open_shards()
         self.before = self._counts()
@@ -201,8 +202,14 @@ class _Run:
                     shard=number,
                     learn=self.request.learn,
                     telemetry=self.telemetry,
+                    needed=self._needed,
                 )
             )
+
+    def _needed(self) -> int:
+        """Ordinal that a recovery could go back to: not all shards and outputs have it."""
+        reached = [shard.position for shard in self.shards] + [sink.reached for sink in self.sinks]
+        return min(reached) if self.sinks else 0
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -308,14 +315,16 @@ class _Run:
         telemetry, shards = self.telemetry, len(self.shards)
         source = steps.FileSource(self.reader, drain=self._drain, telemetry=telemetry)
         decisions, dead_letters = self.outputs
+        self.sinks = (
+            steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
+            steps.OrderedSink(dead_letters, shards, self._dead_letters_written, telemetry=telemetry),
+        )
         edges = fraud.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
-            dead_letters=steps.OrderedSink(
-                dead_letters, shards, self._dead_letters_written, telemetry=telemetry
-            ),
+            decisions=self.sinks[0],
+            dead_letters=self.sinks[1],
         )
         flow = fraud.build(self.settings, edges)
         with self._stopping_on_signals(), _own_errors(), _state_left_alone_by_gc():
