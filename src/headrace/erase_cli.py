@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -60,11 +60,10 @@ def erase(
             typer.echo("\n".join(_places(state, found)))
             typer.echo(_BEYOND)
         return
-    if found.complete and not found.ordinals:
-        return
-    settings = settings_of(config)
-    path = _ask(state, found, settings)
-    _carry_out(state, path, time.monotonic() + wait)
+    if found.ordinals or not found.complete:
+        _ask(state, found, settings_of(config))
+    # Also without anything found: an erasure that was killed on the way may be left to be finished.
+    _carry_out(state, time.monotonic() + wait)
     typer.echo("Erased. The rest of the list that `headrace erase --list` prints is up to you.", err=True)
 
 
@@ -109,37 +108,46 @@ def _places(state: Path, found: Found) -> Iterator[str]:
 # ---------------------------------------------------------------- carrying out
 
 
-def _ask(state: Path, found: Found, settings: FraudSettings) -> Path:
+def _ask(state: Path, found: Found, settings: FraudSettings) -> None:
     from headrace.operators.control import control_folder, limits_of, put, taken_of
 
-    return put(control_folder(state), [found.command()], limits_of(settings), lambda: taken_of(state))
+    put(control_folder(state), [found.command()], limits_of(settings), lambda: taken_of(state))
 
 
-def _carry_out(state: Path, path: Path, until: float) -> None:
-    """See to it that a command is taken and what it asks for is done, by the flow or else here.
+def _carry_out(state: Path, until: float) -> None:
+    """See to it that what waits is taken and what it asks for is done, by the flow or else here.
 
     Raises
     ------
     ErasureUnfinished
         If it takes longer, or inputs must come before it that only the flow can read.
     """
-    while path.exists() or _under_way(state):
+    files = _waiting(state)
+    while any(path.exists() for path in files) or _under_way(state):
         if not running(state):
-            _apply_here(state, path)
+            _apply_here(state, files)
         elif time.monotonic() >= until:
             raise ErasureUnfinished(f"{state}: the running flow goes on with the erasure")
         else:
             time.sleep(_LOOK_EVERY_S)
 
 
+def _waiting(state: Path) -> list[Path]:
+    from headrace.operators.control import control_folder
+
+    return [path for path in sorted(control_folder(state).glob("*.jsonl")) if path.stem.isdigit()]
+
+
 def _under_way(state: Path) -> bool:
+    """Whether an erasure is not finished; a running flow takes note of it with its next input."""
     from headrace.operators.erasure import work_files
 
-    return any(work_files(directory) for directory in state.glob("shard-*"))
+    states = ("erasing",) if running(state) else ("erasing", "erased")
+    return any(work_files(directory, each) for directory in state.glob("shard-*") for each in states)
 
 
-def _apply_here(state: Path, path: Path) -> None:
-    from headrace.operators.control import refused_files
+def _apply_here(state: Path, files: Sequence[Path]) -> None:
+    from headrace.operators.control import control_folder, refused_files
     from headrace.operators.stopped import apply_waiting
     from headrace.runtime import locked
 
@@ -152,7 +160,8 @@ def _apply_here(state: Path, path: Path) -> None:
         raise ErasureUnfinished(
             f"{state}: {error}; the erasure waits, and the next start of the flow goes on with it"
         ) from error
-    if path.name in {each.name for each in refused_files(path.parent)}:
-        raise StateError(f"{path}: was refused; it lies in {path.parent / 'refused'}")
-    if path.exists() or _under_way(state):
+    refused = {each.name for each in refused_files(control_folder(state))} & {each.name for each in files}
+    if refused:
+        raise StateError(f"{control_folder(state)}: {', '.join(sorted(refused))}: refused; the log says why")
+    if any(path.exists() for path in files) or _under_way(state):
         raise ErasureUnfinished(f"{state}: the log says why; the next start of the flow goes on with it")

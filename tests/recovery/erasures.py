@@ -91,7 +91,7 @@ def traces(state_files: World) -> list[Path]:
 
 
 def check_gone(world: World) -> None:
-    """Nothing of them is in the state, the journals verify, each shard notes what it erased, no work is left."""
+    """Nothing of them is in the state, each shard notes what it erased, no work is left."""
     assert traces(world) == []
     for shard in world.shards():
         erased = {record.ordinal for record in inputs(shard) if record.erased}

@@ -114,6 +114,7 @@ def test_killed_at_every_write_of_the_command_it_is_finished_by_the_next(ended):
         erase(world, killing(moment))
         again = copied(world, "again")
         assert erase(again) == 0, (moment, again.said)
+        assert not traces(again), (moment, traces(again), again.said)
         check_gone(again)
         assert again.run() == 0, (moment, again.said)
         assert again.outputs() == whole.outputs(), moment
