@@ -109,10 +109,10 @@ class Found:
                 lines.number + 1, min(lines.first, record.line), max(lines.last, record.line)
             )
         self.ordinals[record.ordinal] = None
-        if event.event_id and record.kind in _USED:
+        if record.kind in _USED and event.event_id:
             self.events.setdefault(event.type, {})[event.event_id] = None
-        if event.type == "outcome" and event.about:
-            self.about[event.about] = None
+            if event.type == "outcome" and event.about:
+                self.about[event.about] = None
 
 
 def find_customer(directories: Sequence[Path], customer_id: str, progress: Progress | None = None) -> Found:
@@ -201,7 +201,7 @@ class _Search:
                 self._found.add(record, _Event())
         elif event.customer_id == self._customer_id:
             self._found.add(record, event)
-            for name, values in self._used.items():
+            for name, values in self._used.items() if record.kind in _USED else ():
                 value = getattr(event, name)
                 if value is not None:
                     values[value] = None

@@ -208,8 +208,10 @@ class _Run:
 
     def _needed(self) -> int:
         """Ordinal that a recovery could go back to: not all shards and outputs have it."""
-        reached = [shard.position for shard in self.shards] + [sink.reached for sink in self.sinks]
-        return min(reached) if self.sinks else 0
+        reached = [shard.position for shard in self.shards]
+        if not self.closed_well:  # at the end the outputs have everything
+            reached += [sink.reached for sink in self.sinks] or [0]
+        return min(reached)
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -319,6 +321,8 @@ class _Run:
             steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
             steps.OrderedSink(dead_letters, shards, self._dead_letters_written, telemetry=telemetry),
         )
+        for sink in self.sinks:
+            sink.reached = self.rewind.ordinal
         edges = fraud.Edges(
             source=source,
             telemetry=telemetry,
