@@ -112,6 +112,9 @@ class Erase(Struct, frozen=True, kw_only=True, tag_field="command", tag="erase",
         Ids of payments that their outcomes name.
     keys
         Values that stand for nobody else, by field: `customer_id`, `session_id`, `device_id`, `ip`.
+    by_row
+        Whether memory may have payments of theirs that are not among the events, because the journals'
+        beginning is no longer kept; it is then searched for them.
     """
 
     type: Literal["control"] = "control"
@@ -120,6 +123,7 @@ class Erase(Struct, frozen=True, kw_only=True, tag_field="command", tag="erase",
     events: dict[str, tuple[Text, ...]] = {}
     about: tuple[Text, ...] = ()
     keys: dict[str, tuple[Text, ...]] = {}
+    by_row: bool = False
 
 
 Command = Erase | KillSwitch | ReloadList | Retry

@@ -98,6 +98,7 @@ class Found:
             events={kind: tuple(ids) for kind, ids in sorted(self.events.items())},
             about=tuple(self.about),
             keys={name: tuple(values) for name, values in self.keys.items() if values},
+            by_row=not self.complete,
         )
 
     def add(self, record: Record, event: _Event) -> None:

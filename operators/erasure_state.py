@@ -29,14 +29,14 @@ def forget(
     Returns
     -------
     Mapping[str, None]
-        Ids of the payments that were forgotten, in a fixed order: those that the command names, and those
-        that the state finds by the customer's row, whose records the journal may no longer have.
+        Ids of the payments that were forgotten, in a fixed order: those that the command names, and, if it
+        says so, those that are found by the customer's row.
     """
     payments = dict.fromkeys(erase.events.get("payment", ()))
     for number, (name, entity) in enumerate(settings.entities.items()):
         table = features.tables[name]
         row = table.index.get(erase.customer_id) if entity.key == "customer_id" else None
-        if row is not None:
+        if row is not None and erase.by_row:
             payments |= dict.fromkeys(pending.ids_of(number, row, int(table.created.values[row])))
         for key in erase.keys.get(entity.key, ()):
             table.forget(key)

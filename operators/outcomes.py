@@ -23,6 +23,7 @@ _PLACE_MASK: Final = BLOCK_ROWS - 1
 _ROWS_PER_STEP_MAX: Final = 64
 _HEAD: Final = struct.Struct("<qqqdIB")  # time, number, time of the first outcome, score, flags, label
 _TIME: Final = struct.Struct("<q")
+_ROW: Final = struct.Struct("<I")
 _NUMBER_AT: Final = 8
 _LABELLED_AT: Final = 16
 _LABEL_AT: Final = 36
@@ -252,22 +253,24 @@ class Pending:
         created
             The input with which it came to this row; decisions of earlier inputs are about another one.
         """
-        import numpy as np
-
+        before = _NUMBER_AT + _TIME.size
+        row_at = _HEAD.size + _ROW.size * entity
+        fields = f"<{_NUMBER_AT}xq{row_at - before}xI{self._row_bytes - row_at - _ROW.size}x"
         found: list[str] = []
         for block in self._blocks:
-            shape, step = (len(block.ids),), (self._row_bytes,)
-            rows = np.ndarray(shape, "<u4", block.rows, _HEAD.size + 4 * entity, step)
-            numbers = np.ndarray(shape, "<i8", block.rows, _NUMBER_AT, step)
-            of_it = np.flatnonzero((rows == row) & (numbers >= created)).tolist()
+            places = enumerate(struct.iter_unpack(fields, block.rows))
+            of_it = [at for at, (number, of) in places if of == row and number >= created]
             found += [block.ids[at] for at in of_it if block.ids[at]]
         return found
 
     def forget(self, event_ids: Collection[str]) -> None:
         """Overwrite decisions with zeros; their places stay, empty, until they are the oldest."""
+        gone = frozenset(event_ids)
         for block in self._blocks:
+            if gone.isdisjoint(block.ids):
+                continue
             for at, event_id in enumerate(block.ids):
-                if event_id in event_ids:
+                if event_id in gone:
                     block.ids[at] = ""
                     start = at * self._row_bytes
                     block.rows[start : start + self._row_bytes] = bytes(self._row_bytes)

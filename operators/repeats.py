@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from enum import IntEnum
+from itertools import filterfalse
 
 import msgspec
 
@@ -82,10 +83,9 @@ class IdMemory:
 
     def forget(self, event_ids: Collection[str]) -> None:
         """Forget ids, as if they had never come; those that aren't known don't matter."""
-        if any(event_id in self.ids for event_id in event_ids):
-            for event_id in event_ids:
-                self.ids.pop(event_id, None)
-            self._order = deque(event_id for event_id in self._order if event_id in self.ids)
+        gone = frozenset(event_id for event_id in event_ids if self.ids.pop(event_id, None) is not None)
+        if gone:
+            self._order = deque(filterfalse(gone.__contains__, self._order))
 
     def save(self) -> bytes:
         """The state as bytes, in the order in which the ids were added."""

@@ -165,6 +165,6 @@ def test_payments_that_only_memory_knows_are_found_by_the_customers_row(before):
     rows = {key: shard.pending.row(key) for key in shard.pending.index}
     at = shard.features.tables["customer"].index.get(GONE, -1)
     theirs = [key for key, row in rows.items() if row is not None and row.rows[0] == at]
-    shard.command(Erase(customer_id=GONE, keys={"customer_id": (GONE,)}), b"", (0, 0, 1))
+    shard.command(Erase(customer_id=GONE, keys={"customer_id": (GONE,)}, by_row=True), b"", (0, 0, 1))
     assert list(shard.pending.index) == [key for key in rows if key not in theirs]
     assert not [key for key in theirs if key in shard.ids["payment"].ids]

