@@ -8,13 +8,12 @@ a source hands over a second time are not applied again: their recorded outputs 
 from __future__ import annotations
 
 import logging
-import platform
 import time
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -29,8 +28,8 @@ from headrace.operators.checkpoint import (
     newest_readable,
     prune_checkpoints,
 )
-from headrace.operators.codec import Undecodable, decode_one
-from headrace.operators.commands import Command, Erase, decode_command
+from headrace.operators.codec import Undecodable
+from headrace.operators.commands import Command, Erase
 from headrace.operators.erasure import Erasures
 from headrace.operators.events import Event
 from headrace.operators.journal import (
@@ -39,7 +38,6 @@ from headrace.operators.journal import (
     GENESIS,
     NO_SOURCE,
     OVERDUE,
-    RETRIED,
     Boundary,
     Frame,
     JournalReader,
@@ -52,11 +50,12 @@ from headrace.operators.journal import (
 )
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
+from headrace.operators.reapply import apply_again, kernel, retried
 from headrace.operators.retention import Retired, keeps_all, retire
-from headrace.operators.shard import FraudShard, Graded, Output, Position, shape_of
+from headrace.operators.shard import FraudShard, Graded, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
-__all__ = ["Applied", "DurableShard", "Sources"]
+__all__ = ["STATE_VERSION", "Applied", "DurableShard", "Sources"]
 
 _log = logging.getLogger(__name__)
 _EMPTY_ORDINALS_MAX: Final = 65_536  # a shard that gets no inputs still notes its position so often
@@ -73,6 +72,23 @@ class Applied:
 
     decisions: list[tuple[int, bytes]] = field(default_factory=list)
     dead_letters: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+class _InForce(NamedTuple):
+    """What decides beside the inputs; the kernel is not known of states that earlier versions wrote."""
+
+    settings: bytes
+    learn: bool
+    code: str
+    kernel: str | None
+
+    def said(self) -> dict[str, Any]:
+        """As notes and checkpoints have it."""
+        return {**self._asdict(), "settings": self.settings.decode()}
+
+
+def _in_force(said: Mapping[str, Any]) -> _InForce:
+    return _InForce(said["settings"].encode(), said["learn"], said["code"], said.get("kernel"))
 
 
 class Sources:
@@ -124,12 +140,10 @@ class DurableShard:
         self.erased = 0
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
         self.shard = shard
-        self.position = 0
-        self.sources = Sources()
-        self.replayed = 0
+        self.sources, self.position, self.replayed = Sources(), 0, 0
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
-        self._written: tuple[bytes, bool] | None = None
+        self._written: _InForce | None = None
         self._since_checkpoint = self._seen = 0
         self._checkpoint_at = time.monotonic()
         self._overdue_ns = _overdue_ns(settings)
@@ -159,8 +173,7 @@ class DurableShard:
     @property
     def lists(self) -> Collection[str]:
         """Names of the policy's lists that have a content."""
-        policy = getattr(self.state, "policy", None)
-        return () if policy is None else policy.digests
+        return self.state.policy.digests
 
     # -- recovery
 
@@ -209,7 +222,7 @@ class DurableShard:
             self.state.load(blobs)
         except ValueError as error:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
-        self._written = header["settings"].encode(), header["learn"]
+        self._written = _in_force(header)
         self.sources.names = {int(number): name for number, name in header["sources"].items()}
 
     def _replay(self, frame: Frame) -> None:
@@ -222,7 +235,7 @@ class DurableShard:
                     f"{self.directory}: input {record.ordinal} was erased and can't be applied again;"
                     " the checkpoint behind it is missing or can't be read"
                 )
-            kind, line, _ = self._apply_again(record)
+            kind, line, _ = apply_again(self.state, record)
             self.replayed += 1
             if kind != record.kind or line != record.output:
                 raise StateError(
@@ -234,20 +247,12 @@ class DurableShard:
 
     def _replay_control(self, note: dict[str, Any]) -> None:
         if note["control"] == "config":
-            written = note["settings"].encode(), note["learn"]
-            if written != self._written:  # else a segment's beginning has only said it again
-                self._written = written
-                self.state.configure(restore(written[0]), learn=note["learn"])
+            in_force = _in_force(note)
+            if in_force != self._written:  # else a segment's beginning has only said it again
+                self._written = in_force
+                self.state.configure(restore(in_force.settings), learn=note["learn"])
         elif note["control"] == "source":
             self.sources.names[note["number"]] = note["name"]
-
-    def _apply_again(self, record: Record) -> Output:
-        flags, position = record.flags, (record.source, record.offset, record.line)
-        if flags & COMMAND:
-            return self.state.command(decode_command(record.input), record.input, position)
-        event = decode_one(record.input, self.state.settings.input.line_bytes_max)
-        output = self.state.apply(event, record.input, position, overdue=bool(flags & OVERDUE))
-        return _retried(output) if flags & RETRIED else output
 
     # -- notes
 
@@ -277,18 +282,18 @@ class DurableShard:
         self.position = ordinal_next
 
     def _note_config(self) -> None:
-        """Journal configuration and code that hold from here on, when they differ from those before."""
-        written = canonical(self.settings), self.learn
-        if written != self._written:
-            self._note(_config_note(*written))
-            self._written = written
+        """Journal configuration, code and kernel that hold from here on, when they differ from before."""
+        in_force = _InForce(canonical(self.settings), self.learn, __version__, kernel())
+        if in_force != self._written:
+            self._note({"control": "config", **in_force.said()})
+            self._written = in_force
             self.state.configure(self.settings, learn=self.learn)
 
     def _note_beginning(self) -> None:
         """Journal again what readers must know, where segments are deleted so that this may be the first."""
         if self._written is not None and not keeps_all(self.settings.journal):
             sources = [_source_note(number, name) for number, name in self.sources.names.items()]
-            self._note_all([_config_note(*self._written), *sources])
+            self._note_all([{"control": "config", **self._written.said()}, *sources])
 
     def register(self, number: int, name: str) -> None:
         """Give a source its number; journalled when it is new."""
@@ -391,7 +396,7 @@ class DurableShard:
                 self._ask_erasure(events[place], ordinal)
                 kind, out, detail = self.state.command(events[place], payload, position)
             else:
-                kind, out, detail = _retried(self.state.apply(events[place], payload, position))
+                kind, out, detail = retried(self.state.apply(events[place], payload, position))
             _add(applied, ordinal, kind, out)
             records.append((kind, flags, position[0], ordinal, *position[1:], payload, out, detail))
         return records
@@ -503,12 +508,10 @@ class DurableShard:
         self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
 
     def _header(self) -> dict[str, Any]:
-        settings, learn = self._written or (canonical(self.settings), self.learn)
+        in_force = self._written or _InForce(canonical(self.settings), self.learn, __version__, kernel())
         return {
             "version": STATE_VERSION,
-            "settings": settings.decode(),
-            "learn": learn,
-            "code": __version__,
+            **in_force.said(),
             "sources": {str(number): name for number, name in self.sources.names.items()},
         }
 
@@ -550,24 +553,13 @@ class DurableShard:
         self._journal.close()
 
 
-def _config_note(settings: bytes, learn: bool) -> dict[str, Any]:
-    return {
-        "control": "config",
-        "settings": settings.decode(),
-        "learn": learn,
-        "code": __version__,
-        "kernel": " ".join((platform.python_version(), platform.machine(), platform.libc_ver()[1])),
-    }
-
-
 def _source_note(number: int, name: str) -> dict[str, Any]:
     return {"control": "source", "number": number, "name": name}
 
 
 def _overdue_ns(settings: FraudSettings) -> int | None:
-    deadline = getattr(settings.policy, "deadline", None)
-    wait_ms_max = getattr(deadline, "wait_ms_max", None)
-    return None if wait_ms_max is None else round(wait_ms_max * 1_000_000)
+    deadline = settings.policy.deadline
+    return None if deadline is None else round(deadline.wait_ms_max * 1_000_000)
 
 
 def _positions(batch: Batch, places: Sequence[int]) -> Iterable[Position]:
@@ -576,12 +568,6 @@ def _positions(batch: Batch, places: Sequence[int]) -> Iterable[Position]:
     if len(places) == len(sources):
         return zip(sources, offsets, lines, strict=True)
     return [(sources[place], offsets[place], lines[place]) for place in places]
-
-
-def _retried(output: Output) -> Output:
-    """Mark the decision on a dead letter's input that was given once more."""
-    kind, line, detail = output
-    return (kind, line[:-2] + b',"retried":true}\n', detail) if kind == _DECIDED else output
 
 
 def _add(applied: Applied, ordinal: int, kind: int, line: bytes) -> None:

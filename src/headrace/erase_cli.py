@@ -49,7 +49,7 @@ def erase(
 
     Goes: what memory has of them, and the payloads of their inputs and decisions in the journal. Checkpoints
     from before are deleted. The ledger still verifies. A running flow does it between two batches, a stopped
-    one has it done at once. Ends with 0 when nothing of them is left in the state, with 10 when that is asked
+    one has it done at once. Ends with 0 when nothing of them is left in the state, with 11 when that is asked
     for and not finished.
     """
     existing(state)

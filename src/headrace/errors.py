@@ -12,7 +12,7 @@
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
     │   ├── StateMismatch      exit 7   state and configuration don't fit each other
     │   ├── StateLocked        exit 8   another process uses the state
-    │   └── ErasureUnfinished  exit 10  an erasure was asked for and isn't finished
+    │   └── ErasureUnfinished  exit 11  an erasure was asked for and isn't finished
     └── UnknownDecision        exit 9   the ledger has no such decision
 """
 
@@ -145,7 +145,7 @@ class StateLocked(StateError):
 class ErasureUnfinished(StateError):
     """An erasure that was asked for, goes on or waits, and isn't finished."""
 
-    exit_code = 10
+    exit_code = 11
 
 
 class UnknownDecision(HeadraceError):

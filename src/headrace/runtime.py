@@ -32,6 +32,7 @@ from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.latency import LatencyHistogram
 from headrace.operators.models import model_mistakes
 from headrace.operators.policy.lists import read_lists
+from headrace.operators.policy.verdict import DAY_MS
 from headrace.operators.prequential import Prequential
 from headrace.operators.resume import (
     commands_again,
@@ -338,15 +339,27 @@ class _Run:
         self._drained()
         self.observer.progress(self.progress())
         error = source.error
+        capacity = self.settings.policy.capacity
         summary = RunSummary(
             progress=self.progress(),
             seconds=time.monotonic() - self.started,
             exit_code=error.exit_code if isinstance(error, HeadraceError) else 0,
             error=str(error) if error else None,
             dead_letters=self.dead_letters_path if self.outputs[1].length else None,
+            reviews=self._reviews_unused(),
+            reviews_per_day_max=capacity.reviews_per_day_max if capacity else None,
         )
         self.observer.finished(summary)
         return summary
+
+    def _reviews_unused(self) -> dict[int, int]:
+        """Reviews left on each day since the first that had one, over all shards."""
+        policies = [shard.state.policy for shard in self.shards]
+        first = min((days[0] for policy in policies if (days := policy.review_days())), default=None)
+        if first is None or self.settings.policy.capacity is None:
+            return {}
+        last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
+        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in range(first, last + 1)}
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:

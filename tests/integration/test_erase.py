@@ -174,7 +174,7 @@ def test_an_idle_flow_erases_without_a_further_input(tmp_path):
 def test_after_a_kill_between_shards_it_waits_for_the_flow(tmp_path):
     events = write_lines(tmp_path / "events.jsonl", customers(42))
     world = killed_within_a_batch(tmp_path, events, events)
-    assert erase(world) == 10
+    assert erase(world) == 11
     assert "the next start of the flow goes on with it" in " ".join(world.said.split())
     assert len(list(control_folder(world.state).glob("*.jsonl"))) == 1
     assert world.run() == 0, world.said
@@ -194,7 +194,7 @@ def test_an_erasure_that_fails_is_finished_later_also_by_a_restored_backup(tmp_p
 
     with monkeypatch.context() as patched:
         patched.setattr(erasure, "erase_segments", refuse)
-        assert erase(world) == 10
+        assert erase(world) == 11
     (shard,) = world.shards()
     assert len(work_files(shard)) == 1
     code, told = said(world, "state", "inspect")

@@ -54,7 +54,8 @@ def tails_of(world: World, settings) -> tuple[int, int]:
     """Open a copy of the state: inputs applied again, of all that the journals hold."""
     copy = world.folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(world.state, copy)
+    # A checkpoint's child may not be gone yet, and take its unfinished file away.
+    shutil.copytree(world.state, copy, ignore=shutil.ignore_patterns("*.tmp"))
     replayed = inputs = 0
     for directory in sorted(copy.glob("shard-*")):
         checkpoints = checkpoint_numbers(directory)
