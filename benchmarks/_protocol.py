@@ -14,16 +14,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -31,15 +28,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from headrace import __version__
-
 __all__ = [
     "DAY_S",
     "Payments",
     "Quality",
     "Run",
     "Week",
-    "conditions",
     "judge",
     "judge_run",
     "mean",
@@ -204,15 +198,6 @@ def judge_run(payments: Payments, rounds: Sequence[Week], run: Run) -> Quality:
 def mean(found: Sequence[Quality]) -> Quality:
     """The mean of each measure."""
     return Quality(*np.mean(found, axis=0).tolist())
-
-
-def conditions() -> str:
-    """What a figure was measured on: versions, machine, day."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "river", "scikit-learn"))
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{packages}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    )
 
 
 def _week(payments: Payments, test_day: int) -> Week:

@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import numpy as np
-from _protocol import DAY_S, Bools, Floats, Ints, Payments, conditions, read, run_flow
+from _conditions import conditions
+from _protocol import DAY_S, Bools, Floats, Ints, Payments, read, run_flow
 
 from headrace.config.policy import CostSettings
 from headrace.operators.policy.cost import cheapest, expected_costs
@@ -70,7 +71,7 @@ class Thresholds(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the flow on each world or on the given file, and print what its policies cost."""
     options = _parser().parse_args(arguments)
-    print(conditions())
+    print(conditions(["numpy", "river", "scikit-learn"]))
     for name, payments, scores in _runs(options):
         judged = _judged(payments, scores, options.weeks)
         print(

@@ -26,7 +26,7 @@ from typing import Final
 import msgspec
 
 from headrace import __version__
-from headrace.config.settings import load
+from headrace.config.settings import FraudSettings, load
 from headrace.operators.batches import Batch
 from headrace.operators.durable import DurableShard
 from headrace.operators.events import Event, Outcome, Payment
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     state = options.state or Path(mkdtemp(prefix="headrace-explain-"))
     try:
         if not (state / "shard-00").exists():
-            _build(state, decisions)
+            build(state, decisions, load(None))
         _measure(state, decisions)
     finally:
         if options.state is None:
@@ -116,9 +116,10 @@ def _batch(events: Sequence[Event], ordinal: int) -> Batch:
     )
 
 
-def _build(state: Path, decisions: int) -> None:
+def build(state: Path, decisions: int, settings: FraudSettings) -> None:
+    """Make a state with so many decisions, through a shard and its journal."""
     began = time.perf_counter()
-    shard = DurableShard(state / "shard-00", load(None))
+    shard = DurableShard(state / "shard-00", settings)
     shard.register(0, "payments.jsonl")
     events = _events(decisions)
     while part := list(islice(events, _BATCH)):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import platform
 import statistics
 import struct
 import sys
@@ -18,11 +17,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from headrace import __version__
+from _conditions import conditions
+from confluent_kafka import libversion
+
 from headrace.config.kafka import KafkaSettings
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.producer import DecisionProducer, Outgoing
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     ours, theirs = _cores()
     with _on(ours), Broker(cpu=theirs) as broker:
-        print(_conditions(ours, theirs))
+        print(conditions(), _surroundings(ours, theirs), sep="\n")
         latencies = _hops(broker, options.rate, options.seconds)
         _print_hops(latencies, options.rate)
         drained = _drained(broker, options.messages)
@@ -104,14 +104,11 @@ def _on(cores: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _conditions(ours: set[int], theirs: int | None) -> str:
-    from confluent_kafka import libversion
-
+def _surroundings(ours: set[int], theirs: int | None) -> str:
     where = f"broker on core {theirs}, client on {sorted(ours)}" if theirs is not None else "no cores chosen"
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"librdkafka {libversion()[0]}, one broker (heap {HEAP}, no TLS), {where}, {os.cpu_count()} cores, "
-        f"load {os.getloadavg()[0]:.1f}; messages of {_BYTES} bytes, acks=all, idempotent"
+        f"librdkafka {libversion()[0]}, one broker (heap {HEAP}, no TLS), {where}; messages of {_BYTES} bytes,"
+        " acks=all, idempotent"
     )
 
 

@@ -8,17 +8,15 @@ how often is printed beside; payments that nothing applies to have looked at eve
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from random import Random
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from headrace import __version__
+from _conditions import conditions
+
 from headrace.config.policy import PolicySettings
 from headrace.config.settings import SHIPPED, FraudSettings, load
 from headrace.operators.events import Payment
@@ -59,7 +57,7 @@ class Input(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 if the whole policy costs too much and that was asked for."""
     options = _parser().parse_args(arguments)
-    print(_conditions())
+    print(conditions())
     settings = load(SHIPPED)
     inputs = _inputs(settings, options.payments)
     print(f"{len(inputs):,} payments, median of {options.rounds} rounds, CPU us a payment")
@@ -87,13 +85,6 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help=f"end with 1 if everything takes over {_FULL_US_MAX} us"
     )
     return parser
-
-
-def _conditions() -> str:
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
 
 
 # -- what is asked

@@ -14,8 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from _conditions import conditions
 from _forest import features, forest_scores
-from _protocol import Payments, Quality, Run, conditions, judge, judge_run, read, run_flow, weeks
+from _protocol import Payments, Quality, Run, judge, judge_run, read, run_flow, weeks
 
 from headrace.operators.simulator import presets, simulate, write
 
@@ -46,7 +47,7 @@ class Row(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run it for each preset and seed, and print a line each."""
     options = _parser().parse_args(arguments)
-    print(conditions())
+    print(conditions(["numpy", "river", "scikit-learn"]))
     print("forest: 100 trees of depth 20; last 7 days judged, AP = average precision, CP = card precision")
     print(_HEADER, flush=True)
     rows = []

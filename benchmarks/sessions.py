@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from _protocol import Quality, conditions, judge_run, read, run_flow, weeks
+from _conditions import conditions
+from _protocol import Quality, judge_run, read, run_flow, weeks
 
 from headrace.config.settings import SHIPPED
 from headrace.operators.simulator import presets, simulate, write
@@ -25,7 +26,7 @@ _OF_DEVICES = ("device_sharing =", "device_share =")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run it for each seed, and print a line for each configuration."""
     options = _parser().parse_args(arguments)
-    print(conditions())
+    print(conditions(["numpy", "river", "scikit-learn"]))
     print(f"preset {options.preset}; mean of the last {_WEEKS} weeks, each judged apart; cold start")
     print(
         f"{'seed':>4}  {'configuration':<22} {'AP':>6} {'AUC':>6} {'CP@100':>6} {'AP gain':>8} {'flow s':>7}"

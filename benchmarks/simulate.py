@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from headrace import __version__
+from _conditions import conditions, peak_bytes
+
 from headrace.operators.simulator import Network, presets, simulate, write
 
 _RATE_MIN: Final = 50_000
@@ -48,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.only:
         print(json.dumps(_measure(options.only, options.seed)))
         return 0
-    print(_conditions())
+    print(conditions(["numpy"]))
     print(_HEADER, flush=True)
     rates = []
     for preset in options.preset or presets():
@@ -73,16 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _conditions() -> str:
-    import numpy as np
-
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"numpy {np.__version__}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"load {os.getloadavg()[0]:.1f}"
-    )
-
-
 def _measure_apart(preset: str, seed: int) -> Measured:
     """One world in a process of its own."""
     command = [sys.executable, __file__, "--only", preset, "--seed", str(seed)]
@@ -99,16 +86,7 @@ def _measure(preset: str, seed: int) -> Measured:
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
         size = events.stat().st_size
     frauds = int(world.fraud.sum())
-    return Measured(world.time_s.size, frauds, count, size, seconds, cpu_seconds, _peak_bytes())
-
-
-def _peak_bytes() -> int:
-    """The most memory that this program held; `ru_maxrss` would count its parent's at the fork too."""
-    try:
-        with open("/proc/self/status") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Measured(world.time_s.size, frauds, count, size, seconds, cpu_seconds, peak_bytes())
 
 
 def _line(preset: str, seed: int, found: Measured) -> str:

@@ -11,12 +11,10 @@ import argparse
 import gc
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -24,8 +22,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
+from _conditions import conditions
 
-from headrace import __version__
 from headrace.config.settings import FraudSettings, load
 from headrace.operators.batches import Batch
 from headrace.operators.durable import DurableShard
@@ -49,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.part:
         print(json.dumps(_PARTS[options.part](entries, options.tail, options.state)))
         return
-    print(_conditions())
+    print(conditions())
     print(f"{entries:,} entities, eight customers to two merchants; {entries:,} pending outcomes and ids")
     for part in ("customers", "merchants", "pending", "ids"):
         _print_entry(part, _apart(part, options))
@@ -69,13 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", choices=_PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--state", type=Path, help=argparse.SUPPRESS)
     return parser
-
-
-def _conditions() -> str:
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
 
 
 def _apart(part: str, options: argparse.Namespace, state: str = "") -> dict[str, Any]:

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import orjson
+from _conditions import conditions, held_to_one_core, peak_bytes, simulated
 
-from headrace import __version__
 from headrace.config.settings import FraudSettings, load
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
@@ -59,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.only:
         print(json.dumps(_run_here(options.only, options.events, options.config)))
         return 0
-    print(_conditions())
+    print(conditions())
     with TemporaryDirectory() as folder:
-        events = options.events or _simulated(Path(folder))
+        events = options.events or simulated(_PRESET, Path(folder))
         rounds = [_round(events, options) for _ in range(options.rounds)]
         ratio = _print_runs(events, rounds)
         if options.stage_events:
@@ -95,29 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _conditions() -> str:
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
-
-
-def _simulated(folder: Path) -> Path:
-    from headrace.operators.simulator import simulate, write
-
-    path = folder / f"{_PRESET}.jsonl.gz"
-    write(simulate(_PRESET, 1), path, None)
-    return path
-
-
 # -- whole runs
 
 
@@ -135,8 +108,7 @@ def _run_apart(kind: str, events: Path, config: Path | None) -> Measured:
 
 
 def _run_here(kind: str, events: Path, config: Path | None) -> Measured:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    held_to_one_core()
     settings = load(config)
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -145,16 +117,7 @@ def _run_here(kind: str, events: Path, config: Path | None) -> Measured:
         count = work(events, folder / "decisions.jsonl", settings)
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
         written = sum(path.stat().st_size for path in folder.glob("state/shard-*/journal-*"))
-    return Measured(count, seconds, cpu_seconds, _peak_bytes(), written)
-
-
-def _peak_bytes() -> int:
-    """The most memory that this program held; `ru_maxrss` would count its parent's at the fork too."""
-    try:
-        with open("/proc/self/status") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Measured(count, seconds, cpu_seconds, peak_bytes(), written)
 
 
 def _batches(events: Path, settings: FraudSettings) -> Iterator[Batch]:
@@ -336,10 +299,10 @@ class _Stages:
         self.watch("learn").time(lambda: [learn(*pair) for pair in known], len(known))
 
     def _apply(self, batch: Batch, events: Sequence[Any]) -> None:
-        outputs: list[Any] = []
         apply, inputs = self.shard.apply, list(zip(events, batch.payloads, strict=True))
-        for name, part in _runs(inputs):
-            outputs += self.watch(name).time(_applying(apply, part), len(part))
+        outputs = self.watch("apply").time(
+            lambda: [apply(event, payload, _NOWHERE) for event, payload in inputs], len(inputs)
+        )
         self.shard.graded.clear()
         self._encode([out for kind, out, _ in outputs if kind == _DECIDED])
         self._journal(batch, outputs)
@@ -378,34 +341,21 @@ class _Stages:
         )
 
 
-def _applying(apply: Callable[..., Any], part: Sequence[tuple[Any, bytes]]) -> Callable[[], list[Any]]:
-    return lambda: [apply(event, payload, _NOWHERE) for event, payload in part]
-
-
-def _runs(inputs: Sequence[tuple[Any, bytes]]) -> Iterator[tuple[str, list[tuple[Any, bytes]]]]:
-    """Runs of payments, and of anything else."""
-    name, part = "", list[tuple[Any, bytes]]()
-    for each in inputs:
-        kind = "apply, payment" if isinstance(each[0], Payment) else "apply, outcome"
-        if kind != name and part:
-            yield name, part
-            part = []
-        name = kind
-        part.append(each)
-    if part:
-        yield name, part
-
-
 def _print_stages(watches: dict[str, _Stopwatch]) -> None:
     us = {name: watch.us for name, watch in watches.items()}
-    inside = ("features: read", "score, explain", "encode", "features: update")
-    rest = us.get("apply, payment", 0.0) - sum(us.get(name, 0.0) for name in inside)
-    join = us.get("apply, outcome", 0.0) - us.get("learn", 0.0)
-    print(f"CPU us, each stage alone on {watches['decode'].events:,} events:")
-    _print_group("an event", [(name, us[name]) for name in ("gunzip, split", "decode", "journal")])
-    of_payment = [(name, us.get(name, 0.0)) for name in inside]
-    _print_group("a payment", [*of_payment, ("ids, clock, pending, reasons", rest), ("write", us["write"])])
-    _print_group("an outcome", [("learn", us.get("learn", 0.0)), ("ids, clock, join, its features", join)])
+    of_payment = ("features: read", "score, explain", "encode", "features: update")
+    inside = (*of_payment, "learn")
+    apply = watches["apply"]
+    rest = (apply.ns - sum(watches[name].ns for name in inside if name in watches)) / apply.events / 1000
+    print(f"CPU us, each stage alone on {apply.events:,} events:")
+    before, after = ("gunzip, split", "decode"), ("journal",)
+    named = [(name, us[name]) for name in before]
+    named += [("apply", us["apply"]), *((name, us[name]) for name in after)]
+    _print_group("an event", named)
+    _print_group("in apply, a payment", [(name, us.get(name, 0.0)) for name in of_payment])
+    _print_group("in apply, an outcome", [("learn", us.get("learn", 0.0))])
+    _print_group("in apply, an event", [("all else: ids, clock, pending, policy, outcome features", rest)])
+    _print_group("a decision", [("write", us["write"])])
 
 
 def _print_group(name: str, rows: Sequence[tuple[str, float]]) -> None:

@@ -119,7 +119,7 @@ class _Shard:
             return None
         if number not in self._sources:
             found = self.last(source_key(number), until, "source")
-            self._sources[number] = str(found[1]["name"]) if found else f"source {number}"
+            self._sources[number] = str(found[1]["name"]) if found else self._older_source(number, until)
         return self._sources[number]
 
     def position(self, place: Place) -> Position:
@@ -145,10 +145,17 @@ class _Shard:
         Raises
         ------
         StateError
-            If it is not kept, or this program can't read it.
+            If it is not kept, or this program can't read it, or damage may hide it.
         """
         found = self.last(CONFIG_KEY, until, "config")
+        for segment, damage in self.index.damage.items():
+            if (found[0].segment if found else 0) <= segment <= until.segment:
+                raise damage  # it may hide a configuration that came later
         place, said = found or (None, self._from_checkpoint(until.segment))
+        if said is None:
+            raise StateError(
+                f"{self.directory}: neither journal nor checkpoint says which configuration it had"
+            )
         try:
             settings = restore(said["settings"].encode())
         except ValueError as error:
@@ -159,15 +166,19 @@ class _Shard:
         at = place or (None, None, None)
         return Config(digest(settings), said["code"], said.get("kernel"), said["learn"], *at), settings
 
-    def _from_checkpoint(self, segment: int) -> dict[str, Any]:
-        """What a checkpoint says of the configuration, where the journal's beginning is no longer kept."""
+    def _older_source(self, number: int, until: Place) -> str:
+        header = self._from_checkpoint(until.segment)
+        return str((header or {}).get("sources", {}).get(str(number), f"source {number}"))
+
+    def _from_checkpoint(self, segment: int) -> dict[str, Any] | None:
+        """What a checkpoint says of its time, where the journal's beginning is no longer kept."""
         for number in reversed(checkpoint_numbers(self.directory)):
             if number <= segment:
                 try:
                     return dict(read_checkpoint(checkpoint_path(self.directory, number)).header)
                 except CheckpointDamaged:
                     continue
-        raise StateError(f"{self.directory}: neither journal nor checkpoint says which configuration it had")
+        return None
 
     def outcomes(self, event_id: str) -> Iterable[ExplainedOutcome]:
         """What the journal holds about an event."""
@@ -203,7 +214,7 @@ class Ledger:
     @property
     def damage(self) -> list[JournalDamaged]:
         """Segments that could not be read, so that nothing is found in them."""
-        return [damage for shard in self._shards for damage in shard.index.damage]
+        return [damage for shard in self._shards for damage in shard.index.damage.values()]
 
     @property
     def unkept(self) -> OSError | None:
@@ -245,7 +256,14 @@ class Ledger:
         span = f", accepted from {_utc(times[0])} to {_utc(times[1])}" if times else ""
         erased = f"; {self.erased:,} erased records have no id any more" if self.erased else ""
         counted = f"{self.segments:,} segments, {self.decisions:,} decisions"
-        return f"{', '.join(self.shards)}: {counted}{span}{erased}"
+        return f"{', '.join(self.shards)}: {counted}{span}{erased}{self._gone}"
+
+    @property
+    def _gone(self) -> str:
+        """Which shards' beginnings are no longer kept, for a person."""
+        firsts = {shard.directory.name: shard.index.first_segment for shard in self._shards}
+        gone = [f"{name} before segment {first}" for name, first in firsts.items() if first > 1]
+        return f"; no longer kept: {', '.join(gone)}" if gone else ""
 
     def explain(self, decision_id: str) -> Explained:
         """Tell all that is known of a decision.

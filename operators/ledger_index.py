@@ -302,10 +302,13 @@ class _Segment:
 
     def open(self, progress: Progress | None, *, anew: bool = False) -> None:
         """Take the index file if it is one of this segment, and read what is not in it (IX-3, IX-4)."""
-        path = segment_path(self.directory, self.number)
-        size = path.stat().st_size
+        size = segment_path(self.directory, self.number).stat().st_size
         self.kept, covered = (None, None) if anew else self._usable(size)
+        if self.kept and covered is None:
+            self.scanned, self._tail = _Scanned(), {}
+            return
         start = covered or start_of(self.directory, self.number)
+        scanned_file = _identity(self.directory, self.number)
         self.scanned = _scan(self.directory, start, size, progress)
         if self.scanned.before and (self.sealed or len(self.scanned.digests) >= _KEEP_FROM_PAIRS):
             try:
@@ -313,15 +316,20 @@ class _Segment:
             except _Unusable:
                 self.open(progress, anew=True)
                 return
+            if _identity(self.directory, self.number) != scanned_file:
+                # An erasure has put another file in its place meanwhile: the digests may be of erased ids.
+                index_path(self.directory, self.number).unlink(missing_ok=True)
         self._tail = _by_digest(self.scanned)
 
     def _usable(self, size: int) -> tuple[_IndexFile | None, Boundary | None]:
-        """The index file and the boundary up to which it holds; none if there is none of this segment."""
+        """The index file and the boundary up to which it holds, None for all; no file if it isn't usable."""
         try:
             kept = _IndexFile(index_path(self.directory, self.number))
             before = kept.head.before
             if before.segment != self.number:
                 return None, None
+            if self.sealed and start_of(self.directory, self.number + 1).chain == kept.head.chain:
+                return kept, None
             reader = JournalReader(self.directory, before, cut_torn_tail=False)
             last: FrameHead | None = next(reader.heads(), None)
         except (_Unusable, OSError, JournalDamaged):
@@ -372,6 +380,10 @@ class _Segment:
         return first, self.scanned.accepted_last_ms or (head.accepted_last_ms if head else 0)
 
 
+def _identity(directory: Path, segment: int) -> int:
+    return segment_path(directory, segment).stat().st_ino
+
+
 def _by_digest(scanned: _Scanned) -> dict[int, list[int]]:
     tail: dict[int, list[int]] = defaultdict(list)
     for digest, place in scanned.pairs():
@@ -395,21 +407,21 @@ class LedgerIndex:
     Attributes
     ----------
     damage
-        Segments that could not be read to their end; nothing is found in them.
+        By segment why it could not be read to its end; nothing is found in these.
     unkept
         Why an index could not be kept; None if all are.
     """
 
     def __init__(self, directory: Path, progress: Progress | None = None) -> None:
         self.directory, self._progress = directory, progress
-        self.damage: list[JournalDamaged] = []
+        self.damage: dict[int, JournalDamaged] = {}
         numbers = segment_numbers(directory)
         self._segments = [_Segment(directory, number, sealed=number != numbers[-1]) for number in numbers]
         for segment in self._segments:
             try:
                 segment.open(progress)
             except JournalDamaged as damage:
-                self.damage.append(damage)
+                self.damage[segment.number] = damage
         self.unkept = next((segment.unkept for segment in self._segments if segment.unkept), None)
 
     def find(self, key: int) -> list[Place]:
@@ -418,6 +430,11 @@ class LedgerIndex:
         Among them may be, very rarely, one of another key with the same digest.
         """
         return [place for segment in self._segments for place in segment.find(key, self._progress)]
+
+    @property
+    def first_segment(self) -> int:
+        """Number of the oldest segment that is kept; 1 if there is none."""
+        return self._segments[0].number if self._segments else 1
 
     @property
     def segments(self) -> int:

@@ -111,10 +111,10 @@ METRICS: Final = (
         scrape.plain("repeats"),
     ),
     Metric(
-        "headrace_payments_untimely_total",
+        "headrace_events_untimely_total",
         "counter",
-        "Payments decided that were late, or ahead of the clock by more than its limit.",
-        ("timing",),
+        "Events that were late, or ahead of the clock, by more than the limit.",
+        ("type", "timing"),
         "state",
         scrape.untimely,
     ),
@@ -134,6 +134,14 @@ METRICS: Final = (
         ("awaited",),
         "now",
         scrape.outcomes_waiting,
+    ),
+    Metric(
+        "headrace_outcomes_held_total",
+        "counter",
+        "Outcomes that had to wait; they are counted once more by what becomes of them.",
+        ("awaited",),
+        "state",
+        scrape.outcomes_held,
     ),
     Metric(
         "headrace_pending_payments",
@@ -298,6 +306,38 @@ METRICS: Final = (
     ),
     Metric(
         "headrace_journal_bytes", "gauge", "The journal on disk.", ("shard",), "now", scrape.journal_files
+    ),
+    Metric(
+        "headrace_journal_retired_segments_total",
+        "counter",
+        "Segments deleted for `journal.keep_days_max` or `journal.keep_bytes_max`.",
+        ("shard",),
+        "process",
+        scrape.of_shard(lambda shard: shard.retired.segments),
+    ),
+    Metric(
+        "headrace_journal_retired_bytes_total",
+        "counter",
+        "Their bytes.",
+        ("shard",),
+        "process",
+        scrape.of_shard(lambda shard: shard.retired.bytes),
+    ),
+    Metric(
+        "headrace_journal_erased_records_total",
+        "counter",
+        "Records erased by `headrace erase`.",
+        ("shard",),
+        "process",
+        scrape.of_shard(lambda shard: shard.erased),
+    ),
+    Metric(
+        "headrace_erasures_waiting",
+        "gauge",
+        "Erasures that were asked for and are not carried out yet.",
+        ("shard",),
+        "now",
+        scrape.of_shard(lambda shard: shard.erasures_waiting),
     ),
     Metric(
         "headrace_checkpoints_total",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from itertools import chain
-from math import log
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ _LOG_ODDS_MAX: Final = 12.0
 _BINS_PER_LOG_ODDS: Final = _BINS / (2 * _LOG_ODDS_MAX)
 _SCORE_MIN: Final = 1e-12
 _CALIBRATION_BINS: Final = 10
+_COUNTED_AT_ONCE: Final = 4_096
 
 
 class Quality(NamedTuple):
@@ -57,23 +57,36 @@ class Prequential:
     Gama, Sebastião, Rodrigues: On evaluating stream learning algorithms. Machine Learning 90 (2013).
     """
 
-    __slots__ = ("_half", "_newer", "_newer_total", "_older")
+    __slots__ = ("_half", "_newer", "_newer_total", "_older", "_waiting")
 
     def __init__(self, window: int = 100_000) -> None:
         self._half = max(1, window // 2)
         self._newer = _empty()
         self._older = _empty()
         self._newer_total = 0
+        self._waiting: list[tuple[float, int]] = []
 
     def add(self, score: float, label: int) -> None:
         """Judge a score (0 to 1) by its label, 1 for a fraud and 0 for a legitimate payment."""
-        if self._newer_total >= self._half:
-            self._older, self._newer, self._newer_total = self._newer, _empty(), 0
-        self._newer[label][_bin(score)] += 1
-        self._newer_total += 1
+        self.extend([(score, label)])
+
+    def extend(self, graded: Sequence[tuple[float, int]]) -> None:
+        """Judge scores by their labels; they are counted many at once, and when the quality is asked for."""
+        self._waiting += graded
+        if len(self._waiting) >= _COUNTED_AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for (_, label), place in zip(waiting, _bins([score for score, _ in waiting]), strict=True):
+            if self._newer_total >= self._half:
+                self._older, self._newer, self._newer_total = self._newer, _empty(), 0
+            self._newer[label][place] += 1
+            self._newer_total += 1
 
     def quality(self) -> Quality | None:
         """The quality over the window; None until both a fraud and a legitimate payment were judged."""
+        self._count()
         legitimate, frauds = (
             [newer + older for newer, older in zip(self._newer[label], self._older[label], strict=True)]
             for label in (0, 1)
@@ -93,10 +106,13 @@ def _empty() -> tuple[list[int], list[int]]:
     return [0] * _BINS, [0] * _BINS
 
 
-def _bin(score: float) -> int:
-    score = min(max(score, _SCORE_MIN), 1.0 - _SCORE_MIN)
-    place = int((log(score / (1.0 - score)) + _LOG_ODDS_MAX) * _BINS_PER_LOG_ODDS)
-    return min(max(place, 0), _BINS - 1)
+def _bins(scores: Sequence[float]) -> list[int]:
+    import numpy as np
+
+    clipped = np.clip(np.array(scores, dtype=np.float64), _SCORE_MIN, 1.0 - _SCORE_MIN)
+    places = (np.log(clipped / (1.0 - clipped)) + _LOG_ODDS_MAX) * _BINS_PER_LOG_ODDS
+    found: list[int] = np.clip(places.astype(np.int64), 0, _BINS - 1).tolist()
+    return found
 
 
 def _auc(legitimate: list[int], frauds: list[int]) -> float:

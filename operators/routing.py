@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from headrace.operators.codec import Undecodable
-from headrace.operators.commands import Command, KillSwitch, ReloadList, Retry
+from headrace.operators.commands import Command, Erase, KillSwitch, ReloadList, Retry
 from headrace.operators.events import Click, Event, Item, Outcome
 
 __all__ = ["shard_of"]
@@ -20,7 +20,7 @@ def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
     """
     if isinstance(event, Undecodable):
         return 0
-    if isinstance(event, Item | KillSwitch | ReloadList | Retry):
+    if isinstance(event, Item | Erase | KillSwitch | ReloadList | Retry):
         return None
     key = event.customer_id
     if key is None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Final, TypeAlias, get_args
 
@@ -215,8 +216,9 @@ def dead_letters(scrape: Scrape) -> Iterator[Sample]:
 
 
 def untimely(scrape: Scrape) -> Iterator[Sample]:
-    """Late, and ahead."""
-    return scrape.counted((timing, f"payments_{timing}") for timing in ("late", "ahead"))
+    """By type, of those that move windows, and by whether late or ahead."""
+    for kind, timing in product(("payment", "click"), ("late", "ahead")) if scrape.shards else ():
+        yield (kind, timing), scrape.counts[f"{kind}s_{timing}"]
 
 
 def outcomes(scrape: Scrape) -> Iterator[Sample]:
@@ -232,6 +234,11 @@ def outcomes_waiting(scrape: Scrape) -> Iterator[Sample]:
         yield ("payment",), value
     for value in scrape.summed(lambda state: len(state.early.ahead)):
         yield ("clock",), value
+
+
+def outcomes_held(scrape: Scrape) -> Iterator[Sample]:
+    """By what they had to wait for."""
+    return scrape.counted((("payment", "outcomes_early"), ("clock", "outcomes_ahead")))
 
 
 def given_up(scrape: Scrape) -> Iterator[Sample]:
@@ -348,6 +355,17 @@ def journal_files(scrape: Scrape) -> Iterator[Sample]:
         with suppress(FileNotFoundError):
             paths = [segment_path(folder, segment) for segment in segment_numbers(folder)]
             yield (number,), sum(os.stat(path).st_size for path in paths)
+
+
+def of_shard(read_one: Callable[[DurableShard], float]) -> Reader:
+    """Read a number of each shard that is kept."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        for number, shard in enumerate(scrape.shards):
+            if shard.journal is not None:
+                yield (f"{number:02}",), read_one(shard)
+
+    return read
 
 
 def checkpoint_ages(scrape: Scrape) -> Iterator[Sample]:

@@ -165,6 +165,10 @@ class Policy:
         """Reviews left to this shard on a day (days since the epoch, UTC); None without a capacity."""
         return None if self._per_day is None else left_of(self._per_day, self._days, day)
 
+    def review_days(self) -> list[int]:
+        """Days on which this shard gave out reviews and that are remembered, oldest first."""
+        return sorted({day for each in self._days for day in each.used})
+
     # -- the state as a whole
 
     def save(self) -> bytes:

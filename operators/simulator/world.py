@@ -83,7 +83,7 @@ def simulate(
     start: date | None = None,
     customers: int | None = None,
 ) -> World | Network:
-    """Simulate a world; the same arguments give the same world.
+    """Simulate a world, a `Network` for the presets of the network; the same arguments give the same one.
 
     Parameters
     ----------

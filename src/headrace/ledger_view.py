@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,6 +27,7 @@ _LABELS: Final = {0: "legitimate", 1: "fraud"}
 _WIDTH_MAX: Final = 120
 _FEATURE_COLUMNS_MAX: Final = 3
 _VALUE_WIDTH: Final = 14
+_REFRESH_SECONDS: Final = 0.1
 
 
 # ---------------------------------------------------------------- progress
@@ -48,12 +50,16 @@ def watching(console: Console, what: str, total_bytes: int) -> Iterator[Callable
         return
     columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(*columns, _Rate(), TimeRemainingColumn(), console=console, transient=True) as progress:
-        task, records = progress.add_task(what, total=total_bytes, records=0), 0
+        task = progress.add_task(what, total=total_bytes, records=0)
+        done = records = 0
+        drawn_s = 0.0
 
-        def tell(bytes_done: int, more: int) -> None:
-            nonlocal records
-            records += more
-            progress.update(task, advance=bytes_done, records=records)
+        def tell(more_bytes: int, more_records: int) -> None:
+            nonlocal done, records, drawn_s
+            done, records, now_s = done + more_bytes, records + more_records, time.monotonic()
+            if now_s - drawn_s >= _REFRESH_SECONDS:
+                drawn_s = now_s
+                progress.update(task, completed=done, records=records)
 
         yield tell
 
@@ -257,7 +263,13 @@ def verified_lines(shards: Sequence[VerifiedShard]) -> Iterator[str]:
         state = "whole" if shard.whole else "DAMAGED" if shard.damage else "whole up to an interrupted write"
         yield f"{shard.shard}: {state}"
         yield f"  {shard.segments:,} segments, {shard.frames:,} frames, {shard.records:,} records"
-        yield f"  {kinds or 'no records'}; {shard.erased:,} erased"
+        if shard.first_segment > 1:
+            yield (
+                f"  begins with segment {shard.first_segment}; segments before it, with"
+                f" {shard.first_sequence:,} records, are no longer kept"
+            )
+        unnoted = f", {shard.unnoted:,} of them without a note of it" if shard.unnoted else ""
+        yield f"  {kinds or 'no records'}; {shard.erased:,} erased{unnoted}"
         yield f"  next sequence number {shard.sequence}"
         yield f"  chain {shard.chain}"
         if shard.expected is not None:

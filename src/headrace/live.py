@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -27,6 +27,8 @@ _RATE_SECONDS: Final = 3.0
 _REFRESH_SECONDS: Final = 0.1
 _LINE_SECONDS: Final = 5.0
 _BAR_WIDTH: Final = 30
+_REVIEW_DAYS_SHOWN: Final = 7
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
 
 class View(Observer, Protocol):
@@ -143,10 +145,19 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
         f" {progress.pending:,} payments wait"
     )
     yield f"{progress.repeats:,} repeats, {progress.dead_letters:,} dead letters{_beside(summary)}"
+    if summary.reviews:
+        yield _reviews_unused(summary.reviews, summary.reviews_per_day_max)
     yield f"quality: {_quality(progress, _judge(request)).removeprefix('quality ')}{_judged(progress)}"
     yield f"latency: {_latency(progress.latency).removeprefix('latency ')}"
     if request.state:
         yield f"state: {request.state}{f' ({progress.recovered})' if progress.recovered else ''}"
+
+
+def _reviews_unused(unused: Mapping[int, int], per_day: int | None) -> str:
+    """What is left of the review capacity: the last days one by one, and all together."""
+    last = list(unused.items())[-_REVIEW_DAYS_SHOWN:]
+    days = ", ".join(f"{date.fromordinal(_EPOCH_DAY + day)} {left:,}" for day, left in last)
+    return f"reviews unused: {sum(unused.values()):,} on {len(unused):,} days of {per_day:,} each; {days}"
 
 
 def _place(to: str) -> str:

@@ -107,7 +107,8 @@ kill, and replaying the journal counts nothing twice; while a run recovers, it i
 begins with the run. The other counters begin at 0 with the process, which `rate` and `increase` know how to
 take.
 
-[runbooks/alerts.md](runbooks/alerts.md) says which alerts to set.
+[runbooks/alerts.md](runbooks/alerts.md) says which alerts to set;
+[dashboards/headrace.json](dashboards/headrace.json) is a dashboard for Grafana.
 """
 
 

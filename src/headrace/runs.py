@@ -141,6 +141,11 @@ class RunSummary:
         What ended it before its time, for a person.
     dead_letters
         Where dead letters went.
+    reviews
+        With a review capacity, what is left of it on each day of the stream that is remembered: days since
+        the epoch, UTC, oldest first, and how many reviews are unused.
+    reviews_per_day_max
+        The capacity, None without one.
     """
 
     progress: Progress
@@ -148,6 +153,8 @@ class RunSummary:
     exit_code: int = 0
     error: str | None = None
     dead_letters: str | None = None
+    reviews: Mapping[int, int] = field(default_factory=dict)
+    reviews_per_day_max: int | None = None
 
 
 class Observer(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.latency import LatencyHistogram
 from headrace.operators.models import model_mistakes
 from headrace.operators.policy.lists import read_lists
+from headrace.operators.policy.verdict import DAY_MS
 from headrace.operators.prequential import Prequential
 from headrace.operators.resume import (
     commands_again,
@@ -44,9 +46,10 @@ from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
-__all__ = ["run"]
+__all__ = ["locked", "run"]
 
 _REPORT_EVERY_S: Final = 0.2
+_GC_ALLOCATIONS: Final = 50_000
 _ACTIONS: Final = ("approve", "review", "block")
 _REASON: Final = "reason_"
 _LOCK_TRIES: Final = 4
@@ -74,13 +77,13 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
         raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
     with ExitStack() as stack:
         if request.state is not None:
-            stack.enter_context(_locked(request.state))
+            stack.enter_context(locked(request.state))
         stack.enter_context(_warnings_to(observer))
         return _Run(request, observer, stack).run()
 
 
 @contextmanager
-def _locked(state: Path) -> Iterator[None]:
+def locked(state: Path) -> Iterator[None]:
     """Hold the state's lock; it ends with the process, however that ends."""
     state.mkdir(parents=True, exist_ok=True)
     fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -121,6 +124,19 @@ def _own_errors() -> Iterator[None]:
 
 
 @contextmanager
+def _state_left_alone_by_gc() -> Iterator[None]:
+    """Keep the collector of reference cycles from walking through the state again and again; it has none."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_GC_ALLOCATIONS, before[1], before[2])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+@contextmanager
 def _warnings_to(observer: Observer) -> Iterator[None]:
     """Hand warnings of the log on to the observer."""
 
@@ -149,6 +165,7 @@ class _Run:
         self.telemetry = request.telemetry or SILENT
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
+        self.sinks: tuple[steps.OrderedSink, ...] = ()
         stack.callback(self._close_shards)
         self._open_shards()
         self.before = self._counts()
@@ -186,8 +203,16 @@ class _Run:
                     shard=number,
                     learn=self.request.learn,
                     telemetry=self.telemetry,
+                    needed=self._needed,
                 )
             )
+
+    def _needed(self) -> int:
+        """Ordinal that a recovery could go back to: not all shards and outputs have it."""
+        reached = [shard.position for shard in self.shards]
+        if not self.closed_well:  # at the end the outputs have everything
+            reached += [sink.reached for sink in self.sinks] or [0]
+        return min(reached)
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -293,32 +318,48 @@ class _Run:
         telemetry, shards = self.telemetry, len(self.shards)
         source = steps.FileSource(self.reader, drain=self._drain, telemetry=telemetry)
         decisions, dead_letters = self.outputs
+        self.sinks = (
+            steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
+            steps.OrderedSink(dead_letters, shards, self._dead_letters_written, telemetry=telemetry),
+        )
+        for sink in self.sinks:
+            sink.reached = self.rewind.ordinal
         edges = fraud.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
-            dead_letters=steps.OrderedSink(
-                dead_letters, shards, self._dead_letters_written, telemetry=telemetry
-            ),
+            decisions=self.sinks[0],
+            dead_letters=self.sinks[1],
         )
         flow = fraud.build(self.settings, edges)
-        with self._stopping_on_signals(), _own_errors():
+        with self._stopping_on_signals(), _own_errors(), _state_left_alone_by_gc():
             telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
         self.closed_well = True
         self._drained()
         self.observer.progress(self.progress())
         error = source.error
+        capacity = self.settings.policy.capacity
         summary = RunSummary(
             progress=self.progress(),
             seconds=time.monotonic() - self.started,
             exit_code=error.exit_code if isinstance(error, HeadraceError) else 0,
             error=str(error) if error else None,
             dead_letters=self.dead_letters_path if self.outputs[1].length else None,
+            reviews=self._reviews_unused(),
+            reviews_per_day_max=capacity.reviews_per_day_max if capacity else None,
         )
         self.observer.finished(summary)
         return summary
+
+    def _reviews_unused(self) -> dict[int, int]:
+        """Reviews left on each day since the first that had one, over all shards."""
+        policies = [shard.state.policy for shard in self.shards]
+        first = min((days[0] for policy in policies if (days := policy.review_days())), default=None)
+        if first is None or self.settings.policy.capacity is None:
+            return {}
+        last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
+        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in range(first, last + 1)}
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:
@@ -353,13 +394,14 @@ class _Run:
         if applied.decisions:
             self.telemetry.decided(applied.decisions)
         if self.truth is None:
-            for score, label in graded:
-                self.quality.add(score, label)
+            self.quality.extend(graded)
         else:
             self._judge(applied, self.truth)
 
     def _judge(self, applied: Applied, truth: dict[str, int]) -> None:
         for _, line in applied.decisions:
+            if line.isspace():
+                continue  # the line of an erased record, given out again
             decision = orjson.loads(line)
             label = truth.get(decision["event_id"])
             if label is not None:

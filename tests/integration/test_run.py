@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -256,3 +258,24 @@ def test_a_journal_that_can_not_be_written_ends_the_run_with_a_plain_error(tmp_p
     )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith("error: the system refused")
+
+
+def test_reviews_left_are_told_at_the_end(tmp_path: Path) -> None:
+    events, to = tmp_path / "events.jsonl", tmp_path / "decisions.jsonl"
+    simulator.write(simulator.simulate("tiny", 1), events)
+    settings = ("policy.review_at=0.005", "policy.block_at=0.9", "policy.capacity.reviews_per_day_max=20")
+    overrides = [
+        word for each in (*settings, "policy.capacity.otherwise=approve") for word in ("--set", each)
+    ]
+    ended = headrace("run", "fraud", "--from", events, "--to", to, *overrides)
+    assert ended.code == 0
+    told = next(line for line in ended.said.splitlines() if line.startswith("reviews unused"))
+    reviews = Counter(
+        datetime.fromtimestamp(decision["event_time"] / 1000, UTC).date().isoformat()
+        for decision in map(orjson.loads, to.read_bytes().splitlines())
+        if decision["action"] == "review"
+    )
+    assert max(reviews.values()) == 20
+    left = dict(part.rsplit(" ", 1) for part in told.split("; ")[1].split(", "))
+    assert len(left) == 7
+    assert {day: 20 - reviews[day] for day in left} == {day: int(count) for day, count in left.items()}

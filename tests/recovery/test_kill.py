@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from worlds import World, overrides, tiny_world, write_lines
 
 KILLS = 20
-LINES = 1500
+LINES = 3000
 CHECKPOINT_INPUTS = 40
 
 
@@ -54,7 +54,8 @@ def tails_of(world: World, settings) -> tuple[int, int]:
     """Open a copy of the state: inputs applied again, of all that the journals hold."""
     copy = world.folder / "copy"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(world.state, copy)
+    # A checkpoint's child may not be gone yet, and take its unfinished file away.
+    shutil.copytree(world.state, copy, ignore=shutil.ignore_patterns("*.tmp"))
     replayed = inputs = 0
     for directory in sorted(copy.glob("shard-*")):
         checkpoints = checkpoint_numbers(directory)
@@ -68,12 +69,18 @@ def tails_of(world: World, settings) -> tuple[int, int]:
     return replayed, inputs
 
 
+def seconds_of(world: World) -> float:
+    """How long a whole run takes."""
+    world.clear()
+    begun = time.monotonic()
+    assert world.run() == 0, world.said
+    return time.monotonic() - begun
+
+
 @pytest.mark.parametrize("shards", [1, 4])
 def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, seed, shards):
     whole = World(tmp_path / "whole", (events,), options(shards))
-    begun = time.monotonic()
-    assert whole.run() == 0, whole.said
-    seconds = time.monotonic() - begun
+    seconds = min(seconds_of(whole) for _ in range(3))
     assert min(map(len, whole.outputs())) > 1000
     settings = load(None, options(shards)[1::2])
     moments, world = random.Random(seed), World(tmp_path / "killed", (events,), options(shards))
@@ -81,7 +88,7 @@ def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, see
     while kills < KILLS or not finished:
         child = world.start()
         if kills < KILLS:
-            time.sleep(moments.uniform(0.0, seconds / 3))
+            time.sleep(moments.uniform(0.0, seconds))
             code = world.kill(child)
         else:
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -119,6 +120,11 @@ def test_counts_are_those_of_the_shard(fed):
     assert dead == {"invalid_json": 1, "other_currency": 1}
     assert sum(seen["headrace_events_total"].values()) == fed.lines
     assert seen["headrace_events_total"][("type", "undecodable"),] == 1
+    assert (
+        seen["headrace_events_untimely_total"][("timing", "late"), ("type", "payment")]
+        == counts["payments_late"]
+    )
+    assert seen["headrace_outcomes_held_total"][("awaited", "payment"),] == counts["outcomes_early"]
     assert seen["headrace_pending_payments"][()] == len(state.pending)
     assert seen["headrace_pending_given_up_total"][("cause", "age"),] == state.pending.expired_unlabelled
     assert seen["headrace_entities"][("entity", "customer"),] == len(state.features.tables["customer"]) > 1
@@ -126,7 +132,8 @@ def test_counts_are_those_of_the_shard(fed):
     assert seen["headrace_shard_position"][("shard", "00"),] == fed.lines
     assert seen["headrace_event_time_seconds"][("shard", "00"),] == state.clock.now / 1000
     codes = {dict(key)["code"]: value for key, value in seen["headrace_reasons_total"].items()}
-    assert codes == {code: counts[f"reason_{code}"] for code in SETTINGS.reasons.texts}
+    told = (*SETTINGS.reasons.texts, "combination")
+    assert codes == {code: counts[f"reason_{code}"] for code in told}
     assert any(codes.values())
 
 
@@ -323,9 +330,35 @@ def test_the_page_is_what_the_definitions_say():
     )
 
 
-def test_alerts_and_dashboards_ask_for_metrics_that_exist():
-    pages = [DOCS / "runbooks" / "alerts.md", *(DOCS / "dashboards").glob("*.json")]
-    for page in pages:
-        asked = set(re.findall(r"\bheadrace_[a-z_]+\b", page.read_text()))
-        assert len(asked) > 5
-        assert asked <= NAMES | OF_HISTOGRAMS, page
+def queries() -> dict[str, list[str]]:
+    """PromQL of the alerts page and of the dashboards, by file."""
+    page = (DOCS / "runbooks" / "alerts.md").read_text()
+    found = {"alerts.md": re.findall(r"```promql\n(.*?)```", page, re.DOTALL)}
+    for path in (DOCS / "dashboards").glob("*.json"):
+        panels = orjson.loads(path.read_bytes())["panels"]
+        assert len({panel["id"] for panel in panels}) == len(panels)
+        found[path.name] = [target["expr"] for panel in panels for target in panel["targets"]]
+    return found
+
+
+def test_alerts_and_dashboards_ask_for_what_exists():
+    labels_of = {metric.name: set(metric.labels) for metric in METRICS}
+    labels_of |= {
+        f"{name}_{part}": labels for name, labels in labels_of.items() for part in ("bucket", "sum", "count")
+    }
+    for file, asked in queries().items():
+        assert len(asked) > 10, file
+        for query in asked:
+            names = re.findall(r"\b(?:headrace|process)_[a-z_]+\b", query)
+            assert set(names) <= NAMES | OF_HISTOGRAMS | set(PROCESS), query
+            assert all(query.count(one) == query.count(other) for one, other in ("()", "{}", "[]")), query
+            for name, selector in re.findall(r"\b(headrace_[a-z_]+)\{(.*?)\}", query):
+                known = labels_of[name] | {"instance", "job", "le"}
+                assert set(re.findall(r"(\w+)=~?\"", selector)) <= known, query
+
+
+def test_what_alerts_select_is_what_a_scrape_gives(fed):
+    seen = fed.exposed()
+    for query in queries()["alerts.md"]:
+        for name, label, value in re.findall(r"\b(headrace_[a-z_]+)\{(\w+)=\"(.*?)\"\}", query):
+            assert value in {dict(key).get(label) for key in seen[name]}, query

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headrace.operators.clock import EventClock, Timing
 from headrace.operators.events import Click, Payment
 from headrace.operators.simulator import simulate
 from headrace.operators.simulator.network.drift import novel_share, season
@@ -386,4 +387,14 @@ class TestLines:
                     sellers[stated].add(event.merchant_id)
                     fast[stated // 3_600] += 1
         assert all(len(names) == 1 for names in sellers.values())
-        assert min(fast.values()) > 5
+        assert min(fast.values()) > 3
+
+    @pytest.mark.parametrize("seed", [1, 2, 3, 4])
+    def test_wrong_clocks_are_too_few_to_be_believed(self, seed):
+        storm = simulate("storm", seed)
+        clock, timings = EventClock(2 * 86_400_000, 72 * 3_600_000, 3), Counter()
+        for event in usable(view(storm).events):
+            timings[clock.observe(event.event_time)] += 1
+        assert timings[Timing.AHEAD] > 5
+        assert timings[Timing.LATE] > 5
+        assert clock.now < storm.end_s * 1000

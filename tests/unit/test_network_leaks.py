@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headrace.operators.events import Click
 from headrace.operators.simulator import simulate
+from headrace.operators.simulator.network.lines import Kind
 
 sys.path.insert(0, str(Path(__file__).parent))
 from leaks import digits, found, rank_in_ties
@@ -28,12 +30,10 @@ def octets(addresses):
 
 
 def place_in_hour(seen):
-    """The place in the file among the payments of the same hour, 0 to 1."""
-    hour = np.array([each.payment.event_time // HOUR_MS for each in seen.paid])
-    order = np.lexsort((np.arange(hour.size), hour))
-    rank = np.empty(hour.size)
-    rank[order] = rank_in_ties(hour[order])
-    return rank
+    """Where a payment's line is among all lines of its hour of the file, 0 to 1."""
+    times = [event.event_time if isinstance(event, Click) else 0 for event in seen.events]
+    hour = np.maximum.accumulate(np.array(times)) // HOUR_MS
+    return rank_in_ties(hour)[[each.place for each in seen.paid]]
 
 
 def known_payments(seen):
@@ -123,3 +123,16 @@ def test_the_search_would_find_even_cents():
         )
         tables.append(known_payments(view(replace(world, orders=orders))))
     assert found(tables)[0] > 0.6
+
+
+def test_the_search_would_find_frauds_that_come_last_in_their_hour():
+    tables = []
+    for seed in range(10, 14):
+        world = simulate("network-small", seed, customers=400, days=30)
+        lines, place = world.lines, world.lines.arrival_s.copy()
+        paid = np.flatnonzero(lines.kind == Kind.PAYMENT)
+        last = paid[world.fraud[lines.row[paid]]]
+        place[last] = place[last] // 3_600 * 3_600 + 3_599
+        moved = replace(world, lines=lines.only(np.argsort(place, kind="stable")))
+        tables.append(known_payments(view(moved)))
+    assert found(tables)[0] > 0.7

@@ -50,19 +50,22 @@ class Season:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """A seller whose clock is wrong for some days.
+    """A seller of whose tills some have a wrong clock for some days.
 
     Attributes
     ----------
     offset_hours
-        What its payments' event times are off by.
+        What the event times of their payments are off by.
     first_day, end_day
         From which until before which day, in days from the first written one.
+    share
+        Their share of the seller's payments.
     """
 
     offset_hours: int
     first_day: int
     end_day: int
+    share: float = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -271,12 +271,13 @@ def _stated(preset: NetworkPreset, orders: Orders, time_s: Ints, seed: int) -> t
     sellers = rng.choice(preset.merchants, min(len(preset.clocks), preset.merchants), replace=False)
     stated, day = time_s.copy(), orders.paid_s // DAY_S - preset.warmup_days
     for seller, clock in zip(sellers.tolist(), preset.clocks, strict=False):
-        stated[_off(clock, orders.seller == seller, day)] += clock.offset_hours * 3_600
+        stated[_off(rng, clock, orders.seller == seller, day)] += clock.offset_hours * 3_600
     return stated, sellers
 
 
-def _off(clock: Clock, here: Bools, day: Ints) -> Bools:
-    return here & (day >= clock.first_day) & (day < clock.end_day)
+def _off(rng: np.random.Generator, clock: Clock, here: Bools, day: Ints) -> Bools:
+    drawn = rng.random(day.size) < clock.share
+    return here & drawn & (day >= clock.first_day) & (day < clock.end_day)
 
 
 def _listed(catalogue: Catalogue, base_s: int, rng: np.random.Generator) -> Ints:
