@@ -107,8 +107,8 @@ def _on(cores: set[int]) -> Iterator[None]:
 def _surroundings(ours: set[int], theirs: int | None) -> str:
     where = f"broker on core {theirs}, client on {sorted(ours)}" if theirs is not None else "no cores chosen"
     return (
-        f"librdkafka {libversion()[0]}, one broker (heap {HEAP}, no TLS), {where}; messages of {_BYTES} bytes,"
-        " acks=all, idempotent"
+        f"librdkafka {libversion()[0]}, one broker (heap {HEAP}, no TLS), {where};"
+        f" messages of {_BYTES} bytes, acks=all, idempotent"
     )
 
 
