@@ -18,7 +18,7 @@ from test_state import killed_within_a_batch
 from worlds import World, all_of, overrides, payment, stream, write_lines
 
 from headrace.config.settings import load
-from headrace.operators import erasure
+from headrace.operators import backup, erasure
 from headrace.operators.backup import back_up, restore
 from headrace.operators.checkpoint import checkpoint_numbers
 from headrace.operators.control import control_folder
@@ -208,3 +208,30 @@ def test_an_erasure_that_fails_is_finished_later_also_by_a_restored_backup(tmp_p
     check_gone(restored)
     assert erase(world) == 0, world.said
     check_gone(world)
+
+
+def test_a_backup_made_while_its_checkpoints_go_is_begun_anew(tmp_path, monkeypatch):
+    """An erasure comes between looking where the journals end and opening their files."""
+    lines = write_lines(tmp_path / "events.jsonl", customers(42))
+    world = World(tmp_path / "world", (lines,), BATCHES)
+    assert world.run() == 0, world.said
+    looked = backup._ends
+    calls = []
+
+    def then_erased(directories):
+        ends = looked(directories)
+        calls.append(ends)
+        if len(calls) == 1:
+            assert erase(world) == 0, world.said
+        return ends
+
+    monkeypatch.setattr(backup, "_ends", then_erased)
+    back_up(world.state, tmp_path / "backup")
+    assert len(calls) == 2
+    restored = World(tmp_path / "restored", (lines,), BATCHES)
+    restored.folder.mkdir()
+    restore(tmp_path / "backup", restored.state)
+    check_gone(restored)
+    for name in ("decisions.jsonl", "dead.jsonl"):
+        (restored.folder / name).write_bytes((world.folder / name).read_bytes())
+    assert restored.run() == 0, restored.said
