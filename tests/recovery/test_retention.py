@@ -108,6 +108,14 @@ def test_a_lagging_shard_keeps_what_the_others_would_delete(tmp_path):
     assert again.retired.segments > 0
 
 
+def test_who_knows_neither_outputs_nor_other_shards_deletes_nothing(tmp_path):
+    shard = DurableShard(tmp_path, load(None, LIMITS[1::2]))
+    for start in range(0, 200, 20):
+        process(shard, [payment(number) for number in range(start, start + 20)])
+    shard.close()
+    assert first_boundary(tmp_path).segment == 1
+
+
 def test_an_output_that_lost_more_than_is_kept_stops_the_start(ended):
     ended.decisions.write_bytes(ended.decisions.read_bytes()[:100])
     assert ended.run() == 6
