@@ -89,7 +89,7 @@ def _filled(directory: Path, settings: FraudSettings, payments: int) -> DurableS
             payloads=some,
             sources=[0] * len(some),
             offsets=[0] * len(some),
-            lines=[1] * len(some),
+            lines=list(range(at + 1, at + 1 + len(some))),
             marks=(),
         )
         shard.process(batch, decode(some), None)
