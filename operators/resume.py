@@ -23,10 +23,26 @@ from headrace.operators.journal import CONTROL_SOURCE, JournalReader, Kind, segm
 from headrace.operators.past import heads_from, outputs_between, records_from
 from headrace.operators.rewind import UNBOUNDED, Journalled, Lengths, Rewind, Start, find_rewind
 
-__all__ = ["commands_again", "level_pipes", "mend", "names_of", "went_on_at", "written_up_to"]
+__all__ = ["commands_again", "level_pipes", "make_state", "mend", "names_of", "went_on_at", "written_up_to"]
 
 _log = logging.getLogger(__name__)
 _LINES_AT_ONCE: Final = 1024
+
+
+def make_state(state: Path) -> None:
+    """Make a state's folder where there is none.
+
+    Raises
+    ------
+    StateError
+        If it can't be made.
+    """
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StateError(f"{state}: is a file; a state is a folder") from error
+    except OSError as error:
+        raise StateError(f"{state}: can't be made: {error.strerror}") from error
 
 
 def names_of(shards: Sequence[DurableShard]) -> dict[int, str]:
