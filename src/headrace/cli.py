@@ -35,7 +35,7 @@ EXIT_CODES: Final = (
     (4, "a compressed input ends early or is damaged; everything before is decided"),
     (5, "a source differs in the part that was read before"),
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
-    (7, "the state doesn't fit the configuration, or this version of the program"),
+    (7, "the state doesn't fit the configuration, the outputs, or this version of the program"),
     (8, "another process uses the state"),
     (9, "the ledger has no such decision"),
     (10, "decisions that were derived once more differ from the recorded ones"),

@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
     @property
     def identity(self) -> Identity | None:
-        """A file's device and inode, its resolved path where there is none yet; None for pipes and devices."""
+        """A file's device and inode, its resolved path if there is none yet; None for pipes and devices."""
         try:
             status = os.fstat(self.stream) if self.path == _STANDARD else os.stat(self.path)
         except OSError:

@@ -36,6 +36,7 @@ from headrace.operators.policy.verdict import DAY_MS
 from headrace.operators.prequential import Prequential
 from headrace.operators.resume import (
     commands_again,
+    directories_of,
     level_pipes,
     make_state,
     mend,
@@ -45,6 +46,7 @@ from headrace.operators.resume import (
 )
 from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
+from headrace.operators.written import refuse_foreign
 from headrace.places import dead_letters_beside, refuse_clashes_of
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
@@ -176,6 +178,7 @@ class _Run:
             stack.callback(output.close)
         level_pipes(self.shards)
         self.rewind, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
+        refuse_foreign(directories_of(self.shards), self.outputs, kept, self.rewind)
         for shard in self.shards:
             shard.keep_outputs_from(self.rewind.ordinal)
         self.reader = self._open_sources(stack)
