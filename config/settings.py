@@ -202,12 +202,15 @@ class TimeSettings(_Settings):
     ahead_hours_max
         The largest step of the clock that one event alone may make.
     ahead_agree_events
-        Events in a row that must agree on a larger step.
+        Different customers whose events, in a row, must agree on a larger step.
+    ahead_alone_events
+        Events in a row, with rising times, that may make a larger step though they are of fewer customers.
     """
 
     late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
-    ahead_hours_max: float = Field(default=72.0, gt=0.0, le=10_000.0)
+    ahead_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
     ahead_agree_events: int = Field(default=3, ge=1, le=1000)
+    ahead_alone_events: int = Field(default=16, ge=1, le=1000)
 
 
 class InputSettings(_Settings):
@@ -1037,7 +1040,27 @@ def _slots(settings: FraudSettings) -> int:
     return sum(prod(sizes.get(name, 1) for name in cross.of) for cross in settings.crosses.values())
 
 
+def _time_mistakes(time: TimeSettings, broken: _Broken) -> Iterator[Mistake]:
+    if any(broken.hides("time", key) for key in TimeSettings.model_fields):
+        return
+    if time.ahead_hours_max > 24.0 * time.late_days_max:
+        yield Mistake(
+            "",
+            "time.ahead_hours_max",
+            f"must be at most late_days_max ({24.0 * time.late_days_max!r} hours), so that no step of one"
+            f" event makes the present late (is {time.ahead_hours_max!r})",
+        )
+    if time.ahead_alone_events < time.ahead_agree_events:
+        yield Mistake(
+            "",
+            "time.ahead_alone_events",
+            f"must be at least ahead_agree_events ({time.ahead_agree_events}), so that one sender is not"
+            f" believed sooner than several (is {time.ahead_alone_events})",
+        )
+
+
 def _limit_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+    yield from _time_mistakes(settings.time, broken)
     policy, outcomes = settings.policy, settings.outcomes
     slots = _slots(settings)
     if slots > settings.model.slots_max:

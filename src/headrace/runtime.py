@@ -244,7 +244,7 @@ class _Run:
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
-            agree_lines=time_limits.ahead_agree_events,
+            agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
         )
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
 
