@@ -39,7 +39,10 @@ from headrace.config.policy import (
 from headrace.errors import ConfigError, Mistake
 
 __all__ = [
+    "HALF_LIFE_MS_MAX",
+    "KINDS",
     "SHIPPED",
+    "WINDOW_MS_MAX",
     "BinDeclaration",
     "Condition",
     "ControlSettings",
@@ -89,8 +92,8 @@ _CONDITION: Final = re.compile(
     r"\s*([a-z][a-z0-9_]*)\s*(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*", re.ASCII
 )
 _MINUTE_MS: Final = _UNIT_MS["m"]
-_WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
-_HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
+WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
+HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
 _OVERRIDE: Final = "--set"
 _CLICK_KEYS: Final = ("session_id", "customer_id")
 ModelMistakes = Callable[[str, Mapping[str, object]], Iterable[tuple[str, str]]]
@@ -157,8 +160,8 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     return edges
 
 
-Window = Annotated[str, AfterValidator(lambda text: _shortest(text, _WINDOW_MS_MAX))]
-HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, _HALF_LIFE_MS_MAX))]
+Window = Annotated[str, AfterValidator(lambda text: _shortest(text, WINDOW_MS_MAX))]
+HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, HALF_LIFE_MS_MAX))]
 When = Annotated[
     tuple[
         Annotated[InstanceOf[Condition], BeforeValidator(_parse_condition), PlainSerializer(str)],
@@ -464,7 +467,7 @@ class TimeSinceFirstDeclaration(_TimeSince):
 
 
 class RunningMeanDeclaration(_Declaration):
-    """The running mean of a feature over the entity's payments, robust and never without a value.
+    """The running mean of a feature over the entity's payments, robust and soon never missing.
 
     Attributes
     ----------
@@ -487,6 +490,7 @@ class RunningMeanDeclaration(_Declaration):
 class FraudShareDeclaration(_Windowed):
     """The share of confirmed frauds among the entity's outcomes."""
 
+    window: Window
     panes: int = Field(default=14, ge=2, le=64)
     when: When = ()
 
@@ -681,7 +685,7 @@ class FraudSettings(_Settings):
     metrics: MetricsSettings = MetricsSettings()
 
 
-_KINDS: Final[dict[str, type[BaseModel]]] = {
+KINDS: Final[dict[str, type[BaseModel]]] = {
     get_args(declaration.model_fields["kind"].annotation)[0]: declaration
     for declaration in get_args(FeatureDeclaration)
 }
@@ -907,7 +911,7 @@ def _known_keys(place: Sequence[str]) -> list[str]:
         return list(FraudSettings.model_fields)
     section = place[0]
     if section == "features":
-        declaration = _KINDS.get(place[2]) if len(place) > 2 else None
+        declaration = KINDS.get(place[2]) if len(place) > 2 else None
     elif section == "policy" and len(place) > 1:
         declaration = _POLICY_TABLES.get(place[1]) or _model(PolicySettings, place[1])
     else:
@@ -934,8 +938,8 @@ def _message(error: Any, known: Sequence[str]) -> str:
     ours = {
         "missing": "is required",
         "extra_forbidden": f"unknown key{did_you_mean(last, known)}",
-        "union_tag_not_found": f"is required; kinds are {', '.join(_KINDS)}",
-        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(_KINDS))}",
+        "union_tag_not_found": f"is required; kinds are {', '.join(KINDS)}",
+        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(KINDS))}",
         "value_error": str(context.get("error")),
         "model_type": f"must be a table (is {given!r})",
         "dict_type": f"must be a table (is {given!r})",

@@ -237,6 +237,11 @@ def test_limits_of_time_that_contradict_each_other(tmp_path, override, key, part
     } == {key: True}
 
 
+def test_a_fraud_share_needs_a_window(tmp_path):
+    text = SOUND.replace("[bins]", 'share = { kind = "fraud_share", entity = "customer" }\n[bins]')
+    assert found(tmp_path, text) == {"flow.toml: features.share.window": "is required"}
+
+
 def test_legitimate_after_more_days_than_a_payment_waits(tmp_path):
     messages = found(tmp_path, SOUND, "outcomes.legitimate_after_days=31")
     assert "pending_days_max (30.0)" in messages["--set: outcomes.legitimate_after_days"]
