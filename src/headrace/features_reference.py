@@ -195,8 +195,8 @@ customer, merchant, session or device did before. The payment itself counts from
 that are declared before them; rules of the [policy](policy.md#rules) can use all of them, and bins make
 them the model's input.
 
-A *missing* value is no number: comparisons with it are false, a payment with it isn't taken in by features
-that have it as their `value`, and in a bin it has a range of its own.
+A *missing* value is no number: comparisons with it are false (in `when`, `!=` is true), a payment
+with it isn't taken in by features that have it as their `value`, and in a bin it has a range of its own.
 
 ## Time
 
