@@ -78,6 +78,8 @@ class VerifiedShard:
     ----------
     shard
         Its name.
+    segment_first, sequence_first
+        Where the journal that is kept begins: number of the segment, from 1, and of its first record, from 0.
     segments, frames, records, erased
         How many were gone through; erased records are among the records.
     kinds
@@ -95,6 +97,8 @@ class VerifiedShard:
     """
 
     shard: str
+    segment_first: int = 1
+    sequence_first: int = 0
     segments: int = 0
     frames: int = 0
     records: int = 0
@@ -164,6 +168,7 @@ class _Walk:
     def _walk(self) -> None:
         start = first_boundary(self.directory)
         self.first = start.segment
+        self.found.segment_first, self.found.sequence_first = start.segment, start.seq
         self._expect(start)
         self._frames(start)
         for _ in range(_SETTLE_TRIES):
