@@ -80,9 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("events", type=Path, nargs="?", help=f"a file of events; default: preset {_PRESET}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--config", type=Path, help="a configuration in place of the flow's own")
-    parser.add_argument(
-        "--check", action="store_true", help="fail if the cost in CPU time is above 3 %%"
-    )
+    parser.add_argument("--check", action="store_true", help="fail if the cost in CPU time is above 3 %%")
     parser.add_argument("--only", choices=_KINDS, help=argparse.SUPPRESS)
     return parser
 

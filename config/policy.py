@@ -16,6 +16,7 @@ from headrace.errors import ConfigError, Mistake
 __all__ = [
     "BUILT_IN_TEXTS",
     "CAPACITY_CODE",
+    "COMBINATION_CODE",
     "COST_CODE",
     "DEADLINE_CODE",
     "ENTRIES_MAX",
@@ -45,10 +46,12 @@ KILL_SWITCH_CODE: Final = "kill_switch"
 DEADLINE_CODE: Final = "deadline_missed"
 CAPACITY_CODE: Final = "review_capacity_used"
 COST_CODE: Final = "expected_cost"
+COMBINATION_CODE: Final = "combination"
 BUILT_IN_TEXTS: Final = {
     KILL_SWITCH_CODE: "The kill switch is on: every payment gets the same action.",
     DEADLINE_CODE: "The payment had waited longer than allowed.",
     CAPACITY_CODE: "The day's reviews were used up.",
+    COMBINATION_CODE: "No single reason: it is the combination of many small ones.",
     COST_CODE: "This action has the lowest expected cost.",
 }
 ENTRIES_MAX: Final = 100_000

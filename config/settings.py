@@ -79,6 +79,7 @@ __all__ = [
     "canonical",
     "digest",
     "duration_ms",
+    "lay_over",
     "load",
     "mistakes",
     "restore",
@@ -570,10 +571,14 @@ class CrossDeclaration(_Settings):
         The bins, 1 to 4.
     code
         The reason code of what the slot contributes.
+    told_when
+        Conditions on features that a payment must meet for the code to be told, so that its text is true.
+        What slots contribute otherwise counts for the score, and for no reason.
     """
 
     of: Annotated[tuple[Name, ...], Strict(strict=False), Field(min_length=1, max_length=4)]
     code: Name
+    told_when: When = ()
 
 
 class ModelSettings(_Settings):
@@ -627,6 +632,9 @@ class JournalSettings(_Settings):
         Whichever comes first asks for a checkpoint.
     checkpoints_max
         Checkpoints kept.
+    keep_days_max, keep_bytes_max
+        Segments of which all is older, or beyond so many bytes of a shard's journal, are deleted, the oldest
+        first, after a checkpoint and as far as recovery doesn't need them; not set: all are kept.
     """
 
     segment_bytes_max: int = Field(default=268_435_456, ge=1024, le=4_294_967_296)
@@ -634,6 +642,8 @@ class JournalSettings(_Settings):
     checkpoint_seconds: float = Field(default=60.0, gt=0.0, le=86_400.0)
     checkpoint_inputs_max: int = Field(default=2_000_000, ge=1, le=1_000_000_000)
     checkpoints_max: int = Field(default=2, ge=1, le=100)
+    keep_days_max: float | None = Field(default=None, gt=0.0, le=36_500.0)
+    keep_bytes_max: int | None = Field(default=None, ge=1024, le=1_000_000_000_000_000)
 
 
 class MetricsSettings(_Settings):
@@ -760,14 +770,68 @@ def load(
     folder = Path() if path is None else path.parent
     path = SHIPPED if path is None else path
     read, found = _read(path)
-    overridden = _Overridden(str(path))
+    return _laid(read, found, str(path), folder, overrides, model_mistakes, lambda _name: True)
+
+
+def lay_over(
+    settings: FraudSettings,
+    overrides: Sequence[str],
+    name: str,
+    *,
+    model_mistakes: ModelMistakes = lambda _name, _parameters: (),
+) -> FraudSettings:
+    """Lay overrides over settings that are known already.
+
+    Parameters
+    ----------
+    settings
+        What they are laid over. Files of its lists need not be there any more.
+    overrides
+        As for `load`; relative paths of list files start at the folder one works in.
+    name
+        What mistakes call the settings.
+    model_mistakes
+        As for `load`.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake that was found.
+    """
+    read, lists = _given(json.loads(canonical(settings))), settings.policy.lists
+
+    def changed(name: str) -> bool:
+        table = read["policy"]["lists"][name]
+        return name not in lists or table.get("file") != lists[name].file
+
+    return _laid(read, [], name, Path(), overrides, model_mistakes, changed)
+
+
+def _given(plain: Any) -> Any:
+    """Plain settings without what is not set."""
+    if not isinstance(plain, dict):
+        return plain
+    return {key: _given(value) for key, value in plain.items() if value is not None}
+
+
+def _laid(
+    read: dict[str, Any],
+    found: list[Mistake],
+    name: str,
+    folder: Path,
+    overrides: Sequence[str],
+    model_mistakes: ModelMistakes,
+    is_new: Callable[[str], bool],
+) -> FraudSettings:
+    """Lay overrides over what was read; only files of lists that are new are looked at."""
+    overridden = _Overridden(name)
     for override in overrides:
         found += overridden.lay(override, read)
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
     resolve_lists(read, folder)
     settings, more = _validate(read, model_mistakes)
-    more += list_mistakes(read)
+    more += [each for each in list_mistakes(read) if is_new(each.key.split(".")[2])]
     found += [overridden.place(mistake) for mistake in more]
     if found or settings is None:
         raise ConfigError(_by_place(found, read))
@@ -1026,6 +1090,9 @@ def _cross_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistak
                 yield _unknown(f"crosses.{name}.of", "bin", referred, settings.bins)
         if len(set(declaration.of)) < len(declaration.of):
             yield Mistake("", f"crosses.{name}.of", "names a bin twice")
+        for condition in declaration.told_when:
+            if condition.name not in settings.features and not broken.hides("features", condition.name):
+                yield _unknown(f"crosses.{name}.told_when", "feature", condition.name, settings.features)
 
 
 def _text_mistakes(settings: FraudSettings, broken: _Broken, read: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -127,6 +127,12 @@ class EventClock:
             return said.events >= self._agree
         return len(said.names) >= self._agree or said.rising >= self._alone
 
+    def forget(self, name: str) -> None:
+        """Remove a name; what was said under it stays."""
+        if self.agreeing is not None:
+            names = tuple(each for each in self.agreeing.names if each != name)
+            self.agreeing = self.agreeing._replace(names=names)
+
     def save(self) -> dict[str, Any]:
         """The state as plain values."""
         return {"now": self.now, "agreeing": None if self.agreeing is None else list(self.agreeing)}

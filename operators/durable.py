@@ -8,13 +8,12 @@ a source hands over a second time are not applied again: their recorded outputs 
 from __future__ import annotations
 
 import logging
-import platform
 import time
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -29,8 +28,9 @@ from headrace.operators.checkpoint import (
     newest_readable,
     prune_checkpoints,
 )
-from headrace.operators.codec import Undecodable, decode_one
-from headrace.operators.commands import Command, decode_command
+from headrace.operators.codec import Undecodable
+from headrace.operators.commands import Command, Erase
+from headrace.operators.erasure import Erasures
 from headrace.operators.events import Event
 from headrace.operators.journal import (
     COMMAND,
@@ -38,7 +38,6 @@ from headrace.operators.journal import (
     GENESIS,
     NO_SOURCE,
     OVERDUE,
-    RETRIED,
     Boundary,
     Frame,
     JournalReader,
@@ -51,10 +50,12 @@ from headrace.operators.journal import (
 )
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
-from headrace.operators.shard import FraudShard, Graded, Output, Position, shape_of
+from headrace.operators.reapply import apply_again, kernel, retried
+from headrace.operators.retention import Retired, keeps_all, retire
+from headrace.operators.shard import FraudShard, Graded, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
-__all__ = ["Applied", "DurableShard", "Sources"]
+__all__ = ["STATE_VERSION", "Applied", "DurableShard", "Sources"]
 
 _log = logging.getLogger(__name__)
 _EMPTY_ORDINALS_MAX: Final = 65_536  # a shard that gets no inputs still notes its position so often
@@ -71,6 +72,23 @@ class Applied:
 
     decisions: list[tuple[int, bytes]] = field(default_factory=list)
     dead_letters: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+class _InForce(NamedTuple):
+    """What decides beside the inputs; the kernel is not known of states that earlier versions wrote."""
+
+    settings: bytes
+    learn: bool
+    code: str
+    kernel: str | None
+
+    def said(self) -> dict[str, Any]:
+        """As notes and checkpoints have it."""
+        return {**self._asdict(), "settings": self.settings.decode()}
+
+
+def _in_force(said: Mapping[str, Any]) -> _InForce:
+    return _InForce(said["settings"].encode(), said["learn"], said["code"], said.get("kernel"))
 
 
 class Sources:
@@ -95,6 +113,9 @@ class DurableShard:
         Whether the model learns.
     telemetry
         Is told how long applying and journalling take.
+    needed
+        Gives the ordinal that a recovery could go back to, which only who knows the other shards and the
+        outputs can tell; not given: this shard's own position.
 
     Raises
     ------
@@ -112,23 +133,29 @@ class DurableShard:
         shard: int = 0,
         learn: bool = True,
         telemetry: Telemetry = SILENT,
+        needed: Callable[[], int] | None = None,
     ) -> None:
+        self._needed = needed
+        self.retired = Retired()
+        self.erased = 0
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
         self.shard = shard
         self.sources, self.position, self.replayed = Sources(), 0, 0
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
-        self._written: tuple[bytes, bool] | None = None
+        self._written: _InForce | None = None
         self._since_checkpoint = self._seen = 0
         self._checkpoint_at = time.monotonic()
         self._overdue_ns = _overdue_ns(settings)
         self._journal: JournalWriter | None = None
         self._writer = ForkedWriter()
+        self._erase_now = False
         if directory is None:
             self.state = FraudShard(settings, shard=shard, learn=learn)
             self.state.source_names = ChainMap(self.sources.names, _CONTROL)
             return
         directory.mkdir(parents=True, exist_ok=True)
+        self._erasures = Erasures(directory)
         end = self._recover(directory)
         self._journal = JournalWriter(
             directory,
@@ -138,6 +165,7 @@ class DurableShard:
         )
         try:
             self._note_config()
+            self._resume_erasures(end)
         except BaseException:
             self._journal.close()
             raise
@@ -194,7 +222,7 @@ class DurableShard:
             self.state.load(blobs)
         except ValueError as error:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
-        self._written = header["settings"].encode(), header["learn"]
+        self._written = _in_force(header)
         self.sources.names = {int(number): name for number, name in header["sources"].items()}
 
     def _replay(self, frame: Frame) -> None:
@@ -202,7 +230,12 @@ class DurableShard:
             if record.kind == Kind.CONTROL:
                 self._replay_control(orjson.loads(record.input))
                 continue
-            kind, line, _ = self._apply_again(record)
+            if record.erased:
+                raise StateError(
+                    f"{self.directory}: input {record.ordinal} was erased and can't be applied again;"
+                    " the checkpoint behind it is missing or can't be read"
+                )
+            kind, line, _ = apply_again(self.state, record)
             self.replayed += 1
             if kind != record.kind or line != record.output:
                 raise StateError(
@@ -214,26 +247,27 @@ class DurableShard:
 
     def _replay_control(self, note: dict[str, Any]) -> None:
         if note["control"] == "config":
-            self._written = note["settings"].encode(), note["learn"]
-            self.state.configure(restore(self._written[0]), learn=note["learn"])
+            in_force = _in_force(note)
+            if in_force != self._written:  # else a segment's beginning has only said it again
+                self._written = in_force
+                self.state.configure(restore(in_force.settings), learn=note["learn"])
         elif note["control"] == "source":
             self.sources.names[note["number"]] = note["name"]
-
-    def _apply_again(self, record: Record) -> Output:
-        flags, position = record.flags, (record.source, record.offset, record.line)
-        if flags & COMMAND:
-            return self.state.command(decode_command(record.input), record.input, position)
-        event = decode_one(record.input, self.state.settings.input.line_bytes_max)
-        output = self.state.apply(event, record.input, position, overdue=bool(flags & OVERDUE))
-        return _retried(output) if flags & RETRIED else output
 
     # -- notes
 
     def _note(self, note: dict[str, Any]) -> None:
+        self._note_all([note])
+
+    def _note_all(self, notes: Sequence[dict[str, Any]]) -> None:
+        """Journal notes as one frame."""
         if self._journal is not None:
-            payload = orjson.dumps(note)
-            record = Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
-            self._append([record], self.position)
+            payloads = map(orjson.dumps, notes)
+            records = [
+                Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
+                for payload in payloads
+            ]
+            self._append(records, self.position)
 
     def _append(self, records: Sequence[Record], ordinal_next: int) -> None:
         """Journal what comes from no source."""
@@ -248,28 +282,29 @@ class DurableShard:
         self.position = ordinal_next
 
     def _note_config(self) -> None:
-        """Journal configuration and code that hold from here on, when they differ from those before."""
-        written = canonical(self.settings), self.learn
-        if written != self._written:
-            self._note(
-                {
-                    "control": "config",
-                    "settings": written[0].decode(),
-                    "learn": self.learn,
-                    "code": __version__,
-                    "kernel": " ".join(
-                        (platform.python_version(), platform.machine(), platform.libc_ver()[1])
-                    ),
-                }
-            )
-            self._written = written
+        """Journal configuration, code and kernel that hold from here on, when they differ from before."""
+        in_force = _InForce(canonical(self.settings), self.learn, __version__, kernel())
+        if in_force != self._written:
+            self._note({"control": "config", **in_force.said()})
+            self._written = in_force
             self.state.configure(self.settings, learn=self.learn)
+
+    def _note_beginning(self) -> None:
+        """Journal again what readers must know, where segments are deleted so that this may be the first."""
+        if self._written is not None and not keeps_all(self.settings.journal):
+            sources = [_source_note(number, name) for number, name in self.sources.names.items()]
+            self._note_all([{"control": "config", **self._written.said()}, *sources])
 
     def register(self, number: int, name: str) -> None:
         """Give a source its number; journalled when it is new."""
         if self.sources.names.get(number) != name:
             self.sources.names[number] = name
-            self._note({"control": "source", "number": number, "name": name})
+            self._note(_source_note(number, name))
+
+    @property
+    def erasures_waiting(self) -> int:
+        """How many erasures were asked for and are not carried out yet."""
+        return 0 if self.directory is None else len(self._erasures.waiting)
 
     @property
     def journal(self) -> JournalWriter | None:
@@ -358,9 +393,10 @@ class DurableShard:
             ordinal, flags, payload = batch.ordinal + place, batch.flags[place], batch.payloads[place]
             position = (batch.sources[place], batch.offsets[place], batch.lines[place])
             if flags & COMMAND:
+                self._ask_erasure(events[place], ordinal)
                 kind, out, detail = self.state.command(events[place], payload, position)
             else:
-                kind, out, detail = _retried(self.state.apply(events[place], payload, position))
+                kind, out, detail = retried(self.state.apply(events[place], payload, position))
             _add(applied, ordinal, kind, out)
             records.append((kind, flags, position[0], ordinal, *position[1:], payload, out, detail))
         return records
@@ -418,6 +454,8 @@ class DurableShard:
         finished = self._writer.poll()
         if finished is not None:
             self._finished(finished)
+        if self._erase_now:
+            return True
         if self._writer.busy or not self._since_checkpoint:
             return False
         limits = self.settings.journal
@@ -434,6 +472,18 @@ class DurableShard:
             _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         elif self.directory is not None:
             prune_checkpoints(self.directory, self.settings.journal.checkpoints_max)
+            self._retire(self.directory)
+        self._note_erasures()
+
+    def _retire(self, directory: Path) -> None:
+        limits = self.settings.journal
+        if keeps_all(limits):
+            return
+        needed = self.position if self._needed is None else self._needed()
+        retired = retire(directory, limits, needed, time.time_ns() // 1_000_000)
+        if retired.segments:
+            self.retired = self.retired.plus(retired)
+            _log.info("%s: %d old segments, %d bytes deleted", directory, *retired)
 
     def checkpoint(self) -> None:
         """Begin a checkpoint at the present position.
@@ -442,20 +492,47 @@ class DurableShard:
         """
         if self._journal is None or self.directory is None:
             return
+        if self._writer.busy:  # an erasure doesn't wait for a checkpoint that it would delete
+            finished = self._writer.abandon()
+            if finished is not None and finished.ok:
+                self._finished(finished)
         segment = self._journal.roll()
+        self._note_beginning()
         header = self._header()
-        self._writer.start(checkpoint_path(self.directory, segment), lambda: (header, self.state.save()))
+        self._writer.start(
+            checkpoint_path(self.directory, segment),
+            lambda: (header, self.state.save()),
+            lambda wanted: self._erasures.carry_out(segment, wanted),
+        )
+        self._erase_now = False
         self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
 
     def _header(self) -> dict[str, Any]:
-        settings, learn = self._written or (canonical(self.settings), self.learn)
+        in_force = self._written or _InForce(canonical(self.settings), self.learn, __version__, kernel())
         return {
             "version": STATE_VERSION,
-            "settings": settings.decode(),
-            "learn": learn,
-            "code": __version__,
+            **in_force.said(),
             "sources": {str(number): name for number, name in self.sources.names.items()},
         }
+
+    # -- erasures
+
+    def _ask_erasure(self, command: Command, ordinal: int) -> None:
+        if isinstance(command, Erase) and self.directory is not None:
+            self._erasures.ask(ordinal, command.ordinals)
+            self._erase_now = True
+
+    def _resume_erasures(self, end: Boundary) -> None:
+        """Go on with what a run that was killed had not finished."""
+        self._erasures.resume(end.ordinal)
+        self._note_erasures()
+        if self._erasures.waiting:
+            self.checkpoint()
+
+    def _note_erasures(self) -> None:
+        for work in self._erasures.done():
+            self._note(work.note())
+            self.erased += len(work.ordinals)
 
     def close(self, *, with_checkpoint: bool = True) -> None:
         """End the shard; a last checkpoint spares the next start the tail."""
@@ -467,12 +544,17 @@ class DurableShard:
         if with_checkpoint and self._seen > self.position:
             # With all shards at one place the next run may go on with other sources.
             self._append([], self._seen)
-        if with_checkpoint and (self._since_checkpoint or (finished is not None and not finished.ok)):
+        failed = finished is not None and not finished.ok
+        if with_checkpoint and (self._since_checkpoint or failed or self._erasures.waiting):
             self.checkpoint()
             last = self._writer.wait()
             if last is not None:
                 self._finished(last)
         self._journal.close()
+
+
+def _source_note(number: int, name: str) -> dict[str, Any]:
+    return {"control": "source", "number": number, "name": name}
 
 
 def _overdue_ns(settings: FraudSettings) -> int | None:
@@ -486,12 +568,6 @@ def _positions(batch: Batch, places: Sequence[int]) -> Iterable[Position]:
     if len(places) == len(sources):
         return zip(sources, offsets, lines, strict=True)
     return [(sources[place], offsets[place], lines[place]) for place in places]
-
-
-def _retried(output: Output) -> Output:
-    """Mark the decision on a dead letter's input that was given once more."""
-    kind, line, detail = output
-    return (kind, line[:-2] + b',"retried":true}\n', detail) if kind == _DECIDED else output
 
 
 def _add(applied: Applied, ordinal: int, kind: int, line: bytes) -> None:

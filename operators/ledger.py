@@ -258,7 +258,14 @@ class Ledger:
         span = f", accepted from {_utc(times[0])} to {_utc(times[1])}" if times else ""
         erased = f"; {self.erased:,} erased records have no id any more" if self.erased else ""
         counted = f"{self.segments:,} segments, {self.decisions:,} decisions"
-        return f"{', '.join(self.shards)}: {counted}{span}{erased}"
+        return f"{', '.join(self.shards)}: {counted}{span}{erased}{self._gone}"
+
+    @property
+    def _gone(self) -> str:
+        """Which shards' beginnings are no longer kept, for a person."""
+        firsts = {shard.directory.name: shard.index.first_segment for shard in self._shards}
+        gone = [f"{name} before segment {first}" for name, first in firsts.items() if first > 1]
+        return f"; no longer kept: {', '.join(gone)}" if gone else ""
 
     def explain(self, decision_id: str) -> Explained:
         """Tell all that is known of a decision.

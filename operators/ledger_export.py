@@ -178,11 +178,22 @@ class Selection:
 
 @dataclass(slots=True)
 class Exported:
-    """How many rows were exported, how many of them with an outcome, and erased records left out."""
+    """How many rows were exported, how many of them with an outcome, and what is not among them.
+
+    Attributes
+    ----------
+    rows, with_outcome
+        Rows, and those with an outcome.
+    erased
+        Decisions left out because they were erased.
+    gone
+        Records of the journals' beginnings that are no longer kept.
+    """
 
     rows: int = 0
     with_outcome: int = 0
     erased: int = 0
+    gone: int = 0
 
 
 def export(
@@ -218,6 +229,7 @@ def export(
     exported = Exported()
     columns: list[Column] = []
     for directory in directories:
+        exported.gone += first_boundary(directory).seq
         outcomes = _Outcomes(directory, progress)
         shard = _Shard(directory, outcomes, selection, exported)
         for group in shard.groups(group_rows, progress):

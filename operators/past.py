@@ -19,7 +19,7 @@ from headrace.operators.journal import (
     start_of,
 )
 
-__all__ = ["heads_from", "notes_of", "output_of", "outputs_between", "records_from"]
+__all__ = ["heads_from", "note_records", "notes_of", "output_of", "outputs_between", "records_from"]
 
 
 def _start_before(directory: Path, ordinal: int) -> Boundary:
@@ -43,8 +43,8 @@ def records_from(directory: Path, ordinal: int) -> Iterator[Record]:
                     yield record
 
 
-def notes_of(directory: Path, start: Boundary) -> Iterator[dict[str, Any]]:
-    """The journal's own notes, such as configurations, from a boundary on.
+def note_records(directory: Path, start: Boundary) -> Iterator[Record]:
+    """Records of the journal's own notes, such as configurations, from a boundary on.
 
     They stand alone in frames that cover no input, so that other frames need not be read.
     """
@@ -52,7 +52,13 @@ def notes_of(directory: Path, start: Boundary) -> Iterator[dict[str, Any]]:
         if head.records and head.ordinal_first == head.ordinal_next:
             for record in read_frame(directory, head.segment, head.position).records:
                 if record.kind == Kind.CONTROL:
-                    yield orjson.loads(record.input)
+                    yield record
+
+
+def notes_of(directory: Path, start: Boundary) -> Iterator[dict[str, Any]]:
+    """What the journal's own notes say, from a boundary on."""
+    for record in note_records(directory, start):
+        yield orjson.loads(record.input)
 
 
 def outputs_between(directory: Path, first: int, end: int) -> Iterator[tuple[int, Kind, bytes]]:

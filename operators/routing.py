@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from headrace.operators.codec import Undecodable
-from headrace.operators.commands import Command, KillSwitch, ReloadList, Retry
+from headrace.operators.commands import Command, Erase, KillSwitch, ReloadList, Retry
 from headrace.operators.events import Event, Item, Outcome
 
 __all__ = ["party_of", "shard_of"]
@@ -29,7 +29,7 @@ def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
     """
     if isinstance(event, Undecodable):
         return 0
-    if isinstance(event, Item | KillSwitch | ReloadList | Retry):
+    if isinstance(event, Item | Erase | KillSwitch | ReloadList | Retry):
         return None
     key = party_of(event)
     if key is None and isinstance(event, Outcome):

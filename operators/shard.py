@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 
 import msgspec
 import orjson
 from orjson import dumps
 
+from headrace.config.policy import COMBINATION_CODE
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
-from headrace.operators.commands import REFUSED, Command, Retry
+from headrace.operators.commands import REFUSED, Command, Erase, Retry
 from headrace.operators.detail import detail_struct
+from headrace.operators.erasure_state import forget
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -38,6 +41,7 @@ from headrace.operators.outcomes import (
 from headrace.operators.policy import APPROVAL, Policy, Verdict
 from headrace.operators.repeats import IdMemory, Known
 from headrace.operators.routing import party_of
+from headrace.operators.typical import TypicalPayment
 
 __all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
 
@@ -75,6 +79,15 @@ _COUNTED: Final = (
 )
 _AHEAD: Final = Timing.AHEAD
 _NO_DAY_MS: Final = -1
+_Comparison = Callable[[float, float], bool]
+_COMPARISONS: Final[dict[str, _Comparison]] = {
+    ">": gt,
+    ">=": ge,
+    "<": lt,
+    "<=": le,
+    "==": eq,
+    "!=": ne,
+}
 _BY_SCORE: Final = ("model", "cost", "capacity")  # paths of the policy that look at the score
 _ON_TIME: Final = Timing.ON_TIME
 _WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
@@ -98,7 +111,8 @@ def shape_of(settings: FraudSettings) -> dict[str, Any]:
     """What a saved state depends on; a state goes on only with a configuration of the same shape."""
     kept = settings.model_dump(mode="json", include={"flow", "entities", "features", "bins", "crosses"})
     entities = {name: entity["key"] for name, entity in kept.pop("entities").items()}
-    return {**kept, "entities": entities, "model": settings.model.name}
+    crosses = {name: cross["of"] for name, cross in kept.pop("crosses").items()}
+    return {**kept, "entities": entities, "crosses": crosses, "model": settings.model.name}
 
 
 class FraudShard:
@@ -132,8 +146,9 @@ class FraudShard:
         self._takes_slots = self.model.takes == "slots"
         slot_code = "H" if shape.slots <= 0xFFFF else "I"
         names = groups if self._takes_slots else self.features.names
-        self.codes = [group.code for group in groups] if self._takes_slots else list(self.features.names)
+        self.codes = self._codes(settings)
         self.policy = Policy(settings, shard=shard, shards=settings.flow.shards)
+        self.typical = TypicalPayment(len(self.codes))
         self.clock = EventClock(0, 0, 1)
         self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
         self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
@@ -178,11 +193,25 @@ class FraudShard:
             table = self.features.tables[name]
             table.entities_max, table.idle_ms_max = entity.entities_max, round(entity.idle_days_max * DAY_MS)
         configured = [shape_of(settings), settings.model.model_dump(mode="json")]
+        self.codes = self._codes(settings)
         self.version = f"{settings.model.name}:{_digest(configured)[:8]}"
         self._explained = self.model.cheap_explain
         self._contribution_min = settings.reasons.contribution_min
         self._reasons_max = settings.reasons.count_max
         self._blank = [0.0] * len(self.codes)
+
+    def _codes(self, settings: FraudSettings) -> list[tuple[str, list[tuple[int, _Comparison, float]]]]:
+        """For each contribution its reason code, and on which values that may be told."""
+        if not self._takes_slots:
+            return [(name, []) for name in self.features.names]
+        places = {name: place for place, name in enumerate(self.features.names)}
+        return [
+            (
+                cross.code,
+                [(places[when.name], _COMPARISONS[when.op], when.number) for when in cross.told_when],
+            )
+            for cross in settings.crosses.values()
+        ]
 
     # -- one input
 
@@ -273,7 +302,8 @@ class FraudShard:
         values, slots, flags, rows = self._read(payment, seen_at)
         read = slots if self._takes_slots else values
         if self._explained:
-            score, contributions = self.model.score_explained(read)
+            score, weights = self.model.score_explained(read)
+            contributions = self.typical.against(weights)
         else:
             score, contributions = self.model.score(read), self._blank
         policy = self.policy
@@ -295,13 +325,15 @@ class FraudShard:
             "version": 1,
         }
         if verdict is not APPROVAL:
-            self._tell(decision, verdict, contributions)
+            self._tell(decision, verdict, contributions, values)
         line = dumps(decision, None, _WITH_NEWLINE)
         detail = self._pack_detail(*slots, *contributions, *values) + verdict.trace
         # From here on nothing fails.
         self.counts[action] += 1
         policy.commit(verdict, day_at)
         number = self.number + 1
+        if self._explained:
+            self.typical.take(number, contributions)
         self._payment_ids.add(event_id, digest, now or time)
         if timing is _ON_TIME:
             rows = self._update(payment, seen_at, values, number, rows)
@@ -313,13 +345,19 @@ class FraudShard:
             self._take_waiting(event_id)
         return _DECIDED, line, detail
 
-    def _tell(self, decision: dict[str, Any], verdict: Verdict, contributions: list[float]) -> None:
+    def _tell(
+        self,
+        decision: dict[str, Any],
+        verdict: Verdict,
+        contributions: list[float],
+        values: tuple[float, ...],
+    ) -> None:
         """Add to a decision what isn't said of a plain approval: its reasons, and a policy's path."""
         told = [{"code": code, "contribution": None} for code in verdict.codes]
         for code in verdict.codes:
             self._count("reason_" + code)
         if (verdict.would or verdict.action) != "approve" and verdict.path in _BY_SCORE:
-            told += self._reasons(contributions)
+            told += self._reasons(contributions, values)
         decision["reasons"] = told
         if verdict.path != "model":
             decision["policy"] = verdict.counter
@@ -338,15 +376,15 @@ class FraudShard:
         if early is not None:
             self._outcome(event_id, early.label, early.event_time)
 
-    def _reasons(self, contributions: Any) -> list[dict[str, Any]]:
-        least = self._contribution_min
-        if max(contributions, default=0.0) < least:
-            return []
+    def _reasons(self, contributions: list[float], values: tuple[float, ...]) -> list[dict[str, Any]]:
         by_code: dict[str, float] = {}
-        for code, contribution in zip(self.codes, contributions, strict=True):
-            if contribution >= least:
+        for (code, told_when), contribution in zip(self.codes, contributions, strict=True):
+            if all(holds(values[place], number) for place, holds, number in told_when):
                 by_code[code] = by_code.get(code, 0.0) + contribution
-        strongest = sorted(by_code.items(), key=lambda item: -item[1])[: self._reasons_max]
+        told = [item for item in by_code.items() if item[1] >= self._contribution_min]
+        strongest = sorted(told, key=lambda item: -item[1])[: self._reasons_max]
+        if not strongest and self._reasons_max:
+            strongest = [(COMBINATION_CODE, sum(contributions))]
         for code, _ in strongest:
             self._count("reason_" + code)
         return [{"code": code, "contribution": round(contribution, 4)} for code, contribution in strongest]
@@ -467,6 +505,7 @@ class FraudShard:
             "number": self.number,
             "counts": dict(sorted(self.counts.items())),
             "clock": self.clock.save(),
+            "typical": self.typical.save(),
             "unmoved": [msgspec.msgpack.encode(payment) for payment in self._unmoved],
         }
         blobs: dict[str, bytes | array[int] | array[float]] = {
@@ -491,6 +530,7 @@ class FraudShard:
         head = msgspec.msgpack.decode(blobs["head"])
         self.number, self.counts = head["number"], dict.fromkeys(_COUNTED, 0) | head["counts"]
         self.clock.load(head["clock"])
+        self.typical.load(head["typical"])
         self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
         self.model.load(blobs["model"])
         self.policy.load(blobs["policy"])
@@ -505,12 +545,22 @@ class FraudShard:
     def command(self, command: Command, payload: bytes, position: Position) -> Output:
         """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
         assert not isinstance(command, Retry), "what is tried once more comes as an input"
+        if isinstance(command, Erase):
+            self._erase(command)
+            return _APPLIED
         try:
             self.policy.command(command)
         except ValueError as error:
             return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
         self._count("commands")
         return _APPLIED
+
+    def _erase(self, command: Erase) -> None:
+        gone = forget(command, self.settings, self.features, self.pending, self.early, self.ids)
+        self._unmoved = [payment for payment in self._unmoved if payment.event_id not in gone]
+        for name in (command.customer_id, *command.keys.get("session_id", ())):
+            self.clock.forget(name)
+        self._count("commands")
 
 
 def _digest(value: Any) -> str:

@@ -18,8 +18,10 @@ import typer
 from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
+from headrace.erase_cli import erase
 from headrace.errors import ConfigError, HeadraceError
 from headrace.ledger_cli import explain, ledger
+from headrace.replay_cli import replay
 
 if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
@@ -37,6 +39,8 @@ EXIT_CODES: Final = (
     (7, "the state doesn't fit the configuration, or this version of the program"),
     (8, "another process uses the state"),
     (9, "the ledger has no such decision"),
+    (10, "decisions that were derived once more differ from the recorded ones"),
+    (11, "an erasure was asked for and isn't finished"),
     (130, "interrupted from the keyboard"),
     (141, "the reader of standard output has gone"),
 )
@@ -302,8 +306,10 @@ def schema(
         typer.echo(str(to / name))
 
 
+app.command()(erase)
 app.command()(explain)
 app.add_typer(ledger, name="ledger")
+app.command()(replay)
 
 
 @app.command(hidden=True)

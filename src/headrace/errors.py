@@ -11,7 +11,8 @@
     │   ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
     │   ├── StateMismatch      exit 7   state and configuration don't fit each other
-    │   └── StateLocked        exit 8   another process uses the state
+    │   ├── StateLocked        exit 8   another process uses the state
+    │   └── ErasureUnfinished  exit 11  an erasure was asked for and isn't finished
     └── UnknownDecision        exit 9   the ledger has no such decision
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "ChangedSource",
     "CheckpointDamaged",
     "ConfigError",
+    "ErasureUnfinished",
     "HeadraceError",
     "InputError",
     "JournalDamaged",
@@ -138,6 +140,12 @@ class StateLocked(StateError):
     """A state that another process has locked."""
 
     exit_code = 8
+
+
+class ErasureUnfinished(StateError):
+    """An erasure that was asked for, goes on or waits, and isn't finished."""
+
+    exit_code = 11
 
 
 class UnknownDecision(HeadraceError):

@@ -168,6 +168,7 @@ _MEANINGS: Final = {
     "of": "what it is made from: a feature for a bin, 1 to 4 bins for a cross",
     "edges": "where a range ends and the next begins, strictly increasing",
     "code": "the reason code of what its slots contribute; its text stands in `[reasons.texts]`",
+    "told_when": "comparisons that must hold for the code to be told, so that its text is true",
 }
 _OF_THE_EVENT: Final = {
     "field": "which number of the payment",
@@ -177,6 +178,7 @@ _TYPES: Final = {
     "window": f"`1m` to `{WINDOW_MS_MAX // _DAY_MS}d`",
     "half_life": f"`1m` to `{HALF_LIFE_MS_MAX // _DAY_MS}d`",
     "when": "up to 8",
+    "told_when": "up to 8",
     "entity": "a name",
     "value": "a name",
     "over": "a name",
@@ -276,7 +278,13 @@ def _bins() -> Iterator[str]:
         "the first edge and from the last one on there is a range each, and one for missing.",
     )
     yield from ("", "## Crosses", "", _about(CrossDeclaration), "")
-    yield from ("```toml", "[crosses]", 'amount = { of = ["amount"], code = "high_amount" }', "```", "")
+    yield from (
+        "```toml",
+        "[crosses]",
+        'amount = { of = ["amount"], code = "high_amount", told_when = ["amount >= 50"] }',
+        "```",
+        "",
+    )
     yield from _table(CrossDeclaration)
     yield from (
         "",

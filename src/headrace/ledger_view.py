@@ -281,11 +281,14 @@ def verified_lines(shards: Sequence[VerifiedShard]) -> Iterator[str]:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(shard.kinds.items()))
         state = "whole" if shard.whole else "DAMAGED" if shard.damage else "whole up to an interrupted write"
         yield f"{shard.shard}: {state}"
-        if shard.segment_first > 1:
-            begins = f"segment {shard.segment_first}, record {shard.sequence_first}"
-            yield f"  begins at {begins}; what was before is gone"
         yield f"  {shard.segments:,} segments, {shard.frames:,} frames, {shard.records:,} records"
-        yield f"  {kinds or 'no records'}; {shard.erased:,} erased"
+        if shard.first_segment > 1:
+            yield (
+                f"  begins with segment {shard.first_segment}; segments before it, with"
+                f" {shard.first_sequence:,} records, are no longer kept"
+            )
+        unnoted = f", {shard.unnoted:,} of them without a note of it" if shard.unnoted else ""
+        yield f"  {kinds or 'no records'}; {shard.erased:,} erased{unnoted}"
         yield f"  next sequence number {shard.sequence}"
         yield f"  chain {shard.chain}"
         if shard.expected is not None:

@@ -46,7 +46,7 @@ from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
-__all__ = ["run"]
+__all__ = ["locked", "run"]
 
 _REPORT_EVERY_S: Final = 0.2
 _GC_ALLOCATIONS: Final = 50_000
@@ -77,13 +77,13 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
         raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
     with ExitStack() as stack:
         if request.state is not None:
-            stack.enter_context(_locked(request.state))
+            stack.enter_context(locked(request.state))
         stack.enter_context(_warnings_to(observer))
         return _Run(request, observer, stack).run()
 
 
 @contextmanager
-def _locked(state: Path) -> Iterator[None]:
+def locked(state: Path) -> Iterator[None]:
     """Hold the state's lock; it ends with the process, however that ends."""
     state.mkdir(parents=True, exist_ok=True)
     fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -165,6 +165,7 @@ class _Run:
         self.telemetry = request.telemetry or SILENT
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
+        self.sinks: tuple[steps.OrderedSink, ...] = ()
         stack.callback(self._close_shards)
         self._open_shards()
         self.before = self._counts()
@@ -202,8 +203,16 @@ class _Run:
                     shard=number,
                     learn=self.request.learn,
                     telemetry=self.telemetry,
+                    needed=self._needed,
                 )
             )
+
+    def _needed(self) -> int:
+        """Ordinal that a recovery could go back to: not all shards and outputs have it."""
+        reached = [shard.position for shard in self.shards]
+        if not self.closed_well:  # at the end the outputs have everything
+            reached += [sink.reached for sink in self.sinks] or [0]
+        return min(reached)
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -309,14 +318,18 @@ class _Run:
         telemetry, shards = self.telemetry, len(self.shards)
         source = steps.FileSource(self.reader, drain=self._drain, telemetry=telemetry)
         decisions, dead_letters = self.outputs
+        self.sinks = (
+            steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
+            steps.OrderedSink(dead_letters, shards, self._dead_letters_written, telemetry=telemetry),
+        )
+        for sink in self.sinks:
+            sink.reached = self.rewind.ordinal
         edges = fraud.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
-            dead_letters=steps.OrderedSink(
-                dead_letters, shards, self._dead_letters_written, telemetry=telemetry
-            ),
+            decisions=self.sinks[0],
+            dead_letters=self.sinks[1],
         )
         flow = fraud.build(self.settings, edges)
         with self._stopping_on_signals(), _own_errors(), _state_left_alone_by_gc():
@@ -387,6 +400,8 @@ class _Run:
 
     def _judge(self, applied: Applied, truth: dict[str, int]) -> None:
         for _, line in applied.decisions:
+            if line.isspace():
+                continue  # the line of an erased record, given out again
             decision = orjson.loads(line)
             label = truth.get(decision["event_id"])
             if label is not None:

@@ -328,15 +328,15 @@ def test_verify_says_where_the_kept_journal_begins(state, headrace, tmp_path):
     run(*options, "--set", "journal.checkpoint_inputs_max=200")
     directory = tmp_path / "state" / "shard-00"
     first = headrace("ledger", "verify", "--state", tmp_path / "state")
-    assert (first.code, "begins at" in first.out) == (0, False)
+    assert (first.code, "begins with" in first.out) == (0, False)
     gone = segment_path(directory, 1)
     gone.unlink()
     said = headrace("ledger", "verify", "--state", tmp_path / "state")
     (shard,) = json.loads(headrace("ledger", "verify", "--state", tmp_path / "state", "--json").out)["shards"]
     assert said.code == 0
-    assert (shard["segment_first"], shard["sequence_first"] > 0) == (2, True)
-    assert f"begins at segment 2, record {shard['sequence_first']}; what was before is gone" in said.out
-    assert shard["sequence"] == shard["sequence_first"] + shard["records"]
+    assert (shard["first_segment"], shard["first_sequence"] > 0) == (2, True)
+    assert f"begins with segment 2; segments before it, with {shard['first_sequence']:,} records" in said.out
+    assert shard["sequence"] == shard["first_sequence"] + shard["records"]
 
 
 def test_a_start_reads_what_lies_behind_its_checkpoint_and_verify_all(state, headrace, tmp_path):

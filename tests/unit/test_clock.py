@@ -90,6 +90,16 @@ def test_a_step_that_one_event_makes_leaves_the_present_on_time() -> None:
     assert said(clock, (now + 24 * HOUR, "a"), (now + 1, "b")) == [ON_TIME, ON_TIME]
 
 
+def test_a_name_is_forgotten_but_not_what_was_said_under_it() -> None:
+    clock = started()
+    far = clock.now + 1000 * HOUR
+    said(clock, (far + 1, "a"), (far + 2, "b"))
+    clock.forget("a")
+    assert "a" not in str(clock.save()["agreeing"])
+    assert said(clock, (far + 3, "c"), (far + 4, "d")) == [AHEAD, ON_TIME]
+    clock.forget("b")
+
+
 def test_saved_and_loaded_goes_on() -> None:
     clock = started()
     far = clock.now + 1000 * HOUR

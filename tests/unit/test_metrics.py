@@ -132,7 +132,8 @@ def test_counts_are_those_of_the_shard(fed):
     assert seen["headrace_shard_position"][("shard", "00"),] == fed.lines
     assert seen["headrace_event_time_seconds"][("shard", "00"),] == state.clock.now / 1000
     codes = {dict(key)["code"]: value for key, value in seen["headrace_reasons_total"].items()}
-    assert codes == {code: counts[f"reason_{code}"] for code in SETTINGS.reasons.texts}
+    told = (*SETTINGS.reasons.texts, "combination")
+    assert codes == {code: counts[f"reason_{code}"] for code in told}
     assert any(codes.values())
 
 

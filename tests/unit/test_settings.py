@@ -14,6 +14,7 @@ from headrace.config.settings import (
     canonical,
     digest,
     duration_ms,
+    lay_over,
     load,
     mistakes,
     restore,
@@ -334,3 +335,36 @@ def test_every_shipped_file_is_sound_and_compiles():
         assert mistakes(settings) == []
         compiled = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
         assert (compiled.update_click is not None) == ("session" in settings.entities)
+
+
+# -- overrides over settings that are known
+
+
+def test_overrides_are_laid_over_settings_as_over_a_file(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_bytes(SHIPPED.read_bytes())
+    overrides = ["policy.cost.review_cost=2.5", "model.parameters={lr=0.1}", "bins.streak.edges=[1, 4]"]
+    assert lay_over(load(file), overrides, "known") == load(file, overrides)
+    assert lay_over(load(file, overrides), [], "known") == load(file, overrides)
+
+
+def test_their_mistakes_are_told_all_at_once():
+    with pytest.raises(ConfigError) as caught:
+        lay_over(load(None), ["policy.block_at=2", "policy.review_at=0.95", "nothing", "flow.x=1"], "known")
+    said = [(mistake.file, mistake.key) for mistake in caught.value.mistakes]
+    assert said == [("--set", "flow.x"), ("--set", "policy.block_at"), ("--set", "nothing")]
+
+
+def test_a_file_of_a_known_list_need_not_be_there_but_that_of_a_new_one(tmp_path):
+    entries = tmp_path / "entries.txt"
+    entries.write_text("c1\n")
+    listed = f'policy.lists.known={{file="{entries}", key="customer_id", action="block", code="high_amount"}}'
+    known = load(None, [listed])
+    entries.unlink()
+    assert lay_over(known, ["policy.block_at=0.9"], "known").policy.lists == known.policy.lists
+    other = tmp_path / "other.txt"
+    with pytest.raises(ConfigError) as caught:
+        lay_over(known, [f"policy.lists.known.file={other}"], "known")
+    (mistake,) = caught.value.mistakes
+    assert (mistake.file, mistake.key) == ("--set", "policy.lists.known.file")
+    assert str(other) in mistake.message

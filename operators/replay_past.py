@@ -1,0 +1,174 @@
+"""A state's inputs in the order in which they came, merged over its shards, with what was made of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from heapq import merge
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from headrace.config.settings import FraudSettings, digest, restore
+from headrace.errors import CheckpointDamaged, StateError
+from headrace.operators.checkpoint import checkpoint_path, read_checkpoint
+from headrace.operators.journal import (
+    GENESIS,
+    Boundary,
+    JournalReader,
+    Kind,
+    Record,
+    first_boundary,
+)
+from headrace.operators.past import note_records
+
+__all__ = ["Past", "Recorded"]
+
+_ordinal = attrgetter("ordinal")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A configuration that was in force.
+
+    Attributes
+    ----------
+    ordinal
+        Of the first input that it held for.
+    settings, digest
+        The configuration, and SHA-256 of its canonical form.
+    learn
+        Whether the model learned.
+    code, kernel
+        Version of Headrace; and of Python, machine and C library, None where it wasn't kept.
+    """
+
+    ordinal: int
+    settings: FraudSettings
+    digest: str
+    learn: bool
+    code: str
+    kernel: str | None
+
+
+class Past:
+    """What a state's journals hold.
+
+    Parameters
+    ----------
+    directories
+        The shards', in order.
+
+    Attributes
+    ----------
+    ordinal_first
+        Of the first input that every shard still has.
+    configurations
+        Those in force, in order; with several shards, as the first one has them.
+    policies
+        What a checkpoint has of the policy of each shard at the first input; empty where it begins with
+        nothing.
+    torn
+        What interrupted writes, or some that go on, left at the ends; known when all inputs were read.
+
+    Raises
+    ------
+    StateError
+        If neither journal nor checkpoint names a configuration.
+    """
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        self._directories = directories
+        self._starts = [first_boundary(directory) for directory in directories]
+        self.ordinal_first = max(start.ordinal for start in self._starts)
+        headers = list(map(_checkpointed, directories, self._starts))
+        self.policies = [bytes(found[1]) for found in headers if found is not None]
+        said = [] if headers[0] is None else [(self._starts[0].ordinal, headers[0][0])]
+        said += _noted(directories[0], self._starts[0])
+        self.configurations = _recorded(directories[0], said)
+        self.torn: list[str] = []
+
+    def configuration_at(self, ordinal: int) -> Recorded:
+        """The configuration in force for an input."""
+        before = [each for each in self.configurations if each.ordinal <= ordinal]
+        return before[-1] if before else self.configurations[0]
+
+    def inputs(self, progress: Progress | None = None) -> Iterator[Record]:
+        """All inputs in the order in which they came, each once, erased ones among them.
+
+        An input that went to several shards is told with what the shard made of it that decided, or else the
+        first one.
+
+        Raises
+        ------
+        JournalDamaged
+            At the first byte that is not what was written.
+        """
+        shards = [
+            self._of_shard(directory, start, progress)
+            for directory, start in zip(self._directories, self._starts, strict=True)
+        ]
+        return _once(merge(*shards, key=_ordinal)) if len(shards) > 1 else shards[0]
+
+    def _of_shard(self, directory: Path, start: Boundary, progress: Progress | None) -> Iterator[Record]:
+        reader = JournalReader(directory, start, cut_torn_tail=False)
+        first, control = self.ordinal_first, Kind.CONTROL
+        for frame in reader.frames():
+            for record in frame.records:
+                if record.kind != control and record.ordinal >= first:
+                    yield record
+            if progress is not None:
+                progress(frame.head.position_next - frame.head.position, frame.head.records)
+        if reader.torn is not None:
+            self.torn.append(str(reader.torn))
+
+
+def _once(records: Iterator[Record]) -> Iterator[Record]:
+    """Of records with one ordinal the one that decided, or else the first."""
+    held: Record | None = None
+    for record in records:
+        if held is None or record.ordinal != held.ordinal:
+            if held is not None:
+                yield held
+            held = record
+        elif record.kind < held.kind:
+            held = record
+    if held is not None:
+        yield held
+
+
+def _checkpointed(directory: Path, start: Boundary) -> tuple[Mapping[str, Any], memoryview] | None:
+    """Header and policy of the checkpoint at a journal's start, where its beginning is gone."""
+    if start.segment > GENESIS.segment:
+        with suppress(CheckpointDamaged):
+            found = read_checkpoint(checkpoint_path(directory, start.segment))
+            return found.header, found.blobs["policy"]
+    return None
+
+
+def _noted(directory: Path, start: Boundary) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for record in note_records(directory, start):
+        note = orjson.loads(record.input)
+        if note["control"] == "config":
+            yield record.ordinal, note
+
+
+def _recorded(directory: Path, said: Sequence[tuple[int, Mapping[str, Any]]]) -> list[Recorded]:
+    found: list[Recorded] = []
+    for ordinal, each in said:
+        try:
+            settings = restore(each["settings"].encode())
+        except ValueError as error:
+            raise StateError(
+                f"{directory}: a configuration that version {each['code']} wrote can't be read: {error}"
+            ) from error
+        found.append(
+            Recorded(ordinal, settings, digest(settings), each["learn"], each["code"], each.get("kernel"))
+        )
+    if not found:
+        raise StateError(f"{directory}: neither journal nor checkpoint names a configuration")
+    return found

@@ -1,0 +1,59 @@
+"""What a typical payment's parts add to the score, which contributions are told against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import sub
+from typing import Final
+
+__all__ = ["TypicalPayment"]
+
+_LOOK_EVERY_MASK: Final = 15  # one payment in 16 is looked at
+_LOOKED_AT_MAX: Final = 256  # so many of them make the mean, older ones fade
+
+
+class TypicalPayment:
+    """The mean of each part's contribution over the last payments, some thousands of them.
+
+    A weight alone tells little: a group whose weights are all high says nothing of the payment in it.
+    What a part's weight is above its mean over payments is, for a linear model with independent parts, its
+    Shapley value.
+
+    Parameters
+    ----------
+    parts
+        How many contributions there are.
+
+    References
+    ----------
+    Lundberg, S. M. and Lee, S.-I. (2017). A unified approach to interpreting model predictions. NeurIPS,
+    section 4.2, corollary 1.
+    """
+
+    __slots__ = ("_looked_at", "means")
+
+    def __init__(self, parts: int) -> None:
+        self.means = [0.0] * parts
+        self._looked_at = 0
+
+    def against(self, contributions: Sequence[float]) -> list[float]:
+        """Contributions as they differ from a typical payment's, in log-odds."""
+        return list(map(sub, contributions, self.means))
+
+    def take(self, number: int, differences: Sequence[float]) -> None:
+        """Take in the payment of a number, by what `against` gave for it."""
+        if number & _LOOK_EVERY_MASK:
+            return
+        self._looked_at = min(self._looked_at + 1, _LOOKED_AT_MAX)
+        share = 1.0 / self._looked_at
+        self.means = [
+            mean + difference * share for mean, difference in zip(self.means, differences, strict=True)
+        ]
+
+    def save(self) -> list[float]:
+        """The state as plain numbers."""
+        return [float(self._looked_at), *self.means]
+
+    def load(self, saved: Sequence[float]) -> None:
+        """Take over a saved state."""
+        self._looked_at, self.means = int(saved[0]), list(saved[1:])

@@ -1,0 +1,247 @@
+"""The `replay` command: the past derived once more, or decided under another configuration."""
+
+# ruff: noqa: FBT002  # to typer a boolean parameter is a flag, which is always named
+from __future__ import annotations
+
+import os
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from headrace.config.settings import FraudSettings
+    from headrace.operators.replay_past import Past
+    from headrace.operators.replay_report import Options, Report
+
+__all__ = ["DIFFERENT", "replay"]
+
+DIFFERENT: Final = 10
+_DAMAGED: Final = 6
+_DAYS_MAX: Final = 4000
+_RESAMPLES_MAX: Final = 100_000
+_EXAMPLES_MAX: Final = 1000
+# Those of the configuration, which isn't imported before it is needed.
+_MONEY_MAX: Final = 1e12
+_LOSS_SHARE_MAX: Final = 10.0
+_RECORDED: Final = "the recorded configuration"
+
+
+State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state's folder.")]
+Verify = Annotated[bool, typer.Option("--verify", help="Derive every decision once more, and compare.")]
+OtherKernel = Annotated[
+    bool,
+    typer.Option("--other-kernel", help="Verify though another Python, machine or C library computed it."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The other configuration; the recorded one otherwise."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Lay a setting over it, such as policy.block_at=0.9."),
+]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page, too.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+Learn = Annotated[bool, typer.Option("--learn/--no-learn", help="Let outcomes teach the other model.")]
+Resamples = Annotated[
+    int, typer.Option(metavar="N", min=0, max=_RESAMPLES_MAX, help="Draws for the intervals; 0 for none.")
+]
+Shown = Annotated[
+    int, typer.Option(metavar="N", min=0, max=_EXAMPLES_MAX, help="Changed decisions that are shown.")
+]
+WarmUp = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=_DAYS_MAX,
+        help="Days at the beginning that don't count; 28, but at most a third, otherwise.",
+    ),
+]
+Horizon = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=_DAYS_MAX,
+        help="Judge payments that are so old; as 95 of 100 outcomes took otherwise.",
+    ),
+]
+
+
+def _finite(number: float | None) -> float | None:
+    """Refuse what is no number where typer can say which option is wrong; comparing let it pass."""
+    if number is not None and not isfinite(number):
+        raise typer.BadParameter("must be a number")
+    return number
+
+
+ReviewCost = Annotated[
+    float | None,
+    typer.Option(metavar="N", min=0.0, max=_MONEY_MAX, callback=_finite, help="What a review costs."),
+]
+WrongBlockCost = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        min=0.0,
+        max=_MONEY_MAX,
+        callback=_finite,
+        help="What blocking a legitimate payment costs.",
+    ),
+]
+FraudLossShare = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        min=0.0,
+        max=_LOSS_SHARE_MAX,
+        callback=_finite,
+        help="Share of the amount lost to a fraud that goes through.",
+    ),
+]
+
+
+def replay(
+    state: State,
+    verify: Verify = False,
+    other_kernel: OtherKernel = False,
+    config: Config = None,
+    overrides: Overrides = None,
+    html: Html = None,
+    json: Json = False,
+    warm_up_days: WarmUp = None,
+    horizon_days: Horizon = None,
+    review_cost: ReviewCost = None,
+    wrong_block_cost: WrongBlockCost = None,
+    fraud_loss_share: FraudLossShare = None,
+    learn: Learn = True,
+    resamples: Resamples = 1000,
+    examples: Shown = 10,
+) -> None:
+    """Derive the past once more, or see what another configuration would have made of it.
+
+    With --verify, every recorded decision is derived anew under the configurations of the time and compared
+    byte for byte. With --config or --set, the recorded inputs are decided under another policy, features or
+    model, beginning with nothing, and the differences are reported. The state is only read, also while a flow
+    runs on it.
+    """
+    from headrace.operators.replay_report import Options
+
+    if verify == bool(config or overrides):
+        raise typer.BadParameter("give either --verify, or --config or --set", param_hint="--verify")
+    if verify:
+        _verify(state, json=json, other_kernel=other_kernel)
+        return
+    given = {
+        "review_cost": review_cost,
+        "wrong_block_cost": wrong_block_cost,
+        "fraud_loss_share": fraud_loss_share,
+    }
+    options = Options(
+        warm_up_days=warm_up_days,
+        horizon_days=horizon_days,
+        cost={name: number for name, number in given.items() if number is not None},
+        resamples=resamples,
+        examples_max=examples,
+    )
+    if html is not None:
+        _see_that_it_is_outside(html, state)
+    report = _replayed(state, config, overrides or [], options, learn=learn)
+    _tell(report, html, json=json)
+
+
+def _verify(state: Path, *, json: bool, other_kernel: bool) -> None:
+    from headrace.ledger_view import watching
+    from headrace.operators.ledger import shard_directories
+    from headrace.operators.ledger_verify import journal_bytes
+    from headrace.operators.replay_verify import rederive, refuse_other_kernels
+    from headrace.replay_view import rederived_json, rederived_lines
+
+    directories = shard_directories(state)
+    if not other_kernel:
+        refuse_other_kernels(directories)
+    with watching(Console(stderr=True), "deriving", sum(map(journal_bytes, directories))) as progress:
+        shards = [
+            rederive(directory, shard=number, progress=progress)
+            for number, directory in enumerate(directories)
+        ]
+    if json:
+        typer.echo(rederived_json(state, shards).decode())
+    else:
+        typer.echo("\n".join(rederived_lines(shards)))
+    for shard in shards:
+        if shard.first is not None:
+            typer.echo(f"error: {shard.shard}: {shard.first}", err=True)
+        if shard.damage is not None:
+            typer.echo(f"error: {shard.shard}: {shard.damage}", err=True)
+    if any(shard.damage is not None for shard in shards):
+        raise typer.Exit(_DAMAGED)
+    if any(shard.differences for shard in shards):
+        raise typer.Exit(DIFFERENT)
+
+
+def _replayed(
+    state: Path, config: Path | None, overrides: list[str], options: Options, *, learn: bool
+) -> Report:
+    from headrace.ledger_view import watching
+    from headrace.operators.ledger import shard_directories
+    from headrace.operators.ledger_verify import journal_bytes
+    from headrace.operators.replay_changes import decide_again
+    from headrace.operators.replay_past import Past
+    from headrace.operators.replay_report import report_of
+
+    directories, errors = shard_directories(state), Console(stderr=True)
+    past = Past(directories)
+    settings = _settings(config, overrides, past)
+    with watching(errors, "deciding", sum(map(journal_bytes, directories))) as progress:
+        replayed = decide_again(
+            past, settings, learn=learn, examples_max=options.examples_max, progress=progress
+        )
+    for torn in past.torn:
+        typer.echo(f"warning: {torn}; read up to there", err=True)
+    with watching(errors, "drawing", options.resamples) as drawn:
+        return report_of(
+            replayed,
+            past.configurations,
+            settings,
+            options,
+            progress=(lambda _count: None) if drawn is None else lambda count: drawn(count, 0),
+        )
+
+
+def _settings(config: Path | None, overrides: list[str], past: Past) -> FraudSettings:
+    from headrace.config.settings import lay_over, load
+    from headrace.operators.models import model_mistakes
+
+    if config is not None:
+        return load(config, overrides, model_mistakes=model_mistakes)
+    recorded = past.configurations[-1].settings
+    return lay_over(recorded, overrides, _RECORDED, model_mistakes=model_mistakes)
+
+
+def _see_that_it_is_outside(html: Path, state: Path) -> None:
+    if html.resolve().is_relative_to(state.resolve()):
+        raise typer.BadParameter("must not be in the state's folder", param_hint="--html")
+
+
+def _tell(report: Report, html: Path | None, *, json: bool) -> None:
+    from headrace.replay_page import report_page
+    from headrace.replay_view import report_json, report_view
+
+    if json:
+        typer.echo(report_json(report).decode())
+    else:
+        Console().print(report_view(report))
+    if html is not None:
+        unnamed = html.with_name(f".{html.name}.{os.getpid()}.tmp")
+        try:
+            unnamed.write_text(report_page(report), encoding="utf-8")
+            os.replace(unnamed, html)
+        finally:
+            unnamed.unlink(missing_ok=True)
