@@ -325,13 +325,17 @@ app.command()(replay)
 def reference(
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
-    """Write the reference pages of the command line and of the metrics."""
+    """Write the reference pages: of the command line, the features, the metrics and the models."""
+    from headrace.features_reference import features_page
     from headrace.operators.measures import LABELS, METRICS, PROCESS
+    from headrace.operators.models import reference as models_page
     from headrace.reference import metrics_page, reference_page
 
     for name, page in (
         ("cli.md", reference_page(typer.main.get_command(app), EXIT_CODES)),
+        ("features.md", features_page()),
         ("metrics.md", metrics_page(METRICS, LABELS, PROCESS)),
+        ("models.md", models_page()),
     ):
         (to / name).write_text(page)
         typer.echo(str(to / name))

@@ -256,7 +256,7 @@ class _Run:
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
-            agree_lines=time_limits.ahead_agree_events,
+            agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
         )
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
 
@@ -356,13 +356,13 @@ class _Run:
         return summary
 
     def _reviews_unused(self) -> dict[int, int]:
-        """Reviews left on each day since the first that had one, over all shards."""
+        """Reviews left on each day that had a decision and that a clock has reached, over all shards."""
         policies = [shard.state.policy for shard in self.shards]
-        first = min((days[0] for policy in policies if (days := policy.review_days())), default=None)
-        if first is None or self.settings.policy.capacity is None:
+        if self.settings.policy.capacity is None:
             return {}
         last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
-        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in range(first, last + 1)}
+        days = sorted({day for policy in policies for day in policy.decided_days() if day <= last})
+        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in days}
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:
