@@ -26,6 +26,7 @@ from pydantic import (
 
 from headrace.config.base import Name, did_you_mean
 from headrace.config.base import Settings as _Settings
+from headrace.config.kafka import KafkaSettings, kafka_mistakes, resolve_files
 from headrace.config.policy import (
     ListSettings,
     PolicySettings,
@@ -62,6 +63,7 @@ __all__ = [
     "IdSettings",
     "InputSettings",
     "JournalSettings",
+    "KafkaSettings",
     "LastLegitimateAgeDeclaration",
     "MaxDeclaration",
     "MeanDeclaration",
@@ -693,6 +695,7 @@ class FraudSettings(_Settings):
     reasons: ReasonSettings = ReasonSettings()
     journal: JournalSettings = JournalSettings()
     metrics: MetricsSettings = MetricsSettings()
+    kafka: KafkaSettings = KafkaSettings()
 
 
 KINDS: Final[dict[str, type[BaseModel]]] = {
@@ -757,7 +760,7 @@ def load(
         The file; None for the one that is shipped.
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
-        Paths of list files start at the file's folder; without a file, at the folder one works in.
+        Paths of other files start at the file's folder; without a file, at the folder one works in.
     model_mistakes
         Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
         below `model` and a message.
@@ -830,6 +833,7 @@ def _laid(
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
     resolve_lists(read, folder)
+    resolve_files(read, folder)
     settings, more = _validate(read, model_mistakes)
     more += [each for each in list_mistakes(read) if is_new(each.key.split(".")[2])]
     found += [overridden.place(mistake) for mistake in more]
@@ -942,6 +946,10 @@ class _Broken:
         """Whether the name may be declared in a part that is misshapen."""
         return (section,) in self._places or (section, name) in self._places
 
+    def hides_any(self, section: str) -> bool:
+        """Whether anything of a section is misshapen."""
+        return any(place[0] == section for place in self._places)
+
 
 def _is_table(read: Mapping[str, Any], key: str) -> bool:
     return isinstance(read.get(key), dict)
@@ -1028,6 +1036,8 @@ def _references(
     yield from rule_mistakes(read, settings.features, lambda name: broken.hides("features", name))
     yield from _text_mistakes(settings, broken, read)
     yield from _limit_mistakes(settings, broken)
+    if not broken.hides_any("kafka"):
+        yield from kafka_mistakes(settings.kafka)
 
 
 def _unknown(key: str, what: str, name: str, known: Iterable[str]) -> Mistake:

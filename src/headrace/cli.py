@@ -41,6 +41,8 @@ EXIT_CODES: Final = (
     (9, "the ledger has no such decision"),
     (10, "decisions that were derived once more differ from the recorded ones"),
     (11, "an erasure was asked for and isn't finished"),
+    (12, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
+    (13, "what is to be read next is no longer in the topic"),
     (130, "interrupted from the keyboard"),
     (141, "the reader of standard output has gone"),
 )

@@ -63,7 +63,7 @@ def test_the_shipped_file_is_sound():
 
 def test_the_shipped_file_shows_the_defaults():
     shipped, default = load(None), FraudSettings()
-    for table in ("flow", "time", "input", "ids", "outcomes", "journal"):
+    for table in ("flow", "time", "input", "ids", "outcomes", "journal", "kafka"):
         assert getattr(shipped, table) == getattr(default, table), table
 
 
