@@ -89,7 +89,7 @@ def _filled(directory: Path, settings: FraudSettings, payments: int) -> DurableS
             payloads=some,
             sources=[0] * len(some),
             offsets=[0] * len(some),
-            lines=[1] * len(some),
+            lines=list(range(at + 1, at + 1 + len(some))),
             marks=(),
         )
         shard.process(batch, decode(some), None)
@@ -101,7 +101,7 @@ def _searched(directory: Path, payments: int) -> Found:
     found = find_customer([directory], "c-1")
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     print(f"search: {took:.2f} s, {cpu:.2f} s of CPU, {cpu / payments * 1e6:.1f} us a record")
-    print(f"found: {len(found.ordinals)} inputs")
+    print(f"found: {found.inputs} inputs")
     return found
 
 

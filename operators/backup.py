@@ -38,7 +38,7 @@ from headrace.operators.journal import (
     start_of,
     verify,
 )
-from headrace.operators.past import heads_from
+from headrace.operators.past import heads_from, notes_of
 
 __all__ = ["MANIFEST", "Copied", "back_up", "restore"]
 
@@ -181,11 +181,19 @@ def _open_parts(directories: Sequence[Path], stack: ExitStack) -> list[_Part]:
 
 
 def _settled(directory: Path, part: _Part) -> bool:
-    """Whether the checkpoints that were opened are still there; an erasure deletes them first."""
+    """Whether no erasure behind the copy's end has begun to take away what the copy needs.
+
+    It deletes the checkpoints first. A copy without any goes back to the journal's beginning, and then there
+    must be no such erasure.
+    """
     there = checkpoint_numbers(directory)
     usable = {checkpoint_path(directory, number).name for number in there if number <= part.end.segment}
     opened = {name for name, _, _ in part.files if name.startswith("checkpoint-")}
-    return opened == usable and bool(opened or not there)
+    if opened or opened != usable:
+        return opened == usable
+    work = [*work_files(directory), *work_files(directory, "erased")]
+    behind = any(ordinal >= part.end.ordinal for ordinal, _ in work)
+    return not behind and all(note["control"] != "erased" for note in notes_of(directory, part.end))
 
 
 def _open_part(directory: Path, end: Boundary, stack: ExitStack) -> _Part:

@@ -105,7 +105,7 @@ class Erase(Struct, frozen=True, kw_only=True, tag_field="command", tag="erase",
     customer_id
         Who.
     ordinals
-        Of the inputs that are theirs, ascending.
+        Of the inputs that are theirs, ascending, by the shard's name.
     events
         Ids of the events that were accepted, by type.
     about
@@ -119,7 +119,7 @@ class Erase(Struct, frozen=True, kw_only=True, tag_field="command", tag="erase",
 
     type: Literal["control"] = "control"
     customer_id: Text
-    ordinals: tuple[Count, ...] = ()
+    ordinals: dict[str, tuple[Count, ...]] = {}
     events: dict[str, tuple[Text, ...]] = {}
     about: tuple[Text, ...] = ()
     keys: dict[str, tuple[Text, ...]] = {}

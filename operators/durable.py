@@ -115,7 +115,7 @@ class DurableShard:
         Is told how long applying and journalling take.
     needed
         Gives the ordinal that a recovery could go back to, which only who knows the other shards and the
-        outputs can tell; not given: this shard's own position.
+        outputs can tell; not given: no segment is deleted.
 
     Raises
     ------
@@ -477,10 +477,9 @@ class DurableShard:
 
     def _retire(self, directory: Path) -> None:
         limits = self.settings.journal
-        if keeps_all(limits):
+        if keeps_all(limits) or self._needed is None:
             return
-        needed = self.position if self._needed is None else self._needed()
-        retired = retire(directory, limits, needed, time.time_ns() // 1_000_000)
+        retired = retire(directory, limits, self._needed(), time.time_ns() // 1_000_000)
         if retired.segments:
             self.retired = self.retired.plus(retired)
             _log.info("%s: %d old segments, %d bytes deleted", directory, *retired)
@@ -519,7 +518,7 @@ class DurableShard:
 
     def _ask_erasure(self, command: Command, ordinal: int) -> None:
         if isinstance(command, Erase) and self.directory is not None:
-            self._erasures.ask(ordinal, command.ordinals)
+            self._erasures.ask(ordinal, command.ordinals.get(self.directory.name, ()))
             self._erase_now = True
 
     def _resume_erasures(self, end: Boundary) -> None:

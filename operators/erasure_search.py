@@ -60,9 +60,9 @@ class Found:
     customer_id
         Who.
     ordinals
-        Of their inputs; with several shards an outcome may stand in several journals, and counts once.
+        Of their inputs, by the shard's name.
     kinds
-        Their records by what became of them.
+        Their records by what became of them; with several shards an outcome may stand in several journals.
     events
         Ids of the accepted ones, by type.
     about
@@ -80,7 +80,7 @@ class Found:
     """
 
     customer_id: str
-    ordinals: dict[int, None] = field(default_factory=dict)
+    ordinals: dict[str, dict[int, None]] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     events: dict[str, dict[str, None]] = field(default_factory=dict)
     about: dict[str, None] = field(default_factory=dict)
@@ -89,27 +89,35 @@ class Found:
     lists: tuple[str, ...] = ()
     lines: dict[int, Lines] = field(default_factory=dict)
     complete: bool = True
+    _places: set[tuple[int, int, int]] = field(default_factory=set)
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs are theirs, each once."""
+        return len(self._places)
 
     def command(self) -> Erase:
         """The command that has all of it forgotten."""
         return Erase(
             customer_id=self.customer_id,
-            ordinals=tuple(sorted(self.ordinals)),
+            ordinals={shard: tuple(sorted(ordinals)) for shard, ordinals in self.ordinals.items()},
             events={kind: tuple(ids) for kind, ids in sorted(self.events.items())},
             about=tuple(self.about),
             keys={name: tuple(values) for name, values in self.keys.items() if values},
             by_row=not self.complete,
         )
 
-    def add(self, record: Record, event: _Event) -> None:
+    def add(self, shard: str, record: Record, event: _Event) -> None:
         """Take in one of their inputs."""
         self.kinds[_KINDS.get(record.kind, str(record.kind))] += 1
-        if record.ordinal not in self.ordinals:
+        place = (record.source, record.offset, record.line)
+        if place not in self._places:
+            self._places.add(place)
             lines = self.lines.get(record.source, Lines(0, record.line, record.line))
             self.lines[record.source] = Lines(
                 lines.number + 1, min(lines.first, record.line), max(lines.last, record.line)
             )
-        self.ordinals[record.ordinal] = None
+        self.ordinals.setdefault(shard, {})[record.ordinal] = None
         if record.kind in _USED and event.event_id:
             self.events.setdefault(event.type, {})[event.event_id] = None
             if event.type == "outcome" and event.about:
@@ -158,14 +166,14 @@ class _Search:
         self._lists: dict[str, bool] = {}
 
     def run(self) -> Found:
-        for record in self._records():
-            self._take_own(record)
-        candidates = [each for record in self._records() for each in self._take_linked(record)]
+        for shard, record in self._records():
+            self._take_own(shard, record)
+        candidates = [each for shard, record in self._records() for each in self._take_linked(shard, record)]
         found = self._found
         sessions = self._own("session_id")
-        for record, event in candidates:
+        for shard, record, event in candidates:
             if event.session_id in sessions:
-                found.add(record, event)
+                found.add(shard, record, event)
         found.keys = {"customer_id": {self._customer_id: None}}
         found.keys |= {name: self._own(name) for name in KEY_FIELDS}
         found.shared = Counter({name: len(shared) for name, shared in self._shared.items() if shared})
@@ -176,38 +184,38 @@ class _Search:
         shared = self._shared[name]
         return {value: None for value in self._used[name] if value not in shared}
 
-    def _records(self) -> Iterator[Record]:
-        """Records of inputs that are not erased."""
+    def _records(self) -> Iterator[tuple[str, Record]]:
+        """Records of inputs that are not erased, with the names of their shards."""
         for directory in self._directories:
             start = first_boundary(directory)
             self._found.complete &= start.segment == 1
             for frame in JournalReader(directory, start, cut_torn_tail=False).frames():
                 for record in frame.records:
                     if record.kind != Kind.CONTROL and not record.erased:
-                        yield record
+                        yield directory.name, record
                 if self._progress is not None:
                     self._progress(frame.head.position_next - frame.head.position, frame.head.records)
 
     # -- the first time: what names the customer
 
-    def _take_own(self, record: Record) -> None:
+    def _take_own(self, shard: str, record: Record) -> None:
         if record.flags & COMMAND:
-            self._take_command(record)
+            self._take_command(shard, record)
             return
         if self._needle not in record.input and _BACKSLASH not in record.input:
             return
         event = _event_of(record.input)
         if event is None:
             if self._token in record.input:
-                self._found.add(record, _Event())
+                self._found.add(shard, record, _Event())
         elif event.customer_id == self._customer_id:
-            self._found.add(record, event)
+            self._found.add(shard, record, event)
             for name, values in self._used.items() if record.kind in _USED else ():
                 value = getattr(event, name)
                 if value is not None:
                     values[value] = None
 
-    def _take_command(self, record: Record) -> None:
+    def _take_command(self, shard: str, record: Record) -> None:
         try:
             command = decode_command(record.input)
         except ValueError:
@@ -216,22 +224,22 @@ class _Search:
             named = self._customer_id in command.entries
             self._lists[command.name] = named
             if named:
-                self._found.add(record, _Event())
+                self._found.add(shard, record, _Event())
 
     # -- the second time: what is linked with what was found
 
-    def _take_linked(self, record: Record) -> Iterator[tuple[Record, _Event]]:
+    def _take_linked(self, shard: str, record: Record) -> Iterator[tuple[str, Record, _Event]]:
         """Take in outcomes, note what others have in common; give what depends on whose its session is."""
-        if record.flags & COMMAND or record.ordinal in self._found.ordinals:
+        if record.flags & COMMAND or record.ordinal in self._found.ordinals.get(shard, ()):
             return
         event = _event_of(record.input)
         if event is None:
             return
         if event.type == "outcome" and event.about in self._found.events.get("payment", {}):
-            self._found.add(record, event)
+            self._found.add(shard, record, event)
         elif event.customer_id is None:
             if event.session_id in self._used["session_id"]:
-                yield record, event
+                yield shard, record, event
         elif event.customer_id != self._customer_id:
             for name, values in self._used.items():
                 if getattr(event, name) in values:

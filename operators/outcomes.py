@@ -237,7 +237,7 @@ class Pending:
             if time_ms > now_ms - after_ms:
                 break
             self.due += 1
-            if label == UNLABELLED and not blocked:
+            if label == UNLABELLED and not blocked and event_id:
                 due.append(event_id)
         return due
 

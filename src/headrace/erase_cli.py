@@ -60,11 +60,11 @@ def erase(
             typer.echo("\n".join(_places(state, found)))
             typer.echo(_BEYOND)
         return
-    if found.ordinals or not found.complete:
+    if found.inputs or not found.complete:
         _ask(state, found, settings_of(config))
     # Also without anything found: an erasure that was killed on the way may be left to be finished.
     _carry_out(state, time.monotonic() + wait)
-    typer.echo("Erased. The rest of the list that `headrace erase --list` prints is up to you.", err=True)
+    typer.echo("Nothing of them is in the state now. What this can't reach: headrace erase --list", err=True)
 
 
 def _search(state: Path, customer: str) -> Found:
@@ -80,7 +80,7 @@ def _search(state: Path, customer: str) -> Found:
 
 def _counted(found: Found) -> Iterator[str]:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.kinds.items()))
-    yield f"inputs    {len(found.ordinals):,}" + (f" ({kinds})" if kinds else "")
+    yield f"inputs    {found.inputs:,}" + (f" ({kinds})" if kinds else "")
     events = ", ".join(f"{len(ids):,} {kind or 'other'}" for kind, ids in sorted(found.events.items()))
     yield f"ids       {events or 'none'}"
     yield f"theirs    {_numbers({name: len(values) for name, values in found.keys.items()})}"

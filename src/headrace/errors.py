@@ -10,7 +10,7 @@
     ├── StateError             exit 6   the state directory can't be used
     │   ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
-    │   ├── StateMismatch      exit 7   state and configuration don't fit each other
+    │   ├── StateMismatch      exit 7   state and configuration, or state and outputs, don't fit each other
     │   ├── StateLocked        exit 8   another process uses the state
     │   └── ErasureUnfinished  exit 11  an erasure was asked for and isn't finished
     ├── UnknownDecision        exit 9   the ledger has no such decision
@@ -139,7 +139,7 @@ class CheckpointDamaged(StateError):
 
 
 class StateMismatch(StateError):
-    """A state that the given configuration can't go on with; `differences` name why."""
+    """A state that can't go on with the given configuration or outputs; `differences` name why."""
 
     exit_code = 7
 

@@ -18,7 +18,7 @@ from test_state import killed_within_a_batch
 from worlds import World, all_of, overrides, payment, stream, write_lines
 
 from headrace.config.settings import load
-from headrace.operators import erasure
+from headrace.operators import backup, erasure
 from headrace.operators.backup import back_up, restore
 from headrace.operators.checkpoint import checkpoint_numbers
 from headrace.operators.control import control_folder
@@ -68,11 +68,11 @@ def test_looking_changes_nothing(ended):
     code, dry = said(ended, "erase", "--customer", CUSTOMER, "--dry-run")
     assert code == 0
     found = find_customer(ended.shards(), CUSTOMER)
-    assert f"inputs {len(found.ordinals)} (" in dry
+    assert f"inputs {found.inputs} (" in dry
     assert "1 customer_id, 1 session_id" in dry
     code, listed = said(ended, "erase", "--customer", CUSTOMER, "--list")
     assert code == 0
-    assert f"{ended.sources[0]}: {len(found.ordinals)} lines" in listed
+    assert f"{ended.sources[0]}: {found.inputs} lines" in listed
     for what in ("sources", "outputs", "exports", "backups", "aggregates"):
         assert what in listed
     assert contents(ended) == before
@@ -208,3 +208,30 @@ def test_an_erasure_that_fails_is_finished_later_also_by_a_restored_backup(tmp_p
     check_gone(restored)
     assert erase(world) == 0, world.said
     check_gone(world)
+
+
+def test_a_backup_made_while_its_checkpoints_go_is_begun_anew(tmp_path, monkeypatch):
+    """An erasure comes between looking where the journals end and opening their files."""
+    lines = write_lines(tmp_path / "events.jsonl", customers(42))
+    world = World(tmp_path / "world", (lines,), BATCHES)
+    assert world.run() == 0, world.said
+    looked = backup._ends
+    calls = []
+
+    def then_erased(directories):
+        ends = looked(directories)
+        calls.append(ends)
+        if len(calls) == 1:
+            assert erase(world) == 0, world.said
+        return ends
+
+    monkeypatch.setattr(backup, "_ends", then_erased)
+    back_up(world.state, tmp_path / "backup")
+    assert len(calls) == 2
+    restored = World(tmp_path / "restored", (lines,), BATCHES)
+    restored.folder.mkdir()
+    restore(tmp_path / "backup", restored.state)
+    check_gone(restored)
+    for name in ("decisions.jsonl", "dead.jsonl"):
+        (restored.folder / name).write_bytes((world.folder / name).read_bytes())
+    assert restored.run() == 0, restored.said

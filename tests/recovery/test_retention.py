@@ -26,7 +26,7 @@ from worlds import World, overrides, payment, stream, write_lines
 LIMITS = overrides(
     input__batch_lines_max=16,
     journal__checkpoint_inputs_max=30,
-    journal__checkpoints_max=1,
+    journal__checkpoints_max=2,
     journal__keep_bytes_max=1024,
 )
 
@@ -93,7 +93,7 @@ def process(shard: DurableShard, lines: list[bytes]) -> None:
 
 
 def test_a_lagging_shard_keeps_what_the_others_would_delete(tmp_path):
-    settings = load(None, LIMITS[1::2])
+    settings = load(None, (*LIMITS[1::2], "journal.checkpoints_max=1"))
     behind = 40
     shard = DurableShard(tmp_path, settings, needed=lambda: behind)
     for start in range(0, 200, 20):
@@ -106,6 +106,14 @@ def test_a_lagging_shard_keeps_what_the_others_would_delete(tmp_path):
     again.close()
     assert first_boundary(tmp_path).ordinal > 40
     assert again.retired.segments > 0
+
+
+def test_who_knows_neither_outputs_nor_other_shards_deletes_nothing(tmp_path):
+    shard = DurableShard(tmp_path, load(None, LIMITS[1::2]))
+    for start in range(0, 200, 20):
+        process(shard, [payment(number) for number in range(start, start + 20)])
+    shard.close()
+    assert first_boundary(tmp_path).segment == 1
 
 
 def test_an_output_that_lost_more_than_is_kept_stops_the_start(ended):
