@@ -80,7 +80,7 @@ METRICS: Final = (
     Metric(
         "headrace_reviews_unused",
         "gauge",
-        "Reviews left on the day of the shard's clock; absent without a capacity.",
+        "Reviews left on the day of the shard's clock, in shadow mode all; absent without a capacity.",
         ("shard",),
         "now",
         scrape.reviews_unused,
@@ -306,6 +306,38 @@ METRICS: Final = (
     ),
     Metric(
         "headrace_journal_bytes", "gauge", "The journal on disk.", ("shard",), "now", scrape.journal_files
+    ),
+    Metric(
+        "headrace_journal_retired_segments_total",
+        "counter",
+        "Segments deleted for `journal.keep_days_max` or `journal.keep_bytes_max`.",
+        ("shard",),
+        "process",
+        scrape.of_shard(lambda shard: shard.retired.segments),
+    ),
+    Metric(
+        "headrace_journal_retired_bytes_total",
+        "counter",
+        "Their bytes.",
+        ("shard",),
+        "process",
+        scrape.of_shard(lambda shard: shard.retired.bytes),
+    ),
+    Metric(
+        "headrace_journal_erased_records_total",
+        "counter",
+        "Records erased by `headrace erase`.",
+        ("shard",),
+        "process",
+        scrape.of_shard(lambda shard: shard.erased),
+    ),
+    Metric(
+        "headrace_erasures_waiting",
+        "gauge",
+        "Erasures that were asked for and are not carried out yet.",
+        ("shard",),
+        "now",
+        scrape.of_shard(lambda shard: shard.erasures_waiting),
     ),
     Metric(
         "headrace_checkpoints_total",

@@ -361,6 +361,17 @@ def journal_files(scrape: Scrape) -> Iterator[Sample]:
             yield (number,), sum(os.stat(path).st_size for path in paths)
 
 
+def of_shard(read_one: Callable[[DurableShard], float]) -> Reader:
+    """Read a number of each shard that is kept."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        for number, shard in enumerate(scrape.shards):
+            if shard.journal is not None:
+                yield (f"{number:02}",), read_one(shard)
+
+    return read
+
+
 def checkpoint_ages(scrape: Scrape) -> Iterator[Sample]:
     """Seconds by the wall clock, by shard; since the start of the run where there is no checkpoint."""
     for number, folder in scrape.folders():

@@ -420,6 +420,11 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         Shared with the source, by one of the sinks.
     telemetry
         Is told how long writing takes.
+
+    Attributes
+    ----------
+    reached : int
+        Ordinal up to which, at least, everything is written.
     """
 
     def __init__(
@@ -431,7 +436,7 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         telemetry: Telemetry = SILENT,
     ) -> None:
         self.output, self.shards, self.on_written, self.in_flight = output, shards, on_written, in_flight
-        self.telemetry = telemetry
+        self.telemetry, self.reached = telemetry, 0
 
     def list_parts(self) -> list[str]:
         """One partition: there is one order."""
@@ -469,6 +474,7 @@ class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
             begun = time.perf_counter_ns()
             sink.output.write([line for _, line in lines])
             sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(lines))
+        sink.reached = part.ordinal  # of the batch's first line: it may not be the last part of the batch
         if sink.on_written is not None:
             sink.on_written(part.accepted_ns, len(lines))
         if sink.in_flight is not None:

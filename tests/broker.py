@@ -244,6 +244,9 @@ class Broker:
         admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
         settings = {key.replace("_", "."): value for key, value in config.items()}
         admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(READY_SECONDS_MAX)
+        # The controller has it; the broker learns of it a moment later.
+        while name not in admin.list_topics(timeout=READY_SECONDS_MAX).topics:
+            time.sleep(0.01)
         return name
 
     def start(self) -> None:
@@ -322,7 +325,7 @@ class Broker:
 
 
 def _bound(cpu: int | None) -> Callable[[], None]:
-    """What the broker's process does first: hold to a core, and end when this process does."""
+    """What the broker's process does first: hold to a core, and end when the thread that started it does."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def bind() -> None:

@@ -95,16 +95,20 @@ class Connection:
         return made
 
     def _made(self, kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-        options = {"error_cb": self._heard_error, **self._options, **options}
+        options = {"error_cb": self.heard_error, **self._options, **options}
         try:
             return kind(options, logger=_client_log)
         except KafkaException as exception:
             raise self.fault(error_in(exception), "Kafka's client can't be set up") from None
 
-    def _heard_error(self, error: KafkaError) -> None:
-        """Keep what says most of why nothing works: a refusal says more than that nobody answers."""
-        if self._last is None or fault_of(self._last) is None:
+    def heard_error(self, error: KafkaError) -> None:
+        """Take in an error that a client reports besides, and keep the most telling one."""
+        if self._last is None or _telling(error) >= _telling(self._last):
             self._last = error
+
+    def forget(self) -> None:
+        """What was reported is over: the brokers answer."""
+        self._last = None
 
     def probe(self, client: Consumer | Producer | AdminClient) -> dict[str, int]:
         """Wait until a broker answers; gives the number of partitions of each topic.
@@ -140,7 +144,11 @@ class Connection:
     def unanswered(self, error: KafkaError) -> BrokerError:
         """What to say when the brokers didn't answer in time, or not as wanted."""
         told = self._last or error
-        return self.fault(told, f"no answer from {self.brokers}")
+        # A listener of another kind closes connections without a word.
+        hint = (
+            "" if _telling(told) else f" (or they listen with other security than {self.settings.security})"
+        )
+        return self.fault(told, f"no answer from {self.brokers}{hint}")
 
     def fault(self, error: KafkaError, what: str) -> BrokerError:
         """One of our errors, without passwords, that says what failed and why."""
@@ -154,6 +162,13 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"Connection({self.brokers})"
+
+
+def _telling(error: KafkaError) -> int:
+    """How much an error says of why nothing works: a refusal most, that brokers are down least."""
+    if error.name() == "_ALL_BROKERS_DOWN":
+        return 0
+    return 1 if fault_of(error) is None else 2
 
 
 def _mistakes(settings: KafkaSettings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -185,8 +200,6 @@ def _options(settings: KafkaSettings, environ: Mapping[str, str]) -> dict[str, A
         "reconnect.backoff.ms": min(50, settings.reconnect_ms_max),
         "reconnect.backoff.max.ms": settings.reconnect_ms_max,
         "topic.metadata.refresh.interval.ms": int(settings.metadata_seconds * 1000),
-        # A connection that is closed while it is idle is no fault.
-        "log.connection.close": False,
         "allow.auto.create.topics": False,
     }
     if settings.sasl:

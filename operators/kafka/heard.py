@@ -77,6 +77,7 @@ class Heard:
     def now(self) -> None:
         """Something was heard this moment."""
         if self._silent:
+            self._connection.forget()
             _log.warning("the brokers (%s) are heard again", self._connection.brokers)
         self._at, self._silent = self._clock(), False
 

@@ -156,7 +156,10 @@ class PartitionReader:
             "queued.min.messages": settings.fetch_queue_messages,
             "queued.max.messages.kbytes": settings.fetch_queue_bytes_max // 1024,
             "statistics.interval.ms": _STATISTICS_MS,
+            # Topics are known to exist; one that is no longer told of was deleted.
+            "topic.metadata.propagation.max.ms": int(self._seconds_max * 1000),
             "stats_cb": self.heard.statistics,
+            "error_cb": self._on_error,
             "on_commit": self._on_commit,
         }
 
@@ -219,6 +222,7 @@ class PartitionReader:
         self._raise()
         first = self._consumer.poll(_POLL_S)
         if first is None:
+            self._raise()
             self.heard.check()
             return []
         # Without a wait: this call would wait for its whole time limit, however much has come.
@@ -267,6 +271,12 @@ class PartitionReader:
             self._failure = self._lost(partition)
         elif kind is not None:
             self._failure = self._connection.fault(error, str(partition) if message.topic() else "Kafka")
+
+    def _on_error(self, error: KafkaError) -> None:
+        """What the client reports besides: that brokers are away, which passes, or that a topic is gone."""
+        self._connection.heard_error(error)
+        if error.fatal() or fault_of(error) is TopicMismatch:
+            self._failure = self._connection.fault(error, "reading can't go on")
 
     def _lost(self, partition: Partition) -> BrokerError:
         try:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from headrace.errors import BrokerRefused, TopicMismatch
-from headrace.operators.kafka.client import AdminClient, ConfigResource, KafkaException, NewTopic
+from headrace.operators.kafka.client import (
+    AdminClient,
+    ConfigResource,
+    KafkaException,
+    NewTopic,
+    TopicCollection,
+)
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.faults import error_in, fault_of
 
@@ -17,6 +24,7 @@ _DAY_MS: Final = 86_400_000
 _RETENTION: Final = "retention.ms"
 _CLEANUP: Final = "cleanup.policy"
 _SPARE_DAYS: Final = 1
+_PAUSE_S: Final = 0.05
 
 
 class Needed(NamedTuple):
@@ -32,12 +40,16 @@ class Needed(NamedTuple):
         Partitions that it must have at least.
     partitions
         Partitions that it must have, as in a state that knows it; None for any number.
+    topic_id
+        What the brokers must call it, as in a state that knows it; None for any. A topic that was deleted and
+        made anew has the same name, and another id.
     """
 
     topic: str
     written: bool = False
     partitions_min: int = 1
     partitions: int | None = None
+    topic_id: str | None = None
 
 
 class Checked(NamedTuple):
@@ -47,6 +59,8 @@ class Checked(NamedTuple):
     ----------
     partitions
         Of each topic.
+    topic_ids
+        Of each topic, for `Needed.topic_id` of the next start.
     created
         Topics that were created.
     warnings
@@ -54,6 +68,7 @@ class Checked(NamedTuple):
     """
 
     partitions: Mapping[str, int]
+    topic_ids: Mapping[str, str]
     created: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -87,10 +102,11 @@ def check_topics(
     """
     admin = connection.admin()
     counts = connection.probe(admin)
+    ids = _ids(connection, admin, [each.topic for each in needed if each.topic in counts])
     missing = [each for each in needed if each.topic not in counts]
-    wrong = [] if create else [_missing(each) for each in missing]
+    wrong = [_missing(each) for each in missing if each.topic_id is not None or not create]
     there = [each for each in needed if each.topic in counts]
-    wrong += [text for each in there for text in _miscounted(each, counts[each.topic])]
+    wrong += [text for each in there for text in _changed(each, counts[each.topic], ids[each.topic])]
     configs, warnings = _configs(connection, admin, there)
     for each in there:
         errors, told = _retained(each, configs.get(each.topic, {}), memory_days_max)
@@ -99,21 +115,43 @@ def check_topics(
     if wrong:
         raise TopicMismatch(wrong)
     created = _create(connection, admin, missing, memory_days_max)
-    partitions = {each.topic: counts.get(each.topic) or created[each.topic] for each in needed}
-    return Checked(partitions, tuple(created), tuple(warnings))
+    counts |= _await(connection, admin, created)
+    ids |= _ids(connection, admin, created)
+    partitions = {each.topic: counts[each.topic] for each in needed}
+    return Checked(partitions, ids, tuple(created), tuple(warnings))
 
 
 def _missing(needed: Needed) -> str:
+    if needed.topic_id is not None:
+        return f"{needed.topic}: the state knows this topic, but the brokers don't: it was deleted"
     return f"{needed.topic}: there is no such topic; {CREATE_OPTION} creates it"
 
 
-def _miscounted(needed: Needed, count: int) -> Iterator[str]:
-    if needed.partitions is not None and count != needed.partitions:
-        change = "made anew" if count < needed.partitions else "enlarged"
-        known = f"but the state knows {needed.partitions}"
-        yield f"{needed.topic}: has {count} partitions, {known}: the topic was {change}"
+def _changed(needed: Needed, count: int, topic_id: str) -> Iterator[str]:
+    """How a topic differs from what was asked for, and from what the state knows of it."""
+    if needed.topic_id is not None and topic_id != needed.topic_id:
+        yield (
+            f"{needed.topic}: was deleted and made anew since the state knew it, so that offsets mean other"
+            " messages now; go on with a new --state"
+        )
+    elif needed.partitions is not None and count != needed.partitions:
+        yield f"{needed.topic}: has {count} partitions, but the state knows {needed.partitions}"
     elif count < needed.partitions_min:
         yield f"{needed.topic}: has {count} partitions; at least {needed.partitions_min} are needed"
+
+
+def _ids(connection: Connection, admin: AdminClient, topics: Sequence[str]) -> dict[str, str]:
+    """What the brokers call topics."""
+    if not topics:
+        return {}
+    seconds_max, found = connection.settings.metadata_seconds_max, {}
+    asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=seconds_max)
+    for name, future in asked.items():
+        try:
+            found[name] = str(future.result(seconds_max + 1).topic_id)
+        except KafkaException as exception:
+            raise connection.fault(error_in(exception), name) from None
+    return found
 
 
 def _configs(
@@ -161,17 +199,15 @@ def _retained(needed: Needed, config: Mapping[str, str], days: float) -> tuple[l
     return errors, warnings
 
 
-def _create(
-    connection: Connection, admin: AdminClient, missing: Sequence[Needed], days: float
-) -> dict[str, int]:
-    """Create topics; gives the number of partitions of each."""
+def _create(connection: Connection, admin: AdminClient, missing: Sequence[Needed], days: float) -> list[str]:
+    """Create topics; gives their names."""
     settings = connection.settings
     counts = {
         each.topic: each.partitions or max(each.partitions_min, settings.create_partitions)
         for each in missing
     }
     if not counts:
-        return {}
+        return []
     config = {_RETENTION: str(int((days + _SPARE_DAYS) * _DAY_MS)), _CLEANUP: "delete"}
     replicas = settings.create_replicas or -1
     asked = [NewTopic(name, count, replicas, config=config) for name, count in counts.items()]
@@ -185,4 +221,20 @@ def _create(
                 wrong.append(connection.redact(f"{name}: can't be created: {error.str()}"))
     if wrong:
         raise TopicMismatch(wrong)
-    return counts
+    return list(counts)
+
+
+def _await(connection: Connection, admin: AdminClient, created: Sequence[str]) -> dict[str, int]:
+    """Wait until the brokers tell each other of new topics; gives the number of partitions of each."""
+    until = time.monotonic() + connection.settings.metadata_seconds_max
+    while created:
+        counts = connection.probe(admin)
+        unknown = [name for name in created if name not in counts]
+        if not unknown:
+            return {name: counts[name] for name in created}
+        if time.monotonic() >= until:
+            raise TopicMismatch(
+                [f"{name}: was created, but the brokers don't know it yet" for name in unknown]
+            )
+        time.sleep(_PAUSE_S)
+    return {}

@@ -10,15 +10,16 @@
     ├── StateError             exit 6   the state directory can't be used
     │   ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
-    │   ├── StateMismatch      exit 7   state and configuration don't fit each other
-    │   └── StateLocked        exit 8   another process uses the state
+    │   ├── StateMismatch      exit 7   state and configuration, or state and outputs, don't fit each other
+    │   ├── StateLocked        exit 8   another process uses the state
+    │   └── ErasureUnfinished  exit 11  an erasure was asked for and isn't finished
     ├── UnknownDecision        exit 9   the ledger has no such decision
-    └── BrokerError            exit 11  Kafka can't do what is asked
-        ├── BrokerUnreachable  exit 11  no broker answers
-        ├── BrokerRefused      exit 11  the brokers don't let one in, or not do that
-        ├── TopicMismatch      exit 11  topics are not as a flow needs them (all that is wrong is listed)
-        ├── DeliveryFailed     exit 11  a message could not be delivered
-        └── OffsetLost         exit 12  what is to be read next is not in the topic
+    └── BrokerError            exit 12  Kafka can't do what is asked
+        ├── BrokerUnreachable  exit 12  no broker answers
+        ├── BrokerRefused      exit 12  the brokers don't let one in, or not do that
+        ├── TopicMismatch      exit 12  topics are not as a flow needs them (all that is wrong is listed)
+        ├── DeliveryFailed     exit 12  a message could not be delivered
+        └── OffsetLost         exit 13  what is to be read next is not in the topic
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "CheckpointDamaged",
     "ConfigError",
     "DeliveryFailed",
+    "ErasureUnfinished",
     "HeadraceError",
     "InputError",
     "JournalDamaged",
@@ -137,7 +139,7 @@ class CheckpointDamaged(StateError):
 
 
 class StateMismatch(StateError):
-    """A state that the given configuration can't go on with; `differences` name why."""
+    """A state that can't go on with the given configuration or outputs; `differences` name why."""
 
     exit_code = 7
 
@@ -152,6 +154,12 @@ class StateLocked(StateError):
     exit_code = 8
 
 
+class ErasureUnfinished(StateError):
+    """An erasure that was asked for, goes on or waits, and isn't finished."""
+
+    exit_code = 11
+
+
 class UnknownDecision(HeadraceError):
     """An id that no decision in the ledger has."""
 
@@ -161,7 +169,7 @@ class UnknownDecision(HeadraceError):
 class BrokerError(HeadraceError):
     """Something that Kafka's brokers, or its client, can't do."""
 
-    exit_code = 11
+    exit_code = 12
 
 
 class BrokerUnreachable(BrokerError):
@@ -187,7 +195,7 @@ class DeliveryFailed(BrokerError):
 class OffsetLost(BrokerError):
     """Positions in topics that can't be read from; `losses` name them all, and how to go on."""
 
-    exit_code = 12
+    exit_code = 13
 
     def __init__(self, losses: Sequence[str]) -> None:
         self.losses = tuple(losses)

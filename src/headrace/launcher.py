@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
-from headrace.members import Member
+from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
 from headrace.operators.journal import JournalWriter
 from headrace.operators.journal_end import JournalEnd, journal_end, shard_folders
@@ -49,7 +49,7 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
         return TopicRun(request, observer, stack, connection, plan).run()
 
 
-def run_member(request: RunRequest, observer: Observer, member: Member, plan: Plan) -> RunSummary:
+def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Plan) -> RunSummary:
     """Run one process's part of a run; the launcher, which holds the state's lock, has prepared it.
 
     Raises
@@ -60,7 +60,7 @@ def run_member(request: RunRequest, observer: Observer, member: Member, plan: Pl
     with ExitStack() as stack:
         stack.enter_context(warnings_to(observer))
         connection = Connection.of(request.settings.kafka, request.config_file)
-        return TopicRun(request, observer, stack, connection, plan, member).run()
+        return TopicRun(request, observer, stack, connection, plan, member, on_drain=observer.draining).run()
 
 
 def _checked(request: RunRequest) -> Start:

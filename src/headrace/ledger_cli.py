@@ -195,8 +195,10 @@ def export(
     from headrace.operators.ledger_export import Selection, export
     from headrace.operators.ledger_tables import open_table
     from headrace.operators.ledger_verify import journal_bytes
+    from headrace.places import Place, refuse_clashes
 
     directories = shard_directories(state)
+    refuse_clashes([], [Place("--to", str(to))], state)
     if shard is not None:
         if shard >= len(directories):
             raise typer.BadParameter(f"the state has {len(directories)} shards", param_hint="--shard")
@@ -206,6 +208,7 @@ def export(
     with open_table(to) as rows, watching(Console(stderr=True), "exporting", total) as progress:
         done = export(directories, rows, selection, progress=progress)
     erased = f"; {done.erased:,} erased ones are left out" if done.erased else ""
+    gone = f"; {done.gone:,} older records of all kinds are no longer kept" if done.gone else ""
     typer.echo(
-        f"{done.rows:,} decisions in {to}, {done.with_outcome:,} of them with outcome{erased}", err=True
+        f"{done.rows:,} decisions in {to}, {done.with_outcome:,} of them with outcome{erased}{gone}", err=True
     )

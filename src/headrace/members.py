@@ -102,9 +102,11 @@ class Reporter:
         self._tell(metrics=url)
 
     def started(self, request: RunRequest) -> None:
-        """The run begins."""
-        del request
-        self._tell(started=True)
+        """The run begins; the launcher has said so."""
+
+    def draining(self) -> None:
+        """Nothing more is read; without this process's partitions the others are to stop too."""
+        self._tell(draining=True)
 
     def progress(self, progress: Progress) -> None:
         """So far it has come."""
@@ -125,7 +127,7 @@ class Said:
 
     progress: Progress | None = None
     metrics: str | None = None
-    started: bool = False
+    draining: bool = False
 
     def take(self, line: bytes) -> str | None:
         """Take a line in; gives a warning, if it is one."""
@@ -134,7 +136,7 @@ class Said:
             self.progress = _decode.decode(told["progress"])
         if "metrics" in told:
             self.metrics = msgspec.json.decode(told["metrics"], type=str)
-        self.started = self.started or "started" in told
+        self.draining = self.draining or "draining" in told
         return msgspec.json.decode(told["warning"], type=str) if "warning" in told else None
 
 

@@ -22,14 +22,15 @@ from headrace.errors import HeadraceError, StateLocked
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import Progress as Read
 from headrace.operators.latency import LatencyHistogram
+from headrace.operators.policy.verdict import DAY_MS
 from headrace.operators.prequential import Prequential
+from headrace.operators.resume import make_state
 from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
 __all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warnings_to"]
 
-DAY_MS: Final = 86_400_000
 _REPORT_EVERY_S: Final = 0.2
 _GC_ALLOCATIONS: Final = 50_000
 _ACTIONS: Final = ("approve", "review", "block")
@@ -41,7 +42,7 @@ _LOCK_WAIT_S: Final = 0.05
 @contextmanager
 def locked(state: Path) -> Iterator[int]:
     """Hold the state's lock; it ends with the process, and those that inherit the descriptor given."""
-    state.mkdir(parents=True, exist_ok=True)
+    make_state(state)
     fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         _lock(fd, state)
@@ -200,6 +201,8 @@ class Tally:
 
     def _judge(self, applied: Applied, truth: dict[str, int]) -> None:
         for _, line in applied.decisions:
+            if line.isspace():
+                continue  # the line of an erased record, given out again
             decision = orjson.loads(line)
             label = truth.get(decision["event_id"])
             if label is not None:
@@ -283,10 +286,10 @@ class Tally:
         )
 
     def _reviews_unused(self) -> dict[int, int]:
-        """Reviews left on each day since the first that had one, over all shards."""
+        """Reviews left on each day that had a decision and that a clock has reached, over all shards."""
         policies = [shard.state.policy for shard in self.shards]
-        first = min((days[0] for policy in policies if (days := policy.review_days())), default=None)
-        if first is None or self.settings.policy.capacity is None:
+        if self.settings.policy.capacity is None or not policies:
             return {}
         last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
-        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in range(first, last + 1)}
+        days = sorted({day for policy in policies for day in policy.decided_days() if day <= last})
+        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in days}

@@ -25,16 +25,19 @@ from headrace.operators.models import model_mistakes
 from headrace.operators.policy.lists import read_lists
 from headrace.operators.resume import (
     commands_again,
+    directories_of,
     level_pipes,
     mend,
     names_of,
     went_on_at,
     written_up_to,
 )
+from headrace.operators.written import refuse_foreign
+from headrace.places import dead_letters_beside, refuse_clashes_of
 from headrace.running import Tally, locked, own_errors, state_left_alone_by_gc, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
 
-__all__ = ["run"]
+__all__ = ["locked", "run"]
 
 
 def run(request: RunRequest, observer: Observer) -> RunSummary:
@@ -62,6 +65,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
         return run_on_topics(request, observer)
     if request.processes != 1:
         raise ConfigError([Mistake("--processes", "", "has no meaning on files")])
+    refuse_clashes_of(request)
     with ExitStack() as stack:
         if request.state is not None:
             stack.enter_context(locked(request.state))
@@ -79,6 +83,7 @@ class _Run(Tally):
         self.closed_well = False
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
+        self.sinks: tuple[steps.OrderedSink, ...] = ()
         stack.callback(self._close_shards)
         self._open_shards()
         self.opened()
@@ -87,6 +92,7 @@ class _Run(Tally):
             stack.callback(output.close)
         level_pipes(self.shards)
         self.rewind, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
+        refuse_foreign(directories_of(self.shards), self.outputs, kept, self.rewind)
         for shard in self.shards:
             shard.keep_outputs_from(self.rewind.ordinal)
         self.reader = self._open_sources(stack)
@@ -117,8 +123,16 @@ class _Run(Tally):
                     shard=number,
                     learn=self.request.learn,
                     telemetry=self.telemetry,
+                    needed=self._needed,
                 )
             )
+
+    def _needed(self) -> int:
+        """Ordinal that a recovery could go back to: not all shards and outputs have it."""
+        reached = [shard.position for shard in self.shards]
+        if not self.closed_well:  # at the end the outputs have everything
+            reached += [sink.reached for sink in self.sinks] or [0]
+        return min(reached)
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -129,10 +143,7 @@ class _Run(Tally):
         """Where dead letters go: as asked, else beside the decisions."""
         if self.request.dead_letters is not None:
             return self.request.dead_letters
-        if self.request.to == STANDARD:
-            return "dead-letters.jsonl"
-        path = Path(self.request.to)
-        return str(path.with_name(f"{path.name.split('.')[0]}.dead-letters.jsonl"))
+        return dead_letters_beside(self.request.to)
 
     def _open_outputs(self) -> tuple[OutputFile, OutputFile]:
         fsync = self.settings.journal.fsync
@@ -159,7 +170,7 @@ class _Run(Tally):
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
-            agree_lines=time_limits.ahead_agree_events,
+            agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
         )
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
 
@@ -227,14 +238,18 @@ class _Run(Tally):
         telemetry, shards = self.telemetry, len(self.shards)
         source = steps.FileSource(self.reader, drain=self.drain, telemetry=telemetry)
         decisions, dead_letters = self.outputs
+        self.sinks = (
+            steps.OrderedSink(decisions, shards, self.decisions_written, telemetry=telemetry),
+            steps.OrderedSink(dead_letters, shards, self.dead_letters_written, telemetry=telemetry),
+        )
+        for sink in self.sinks:
+            sink.reached = self.rewind.ordinal
         edges = fraud.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=steps.OrderedSink(decisions, shards, self.decisions_written, telemetry=telemetry),
-            dead_letters=steps.OrderedSink(
-                dead_letters, shards, self.dead_letters_written, telemetry=telemetry
-            ),
+            decisions=self.sinks[0],
+            dead_letters=self.sinks[1],
         )
         flow = fraud.build(self.settings, edges)
         with self.stopping_on_signals(), own_errors(), state_left_alone_by_gc():

@@ -37,7 +37,7 @@ _BACKOFF_S: Final = 0.1
 _SETTLED_S: Final = 60.0
 _END_SECONDS_MAX: Final = 5.0
 # Starting again changes nothing about these.
-_LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 12})
+_LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13})
 
 
 class _Child:
@@ -197,6 +197,8 @@ class Supervisor:
                 failed = [code for code in codes if code]
                 if failed:
                     return self._cause()
+                # One that was told by someone else must not leave the rest without its partitions.
+                self._stopping = self._stopping or any(each.said.draining for each in self._children)
                 if self._stopping and not told:
                     told = True
                     self._signal(signal.SIGTERM)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,6 +73,8 @@ class TopicRun(Tally):
         What is read, and from where; outputs are as the journals say.
     member
         Which process this is.
+    on_drain
+        Called when nothing more is read.
     """
 
     reader: TopicReader
@@ -84,12 +87,13 @@ class TopicRun(Tally):
         connection: Connection,
         plan: Plan,
         member: Member = ALONE,
+        on_drain: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(request, observer)
         assert request.state is not None
         self.state: Path = request.state
         self.plan, self.member, self._connection = plan, member, connection
-        self._closed_well = False
+        self._closed_well, self._on_drain = False, on_drain
         stack.enter_context(self.stopping_on_signals(for_good=member.count > 1))
         self.telemetry.phase("recovering")
         self.parts: dict[int, TopicShard] = {}
@@ -118,12 +122,23 @@ class TopicRun(Tally):
             if not self.member.has(number):
                 continue
             shard = DurableShard(
-                folder, self.settings, shard=number, learn=self.request.learn, telemetry=self.telemetry
+                folder,
+                self.settings,
+                shard=number,
+                learn=self.request.learn,
+                telemetry=self.telemetry,
+                needed=partial(self._needed, number),
             )
             opened.append(shard)
             for partition in self.plan.partitions:
                 _begin(shard, partition)
             self.parts[number] = TopicShard(shard)
+
+    def _needed(self, number: int) -> int:
+        """Ordinal from which on a shard's outputs may have to be sent again: before it all is delivered."""
+        part = self.parts.get(number)
+        notes = [] if part is None else list(part.durable.sinks.values())
+        return min((note["ordinal"] for note in notes), default=0)
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -150,7 +165,7 @@ class TopicRun(Tally):
             buffer_messages_max=kafka.merge_messages_max,
             wait_ms_max=kafka.merge_wait_ms_max,
             ahead_ms_max=round(times.ahead_hours_max * _HOUR_MS),
-            agree_messages=times.ahead_agree_events,
+            agree_messages=max(times.ahead_agree_events, times.ahead_alone_events),
         )
         numbers = {(each.topic, each.partition): each.number for each in own}
         commands = self._commands() if self.member.index == 0 else None
@@ -213,6 +228,12 @@ class TopicRun(Tally):
         return max(self._taken())
 
     # -- running
+
+    def drained(self) -> None:
+        """Nothing more is read from here on."""
+        if not self.draining:
+            self._on_drain()
+        super().drained()
 
     def run(self) -> RunSummary:
         """Run until told to stop, and say how it went."""

@@ -96,9 +96,14 @@ def test_a_certificate_file_that_is_none(broker, tmp_path):
         begin(secured(broker, broker.password, ca_file=str(tmp_path / "ca.pem")), "reader")
 
 
-def test_without_encryption_the_listener_does_not_answer(broker):
+def test_another_kind_of_listener_is_told(broker):
     settings = KafkaSettings(brokers=(broker.secure_brokers,), metadata_seconds_max=2.0)
-    with pytest.raises(BrokerUnreachable, match=broker.secure_brokers):
+    with pytest.raises(
+        BrokerUnreachable, match=rf"{broker.secure_brokers} \(or they listen with other security"
+    ):
+        begin(Connection(settings), "reader")
+    settings = KafkaSettings(brokers=(broker.brokers,), security="ssl", metadata_seconds_max=2.0)
+    with pytest.raises(BrokerUnreachable, match="connecting to a PLAINTEXT broker listener"):
         begin(Connection(settings), "reader")
 
 

@@ -292,6 +292,16 @@ def test_a_second_launcher_is_refused(world, lines):
     world.check()
 
 
+def test_a_member_that_is_told_to_stop_stops_all(world, lines):
+    """D-PROC-4."""
+    world.send(lines[:300])
+    running = world.start("--processes", "2")
+    running.wait_for(lambda: inputs_in(world.state) >= 300, "inputs")
+    os.kill(members(world)[1], signal.SIGTERM)
+    assert running.process.wait(PATIENCE_S) == 0
+    world.check()
+
+
 # -- the broker's faults, and the disk's
 
 
@@ -408,7 +418,7 @@ def test_messages_deleted_unread_are_told_and_accepted_only_when_asked(world, li
     for future in admin.delete_records(cut).values():
         future.result(30)
     refused = world.start()
-    assert refused.process.wait(PATIENCE_S) == 12
+    assert refused.process.wait(PATIENCE_S) == 13
     assert "--accept-lost" in refused.said.read_text()
     world.run(400 + len(end), "--accept-lost")
     world.check()
