@@ -308,6 +308,26 @@ def source_sizes(scrape: Scrape) -> Iterator[Sample]:
             yield (str(number),), progress.bytes_total
 
 
+def lags(scrape: Scrape) -> Iterator[Sample]:
+    """Messages, by source; none of files."""
+    for number, messages, _ in getattr(scrape.recorder.reader, "lags", ()):
+        yield (str(number),), messages
+
+
+def lag_ages(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds, by source; none of files, nor before the first message."""
+    for number, _, age_s in getattr(scrape.recorder.reader, "lags", ()):
+        if age_s is not None:
+            yield (str(number),), age_s
+
+
+def broker_silence(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds; none in a run on files."""
+    silent_s = getattr(scrape.recorder.reader, "silent_s", None)
+    if silent_s is not None:
+        yield (), silent_s
+
+
 def positions(scrape: Scrape) -> Iterator[Sample]:
     """By shard."""
     return (((number,), shard.position) for number, shard in scrape.numbered())

@@ -47,6 +47,14 @@ class Reading(Protocol):
     def caught_up(self, partition: Any) -> bool:
         """Whether everything was handed out that is known to be in the partition."""
 
+    def lag(self, partition: Any) -> tuple[int, float | None]:
+        """Messages that are not yet read, and the age in seconds of the last one that was."""
+        ...
+
+    @property
+    def heard(self) -> Any:
+        """Has `silent_seconds`, since anything was heard of the brokers."""
+
     def pause(self, partitions: Collection[Any]) -> None:
         """Hand out nothing of some partitions until they are resumed."""
 
@@ -117,6 +125,14 @@ class TopicReader:
         Number of each partition in the state.
     commands
         None where another worker has them.
+
+    Attributes
+    ----------
+    lags : tuple[tuple[int, int, float | None], ...]
+        For each partition, by its number, how many messages are not yet read, and the age in seconds of the
+        last one that was; as of `look`.
+    silent_s : float
+        Seconds since anything was heard of the brokers; as of `look`.
     """
 
     def __init__(
@@ -129,6 +145,8 @@ class TopicReader:
         self._reading, self._merge, self._numbers, self._commands = reading, merge, numbers, commands
         self._places = {number: place for place, number in numbers.items()}
         self._bytes = dict.fromkeys(self._places, 0)
+        self.lags: tuple[tuple[int, int, float | None], ...] = ()
+        self.silent_s = 0.0
 
     def next_batch(self) -> Batch | None:
         """The next commands, or else the next messages; None when there are neither now.
@@ -163,6 +181,12 @@ class TopicReader:
             reading.pause([self._places[number] for number in full])
 
     # -- for those who watch
+
+    def look(self) -> None:
+        """See how far reading is behind; others may ask from other threads, but only for what was seen."""
+        if self._reading is not None:
+            self.lags = tuple((number, *self._reading.lag(place)) for place, number in self._numbers.items())
+            self.silent_s = self._reading.heard.silent_seconds
 
     @property
     def ended(self) -> bool:

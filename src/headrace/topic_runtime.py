@@ -312,6 +312,7 @@ class TopicRun(Tally):
         for part in self.parts.values():
             part.tick(now)
         if self.reading is not None:
+            self.reader.look()
             self.reading.commit({each: self.reading.position(each) for each in self.reading.partitions})
         self.report()
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -176,6 +177,28 @@ def test_a_drained_run_goes_on_where_it_stopped_and_has_nothing_to_look_for(worl
         lines
     )
     assert "were sent" not in world.state.with_suffix(".said").read_text()
+
+
+def test_each_process_serves_its_lag(world, lines):
+    world.send(lines[:500])
+    running = world.start("--processes", "2", "--metrics-port", "0")
+    running.wait_for(lambda: inputs_in(world.state) >= 500, "inputs")
+
+    def served() -> dict[str, float]:
+        found = {}
+        for each in json.loads((world.state / "processes.json").read_bytes())["processes"]:
+            with urllib.request.urlopen(each["metrics"]) as page:
+                for line in page.read().decode().splitlines():
+                    if line.startswith(("headrace_source_lag_messages{", "headrace_shard_position{")):
+                        name, value = line.rsplit(" ", 1)
+                        found[name] = float(value)
+        return found
+
+    lags = {f'headrace_source_lag_messages{{source="{number}"}}': 0.0 for number in range(SHARDS)}
+    running.wait_for(lambda: served().items() >= lags.items(), "all read")
+    positions = [value for name, value in served().items() if name.startswith("headrace_shard_position")]
+    assert (len(positions), sum(positions)) == (SHARDS, 500)
+    assert running.stop() == 0, running.said.read_text()
 
 
 def test_other_numbers_of_processes_give_the_same_bytes(world, lines):

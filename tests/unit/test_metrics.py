@@ -269,6 +269,30 @@ def test_labels_are_the_same_whatever_comes_in(fed):
             assert set(other.exposed()[name]) == set(values), name
 
 
+OF_TOPICS = {
+    "headrace_source_lag_messages",
+    "headrace_source_lag_seconds",
+    "headrace_brokers_silent_seconds",
+}
+
+
+def test_the_lag_of_topics_is_what_was_seen_last(fed):
+    class Reading:
+        heard = SimpleNamespace(silent_seconds=0.25)
+
+        def lag(self, place):
+            return (17, 2.5) if place == ("in", 0) else (40, None)
+
+    reader = TopicReader(Reading(), None, {("in", 0): 3, ("in", 1): 4}, None)
+    fed.recorder.opened([fed.shard], reader)
+    assert fed.exposed()["headrace_brokers_silent_seconds"] == {(): 0.0}
+    reader.look()
+    seen = fed.exposed()
+    assert seen["headrace_source_lag_messages"] == {(("source", "3"),): 17, (("source", "4"),): 40}
+    assert seen["headrace_source_lag_seconds"] == {(("source", "3"),): 2.5}
+    assert seen["headrace_brokers_silent_seconds"] == {(): 0.25}
+
+
 def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(world()[:10]))
     reader = MergedReader([LineReader(str(tmp_path / "events.jsonl"), number=3)])
@@ -276,8 +300,8 @@ def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
     recorder = fed.recorder
     recorder.opened([fed.shard], reader)
     seen = fed.exposed()
-    no_capacity = {"headrace_reviews_unused"}
-    assert set(seen) == (NAMES | OF_HISTOGRAMS | set(PROCESS)) - no_capacity - {
+    absent = {"headrace_reviews_unused", *OF_TOPICS}
+    assert set(seen) == (NAMES | OF_HISTOGRAMS | set(PROCESS)) - absent - {
         m.name for m in METRICS if m.kind == "histogram"
     }
     size = (tmp_path / "events.jsonl").stat().st_size
