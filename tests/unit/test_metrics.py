@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -22,6 +23,7 @@ from headrace.operators.metrics import application
 from headrace.operators.policy.commands import KillSwitch
 from headrace.operators.recorder import EVENT_TYPES, Recorder
 from headrace.operators.telemetry import Stage
+from headrace.operators.topic_reader import TopicReader
 from headrace.reference import metrics_page
 
 ROOT = Path(__file__).resolve().parents[2]
