@@ -26,6 +26,7 @@ from pydantic import (
 
 from headrace.config.base import Name, did_you_mean
 from headrace.config.base import Settings as _Settings
+from headrace.config.kafka import KafkaSettings, kafka_mistakes, resolve_files
 from headrace.config.policy import (
     ListSettings,
     PolicySettings,
@@ -39,7 +40,10 @@ from headrace.config.policy import (
 from headrace.errors import ConfigError, Mistake
 
 __all__ = [
+    "HALF_LIFE_MS_MAX",
+    "KINDS",
     "SHIPPED",
+    "WINDOW_MS_MAX",
     "BinDeclaration",
     "Condition",
     "ControlSettings",
@@ -59,6 +63,7 @@ __all__ = [
     "IdSettings",
     "InputSettings",
     "JournalSettings",
+    "KafkaSettings",
     "LastLegitimateAgeDeclaration",
     "MaxDeclaration",
     "MeanDeclaration",
@@ -90,8 +95,8 @@ _CONDITION: Final = re.compile(
     r"\s*([a-z][a-z0-9_]*)\s*(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*", re.ASCII
 )
 _MINUTE_MS: Final = _UNIT_MS["m"]
-_WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
-_HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
+WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
+HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
 _OVERRIDE: Final = "--set"
 _CLICK_KEYS: Final = ("session_id", "customer_id")
 ModelMistakes = Callable[[str, Mapping[str, object]], Iterable[tuple[str, str]]]
@@ -158,8 +163,8 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     return edges
 
 
-Window = Annotated[str, AfterValidator(lambda text: _shortest(text, _WINDOW_MS_MAX))]
-HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, _HALF_LIFE_MS_MAX))]
+Window = Annotated[str, AfterValidator(lambda text: _shortest(text, WINDOW_MS_MAX))]
+HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, HALF_LIFE_MS_MAX))]
 When = Annotated[
     tuple[
         Annotated[InstanceOf[Condition], BeforeValidator(_parse_condition), PlainSerializer(str)],
@@ -203,12 +208,15 @@ class TimeSettings(_Settings):
     ahead_hours_max
         The largest step of the clock that one event alone may make.
     ahead_agree_events
-        Events in a row that must agree on a larger step.
+        Different customers whose events, in a row, must agree on a larger step.
+    ahead_alone_events
+        Events in a row, with rising times, that may make a larger step though they are of fewer customers.
     """
 
     late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
-    ahead_hours_max: float = Field(default=72.0, gt=0.0, le=10_000.0)
+    ahead_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
     ahead_agree_events: int = Field(default=3, ge=1, le=1000)
+    ahead_alone_events: int = Field(default=16, ge=1, le=1000)
 
 
 class InputSettings(_Settings):
@@ -462,7 +470,7 @@ class TimeSinceFirstDeclaration(_TimeSince):
 
 
 class RunningMeanDeclaration(_Declaration):
-    """The running mean of a feature over the entity's payments, robust and never without a value.
+    """The running mean of a feature over the entity's payments, robust and soon never missing.
 
     Attributes
     ----------
@@ -485,6 +493,7 @@ class RunningMeanDeclaration(_Declaration):
 class FraudShareDeclaration(_Windowed):
     """The share of confirmed frauds among the entity's outcomes."""
 
+    window: Window
     panes: int = Field(default=14, ge=2, le=64)
     when: When = ()
 
@@ -686,9 +695,10 @@ class FraudSettings(_Settings):
     reasons: ReasonSettings = ReasonSettings()
     journal: JournalSettings = JournalSettings()
     metrics: MetricsSettings = MetricsSettings()
+    kafka: KafkaSettings = KafkaSettings()
 
 
-_KINDS: Final[dict[str, type[BaseModel]]] = {
+KINDS: Final[dict[str, type[BaseModel]]] = {
     get_args(declaration.model_fields["kind"].annotation)[0]: declaration
     for declaration in get_args(FeatureDeclaration)
 }
@@ -750,7 +760,7 @@ def load(
         The file; None for the one that is shipped.
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
-        Paths of list files start at the file's folder; without a file, at the folder one works in.
+        Paths of other files start at the file's folder; without a file, at the folder one works in.
     model_mistakes
         Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
         below `model` and a message.
@@ -823,6 +833,7 @@ def _laid(
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
     resolve_lists(read, folder)
+    resolve_files(read, folder)
     settings, more = _validate(read, model_mistakes)
     more += [each for each in list_mistakes(read) if is_new(each.key.split(".")[2])]
     found += [overridden.place(mistake) for mistake in more]
@@ -935,6 +946,10 @@ class _Broken:
         """Whether the name may be declared in a part that is misshapen."""
         return (section,) in self._places or (section, name) in self._places
 
+    def hides_any(self, section: str) -> bool:
+        """Whether anything of a section is misshapen."""
+        return any(place[0] == section for place in self._places)
+
 
 def _is_table(read: Mapping[str, Any], key: str) -> bool:
     return isinstance(read.get(key), dict)
@@ -968,7 +983,7 @@ def _known_keys(place: Sequence[str]) -> list[str]:
         return list(FraudSettings.model_fields)
     section = place[0]
     if section == "features":
-        declaration = _KINDS.get(place[2]) if len(place) > 2 else None
+        declaration = KINDS.get(place[2]) if len(place) > 2 else None
     elif section == "policy" and len(place) > 1:
         declaration = _POLICY_TABLES.get(place[1]) or _model(PolicySettings, place[1])
     else:
@@ -995,8 +1010,8 @@ def _message(error: Any, known: Sequence[str]) -> str:
     ours = {
         "missing": "is required",
         "extra_forbidden": f"unknown key{did_you_mean(last, known)}",
-        "union_tag_not_found": f"is required; kinds are {', '.join(_KINDS)}",
-        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(_KINDS))}",
+        "union_tag_not_found": f"is required; kinds are {', '.join(KINDS)}",
+        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(KINDS))}",
         "value_error": str(context.get("error")),
         "model_type": f"must be a table (is {given!r})",
         "dict_type": f"must be a table (is {given!r})",
@@ -1021,6 +1036,8 @@ def _references(
     yield from rule_mistakes(read, settings.features, lambda name: broken.hides("features", name))
     yield from _text_mistakes(settings, broken, read)
     yield from _limit_mistakes(settings, broken)
+    if not broken.hides_any("kafka"):
+        yield from kafka_mistakes(settings.kafka)
 
 
 def _unknown(key: str, what: str, name: str, known: Iterable[str]) -> Mistake:
@@ -1104,7 +1121,27 @@ def _slots(settings: FraudSettings) -> int:
     return sum(prod(sizes.get(name, 1) for name in cross.of) for cross in settings.crosses.values())
 
 
+def _time_mistakes(time: TimeSettings, broken: _Broken) -> Iterator[Mistake]:
+    if any(broken.hides("time", key) for key in TimeSettings.model_fields):
+        return
+    if time.ahead_hours_max > 24.0 * time.late_days_max:
+        yield Mistake(
+            "",
+            "time.ahead_hours_max",
+            f"must be at most late_days_max ({24.0 * time.late_days_max!r} hours), so that no step of one"
+            f" event makes the present late (is {time.ahead_hours_max!r})",
+        )
+    if time.ahead_alone_events < time.ahead_agree_events:
+        yield Mistake(
+            "",
+            "time.ahead_alone_events",
+            f"must be at least ahead_agree_events ({time.ahead_agree_events}), so that one sender is not"
+            f" believed sooner than several (is {time.ahead_alone_events})",
+        )
+
+
 def _limit_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+    yield from _time_mistakes(settings.time, broken)
     policy, outcomes = settings.policy, settings.outcomes
     slots = _slots(settings)
     if slots > settings.model.slots_max:

@@ -538,8 +538,8 @@ class MergedReader:
         ordinal: int = 0,
         batch_lines_max: int = 512,
         pace: Pace | None = None,
-        ahead_ms_max: int = 259_200_000,
-        agree_lines: int = 3,
+        ahead_ms_max: int = 86_400_000,
+        agree_lines: int = 16,
     ) -> None:
         self._readers, self._batch_lines_max, self._pace = list(readers), batch_lines_max, pace
         self.ordinal, self.ended = ordinal, not readers

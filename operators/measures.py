@@ -80,7 +80,7 @@ METRICS: Final = (
     Metric(
         "headrace_reviews_unused",
         "gauge",
-        "Reviews left on the day of the shard's clock; absent without a capacity.",
+        "Reviews left on the day of the shard's clock, in shadow mode all; absent without a capacity.",
         ("shard",),
         "now",
         scrape.reviews_unused,

@@ -23,10 +23,40 @@ from headrace.operators.journal import CONTROL_SOURCE, JournalReader, Kind, segm
 from headrace.operators.past import heads_from, outputs_between, records_from
 from headrace.operators.rewind import UNBOUNDED, Journalled, Lengths, Rewind, Start, find_rewind
 
-__all__ = ["commands_again", "level_pipes", "mend", "names_of", "went_on_at", "written_up_to"]
+__all__ = [
+    "commands_again",
+    "directories_of",
+    "level_pipes",
+    "make_state",
+    "mend",
+    "names_of",
+    "went_on_at",
+    "written_up_to",
+]
 
 _log = logging.getLogger(__name__)
 _LINES_AT_ONCE: Final = 1024
+
+
+def make_state(state: Path) -> None:
+    """Make a state's folder where there is none.
+
+    Raises
+    ------
+    StateError
+        If it can't be made.
+    """
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StateError(f"{state}: is a file; a state is a folder") from error
+    except OSError as error:
+        raise StateError(f"{state}: can't be made: {error.strerror}") from error
+
+
+def directories_of(shards: Sequence[DurableShard]) -> list[Path]:
+    """Directories of the shards; none of temporary ones."""
+    return [shard.directory for shard in shards if shard.directory is not None]
 
 
 def names_of(shards: Sequence[DurableShard]) -> dict[int, str]:
@@ -99,7 +129,7 @@ def _last_within(shards: Sequence[DurableShard], written: Lengths) -> Rewind | N
     if any(shard.directory is None for shard in shards):
         return Rewind(0, Lengths(0, 0), {})
     segments_back = 0
-    directories = [shard.directory for shard in shards if shard.directory is not None]
+    directories = directories_of(shards)
     segments = [segment_numbers(directory) for directory in directories]
     while True:
         found = [
@@ -159,7 +189,7 @@ def mend(
             output.resume(length)
     if kept.ordinal == end.ordinal:
         return
-    directories = [shard.directory for shard in shards if shard.directory is not None]
+    directories = directories_of(shards)
     recorded = [outputs_between(directory, kept.ordinal, end.ordinal) for directory in directories]
     lines = merge(*recorded, key=itemgetter(0))
     while some := list(islice(lines, _LINES_AT_ONCE)):

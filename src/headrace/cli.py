@@ -36,11 +36,13 @@ EXIT_CODES: Final = (
     (4, "a compressed input ends early or is damaged; everything before is decided"),
     (5, "a source differs in the part that was read before"),
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
-    (7, "the state doesn't fit the configuration, or this version of the program"),
+    (7, "the state doesn't fit the configuration, the outputs, or this version of the program"),
     (8, "another process uses the state"),
     (9, "the ledger has no such decision"),
     (10, "decisions that were derived once more differ from the recorded ones"),
     (11, "an erasure was asked for and isn't finished"),
+    (12, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
+    (13, "what is to be read next is no longer in the topic"),
     (130, "interrupted from the keyboard"),
     (141, "the reader of standard output has gone"),
 )
@@ -139,7 +141,10 @@ def run(
     to: Annotated[str, typer.Option("--to", metavar="PATH", help="Where decisions go: a file, or - .")],
     dead_letters: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="Where dead letters go; beside the decisions otherwise."),
+        typer.Option(
+            metavar="PATH",
+            help="Where dead letters go; for NAME.jsonl to NAME.dead-letters.jsonl beside it otherwise.",
+        ),
     ] = None,
     state: Annotated[
         Path | None,
@@ -165,8 +170,9 @@ def run(
 ) -> None:
     """Run a flow from files to files.
 
-    Without --state a run is temporary, and what --to names is replaced. With it, a further file is a new
-    source, and decisions are appended.
+    Without --state a run is temporary, and what --to and --dead-letters name is replaced. With it, a further
+    file is a new source, and decisions are appended. A run that would write over what it reads, over its
+    state, or to one file twice is refused before anything is opened.
     """
     from headrace.live import view
     from headrace.runs import RunRequest
@@ -260,6 +266,7 @@ def simulate(
     which they arrive. The truth is written first. With --speed, each event is written when it is due.
     """
     from headrace.operators import simulator
+    from headrace.places import Place, refuse_clashes
 
     if presets:
         for name, description in simulator.presets().items():
@@ -267,6 +274,10 @@ def simulate(
         return
     if to is None:
         raise typer.BadParameter("is required", param_hint="--to")
+    places = [Place("--to", str(to))]
+    places += [Place("--truth", str(truth))] if truth else []
+    places += [Place("--truths", str(truths / name)) for name in simulator.TRUTH_FILES] if truths else []
+    refuse_clashes([], places)
     world = simulator.simulate(preset, seed, days=days, customers=customers)
     with _reader_may_leave():
         events = simulator.write(world, to, truth, truths=truths, speed=_speed(speed))
@@ -316,13 +327,17 @@ app.command()(replay)
 def reference(
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
-    """Write the reference pages of the command line and of the metrics."""
+    """Write the reference pages: of the command line, the features, the metrics and the models."""
+    from headrace.features_reference import features_page
     from headrace.operators.measures import LABELS, METRICS, PROCESS
+    from headrace.operators.models import reference as models_page
     from headrace.reference import metrics_page, reference_page
 
     for name, page in (
         ("cli.md", reference_page(typer.main.get_command(app), EXIT_CODES)),
+        ("features.md", features_page()),
         ("metrics.md", metrics_page(METRICS, LABELS, PROCESS)),
+        ("models.md", models_page()),
     ):
         (to / name).write_text(page)
         typer.echo(str(to / name))

@@ -195,8 +195,10 @@ def export(
     from headrace.operators.ledger_export import Selection, export
     from headrace.operators.ledger_tables import open_table
     from headrace.operators.ledger_verify import journal_bytes
+    from headrace.places import Place, refuse_clashes
 
     directories = shard_directories(state)
+    refuse_clashes([], [Place("--to", str(to))], state)
     if shard is not None:
         if shard >= len(directories):
             raise typer.BadParameter(f"the state has {len(directories)} shards", param_hint="--shard")

@@ -142,8 +142,8 @@ class RunSummary:
     dead_letters
         Where dead letters went.
     reviews
-        With a review capacity, what is left of it on each day of the stream that is remembered: days since
-        the epoch, UTC, oldest first, and how many reviews are unused.
+        With a review capacity, what is left of it on each day that had decisions and is remembered: days
+        since the epoch, UTC, oldest first, and how many reviews are unused.
     reviews_per_day_max
         The capacity, None without one.
     """

@@ -36,7 +36,9 @@ from headrace.operators.policy.verdict import DAY_MS
 from headrace.operators.prequential import Prequential
 from headrace.operators.resume import (
     commands_again,
+    directories_of,
     level_pipes,
+    make_state,
     mend,
     names_of,
     went_on_at,
@@ -44,6 +46,8 @@ from headrace.operators.resume import (
 )
 from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
+from headrace.operators.written import refuse_foreign
+from headrace.places import dead_letters_beside, refuse_clashes_of
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
 __all__ = ["locked", "run"]
@@ -75,6 +79,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     if wrong:
         file = str(request.config_file or "fraud.toml")
         raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
+    refuse_clashes_of(request)
     with ExitStack() as stack:
         if request.state is not None:
             stack.enter_context(locked(request.state))
@@ -85,7 +90,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
     """Hold the state's lock; it ends with the process, however that ends."""
-    state.mkdir(parents=True, exist_ok=True)
+    make_state(state)
     fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         _lock(fd, state)
@@ -174,6 +179,7 @@ class _Run:
             stack.callback(output.close)
         level_pipes(self.shards)
         self.rewind, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
+        refuse_foreign(directories_of(self.shards), self.outputs, kept, self.rewind)
         for shard in self.shards:
             shard.keep_outputs_from(self.rewind.ordinal)
         self.reader = self._open_sources(stack)
@@ -223,10 +229,7 @@ class _Run:
         """Where dead letters go: as asked, else beside the decisions."""
         if self.request.dead_letters is not None:
             return self.request.dead_letters
-        if self.request.to == STANDARD:
-            return "dead-letters.jsonl"
-        path = Path(self.request.to)
-        return str(path.with_name(f"{path.name.split('.')[0]}.dead-letters.jsonl"))
+        return dead_letters_beside(self.request.to)
 
     def _open_outputs(self) -> tuple[OutputFile, OutputFile]:
         fsync = self.settings.journal.fsync
@@ -253,7 +256,7 @@ class _Run:
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
-            agree_lines=time_limits.ahead_agree_events,
+            agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
         )
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
 
@@ -353,13 +356,13 @@ class _Run:
         return summary
 
     def _reviews_unused(self) -> dict[int, int]:
-        """Reviews left on each day since the first that had one, over all shards."""
+        """Reviews left on each day that had a decision and that a clock has reached, over all shards."""
         policies = [shard.state.policy for shard in self.shards]
-        first = min((days[0] for policy in policies if (days := policy.review_days())), default=None)
-        if first is None or self.settings.policy.capacity is None:
+        if self.settings.policy.capacity is None:
             return {}
         last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
-        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in range(first, last + 1)}
+        days = sorted({day for policy in policies for day in policy.decided_days() if day <= last})
+        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in days}
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:

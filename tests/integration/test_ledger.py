@@ -323,6 +323,33 @@ def test_verify_a_whole_ledger(shards, headrace):
     assert sum(shard["kinds"]["decided"] for shard in found["shards"]) == len(shards.decisions)
 
 
+def test_verify_says_where_the_kept_journal_begins(state, headrace, tmp_path):
+    options = ("--from", state.source, "--to", tmp_path / "d.jsonl", "--state", tmp_path / "state")
+    run(*options, "--set", "journal.checkpoint_inputs_max=200")
+    directory = tmp_path / "state" / "shard-00"
+    first = headrace("ledger", "verify", "--state", tmp_path / "state")
+    assert (first.code, "begins with" in first.out) == (0, False)
+    gone = segment_path(directory, 1)
+    gone.unlink()
+    said = headrace("ledger", "verify", "--state", tmp_path / "state")
+    (shard,) = json.loads(headrace("ledger", "verify", "--state", tmp_path / "state", "--json").out)["shards"]
+    assert said.code == 0
+    assert (shard["first_segment"], shard["first_sequence"] > 0) == (2, True)
+    assert f"begins with segment 2; segments before it, with {shard['first_sequence']:,} records" in said.out
+    assert shard["sequence"] == shard["first_sequence"] + shard["records"]
+
+
+def test_a_start_reads_what_lies_behind_its_checkpoint_and_verify_all(state, headrace, tmp_path):
+    options = ("--from", state.source, "--to", tmp_path / "d.jsonl", "--state", tmp_path / "state")
+    run(*options, "--set", "journal.checkpoint_inputs_max=200")
+    path = segment_path(tmp_path / "state" / "shard-00", 1)
+    flip(path, path.stat().st_size // 2)
+    run(*options)
+    said = headrace("ledger", "verify", "--state", tmp_path / "state")
+    assert said.code == 6
+    assert f"{path}: byte " in said.err
+
+
 def test_verify_names_the_damage_of_each_shard(shards, headrace, tmp_path):
     subprocess.run(["cp", "-r", shards.path, tmp_path / "state"], check=True)
     path = segment_path(tmp_path / "state" / "shard-01", 1)

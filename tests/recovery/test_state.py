@@ -278,6 +278,56 @@ def test_what_was_written_behind_the_journals_end_is_cut_off(world):
     assert world.outputs() == outputs
 
 
+@pytest.mark.parametrize("bytes_left", [0, 10])
+def test_of_a_first_line_that_was_cut_off_the_rest_is_written(world, bytes_left):
+    outputs = world.outputs()
+    world.decisions.write_bytes(outputs[0][:bytes_left])
+    assert world.run() == 0, world.said
+    assert world.outputs() == outputs
+
+
+def refused(world: World, file: Path, place: str) -> None:
+    """A run with a file that isn't its own ends, and leaves it as it was."""
+    held = file.read_bytes()
+    assert world.run() == 7
+    assert f"error: {file}: {place}" in world.said
+    assert file.read_bytes() == held
+
+
+@pytest.mark.parametrize("output", ["decisions.jsonl", "dead.jsonl"])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_new_state_cuts_no_file_that_was_there(tmp_path, events, output, shards):
+    world = World(tmp_path / "world", (events,), CHECKPOINTS + overrides(flow__shards=shards))
+    world.folder.mkdir()
+    (world.folder / output).write_bytes(b"precious\n")
+    refused(world, world.folder / output, "holds 9 bytes, and the state has written none of them")
+    (world.folder / output).rename(tmp_path / "away")
+    assert world.run() == 0, world.said
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("foreign", [b"precious\n", b"precious\n" * 10_000])
+def test_a_state_goes_on_in_no_file_of_others(tmp_path, events, shards, foreign):
+    world = World(tmp_path / "world", (events,), CHECKPOINTS + overrides(flow__shards=shards))
+    assert world.run() == 0, world.said
+    world.decisions.write_bytes(foreign)
+    refused(world, world.decisions, "the line at byte ")
+
+
+def test_every_output_of_others_is_told(world):
+    for path in (world.decisions, world.dead_letters):
+        path.write_bytes(path.read_bytes().upper())
+    refused(world, world.decisions, "the line at byte ")
+    refused(world, world.dead_letters, "the line at byte ")
+
+
+def test_a_last_line_that_is_another_is_not_written_on(world, events):
+    lines = world.decisions.read_bytes().splitlines(keepends=True)
+    lines[-1] = lines[-1].replace(b"p", b"q")
+    world.decisions.write_bytes(b"".join(lines))
+    refused(world, world.decisions, "the line at byte ")
+
+
 def test_an_outcome_learnt_in_an_earlier_run_counts_in_the_next(tmp_path, events):
     """The model that a state keeps is the one that had seen everything."""
     world = World(tmp_path / "world", (events,), CHECKPOINTS)

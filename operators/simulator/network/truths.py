@@ -14,8 +14,9 @@ from headrace.operators.simulator.network.visits import Manner, Purpose
 from headrace.operators.simulator.network.world import COMPROMISED, Named, Network
 from headrace.operators.simulator.texts import rfc3339
 
-__all__ = ["FLAW_NAMES", "truth_tables"]
+__all__ = ["FLAW_NAMES", "TRUTH_FILES", "truth_tables"]
 
+TRUTH_FILES: Final = ("frauds.csv", "rings.csv", "bots.csv", "poisoned.csv", "lines.csv", "drifts.csv")
 _ROWS_AT_ONCE: Final = 16_384
 _FRAUDS: Final = {
     int(Purpose.STOLEN): "stolen",
@@ -38,14 +39,15 @@ FLAW_NAMES: Final = {
 
 def truth_tables(network: Network) -> dict[str, Iterator[bytes]]:
     """The tables by the names of their files, each as blocks of bytes."""
-    return {
-        "frauds.csv": _table("event_id,kind,episode,manner", _frauds(network)),
-        "rings.csv": _table("customer_id,ring", _rings(network)),
-        "bots.csv": _table("session_id,begins,clicks", _bots(network)),
-        "poisoned.csv": _table("event_id,about,label,fraud", _poisoned(network)),
-        "lines.csv": _table("line,type,event_id,flaw,seconds", _lines(network)),
-        "drifts.csv": _table("kind,begins,ends,size", _drifts(network)),
-    }
+    tables = (
+        _table("event_id,kind,episode,manner", _frauds(network)),
+        _table("customer_id,ring", _rings(network)),
+        _table("session_id,begins,clicks", _bots(network)),
+        _table("event_id,about,label,fraud", _poisoned(network)),
+        _table("line,type,event_id,flaw,seconds", _lines(network)),
+        _table("kind,begins,ends,size", _drifts(network)),
+    )
+    return dict(zip(TRUTH_FILES, tables, strict=True))
 
 
 def _table(header: str, rows: Iterable[str]) -> Iterator[bytes]:
