@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from headrace.config.kafka import KafkaSettings
@@ -153,6 +153,21 @@ def test_an_empty_partition_is_caught_up(broker, topic):
     with reading(broker.brokers, {where: EARLIEST}) as reader:
         until(reader, lambda: reader.caught_up(where))
         assert reader.lag(where) == (0, 0.0)
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_markers_of_transactions_are_passed_over(broker, topic, commit):
+    where = Partition(topic, 1)
+    sender = Producer({"bootstrap.servers": broker.brokers, "transactional.id": topic, "log_level": 0})
+    sender.init_transactions(PATIENCE_S)
+    sender.begin_transaction()
+    sender.produce(topic, b"within", partition=1)
+    sender.flush(PATIENCE_S)
+    (sender.commit_transaction if commit else sender.abort_transaction)(PATIENCE_S)
+    with reading(broker.brokers, {where: at_offset(5)}) as reader:
+        found = {where: []}
+        until(reader, lambda: reader.caught_up(where) and reader.position(where) == 7, found)
+    assert found[where] == ([(5, b"within")] if commit else [])
 
 
 def test_a_paused_partition_waits_and_goes_on_without_a_gap(broker, topic):
