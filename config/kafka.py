@@ -96,6 +96,18 @@ class KafkaSettings(Settings):
         When what was sent is read back, the next message must come within this time.
     create_partitions, create_replicas
         Of topics that are created; replicas not set: as the brokers do by default.
+    watermark_seconds
+        So often it is journalled up to where the outputs are known to be complete; what came later is read
+        back after a crash.
+    settle_ms
+        After a crash an output topic is read back once it hasn't grown for so long: the last messages of a
+        killed process may still be on their way.
+    merge_messages_max
+        Messages of a partition that are held, while those of other partitions come first by event time.
+    merge_wait_ms_max
+        A partition that is behind and brings nothing is waited for no longer.
+    ahead_messages_max
+        With several processes, messages that each may read in the second that all of them end together.
     """
 
     brokers: Annotated[tuple[Address, ...], Strict(strict=False), Field(max_length=64)] = ()
@@ -127,6 +139,11 @@ class KafkaSettings(Settings):
     read_back_seconds_max: float = Field(default=30.0, ge=0.1, le=3600.0)
     create_partitions: int = Field(default=1, ge=1, le=10_000)
     create_replicas: int | None = Field(default=None, ge=1, le=32)
+    watermark_seconds: float = Field(default=10.0, ge=0.05, le=3600.0)
+    settle_ms: int = Field(default=1000, ge=0, le=600_000)
+    merge_messages_max: int = Field(default=20_000, ge=1, le=10_000_000)
+    merge_wait_ms_max: int = Field(default=1000, ge=0, le=600_000)
+    ahead_messages_max: int = Field(default=100_000, ge=1, le=10_000_000)
 
     @property
     def sasl(self) -> bool:

@@ -255,6 +255,21 @@ class ControlSettings(_Settings):
     files_max: int = Field(default=1000, ge=1, le=100_000)
 
 
+class ProcessesSettings(_Settings):
+    """How processes that share a state are started again.
+
+    Attributes
+    ----------
+    restarts_max
+        After so many in a row the run ends; one that has gone on for a minute counts from the beginning.
+    backoff_seconds_max
+        The pause before a start doubles each time, up to this.
+    """
+
+    restarts_max: int = Field(default=10, ge=0, le=1_000_000)
+    backoff_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
+
+
 class IdSettings(_Settings):
     """How long event ids are remembered, to tell repeats.
 
@@ -696,6 +711,7 @@ class FraudSettings(_Settings):
     journal: JournalSettings = JournalSettings()
     metrics: MetricsSettings = MetricsSettings()
     kafka: KafkaSettings = KafkaSettings()
+    processes: ProcessesSettings = ProcessesSettings()
 
 
 KINDS: Final[dict[str, type[BaseModel]]] = {

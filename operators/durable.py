@@ -20,7 +20,7 @@ import orjson
 from headrace import __version__
 from headrace.config.settings import FraudSettings, canonical, restore
 from headrace.errors import StateError, StateMismatch
-from headrace.operators.batches import Batch
+from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import (
     Finished,
     ForkedWriter,
@@ -141,6 +141,7 @@ class DurableShard:
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
         self.shard = shard
         self.sources, self.position, self.replayed = Sources(), 0, 0
+        self.sinks: dict[str, dict[str, Any]] = {}
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
         self._written: _InForce | None = None
@@ -223,6 +224,7 @@ class DurableShard:
         except ValueError as error:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
         self._written = _in_force(header)
+        self.sinks = dict(header.get("sinks", {}))
         self.sources.names = {int(number): name for number, name in header["sources"].items()}
 
     def _replay(self, frame: Frame) -> None:
@@ -253,6 +255,8 @@ class DurableShard:
                 self.state.configure(restore(in_force.settings), learn=note["learn"])
         elif note["control"] == "source":
             self.sources.names[note["number"]] = note["name"]
+        elif note["control"] == "sink":
+            self.sinks[note["output"]] = note
 
     # -- notes
 
@@ -269,7 +273,7 @@ class DurableShard:
             ]
             self._append(records, self.position)
 
-    def _append(self, records: Sequence[Record], ordinal_next: int) -> None:
+    def _append(self, records: Sequence[Record], ordinal_next: int, marks: Sequence[Mark] = ()) -> None:
         """Journal what comes from no source."""
         assert self._journal is not None
         self._journal.append(
@@ -277,7 +281,7 @@ class DurableShard:
             ordinal_first=self.position,
             ordinal_next=ordinal_next,
             accepted_ms=time.time_ns() // 1_000_000,
-            marks=(),
+            marks=marks,
         )
         self.position = ordinal_next
 
@@ -305,6 +309,25 @@ class DurableShard:
     def erasures_waiting(self) -> int:
         """How many erasures were asked for and are not carried out yet."""
         return 0 if self.directory is None else len(self._erasures.waiting)
+
+    def note_marks(self, marks: Sequence[Mark]) -> None:
+        """Journal how far sources were read, without an input."""
+        if self._journal is not None:
+            self._append([], self.position, marks)
+
+    def note_sink(self, note: dict[str, Any]) -> None:
+        """Journal up to where an output is known to be complete (see `watermarks`)."""
+        self.sinks[note["output"]] = note
+        self._note(note)
+
+    def note_lost(self, name: str, first: int, after: int) -> None:
+        """Journal that messages of a partition, up to an offset, were deleted before they were read."""
+        self._note({"control": "lost", "source": name, "first": first, "next": after})
+
+    @property
+    def marks(self) -> dict[int, Mark]:
+        """How far each source was read, by its number; none for a temporary shard."""
+        return {} if self._journal is None else {mark.source: mark for mark in self._journal.end.marks}
 
     @property
     def journal(self) -> JournalWriter | None:
@@ -512,7 +535,14 @@ class DurableShard:
             "version": STATE_VERSION,
             **in_force.said(),
             "sources": {str(number): name for number, name in self.sources.names.items()},
+            **({"sinks": self.sinks} if self.sinks else {}),
         }
+
+    def wait_for_checkpoint(self) -> None:
+        """Wait for the one that is being written, if there is one."""
+        finished = self._writer.wait()
+        if finished is not None:
+            self._finished(finished)
 
     # -- erasures
 

@@ -105,11 +105,15 @@ class Scrape:
         if self.states:
             yield sum(map(read_one, self.states))
 
+    def numbered(self) -> Iterator[tuple[str, DurableShard]]:
+        """The shards, each with its number in the flow; other processes may have others."""
+        return ((f"{shard.shard:02}", shard) for shard in self.shards)
+
     def folders(self) -> Iterator[tuple[str, Path]]:
         """Number and folder of each shard that keeps its state."""
-        for number, shard in enumerate(self.shards):
+        for number, shard in self.numbered():
             if shard.directory is not None:
-                yield f"{number:02}", shard.directory
+                yield number, shard.directory
 
 
 # -- one figure
@@ -194,15 +198,15 @@ def shadow_decisions(scrape: Scrape) -> Iterator[Sample]:
 
 def kill_switches(scrape: Scrape) -> Iterator[Sample]:
     """By shard."""
-    return (((f"{number:02}",), state.policy.kill_switch) for number, state in enumerate(scrape.states))
+    return (((number,), shard.state.policy.kill_switch) for number, shard in scrape.numbered())
 
 
 def reviews_unused(scrape: Scrape) -> Iterator[Sample]:
     """By shard, on the day of its clock; none without a capacity."""
-    for number, state in enumerate(scrape.states):
-        unused = state.policy.unused(state.clock.now // DAY_MS)
+    for number, shard in scrape.numbered():
+        unused = shard.state.policy.unused(shard.state.clock.now // DAY_MS)
         if unused is not None:
-            yield (f"{number:02}",), unused
+            yield (number,), unused
 
 
 def reasons(scrape: Scrape) -> Iterator[Sample]:
@@ -306,14 +310,14 @@ def source_sizes(scrape: Scrape) -> Iterator[Sample]:
 
 def positions(scrape: Scrape) -> Iterator[Sample]:
     """By shard."""
-    return (((f"{number:02}",), shard.position) for number, shard in enumerate(scrape.shards))
+    return (((number,), shard.position) for number, shard in scrape.numbered())
 
 
 def clocks(scrape: Scrape) -> Iterator[Sample]:
     """Seconds since the epoch, by shard."""
-    for number, state in enumerate(scrape.states):
-        if state.clock.now:
-            yield (f"{number:02}",), state.clock.now / 1000
+    for number, shard in scrape.numbered():
+        if shard.state.clock.now:
+            yield (number,), shard.state.clock.now / 1000
 
 
 def phases(scrape: Scrape) -> Iterator[Sample]:
@@ -342,9 +346,9 @@ def of_journal(read_one: Callable[[JournalWriter], float]) -> Reader:
     """Read a number of each shard's journal."""
 
     def read(scrape: Scrape) -> Iterator[Sample]:
-        for number, shard in enumerate(scrape.shards):
+        for number, shard in scrape.numbered():
             if shard.journal is not None:
-                yield (f"{number:02}",), read_one(shard.journal)
+                yield (number,), read_one(shard.journal)
 
     return read
 

@@ -107,7 +107,8 @@ class ShardOutput:
     ordinal, ordinal_next
         Of the batch's first line, and of the first line after it.
     decisions, dead_letters
-        Lines with their newline, each with the ordinal of the input that it answers, ascending.
+        For files, lines with their newline, each with the ordinal of the input that it answers, ascending.
+        For topics, messages (`Outgoing`).
     accepted_ns
         When the batch was read, as in `Batch`.
     """
@@ -115,8 +116,8 @@ class ShardOutput:
     shard: int
     ordinal: int
     ordinal_next: int
-    decisions: list[tuple[int, bytes]]
-    dead_letters: list[tuple[int, bytes]]
+    decisions: list[Any]
+    dead_letters: list[Any]
     accepted_ns: int
 
 
@@ -126,8 +127,9 @@ class ShardLines:
 
     shard: int
     ordinal: int
-    lines: list[tuple[int, bytes]]
+    lines: list[Any]
     accepted_ns: int
+    ordinal_next: int = 0
 
 
 @dataclass(frozen=True)
@@ -394,8 +396,8 @@ def shard(step_id: str, up: KeyedStream[ShardInput], build: Callable[[int], Shar
     )
 
 
-def _lines(output: ShardOutput, lines: list[tuple[int, bytes]]) -> ShardLines:
-    return ShardLines(output.shard, output.ordinal, lines, output.accepted_ns)
+def _lines(output: ShardOutput, lines: list[Any]) -> ShardLines:
+    return ShardLines(output.shard, output.ordinal, lines, output.accepted_ns, output.ordinal_next)
 
 
 # -- sinks

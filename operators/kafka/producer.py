@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from headrace.errors import BrokerError, DeliveryFailed
 from headrace.operators.cloudevents import Headers
@@ -17,6 +17,7 @@ from headrace.operators.kafka.starts import Partition
 __all__ = ["DecisionProducer", "Outgoing", "Sent"]
 
 _WAIT_S: Final = 0.1
+Told: TypeAlias = "Callable[[KafkaError | None, Message], None]"
 
 
 class Outgoing(NamedTuple):
@@ -99,8 +100,19 @@ class DecisionProducer:
             "delivery.timeout.ms": int(settings.delivery_seconds_max * 1000),
         }
 
-    def send(self, topic: str, messages: Iterable[Outgoing]) -> None:
+    def send(
+        self, topic: str, messages: Iterable[Outgoing], delivered: Callable[[int, int], None] | None = None
+    ) -> None:
         """Hand messages over, and wait only while too many are undelivered.
+
+        Parameters
+        ----------
+        topic
+            Where to.
+        messages
+            In the order in which those of one key are to stand there.
+        delivered
+            Called with partition and offset of each, once it stands there.
 
         Raises
         ------
@@ -108,29 +120,30 @@ class DecisionProducer:
             If a message is too large, or one sent before could not be delivered.
         """
         self._raise()
+        told = self._told if delivered is None else self._telling(delivered)
         for message in messages:
             try:
-                self._produce(topic, message)
+                self._produce(topic, message, told)
             except BufferError:
-                self._wait(topic, message)
+                self._wait(topic, message, told)
             self._sent += 1
         self.poll()
 
-    def _produce(self, topic: str, message: Outgoing) -> None:
+    def _produce(self, topic: str, message: Outgoing, told: Told) -> None:
         key, value, headers = message
         try:
-            self._producer.produce(topic, value, key, on_delivery=self._told, headers=headers)
+            self._producer.produce(topic, value, key, on_delivery=told, headers=headers)
         except KafkaException as exception:
             raise self._unsent(topic, message, error_in(exception)) from None
 
-    def _wait(self, topic: str, message: Outgoing) -> None:
+    def _wait(self, topic: str, message: Outgoing, told: Told) -> None:
         """Wait until there is room; it comes, since what isn't delivered in time fails."""
         self._waits += 1
         while True:
             self._producer.poll(_WAIT_S)
             self._raise()
             with suppress(BufferError):
-                return self._produce(topic, message)
+                return self._produce(topic, message, told)
 
     def _unsent(self, topic: str, message: Outgoing, error: KafkaError) -> BrokerError:
         limit = self._connection.settings.message_bytes_max
@@ -138,6 +151,14 @@ class DecisionProducer:
             f"{topic}: a message of {len(message.value)} bytes can't be sent (message_bytes_max is {limit})"
         )
         return self._connection.fault(error, what)
+
+    def _telling(self, delivered: Callable[[int, int], None]) -> Told:
+        def told(error: KafkaError | None, message: Message) -> None:
+            self._told(error, message)
+            if error is None:
+                delivered(message.partition(), message.offset())  # type: ignore[arg-type]  # it has both
+
+        return told
 
     def _told(self, error: KafkaError | None, message: Message) -> None:
         if error is None:

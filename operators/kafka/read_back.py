@@ -13,7 +13,7 @@ from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.faults import error_in, fault_of
 from headrace.operators.kafka.starts import Partition, loss
 
-__all__ = ["Delivered", "end_offsets", "read_back"]
+__all__ = ["Delivered", "end_offsets", "held_offsets", "read_back"]
 
 _AT_ONCE: Final = 10_000
 _POLL_S: Final = 0.1
@@ -55,7 +55,7 @@ def end_offsets(connection: Connection, topic: str) -> dict[int, int]:
     """
     consumer = connection.consumer(_OPTIONS)
     try:
-        return {number: end for number, (_, end) in _held(connection, consumer, topic).items()}
+        return {number: end for number, (_, end) in held_offsets(connection, consumer, topic).items()}
     finally:
         consumer.close()
 
@@ -88,7 +88,7 @@ def read_back(connection: Connection, topic: str, from_offsets: Mapping[int, int
     """
     consumer = connection.consumer(_OPTIONS)
     try:
-        held = _held(connection, consumer, topic)
+        held = held_offsets(connection, consumer, topic)
         starts = {number: max(from_offsets.get(number, 0), first) for number, (first, _) in held.items()}
         _raise_losses(topic, starts, held)
         ends = {number: end for number, (_, end) in held.items() if starts[number] < end}
@@ -98,7 +98,7 @@ def read_back(connection: Connection, topic: str, from_offsets: Mapping[int, int
         consumer.close()
 
 
-def _held(connection: Connection, consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
+def held_offsets(connection: Connection, consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
     """For each partition its first offset, and the one after its last."""
     count = connection.probe(consumer).get(topic)
     if count is None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from math import isfinite
@@ -25,6 +25,7 @@ from headrace.replay_cli import replay
 
 if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
+    from headrace.runs import RunRequest, RunSummary
 
 __all__ = ["EXIT_CODES", "app", "main"]
 
@@ -135,10 +136,12 @@ def run(
         typer.Option(
             "--from",
             metavar="PATH",
-            help="Events: .jsonl, .jsonl.gz, or - ; several are merged by event time.",
+            help="Events: .jsonl, .jsonl.gz, - , or kafka:TOPIC; several are merged by event time.",
         ),
     ],
-    to: Annotated[str, typer.Option("--to", metavar="PATH", help="Where decisions go: a file, or - .")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="PATH", help="Where decisions go: a file, - , or kafka:TOPIC.")
+    ],
     dead_letters: Annotated[
         str | None,
         typer.Option(
@@ -158,6 +161,24 @@ def run(
         Path | None,
         typer.Option(metavar="CSV", help="Judge the scores by these answers, not by the outcomes."),
     ] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="earliest|latest|TIME", help="Where to begin in topics that the state hasn't read."
+        ),
+    ] = "earliest",
+    create_topics: Annotated[
+        bool, typer.Option("--create-topics", help="Create the topics that are missing.")
+    ] = False,
+    accept_lost: Annotated[
+        bool,
+        typer.Option("--accept-lost", help="Go on where messages were deleted before they were read."),
+    ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Processes that share the shards: 1, 2, 3, 4, 6 or 12."),
+    ] = 1,
+    member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -168,16 +189,14 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run a flow from files to files.
+    """Run a flow from files to files, or from topics to topics.
 
     Without --state a run is temporary, and what --to and --dead-letters name is replaced. With it, a further
     file is a new source, and decisions are appended. A run that would write over what it reads, over its
-    state, or to one file twice is refused before anything is opened.
+    state, or to one file twice is refused before anything is opened. On topics --state is required, and a run
+    goes on until SIGTERM or SIGINT.
     """
-    from headrace.live import view
     from headrace.runs import RunRequest
-    from headrace.runtime import run as run_flow
-    from headrace.serving import served
 
     request = RunRequest(
         flow=flow.value,
@@ -190,14 +209,45 @@ def run(
         speed=_speed(speed),
         learn=learn,
         truth=truth,
+        start=start,
+        create_topics=create_topics,
+        accept_lost=accept_lost,
+        processes=processes,
+        command=tuple(sys.argv[1:]),
     )
-    with served(request.settings, metrics_port, config) as metrics:
+    summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
+    _end(summary.error, summary.exit_code)
+
+
+def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
+    from headrace.live import view
+    from headrace.runtime import run as run_flow
+    from headrace.serving import served
+
+    serving = served(request.settings, metrics_port, request.config_file)
+    with serving if request.processes == 1 else nullcontext() as metrics:
         if metrics is not None:
             typer.echo(f"metrics: {metrics.url}", err=True)
             request = replace(request, telemetry=metrics.recorder)
-        with view(Console(stderr=True), to) as watching:
-            summary = run_flow(request, watching)
-    _end(summary.error, summary.exit_code)
+        with view(Console(stderr=True), request.to) as watching:
+            return run_flow(request, watching)
+
+
+def _run_member(request: RunRequest, metrics_port: int | None) -> RunSummary:
+    """Run one process's part, as a launcher says it; what happens is told to the launcher."""
+    from headrace.launcher import run_member
+    from headrace.members import Reporter, join
+    from headrace.serving import served
+
+    member, plan, stream = join()
+    reporter = Reporter(stream)
+    port = request.settings.metrics.port if metrics_port is None else metrics_port
+    own_port = port + member.index if port else port
+    with served(request.settings, own_port, request.config_file) as metrics:
+        if metrics is not None:
+            reporter.serving(metrics.url)
+            request = replace(request, telemetry=metrics.recorder)
+        return run_member(request, reporter, member, plan)
 
 
 @app.command()

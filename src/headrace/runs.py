@@ -42,6 +42,16 @@ class RunRequest:
         CSV with the answers, to judge the scores by; None to judge by the outcomes as they come.
     telemetry
         Is told of phases and stages; None for nobody.
+    start
+        Where to begin in topics that the state doesn't know: `earliest`, `latest`, or a time.
+    create_topics
+        Whether topics that are missing are created.
+    accept_lost
+        Whether to go on where messages were deleted before they were read.
+    processes
+        How many share the shards; on topics only.
+    command
+        The arguments of the command line, with which further processes are started.
     """
 
     flow: str
@@ -55,6 +65,11 @@ class RunRequest:
     learn: bool
     truth: Path | None = None
     telemetry: Telemetry | None = None
+    start: str = "earliest"
+    create_topics: bool = False
+    accept_lost: bool = False
+    processes: int = 1
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,12 @@ from headrace import errors
 ROOT = Path(__file__).resolve().parents[2]
 LINKED = ("flows", "operators", "config")
 EDGE = ("bytewax", "confluent_kafka", "prometheus_client")
-EDGE_MODULES = ("headrace.operators.kafka", "headrace.operators.metrics", "headrace.operators.steps")
+EDGE_MODULES = (
+    "headrace.operators.kafka",
+    "headrace.operators.metrics",
+    "headrace.operators.steps",
+    "headrace.operators.topic_steps",
+)
 PURE = ("headrace.operators", "headrace.config", "headrace.errors")
 SLOW_TO_IMPORT = ("river", "sklearn", "scipy", "pandas")
 MODULES = sorted(
