@@ -69,6 +69,14 @@ class FlowName(StrEnum):
     FRAUD = "fraud"
 
 
+class Moved(StrEnum):
+    """What becomes of a source that was moved: the values of `IfMoved`, which takes longer to import."""
+
+    REFUSE = "refuse"
+    FOLLOW = "follow"
+    AGAIN = "again"
+
+
 def _checked_speed(text: str) -> str:
     """Check a speed where typer can say which option is wrong; it stays text, as the default is."""
     _speed(text)
@@ -154,6 +162,14 @@ def run(
         Path | None,
         typer.Option(metavar="CSV", help="Judge the scores by these answers, not by the outcomes."),
     ] = None,
+    moved: Annotated[
+        Moved,
+        typer.Option(
+            metavar="refuse|follow|again",
+            help="With a new file that begins with all that was read of a known one: refuse it, follow it as"
+            " that one, or decide all of it again.",
+        ),
+    ] = Moved.REFUSE,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -171,6 +187,7 @@ def run(
     state, or to one file twice is refused before anything is opened.
     """
     from headrace.live import view
+    from headrace.operators.sources import IfMoved
     from headrace.runs import RunRequest
     from headrace.runtime import run as run_flow
     from headrace.serving import served
@@ -186,6 +203,7 @@ def run(
         speed=_speed(speed),
         learn=learn,
         truth=truth,
+        if_moved=IfMoved(moved.value),
     )
     with served(request.settings, metrics_port, config) as metrics:
         if metrics is not None:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -22,7 +23,6 @@ from bytewax.run import cli_main
 from headrace.errors import ConfigError, HeadraceError, Mistake, StateError, StateLocked, StateMismatch
 from headrace.flows import fraud
 from headrace.operators import steps
-from headrace.operators.batches import Mark
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
 from headrace.operators.controlled import BatchReader, ControlledReader
@@ -44,6 +44,7 @@ from headrace.operators.resume import (
     went_on_at,
     written_up_to,
 )
+from headrace.operators.sources import Numbered, number_sources, open_together, source_name
 from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.operators.written import refuse_foreign
@@ -230,19 +231,15 @@ class _Run:
     def _open_sources(self, stack: ExitStack) -> BatchReader:
         numbers, names = self._number_sources()
         limits, time_limits = self.settings.input, self.settings.time
-        readers = [
-            LineReader(
-                path if path == STANDARD else str(Path(path)),
-                number=number,
-                start=self._start(number, path),
-            )
+        self.lines = open_together(
+            partial(self._open_source, path, number)
             for path, number in zip(self.request.sources, numbers, strict=True)
-        ]
+        )
         for shard in self.shards:
             for number, name in names.items():
                 shard.register(number, name)
         reader = MergedReader(
-            readers,
+            self.lines,
             ordinal=self.rewind.ordinal,
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
@@ -281,28 +278,30 @@ class _Run:
             if name not in known
         ]
 
-    def _start(self, number: int, path: str) -> Mark | None:
-        return None if path == STANDARD else self.rewind.marks.get(number)
+    def _open_source(self, path: str, number: int) -> LineReader:
+        """Open one where it was left; what came through standard input before is only counted on."""
+        return LineReader(
+            path if path == STANDARD else str(Path(path)),
+            number=number,
+            start=self.rewind.marks.get(number),
+            continued=path == STANDARD,
+            leave_unfinished=self.request.state is not None and path != STANDARD,
+        )
 
-    def _number_sources(self) -> tuple[list[int], dict[int, str]]:
-        """Numbers of the sources, a new one gets the next; and the names of all that the state knows then."""
-        known = names_of(self.shards)
-        numbers = []
-        for path in self.request.sources:
-            name = path if path == STANDARD else str(Path(path).resolve())
-            number = next(
-                (number for number, each in known.items() if each == name and path != STANDARD), len(known)
-            )
-            known[number] = name
-            numbers.append(number)
-        if len(set(numbers)) < len(numbers):
+    def _number_sources(self) -> Numbered:
+        """Numbers of the sources, and the names of all that the state knows then."""
+        request, limits = self.request, self.settings.input
+        if len(set(map(source_name, request.sources))) < len(request.sources):
             raise ConfigError([Mistake("--from", "", "names a source twice")])
-        if len(known) > self.settings.input.sources_max:
-            message = f"the state has read {len(known)} sources, more than its limit"
-            raise ConfigError(
-                [Mistake(str(self.request.config_file or "fraud.toml"), "input.sources_max", message)]
-            )
-        return numbers, known
+        numbered = number_sources(request.sources, names_of(self.shards), self.rewind.marks, request.if_moved)
+        for key, count, most in (
+            ("sources_max", len(numbered.numbers), limits.sources_max),
+            ("sources_known_max", len(numbered.names), limits.sources_known_max),
+        ):
+            if count > most:
+                file = str(request.config_file or "fraud.toml")
+                raise ConfigError([Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")])
+        return numbered
 
     # -- running
 
@@ -338,9 +337,22 @@ class _Run:
             dead_letters=self.dead_letters_path if self.outputs[1].length else None,
             reviews=self._reviews_unused(),
             reviews_per_day_max=capacity.reviews_per_day_max if capacity else None,
+            notes=self._notes(),
         )
         self.observer.finished(summary)
         return summary
+
+    def _notes(self) -> tuple[str, ...]:
+        """What was left, and why."""
+        stopped = self.stopping and not self.reader.ended
+        left = [lines for lines in self.lines if lines.unfinished_bytes]
+        return (
+            *(["stopped early, as asked: what was read is decided"] if stopped else []),
+            *(
+                f"{lines.path}: its last line has no newline yet, and is left for a later run"
+                for lines in left
+            ),
+        )
 
     def _reviews_unused(self) -> dict[int, int]:
         """Reviews left on each day since the first that had one, over all shards."""
