@@ -16,7 +16,14 @@ from typing import Final, NamedTuple, cast
 
 import msgspec
 
-from headrace.errors import ChangedSource, HeadraceError, InputError, StateError, TruncatedInput
+from headrace.errors import (
+    ChangedSource,
+    HeadraceError,
+    InputError,
+    ReaderGone,
+    StateError,
+    TruncatedInput,
+)
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.codec import _time_ms as time_text_ms
 from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN
@@ -815,7 +822,7 @@ class OutputFile:
         Raises
         ------
         HeadraceError
-            If they can't be written, for example on a full disk.
+            If they can't be written, as on a full disk; `ReaderGone` when nobody reads standard output.
         """
         left = memoryview(b"".join(lines))
         try:
@@ -825,6 +832,10 @@ class OutputFile:
                 left = left[written:]
             if self._fsync:
                 os.fsync(self._file)
+        except BrokenPipeError as error:
+            if self.path == STANDARD:
+                raise ReaderGone("standard output: its reader has gone") from error
+            raise HeadraceError(f"{self.path}: its reader has gone") from error
         except OSError as error:
             raise HeadraceError(
                 f"{self.path}: byte {self.length}: can't be written: {error.strerror}"

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
-from headrace.errors import ConfigError, HeadraceError
+from headrace.errors import ConfigError, HeadraceError, ReaderGone
 from headrace.ledger_cli import explain, ledger
 from headrace.replay_cli import replay
 
@@ -28,24 +28,25 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_CODES", "app", "main"]
 
 EXIT_CODES: Final = (
-    (0, "everything was done"),
+    (0, "everything was done, or a run stopped early because SIGINT (Ctrl-C) or SIGTERM asked it to"),
     (1, "something else went wrong"),
     (2, "the command or the configuration has mistakes"),
     (3, "an input can't be read"),
     (4, "a compressed input ends early or is damaged; everything before is decided"),
-    (5, "a source differs in the part that was read before"),
+    (5, "a source differs in the part that was read before, or was read under another name"),
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
     (7, "the state doesn't fit the configuration, the outputs, or this version of the program"),
     (8, "another process uses the state"),
     (9, "the ledger has no such decision"),
     (10, "decisions that were derived once more differ from the recorded ones"),
-    (130, "interrupted from the keyboard"),
+    (130, "interrupted from the keyboard, before a run began to decide or in another command"),
     (141, "the reader of standard output has gone"),
 )
 _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
 # The simulator's own limit; it isn't imported before it is needed.
 _CUSTOMERS_MIN: Final = 10
-_PIPE_CLOSED: Final = 141  # what a shell reports of a program that SIGPIPE ended
+_PIPE_CLOSED: Final = ReaderGone.exit_code
+_INTERRUPTED: Final = 130  # what a shell reports of a program that SIGINT ended
 _DEMO_SPEED: Final = "200000"
 
 app = typer.Typer(
@@ -393,6 +394,8 @@ def main() -> int:
     """Run the command line and give its exit code; errors of ours are told without a traceback."""
     try:
         app(prog_name="headrace")
+    except ReaderGone as error:
+        return error.exit_code
     except HeadraceError as error:
         _complain(list(_said(error)))
         return error.exit_code
@@ -400,6 +403,8 @@ def main() -> int:
         _complain([f"{error.filename}: {error.strerror}" if error.filename else str(error)])
         return 1
     except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            typer.echo("interrupted", err=True)
         return ended.code if isinstance(ended.code, int) else 0
     return 0
 

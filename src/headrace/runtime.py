@@ -171,6 +171,7 @@ class _Run:
         self.telemetry = request.telemetry or SILENT
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
+        self.failure = steps.Failure()
         stack.callback(self._close_shards)
         self._open_shards()
         self.before = self._counts()
@@ -315,15 +316,18 @@ class _Run:
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=steps.OrderedSink(decisions, shards, self._decisions_written, telemetry=telemetry),
+            decisions=steps.OrderedSink(
+                decisions, shards, self._decisions_written, telemetry=telemetry, failure=self.failure
+            ),
             dead_letters=steps.OrderedSink(
-                dead_letters, shards, self._dead_letters_written, telemetry=telemetry
+                dead_letters, shards, self._dead_letters_written, telemetry=telemetry, failure=self.failure
             ),
         )
         flow = fraud.build(self.settings, edges)
         with self._stopping_on_signals(), _own_errors(), _state_left_alone_by_gc():
             telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
+            self.failure.raise_again()
         self.closed_well = True
         self._drained()
         self.observer.progress(self.progress())
@@ -378,9 +382,9 @@ class _Run:
                 signal.signal(number, handler)
 
     def _drain(self) -> bool:
-        if self.stopping:
+        if self.stopping or self.failure.error is not None:
             self._drained()
-        return self.stopping
+        return self.draining
 
     def _drained(self) -> None:
         # Not told by the signal's handler: that may have interrupted the one who would be told.
@@ -480,10 +484,12 @@ class _Logic:
 
     def process(self, part: Any) -> Any:
         """Apply the shard's part of a batch."""
-        batch = part.batch
-        applied = self._shard.process(batch, part.events, part.places)
-        lines = len(part.places) if part.places is not None else len(batch.payloads)
-        self._run.applied(self._shard, applied, 0 if batch.flags else lines)
+        batch, applied, failure = part.batch, Applied(), self._run.failure
+        if failure.error is None:
+            with failure.kept():
+                applied = self._shard.process(batch, part.events, part.places)
+                lines = len(part.places) if part.places is not None else len(batch.payloads)
+                self._run.applied(self._shard, applied, 0 if batch.flags else lines)
         return steps.ShardOutput(
             shard=part.shard,
             ordinal=batch.ordinal,

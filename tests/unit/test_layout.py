@@ -109,6 +109,7 @@ def test_the_errors_are_these():
         "InputError",
         "JournalDamaged",
         "Mistake",
+        "ReaderGone",
         "StateError",
         "StateLocked",
         "StateMismatch",
@@ -118,7 +119,7 @@ def test_the_errors_are_these():
 
 
 def test_every_error_ends_the_command_with_the_code_that_is_documented():
-    drawn = dict(re.findall(r"(\w+) +exit (\d)", errors.__doc__ or ""))
+    drawn = dict(re.findall(r"(\w+) +exit (\d+)", errors.__doc__ or ""))
     names = [name for name in errors.__all__ if name not in {"Mistake", "HeadraceError"}]
     raised = {name: getattr(errors, name) for name in names}
     assert {name: str(error.exit_code) for name, error in raised.items()} == drawn
