@@ -229,12 +229,15 @@ class InputSettings(_Settings):
     batch_lines_max
         Lines that travel together, and are journalled together.
     sources_max
-        Sources that one state may have read.
+        Sources of one run.
+    sources_known_max
+        Sources that one state may ever have read.
     """
 
     line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
     batch_lines_max: int = Field(default=512, ge=1, le=65_536)
     sources_max: int = Field(default=64, ge=1, le=65_534)
+    sources_known_max: int = Field(default=10_000, ge=1, le=65_534)
 
 
 class ControlSettings(_Settings):

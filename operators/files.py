@@ -7,18 +7,26 @@ import select
 import stat
 import time
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush, heapreplace
 from itertools import accumulate
 from operator import add
 from typing import Final, NamedTuple
 
-from headrace.errors import ChangedSource, HeadraceError, InputError, StateError, TruncatedInput
+from headrace.errors import (
+    ChangedSource,
+    HeadraceError,
+    InputError,
+    ReaderGone,
+    StateError,
+    TruncatedInput,
+)
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.event_times import AT_ONCE, believable, times_of
 from headrace.operators.events import EVENT_TIME_MS_MAX
 
-__all__ = ["STANDARD", "LineReader", "MergedReader", "OutputFile", "Pace", "Progress"]
+__all__ = ["STANDARD", "LineReader", "MergedReader", "OutputFile", "Pace", "Progress", "begins_as"]
 
 STANDARD: Final = "-"
 _BLOCK_BYTES: Final = 262_144
@@ -167,7 +175,8 @@ class LineReader:
 
     A line is what stands before a newline. What stands between the last newline and the proper end is one
     too, but not what stands before the place where a damaged gzip stops. Blank lines are counted and skipped.
-    A gzip file is told by its first bytes; its lines may run across its members.
+    A gzip file is told by its first bytes; its lines may run across its members. A byte order mark at the
+    beginning belongs to no line.
 
     Parameters
     ----------
@@ -183,6 +192,11 @@ class LineReader:
         A longer line can't be kept: it ends the source with an error.
     stream_wait_ms
         How long to wait for a pipe that has nothing yet, before `take` returns without lines.
+    leave_unfinished
+        Take a file's last line only once it ends in a newline: its writer may be in the middle of it. A pipe
+        that has ended gets no more, and can't be read again; of it the last line is taken in any case.
+    continued
+        Count on from `start`, but do not expect the part before it: it came through a pipe, and is gone.
 
     Raises
     ------
@@ -197,6 +211,8 @@ class LineReader:
         Nothing more will come.
     error : InputError | None
         Why it ended before its proper end: `TruncatedInput`, or `InputError` for a line too long.
+    unfinished_bytes : int
+        Of a last line that was left.
     """
 
     def __init__(
@@ -208,10 +224,13 @@ class LineReader:
         block_bytes: int = _BLOCK_BYTES,
         line_bytes_max: int = _LINE_BYTES_MAX,
         stream_wait_ms: int = _STREAM_WAIT_MS,
+        leave_unfinished: bool = False,
+        continued: bool = False,
     ) -> None:
         self.path, self.number, self._line_bytes_max = path, number, line_bytes_max
         self._bytes = _Bytes(path, block_bytes, stream_wait_ms)
         self.ended, self.error = False, self._bytes.error
+        self._leave_unfinished, self.unfinished_bytes = leave_unfinished and not self._bytes.stream, 0
         self._look_ahead = self._ahead_ms = 0
         self._read_times = False
         # The lines of the current block that are whole, and the bytes after them.
@@ -227,8 +246,15 @@ class LineReader:
         self._end, self._line_read = self._mark.offset, self._mark.line
         self._block, self._base = b"", self._mark.offset
         self._crc, self._crc_at, self._line = self._mark.crc, self._mark.offset, self._mark.line
-        if start is not None and start.offset:
-            self._skip(start)
+        # An offset among the lines, and which byte of the file that is.
+        self._begins = self._mark.offset if continued else 0
+        self._known = (self._begins, 0)
+        if not continued and start is not None and start.offset:
+            try:
+                self._skip(start)
+            except ChangedSource:
+                self._bytes.close()
+                raise
 
     def read_times(self, ahead_ms_max: int, agree_lines: int) -> None:
         """Read every line's event time too; to be called before the first line is taken.
@@ -251,8 +277,11 @@ class LineReader:
 
     @property
     def progress(self) -> Progress:
-        """Bytes read of the file."""
-        return Progress(self._bytes.position, self._bytes.size)
+        """Bytes of the file whose lines were handed out; of a compressed one, about so many."""
+        if self.ended and self._at == len(self._payloads) and not self.unfinished_bytes:
+            return Progress(self._bytes.position, self._bytes.size)
+        read = self._base + len(self._block) + sum(map(len, self._rest)) + self.unfinished_bytes
+        return Progress(self._byte_of(self._end, read), self._bytes.size)
 
     @property
     def mark(self) -> Mark:
@@ -298,6 +327,11 @@ class LineReader:
             self._line_read, self._at = lines[-1], stop
         return payloads, offsets, lines
 
+    def _byte_of(self, offset: int, read: int) -> int:
+        """Which byte of the file an offset is, in proportion from the last that is known to what was read."""
+        known, byte = self._known
+        return byte + (offset - known) * (self._bytes.position - byte) // max(read - known, 1)
+
     def _fold(self, until: int) -> None:
         """Carry the checksum on to an offset in the current block."""
         part = memoryview(self._block)[self._crc_at - self._base : until - self._base]
@@ -340,10 +374,13 @@ class LineReader:
         self.ended, self.error = True, self._bytes.error
         self._bytes.close()
         whole = b"".join(self._rest)
-        self._rest = []
         too_long = self._open_bytes > self._line_bytes_max
-        if self.error or too_long:
-            whole = whole[: whole.rfind(b"\n") + 1]
+        if self.error or too_long or self._leave_unfinished:
+            kept = whole.rfind(b"\n") + 1
+            if self._leave_unfinished and whole[kept:] not in _BLANK:
+                self.unfinished_bytes = len(whole) - kept
+            whole = whole[:kept]
+        self._rest = []
         self._set(whole)
         if too_long and not self.error:
             self._refuse(self._base + len(whole))
@@ -353,6 +390,8 @@ class LineReader:
         self._mark = self.mark
         end = self._base + len(self._block)
         self._fold(end)
+        read = end + len(whole) + sum(map(len, self._rest)) + self.unfinished_bytes
+        self._known = (end, self._byte_of(end, read))
         self._block, self._base = whole, end
         payloads = whole.split(b"\n")
         if not payloads[-1]:
@@ -362,6 +401,10 @@ class LineReader:
         self._offsets = list(map(add, accumulate(lengths, initial=end), range(len(payloads))))
         self._payloads, self._at = payloads, 0
         self._line += len(payloads)
+        if end == self._begins and whole.startswith(BOM_UTF8):
+            payloads[0] = payloads[0][len(BOM_UTF8) :]
+            self._offsets[0] += len(BOM_UTF8)
+            lengths[0] -= len(BOM_UTF8)
         if len(whole) > self._line_bytes_max < max(lengths):
             self._cut_at_long(next(at for at, length in enumerate(lengths) if length > self._line_bytes_max))
         if lengths and min(lengths) <= 1:
@@ -463,6 +506,29 @@ class Pace:
         if self._first_ms is None:
             return 0.0
         return max(0.0, (time_ms - self._first_ms) / (1000 * self._speed) - (self._now() - self._begun))
+
+
+def begins_as(path: str, marks: Sequence[Mark]) -> list[Mark]:
+    """Those of the marks up to which a file has the same bytes as the source that the mark is of.
+
+    A pipe has none, as looking at it would use it up, and neither has a file that can't be read.
+    """
+    found: list[Mark] = []
+    try:
+        data = _Bytes(path, _BLOCK_BYTES, _STREAM_WAIT_MS)
+    except InputError:
+        return found
+    left = sorted(marks, key=lambda mark: mark.offset)
+    offset, crc = 0, 0
+    while left and not data.stream and (block := data.read()):
+        while left and left[0].offset <= offset + len(block):
+            mark = left.pop(0)
+            part = block[: mark.offset - offset]
+            crc, offset, block = zlib.crc32(part, crc), mark.offset, block[len(part) :]
+            found += [mark] if crc == mark.crc else []
+        crc, offset = zlib.crc32(block, crc), offset + len(block)
+    data.close()
+    return found
 
 
 class MergedReader:
@@ -718,7 +784,7 @@ class OutputFile:
         Raises
         ------
         HeadraceError
-            If they can't be written, for example on a full disk.
+            If they can't be written, as on a full disk; `ReaderGone` when nobody reads standard output.
         """
         left = memoryview(b"".join(lines))
         try:
@@ -728,6 +794,10 @@ class OutputFile:
                 left = left[written:]
             if self._fsync:
                 os.fsync(self._file)
+        except BrokenPipeError as error:
+            if self.path == STANDARD:
+                raise ReaderGone("standard output: its reader has gone") from error
+            raise HeadraceError(f"{self.path}: its reader has gone") from error
         except OSError as error:
             raise HeadraceError(
                 f"{self.path}: byte {self.length}: can't be written: {error.strerror}"

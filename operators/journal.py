@@ -15,6 +15,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import sha256
@@ -317,6 +318,16 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         left = left[written:]
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have errors of the system name the file, which they don't know by its descriptor."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 def fsync_directory(directory: Path) -> None:
     """Force a directory's entries to the disk."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -361,9 +372,10 @@ def _create_segment(directory: Path, head: bytes, segment: int, *, fsync: bool) 
     unnamed = path.with_suffix(".tmp")
     fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
     try:
-        write_all(fd, head)
-        if fsync:
-            os.fsync(fd)
+        with _named(path):
+            write_all(fd, head)
+            if fsync:
+                os.fsync(fd)
         os.replace(unnamed, path)
         if fsync:
             fsync_directory(directory)
@@ -582,9 +594,10 @@ class JournalWriter:
 
     def _write(self, frame: bytes) -> None:
         try:
-            write_all(self._fd, frame)
-            if self._fsync:
-                self._force()
+            with _named(segment_path(self._directory, self._segment)):
+                write_all(self._fd, frame)
+                if self._fsync:
+                    self._force()
         except BaseException:
             self._take_back()
             raise

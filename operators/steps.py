@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -25,6 +26,7 @@ from headrace.operators.telemetry import SILENT, Telemetry
 __all__ = [
     "SHARDS_MAX",
     "Decoded",
+    "Failure",
     "FileSource",
     "InFlight",
     "OrderedSink",
@@ -182,6 +184,34 @@ class InFlight:
     def end(self) -> None:
         """A batch was written."""
         self._ended += 1
+
+
+class Failure:
+    """The first error of a flow's steps, after which it only drains.
+
+    An exception in a step ends the flow as well, but Bytewax panics over it on standard error.
+
+    Attributes
+    ----------
+    error : HeadraceError | OSError | None
+        None as long as all is well.
+    """
+
+    def __init__(self) -> None:
+        self.error: HeadraceError | OSError | None = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep an error of what is done inside, which must not be done again after it."""
+        try:
+            yield
+        except (HeadraceError, OSError) as error:
+            self.error = error
+
+    def raise_again(self) -> None:
+        """Raise the error, if there was one, once the flow has ended."""
+        if self.error is not None:
+            raise self.error
 
 
 # -- source
@@ -420,6 +450,8 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         Shared with the source, by one of the sinks.
     telemetry
         Is told how long writing takes.
+    failure
+        Keeps an error; after one nothing is written by any sink that shares it. Without it errors are raised.
 
     Attributes
     ----------
@@ -434,7 +466,9 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         on_written: Callable[[int, int], None] | None = None,
         in_flight: InFlight | None = None,
         telemetry: Telemetry = SILENT,
+        failure: Failure | None = None,
     ) -> None:
+        self.failure = failure
         self.output, self.shards, self.on_written, self.in_flight = output, shards, on_written, in_flight
         self.telemetry, self.reached = telemetry, 0
 
@@ -463,6 +497,10 @@ class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
         while all(self._waiting):
             self._write_together([queue.popleft() for queue in self._waiting])
 
+    @property
+    def _failed(self) -> bool:
+        return self._sink.failure is not None and self._sink.failure.error is not None
+
     def _write_together(self, parts: list[ShardLines]) -> None:
         assert len({part.ordinal for part in parts}) == 1, "shards gave out parts of different batches"
         # The sort is stable: lines that answer one input stay in the order of the shards.
@@ -470,12 +508,13 @@ class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
 
     def _write(self, part: ShardLines, lines: list[tuple[int, bytes]]) -> None:
         sink = self._sink
-        if lines:
+        if lines and not self._failed:
             begun = time.perf_counter_ns()
-            sink.output.write([line for _, line in lines])
+            with nullcontext() if sink.failure is None else sink.failure.kept():
+                sink.output.write([line for _, line in lines])
             sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(lines))
         sink.reached = part.ordinal  # of the batch's first line: it may not be the last part of the batch
-        if sink.on_written is not None:
+        if sink.on_written is not None and not self._failed:
             sink.on_written(part.accepted_ns, len(lines))
         if sink.in_flight is not None:
             sink.in_flight.end()

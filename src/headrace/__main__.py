@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from headrace.cli import main
+
+def main() -> int:
+    """Run the command line; an interrupt ends it quietly from the first import on."""
+    try:
+        from headrace.cli import main as command_line
+
+        return command_line()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+
 
 if __name__ == "__main__":
     sys.exit(main())

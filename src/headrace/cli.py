@@ -19,7 +19,7 @@ from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.erase_cli import erase
-from headrace.errors import ConfigError, HeadraceError
+from headrace.errors import ConfigError, HeadraceError, ReaderGone
 from headrace.ledger_cli import explain, ledger
 from headrace.replay_cli import replay
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_CODES", "app", "main"]
 
 EXIT_CODES: Final = (
-    (0, "everything was done"),
+    (0, "everything was done, or a run stopped early because SIGINT (Ctrl-C) or SIGTERM asked it to"),
     (1, "something else went wrong"),
     (2, "the command or the configuration has mistakes"),
     (3, "an input can't be read"),
     (4, "a compressed input ends early or is damaged; everything before is decided"),
-    (5, "a source differs in the part that was read before"),
+    (5, "a source differs in the part that was read before, or was read under another name"),
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
     (7, "the state doesn't fit the configuration, the outputs, or this version of the program"),
     (8, "another process uses the state"),
@@ -44,13 +44,14 @@ EXIT_CODES: Final = (
     (11, "an erasure was asked for and isn't finished"),
     (12, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
     (13, "what is to be read next is no longer in the topic"),
-    (130, "interrupted from the keyboard"),
+    (130, "interrupted from the keyboard, before a run began to decide or in another command"),
     (141, "the reader of standard output has gone"),
 )
 _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
 # The simulator's own limit; it isn't imported before it is needed.
 _CUSTOMERS_MIN: Final = 10
-_PIPE_CLOSED: Final = 141  # what a shell reports of a program that SIGPIPE ended
+_PIPE_CLOSED: Final = ReaderGone.exit_code
+_INTERRUPTED: Final = 130  # what a shell reports of a program that SIGINT ended
 _DEMO_SPEED: Final = "200000"
 
 app = typer.Typer(
@@ -72,6 +73,14 @@ class FlowName(StrEnum):
     """The flows."""
 
     FRAUD = "fraud"
+
+
+class Moved(StrEnum):
+    """What becomes of a source that was moved: the values of `IfMoved`, which takes longer to import."""
+
+    REFUSE = "refuse"
+    FOLLOW = "follow"
+    AGAIN = "again"
 
 
 def _checked_speed(text: str) -> str:
@@ -179,6 +188,14 @@ def run(
         typer.Option(metavar="N", min=1, help="Processes that share the shards: 1, 2, 3, 4, 6 or 12."),
     ] = 1,
     member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
+    moved: Annotated[
+        Moved,
+        typer.Option(
+            metavar="refuse|follow|again",
+            help="With a new file that begins with all that was read of a known one: refuse it, follow it as"
+            " that one, or decide all of it again.",
+        ),
+    ] = Moved.REFUSE,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -196,6 +213,7 @@ def run(
     state, or to one file twice is refused before anything is opened. On topics --state is required, and a run
     goes on until SIGTERM or SIGINT.
     """
+    from headrace.operators.sources import IfMoved
     from headrace.runs import RunRequest
 
     request = RunRequest(
@@ -214,6 +232,7 @@ def run(
         accept_lost=accept_lost,
         processes=processes,
         command=tuple(sys.argv[1:]),
+        if_moved=IfMoved(moved.value),
     )
     summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
     _end(summary.error, summary.exit_code)
@@ -434,6 +453,8 @@ def main() -> int:
     """Run the command line and give its exit code; errors of ours are told without a traceback."""
     try:
         app(prog_name="headrace")
+    except ReaderGone as error:
+        return error.exit_code
     except HeadraceError as error:
         _complain(list(_said(error)))
         return error.exit_code
@@ -441,6 +462,8 @@ def main() -> int:
         _complain([f"{error.filename}: {error.strerror}" if error.filename else str(error)])
         return 1
     except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            typer.echo("interrupted", err=True)
         return ended.code if isinstance(ended.code, int) else 0
     return 0
 

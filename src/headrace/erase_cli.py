@@ -64,7 +64,10 @@ def erase(
         _ask(state, found, settings_of(config))
     # Also without anything found: an erasure that was killed on the way may be left to be finished.
     _carry_out(state, time.monotonic() + wait)
-    typer.echo("Nothing of them is in the state now. What this can't reach: headrace erase --list", err=True)
+    but = ", but for the lists above" if found.lists else ""
+    typer.echo(
+        f"Nothing of them is in the state now{but}. What this can't reach: headrace erase --list", err=True
+    )
 
 
 def _search(state: Path, customer: str) -> Found:

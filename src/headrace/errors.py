@@ -7,6 +7,7 @@
     ├── InputError             exit 3   an input can't be read
     │   ├── TruncatedInput     exit 4   a compressed input ends early or is damaged
     │   └── ChangedSource      exit 5   a source differs in the part that was read before
+    ├── ReaderGone             exit 141 the reader of standard output has gone
     ├── StateError             exit 6   the state directory can't be used
     │   ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
@@ -42,6 +43,7 @@ __all__ = [
     "JournalDamaged",
     "Mistake",
     "OffsetLost",
+    "ReaderGone",
     "StateError",
     "StateLocked",
     "StateMismatch",
@@ -114,6 +116,12 @@ class ChangedSource(InputError):
     """A source whose part that was already read is not what it was."""
 
     exit_code = 5
+
+
+class ReaderGone(HeadraceError):
+    """Standard output has no reader any more, as after `| head`; the code is a shell's for SIGPIPE."""
+
+    exit_code = 141
 
 
 class StateError(HeadraceError):

@@ -151,6 +151,7 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
     yield f"latency: {_latency(progress.latency).removeprefix('latency ')}"
     if request.state:
         yield f"state: {request.state}{f' ({progress.recovered})' if progress.recovered else ''}"
+    yield from summary.notes
 
 
 def _reviews_unused(unused: Mapping[int, int], per_day: int | None) -> str:

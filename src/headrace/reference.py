@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any, Final
 
 __all__ = ["metrics_page", "reference_page"]
@@ -66,7 +67,8 @@ def _default(parameter: Any) -> str:
         return "required"
     if parameter.secondary_opts:
         return f"`{(parameter.opts if parameter.default else parameter.secondary_opts)[0]}`"
-    return f"`{parameter.default}`" if parameter.default else ""
+    default = parameter.default
+    return f"`{default.value if isinstance(default, Enum) else default}`" if default else ""
 
 
 def metrics_page(metrics: Sequence[Any], labels: Mapping[str, str], process: Mapping[str, str]) -> str:

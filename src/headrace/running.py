@@ -272,8 +272,10 @@ class Tally:
             return None
         return Latency(*(self.latency.percentile_ms(percent) for percent in (50.0, 99.0, 99.9)))
 
-    def summary(self, error: Exception | None, dead_letters: str | None) -> RunSummary:
-        """How the run ended; `dead_letters` is where some went."""
+    def summary(
+        self, error: Exception | None, dead_letters: str | None, *, notes: tuple[str, ...] = ()
+    ) -> RunSummary:
+        """How the run ended; `dead_letters` is where some went, `notes` what else is to be said."""
         capacity = self.settings.policy.capacity
         return RunSummary(
             progress=self.progress(),
@@ -283,6 +285,7 @@ class Tally:
             dead_letters=dead_letters,
             reviews=self._reviews_unused(),
             reviews_per_day_max=capacity.reviews_per_day_max if capacity else None,
+            notes=notes,
         )
 
     def _reviews_unused(self) -> dict[int, int]:

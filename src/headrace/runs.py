@@ -9,6 +9,7 @@ from typing import Protocol
 
 from headrace.config.settings import FraudSettings
 from headrace.operators.prequential import Quality
+from headrace.operators.sources import IfMoved
 from headrace.operators.telemetry import Telemetry
 
 __all__ = ["Latency", "Observer", "Progress", "RunRequest", "RunSummary"]
@@ -40,6 +41,8 @@ class RunRequest:
         Whether outcomes teach the model.
     truth
         CSV with the answers, to judge the scores by; None to judge by the outcomes as they come.
+    if_moved
+        What to do with a new source that begins as a known one did.
     telemetry
         Is told of phases and stages; None for nobody.
     start
@@ -64,6 +67,7 @@ class RunRequest:
     speed: float | None
     learn: bool
     truth: Path | None = None
+    if_moved: IfMoved = IfMoved.REFUSE
     telemetry: Telemetry | None = None
     start: str = "earliest"
     create_topics: bool = False
@@ -161,6 +165,8 @@ class RunSummary:
         since the epoch, UTC, oldest first, and how many reviews are unused.
     reviews_per_day_max
         The capacity, None without one.
+    notes
+        What else a person should know of its end.
     """
 
     progress: Progress
@@ -170,6 +176,7 @@ class RunSummary:
     dead_letters: str | None = None
     reviews: Mapping[int, int] = field(default_factory=dict)
     reviews_per_day_max: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Observer(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,11 +15,10 @@ from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
 from headrace.flows import fraud
 from headrace.operators import steps
 from headrace.operators.addresses import on_topics, partition_of
-from headrace.operators.batches import Mark
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
 from headrace.operators.controlled import BatchReader, ControlledReader
-from headrace.operators.durable import DurableShard
+from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputFile, Pace
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.models import model_mistakes
@@ -32,6 +32,7 @@ from headrace.operators.resume import (
     went_on_at,
     written_up_to,
 )
+from headrace.operators.sources import Numbered, number_sources, open_together, source_name
 from headrace.operators.written import refuse_foreign
 from headrace.places import dead_letters_beside, refuse_clashes_of
 from headrace.running import Tally, locked, own_errors, state_left_alone_by_gc, warnings_to
@@ -84,6 +85,7 @@ class _Run(Tally):
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
         self.sinks: tuple[steps.OrderedSink, ...] = ()
+        self.failure = steps.Failure()
         stack.callback(self._close_shards)
         self._open_shards()
         self.opened()
@@ -153,19 +155,15 @@ class _Run(Tally):
     def _open_sources(self, stack: ExitStack) -> BatchReader:
         numbers, names = self._number_sources()
         limits, time_limits = self.settings.input, self.settings.time
-        readers = [
-            LineReader(
-                path if path == STANDARD else str(Path(path)),
-                number=number,
-                start=self._start(number, path),
-            )
+        self.lines = open_together(
+            partial(self._open_source, path, number)
             for path, number in zip(self.request.sources, numbers, strict=True)
-        ]
+        )
         for shard in self.shards:
             for number, name in names.items():
                 shard.register(number, name)
         reader = MergedReader(
-            readers,
+            self.lines,
             ordinal=self.rewind.ordinal,
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
@@ -204,31 +202,33 @@ class _Run(Tally):
             if name not in known
         ]
 
-    def _start(self, number: int, path: str) -> Mark | None:
-        return None if path == STANDARD else self.rewind.marks.get(number)
+    def _open_source(self, path: str, number: int) -> LineReader:
+        """Open one where it was left; what came through standard input before is only counted on."""
+        return LineReader(
+            path if path == STANDARD else str(Path(path)),
+            number=number,
+            start=self.rewind.marks.get(number),
+            continued=path == STANDARD,
+            leave_unfinished=self.request.state is not None and path != STANDARD,
+        )
 
-    def _number_sources(self) -> tuple[list[int], dict[int, str]]:
-        """Numbers of the sources, a new one gets the next; and the names of all that the state knows then."""
-        known = names_of(self.shards)
+    def _number_sources(self) -> Numbered:
+        """Numbers of the sources, and the names of all that the state knows then."""
+        request, limits, known = self.request, self.settings.input, names_of(self.shards)
         topics = [name for name in known.values() if partition_of(name) is not None]
         if topics:
             raise StateMismatch([f"the state has read {topics[0]}; it can't go on with files"])
-        numbers = []
-        for path in self.request.sources:
-            name = path if path == STANDARD else str(Path(path).resolve())
-            number = next(
-                (number for number, each in known.items() if each == name and path != STANDARD), len(known)
-            )
-            known[number] = name
-            numbers.append(number)
-        if len(set(numbers)) < len(numbers):
+        if len(set(map(source_name, request.sources))) < len(request.sources):
             raise ConfigError([Mistake("--from", "", "names a source twice")])
-        if len(known) > self.settings.input.sources_max:
-            message = f"the state has read {len(known)} sources, more than its limit"
-            raise ConfigError(
-                [Mistake(str(self.request.config_file or "fraud.toml"), "input.sources_max", message)]
-            )
-        return numbers, known
+        numbered = number_sources(request.sources, known, self.rewind.marks, request.if_moved)
+        for key, count, most in (
+            ("sources_max", len(numbered.numbers), limits.sources_max),
+            ("sources_known_max", len(numbered.names), limits.sources_known_max),
+        ):
+            if count > most:
+                file = str(request.config_file or "fraud.toml")
+                raise ConfigError([Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")])
+        return numbered
 
     # -- running
 
@@ -239,8 +239,12 @@ class _Run(Tally):
         source = steps.FileSource(self.reader, drain=self.drain, telemetry=telemetry)
         decisions, dead_letters = self.outputs
         self.sinks = (
-            steps.OrderedSink(decisions, shards, self.decisions_written, telemetry=telemetry),
-            steps.OrderedSink(dead_letters, shards, self.dead_letters_written, telemetry=telemetry),
+            steps.OrderedSink(
+                decisions, shards, self.decisions_written, telemetry=telemetry, failure=self.failure
+            ),
+            steps.OrderedSink(
+                dead_letters, shards, self.dead_letters_written, telemetry=telemetry, failure=self.failure
+            ),
         )
         for sink in self.sinks:
             sink.reached = self.rewind.ordinal
@@ -255,12 +259,32 @@ class _Run(Tally):
         with self.stopping_on_signals(), own_errors(), state_left_alone_by_gc():
             telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
+            self.failure.raise_again()
         self.closed_well = True
         self.drained()
         self.observer.progress(self.progress())
-        summary = self.summary(source.error, self.dead_letters_path if self.outputs[1].length else None)
+        letters = self.dead_letters_path if self.outputs[1].length else None
+        summary = self.summary(source.error, letters, notes=self._notes())
         self.observer.finished(summary)
         return summary
+
+    def drain(self) -> bool:
+        """Whether nothing more is to be read; also once something failed."""
+        if self.failure.error is not None:
+            self.drained()
+        return super().drain() or self.draining
+
+    def _notes(self) -> tuple[str, ...]:
+        """What was left, and why."""
+        stopped = self.stopping and not self.reader.ended
+        left = [lines for lines in self.lines if lines.unfinished_bytes]
+        return (
+            *(["stopped early, as asked: what was read is decided"] if stopped else []),
+            *(
+                f"{lines.path}: its last line has no newline yet, and is left for a later run"
+                for lines in left
+            ),
+        )
 
     def _went_on(self) -> str:
         if not any(shard.position for shard in self.shards) or not self.rewind.ordinal:
@@ -277,10 +301,12 @@ class _Logic:
 
     def process(self, part: Any) -> Any:
         """Apply the shard's part of a batch."""
-        batch = part.batch
-        applied = self._shard.process(batch, part.events, part.places)
-        lines = len(part.places) if part.places is not None else len(batch.payloads)
-        self._run.applied(self._shard, applied, 0 if batch.flags else lines)
+        batch, applied, failure = part.batch, Applied(), self._run.failure
+        if failure.error is None:
+            with failure.kept():
+                applied = self._shard.process(batch, part.events, part.places)
+                lines = len(part.places) if part.places is not None else len(batch.payloads)
+                self._run.applied(self._shard, applied, 0 if batch.flags else lines)
         return steps.ShardOutput(
             shard=part.shard,
             ordinal=batch.ordinal,

@@ -17,6 +17,7 @@ import pytest
 from pyarrow import parquet
 
 from headrace import cli
+from headrace.config.settings import Condition, load
 from headrace.operators.journal import JournalReader, Kind, first_boundary, segment_path
 from headrace.operators.ledger_export import Selection, export
 from headrace.operators.ledger_tables import open_table
@@ -28,7 +29,7 @@ NO_USE = b'{"type": "payment", "event_id": "cut off\n'
 NEW_TEXT = "Another text from here on."
 CHANGED = ["--set", f'reasons.texts.high_amount="{NEW_TEXT}"', "--set", "policy.review_at=0.0005"]
 FIRST = 400
-CONTRIBUTION_MIN = 0.1
+CROSSES = load(None).crosses
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,18 @@ def check(state: State, decision: dict, said: dict) -> None:
     assert [(one["event_id"], one["label"]) for one in said["outcomes"]] == [
         (one["event_id"], one["label"]) for one in state.outcomes(decision["event_id"])
     ]
-    by_code: dict[str, float] = {}
+    by_code = {"combination": sum(cross["contribution"] for cross in said["crosses"])}
     for cross in said["crosses"]:
-        if cross["contribution"] >= CONTRIBUTION_MIN:
+        if all(met(condition, said["features"]) for condition in CROSSES[cross["name"]].told_when):
             by_code[cross["code"]] = by_code.get(cross["code"], 0.0) + cross["contribution"]
     for reason in said["reasons"]:
         assert reason["text"]
         assert reason["contribution"] == pytest.approx(by_code[reason["code"]], abs=1e-4)
+
+
+def met(condition: Condition, features: dict) -> bool:
+    value = features[condition.name]
+    return value is not None and eval(f"{value!r} {condition.op} {condition.number!r}")
 
 
 def test_every_kind_of_decision_is_explained(state, explain):
@@ -325,7 +331,7 @@ def test_verify_a_whole_ledger(shards, headrace):
 
 def test_verify_says_where_the_kept_journal_begins(state, headrace, tmp_path):
     options = ("--from", state.source, "--to", tmp_path / "d.jsonl", "--state", tmp_path / "state")
-    run(*options, "--set", "journal.checkpoint_inputs_max=200")
+    run(*options, "--set", "journal.checkpoint_inputs_max=200", "--set", "input.batch_lines_max=32")
     directory = tmp_path / "state" / "shard-00"
     first = headrace("ledger", "verify", "--state", tmp_path / "state")
     assert (first.code, "begins with" in first.out) == (0, False)
@@ -341,9 +347,9 @@ def test_verify_says_where_the_kept_journal_begins(state, headrace, tmp_path):
 
 def test_a_start_reads_what_lies_behind_its_checkpoint_and_verify_all(state, headrace, tmp_path):
     options = ("--from", state.source, "--to", tmp_path / "d.jsonl", "--state", tmp_path / "state")
-    run(*options, "--set", "journal.checkpoint_inputs_max=200")
+    run(*options, "--set", "journal.checkpoint_inputs_max=200", "--set", "input.batch_lines_max=32")
     path = segment_path(tmp_path / "state" / "shard-00", 1)
-    flip(path, path.stat().st_size // 2)
+    flip(path, path.stat().st_size // 8)
     run(*options)
     said = headrace("ledger", "verify", "--state", tmp_path / "state")
     assert said.code == 6

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -257,7 +259,61 @@ def test_a_journal_that_can_not_be_written_ends_the_run_with_a_plain_error(tmp_p
         [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("error: the system refused")
+    _, said = ended.stderr.splitlines()
+    segment = tmp_path / "s" / "shard-00" / "journal-00000001.seg"
+    assert said.startswith("error: the system refused")
+    assert str(segment) in said
+    # What was journalled before is complete, and the run goes on behind it.
+    ended = headrace(*command)
+    assert ended.code == 0, ended.said
+    assert ids((tmp_path / "d.jsonl").read_bytes()) == [f"p-{number}" for number in range(3000)]
+
+
+@pytest.mark.parametrize("options", [(), ("--state", "s")])
+def test_a_reader_that_leaves_ends_the_run_quietly(
+    tmp_path: Path, events: Path, options: tuple[str, ...]
+) -> None:
+    command = [sys.executable, "-m", "headrace", "run", "fraud", "--from", events, "--to", "-", *options]
+    reads, writes = os.pipe()
+    os.close(reads)
+    ended = subprocess.run(
+        command, cwd=tmp_path, stdout=writes, stderr=subprocess.PIPE, check=False, timeout=60
+    )
+    os.close(writes)
+    assert ended.returncode == 141
+    assert ended.stderr.decode().splitlines() == [f"fraud: {events} to standard output"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_stop_says_that_it_did(tmp_path: Path, number: signal.Signals) -> None:
+    line = (
+        '{"type":"payment","event_id":"p-%d","event_time":%d,"customer_id":"c","merchant_id":"m",'
+        '"amount":5.0,"currency":"EUR"}\n'
+    )
+    command = [sys.executable, "-m", "headrace", "run", "fraud", "--from", "-", "--to", str(tmp_path / "d")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        child.stdin.write((line % (1, 1_600_000_000_000)).encode())
+        child.stdin.flush()
+        while not (tmp_path / "d").exists() or not (tmp_path / "d").stat().st_size:
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.send_signal(number)
+        said = child.stderr.read()  # its standard input stays open
+    assert child.returncode == 0
+    assert said.decode().splitlines()[-1] == "stopped early, as asked: what was read is decided"
+
+
+def test_an_interrupt_during_recovery_is_told(tmp_path: Path, events: Path) -> None:
+    to_state = ("--from", str(events), "--to", str(tmp_path / "d"), "--state", str(tmp_path / "s"))
+    assert headrace("run", "fraud", *to_state).code == 0
+    script = (
+        "import os, signal, sys; from headrace.operators import durable;"
+        "durable.JournalReader.frames = lambda self: os.kill(os.getpid(), signal.SIGINT);"
+        "from headrace.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", script, "run", "fraud", *to_state]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
 
 
 def reviews_unused(tmp_path: Path, lines: list[bytes], *overrides: str) -> str:

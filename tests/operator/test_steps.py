@@ -24,6 +24,7 @@ from headrace.operators.batches import Batch
 from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace
 from headrace.operators.steps import (
     Decoded,
+    Failure,
     FileSource,
     InFlight,
     OrderedSink,
@@ -267,6 +268,20 @@ class TestWholeFlow:
         assert not in_flight.full
         assert max(ahead) <= 3 * 50
         assert run.decisions.read_bytes().count(b"\n") == sum(x.isdigit() for x in self.CONTENT)
+
+    def test_a_failure_that_is_kept_stops_all_writing(self, tmp_path):
+        failure, written = Failure(), []
+        sinks = [
+            OrderedSink(OutputFile(path), 1, lambda _ns, count: written.append(count), failure=failure)
+            for path in (str(tmp_path / "a"), "/dev/full", str(tmp_path / "b"))
+        ]
+        for sink in sinks:
+            sink.build_part("step", "all", None).write_batch([ShardLines(0, 0, [(0, b"line\n")], 0)])
+        assert (tmp_path / "a").read_bytes() == b"line\n"
+        assert (tmp_path / "b").read_bytes() == b""
+        assert written == [1]
+        with pytest.raises(HeadraceError, match="No space left"):
+            failure.raise_again()
 
     def test_a_full_disk_ends_the_flow(self, tmp_path):
         if not Path("/dev/full").exists():

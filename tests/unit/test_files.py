@@ -12,7 +12,7 @@ import pytest
 
 from headrace.errors import ChangedSource, HeadraceError, InputError, StateError, TruncatedInput
 from headrace.operators.batches import Batch, Mark
-from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace
+from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace, begins_as
 
 TEXT = b"".join(b'{"event_time":%d,"n":%d}\n' % (1_600_000_000_000 + n, n * n) for n in range(300))
 LINES = TEXT.split(b"\n")[:-1]
@@ -129,6 +129,119 @@ class TestLines:
         assert 0 < reader.progress.bytes_done <= path.stat().st_size == reader.progress.bytes_total
         drain(reader)
         assert reader.progress.bytes_done == path.stat().st_size
+
+    def test_progress_is_what_was_handed_out_not_what_was_read_ahead(self, tmp_path):
+        path = put(tmp_path / "a", TEXT)
+        for block_bytes in (16, 100, 262_144):
+            reader = LineReader(str(path), block_bytes=block_bytes)
+            reader.read_times(DAY_MS, 3)
+            assert reader.next_time() is not None
+            assert reader.progress.bytes_done == 0
+            handed = 0
+            while (taken := reader.take(3)) is not None:
+                handed += sum(map(len, taken[0])) + len(taken[0])
+                assert reader.progress.bytes_done == handed
+            assert handed == len(TEXT)
+
+    def test_progress_of_a_compressed_file_is_in_proportion(self, tmp_path):
+        path = put(tmp_path / "a.gz", gzip.compress(TEXT))
+        reader = LineReader(str(path))
+        seen = []
+        while reader.take(75) is not None:
+            seen.append(round(reader.progress.bytes_done / path.stat().st_size, 1))
+        assert seen == [0.2, 0.5, 0.7, 1.0]
+
+    def test_progress_goes_on_after_a_stop(self, tmp_path):
+        path = put(tmp_path / "a", TEXT)
+        reader = LineReader(str(path), block_bytes=100)
+        reader.take(3)
+        mark = reader.mark
+        assert LineReader(str(path), start=mark).progress.bytes_done == mark.offset > 0
+
+
+class TestUnfinishedLines:
+    @pytest.mark.parametrize("block_bytes", [5, 262_144])
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress])
+    @pytest.mark.parametrize("timed", [False, True])
+    def test_one_is_left_until_it_is_finished(self, tmp_path, block_bytes, pack, timed):
+        path = put(tmp_path / "a", pack(b"a\nb\nc"))
+        reader = LineReader(str(path), block_bytes=block_bytes, leave_unfinished=True)
+        if timed:
+            reader.read_times(DAY_MS, 3)
+        assert (drain(reader), reader.unfinished_bytes, reader.error) == ([b"a", b"b"], 1, None)
+        assert reader.mark == Mark(0, 4, 2, zlib.crc32(b"a\nb\n"))
+        path.write_bytes(path.read_bytes() + pack(b"c\nd\n"))
+        found, again = read(path, start=reader.mark, leave_unfinished=True)
+        assert (found, again.unfinished_bytes) == ([b"cc", b"d"], 0)
+        assert again.mark.line == 4
+
+    @pytest.mark.parametrize("end", [b"", b"\r"])
+    def test_a_file_that_ends_well_has_none(self, tmp_path, end):
+        found, reader = read(put(tmp_path / "a", b"a\nb\n" + end), leave_unfinished=True)
+        assert (found, reader.unfinished_bytes) == ([b"a", b"b"], 0)
+
+    def test_nothing_more_comes_of_a_pipe(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        writer = os.open(tmp_path / "pipe", os.O_RDWR)
+        reader = LineReader(str(tmp_path / "pipe"), leave_unfinished=True)
+        os.write(writer, b"a\nb")
+        os.close(writer)
+        found = []
+        while not reader.ended:
+            found += (reader.take(10) or ([], [], []))[0]
+        assert found == [b"a", b"b"]
+
+    def test_a_line_too_long_to_keep_is_an_error_as_ever(self, tmp_path):
+        path = put(tmp_path / "a", b"a\n" + b"x" * 101)
+        found, reader = read(path, line_bytes_max=100, leave_unfinished=True)
+        assert (found, str(reader.error)) == ([b"a"], f"{path}: byte 2: the line is longer than 100 bytes")
+
+
+class TestByteOrderMarks:
+    @pytest.mark.parametrize("block_bytes", [5, 262_144])
+    @pytest.mark.parametrize("timed", [False, True])
+    def test_one_at_the_beginning_belongs_to_no_line(self, tmp_path, block_bytes, timed):
+        content = b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n"
+        reader = LineReader(str(put(tmp_path / "a", content)), block_bytes=block_bytes)
+        if timed:
+            reader.read_times(DAY_MS, 3)
+        rows = []
+        while (taken := reader.take(1)) is not None:
+            rows += zip(*taken, strict=True)
+        assert rows == [(b"a", 3, 1), (b"\xef\xbb\xbfb", 5, 2)]
+        assert reader.mark == Mark(0, len(content), 2, zlib.crc32(content))
+
+    def test_alone_it_is_no_line(self, tmp_path):
+        assert read(put(tmp_path / "a", b"\xef\xbb\xbf"))[0] == []
+
+    def test_a_file_that_has_one_is_gone_on_with(self, tmp_path):
+        path = put(tmp_path / "a", b"\xef\xbb\xbfa\nb\n")
+        reader = LineReader(str(path))
+        reader.take(1)
+        assert read(path, start=reader.mark)[0] == [b"b"]
+
+
+class TestBeginnings:
+    def marks(self, *parts: bytes) -> list[Mark]:
+        return [Mark(n, len(part), 1, zlib.crc32(part)) for n, part in enumerate(parts)]
+
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress])
+    def test_every_source_that_the_file_begins_as_is_found(self, tmp_path, pack):
+        path = put(tmp_path / "a", pack(TEXT))
+        marks = self.marks(TEXT, TEXT[:100], TEXT[:99] + b"x", TEXT + b"x", TEXT[1:50], TEXT[:40])
+        assert [mark.source for mark in begins_as(str(path), marks)] == [5, 1, 0]
+
+    def test_blocks_make_no_difference(self, tmp_path):
+        long = TEXT * 100
+        marks = self.marks(*(long[:length] for length in (262_143, 262_144, 262_145, len(long))))
+        assert len(begins_as(str(put(tmp_path / "a", long)), marks)) == 4
+
+    def test_a_pipe_and_a_file_that_is_not_there_are_not_looked_at(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        keep = os.open(tmp_path / "pipe", os.O_RDWR)
+        assert begins_as(str(tmp_path / "pipe"), self.marks(b"a")) == []
+        assert begins_as(str(tmp_path / "none"), self.marks(b"a")) == []
+        os.close(keep)
 
 
 class TestLongLines:

@@ -120,6 +120,7 @@ def test_the_errors_are_these():
         "JournalDamaged",
         "Mistake",
         "OffsetLost",
+        "ReaderGone",
         "StateError",
         "StateLocked",
         "StateMismatch",

@@ -296,7 +296,7 @@ def test_the_lag_of_topics_is_what_was_seen_last(fed):
 
 
 def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
-    (tmp_path / "events.jsonl").write_bytes(b"\n".join(world()[:10]))
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join([*world()[:10], b""]))
     reader = MergedReader([LineReader(str(tmp_path / "events.jsonl"), number=3)])
     reader.next_batch()
     recorder = fed.recorder
