@@ -86,7 +86,7 @@ class TopicShard:
         lines: Sequence[int] = range(len(batch.payloads)) if places is None else places
         if batch.flags:
             if self._ahead.get(CONTROL_SOURCE, 0) >= batch.marks[0].offset:
-                return self._nothing()
+                return self.nothing()
         elif self._ahead:
             lines = self._new(batch, lines)
         for mark in batch.marks:
@@ -95,10 +95,11 @@ class TopicShard:
                 self._ahead.pop(mark.source, None)
         if not lines:
             self._pass(len(batch.payloads), at_once=bool(batch.flags))
-            return self._nothing()
+            return self.nothing()
         return self._apply(batch, events, lines)
 
-    def _nothing(self) -> Taken:
+    def nothing(self) -> Taken:
+        """What is given out when no input is applied."""
         position = self.durable.position
         return Taken(position, position)
 

@@ -144,11 +144,18 @@ def _ends(request: RunRequest) -> list[JournalEnd]:
 
 
 def _within_limits(request: RunRequest, plan: Plan) -> None:
-    limit = request.settings.input.sources_max
+    limits, file = request.settings.input, str(request.config_file or "fraud.toml")
     known = max((each.number + 1 for each in plan.partitions), default=0)
-    if known > limit:
-        message = f"the state reads {known} partitions, more than its limit"
-        raise ConfigError([Mistake(str(request.config_file or "fraud.toml"), "input.sources_max", message)])
+    wrong = [
+        Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")
+        for key, count, most in (
+            ("sources_max", len(plan.partitions), limits.sources_max),
+            ("sources_known_max", known, limits.sources_known_max),
+        )
+        if count > most
+    ]
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd]) -> frozenset[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from headrace.errors import HeadraceError, StateError
 from headrace.flows import fraud
 from headrace.members import ALONE, Member
 from headrace.operators import steps
+from headrace.operators.batches import Batch
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
 from headrace.operators.durable import DurableShard
@@ -28,7 +29,7 @@ from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.read_back import end_offsets
 from headrace.operators.kafka.reader import PartitionReader
 from headrace.operators.kafka.starts import Partition, at_offset
-from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS
+from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing
 from headrace.operators.partition_merge import PartitionMerge
 from headrace.operators.policy.lists import read_lists
 from headrace.operators.positions import Plan, PlannedPartition
@@ -94,6 +95,7 @@ class TopicRun(Tally):
         self.state: Path = request.state
         self.plan, self.member, self._connection = plan, member, connection
         self._closed_well, self._on_drain = False, on_drain
+        self.failure = steps.Failure()
         stack.enter_context(self.stopping_on_signals(for_good=member.count > 1))
         self.telemetry.phase("recovering")
         self.parts: dict[int, TopicShard] = {}
@@ -254,6 +256,7 @@ class TopicRun(Tally):
         flow = fraud.build(self.settings, self._edges())
         if self.member.count == 1:
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
+            self.failure.raise_again()
         else:
             with _others_may_end():
                 cluster_main(  # type: ignore[no-untyped-call]
@@ -265,7 +268,7 @@ class TopicRun(Tally):
         source = TopicSource(
             self.member.index,
             count,
-            lambda: self.reader,
+            lambda: _Guarded(self),
             drain=self.drain,
             on_turn=self._turn,
             epoch_messages_max=self.settings.kafka.ahead_messages_max if count > 1 else None,
@@ -274,7 +277,7 @@ class TopicRun(Tally):
 
         def sink(output: str, on_sent: Callable[[int, int], None]) -> TopicSink:
             return TopicSink(
-                output, count, self.delivery, on_sent=on_sent, on_close=self._wait, telemetry=telemetry
+                output, count, _Guarded(self), on_sent=on_sent, on_close=self._wait, telemetry=telemetry
             )
 
         return fraud.Edges(
@@ -295,8 +298,20 @@ class TopicRun(Tally):
         for shard in self.shards:
             shard.wait_for_checkpoint()
 
+    def kept(self) -> AbstractContextManager[None]:
+        """Keep an error, after which the flow only drains; with several processes it brings all down."""
+        return self.failure.kept() if self.member.count == 1 else nullcontext()
+
+    def drain(self) -> bool:
+        """Whether nothing more is to be read."""
+        return self.failure.error is not None or super().drain()
+
     def _turn(self) -> None:
-        """What is to be done now and then, between batches."""
+        with self.kept():
+            self._between_batches()
+
+    def _between_batches(self) -> None:
+        """What is to be done now and then."""
         self.delivery.poll()
         now = time.monotonic()
         if now < self._look_at:
@@ -361,6 +376,35 @@ def _begin(shard: DurableShard, partition: PlannedPartition) -> None:
         shard.note_marks([partition.mark])
 
 
+class _Guarded:
+    """Reads and sends for a run as long as nothing has failed in it."""
+
+    def __init__(self, run: TopicRun) -> None:
+        self._run = run
+
+    def next_batch(self) -> Batch | None:
+        """The next messages or commands; None when there are none now."""
+        batch = None
+        with self._run.kept():
+            batch = self._run.reader.next_batch()
+        return batch
+
+    def close(self) -> None:
+        """Read no more."""
+        self._run.reader.close()
+
+    def send(self, output: str, messages: Sequence[Outgoing]) -> None:
+        """Hand messages over; waits while too many are under way."""
+        if self._run.failure.error is None:
+            with self._run.kept():
+                self._run.delivery.send(output, messages)
+
+    def reached(self, output: str, shard: int, ordinal_next: int) -> None:
+        """Everything of a shard before an ordinal was handed over."""
+        if self._run.failure.error is None:
+            self._run.delivery.reached(output, shard, ordinal_next)
+
+
 class _Logic:
     """A shard as the flow's operator sees it."""
 
@@ -369,9 +413,11 @@ class _Logic:
 
     def process(self, part: Any) -> steps.ShardOutput:
         """Apply the shard's part of a batch."""
-        batch = part.batch
-        taken = self._part.process(batch, part.events, part.places)
-        self._run.applied(self._part.durable, taken.applied, 0 if batch.flags else taken.inputs)
+        batch, taken = part.batch, self._part.nothing()
+        if self._run.failure.error is None:
+            with self._run.kept():
+                taken = self._part.process(batch, part.events, part.places)
+                self._run.applied(self._part.durable, taken.applied, 0 if batch.flags else taken.inputs)
         return steps.ShardOutput(
             shard=part.shard,
             ordinal=taken.ordinal,

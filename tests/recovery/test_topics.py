@@ -377,7 +377,9 @@ def test_a_full_disk_ends_the_run_and_nothing_unjournalled_has_gone_out(world, l
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert running.process.wait(PATIENCE_S) == 1
-    assert "the system refused" in running.said.read_text()
+    said = running.said.read_text()
+    assert "the system refused" in said
+    assert "panic" not in said
     sent = {each.value for each in messages(world.brokers, world.to)}
     assert len(sent) > 0
     assert sent <= set(journalled(world.state, Kind.DECIDED))
