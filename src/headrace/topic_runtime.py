@@ -387,7 +387,7 @@ class _Guarded:
         batch = None
         with self._run.kept():
             batch = self._run.reader.next_batch()
-        return batch
+        return batch  # noqa: RET504  # None after an error that was kept
 
     def close(self) -> None:
         """Read no more."""
