@@ -109,6 +109,8 @@ def repair(
     ahead: set[str] = set()
     held: dict[str, Mapping[int, int]] = {}
     for topic, wanted in _by_topic(ends):
+        if topic not in topics.values() and not _owing(wanted):
+            continue  # an output of the past, which may be gone by now
         starts = _starts(wanted, outlet.ends(topic))
         if starts is None:
             continue
@@ -138,14 +140,18 @@ def _by_topic(
         yield topic, list(group)
 
 
+def _owing(wanted: Sequence[tuple[JournalEnd, Watermark]]) -> bool:
+    """Whether a shard has journalled behind its watermark."""
+    return any(mark.ordinal < end.boundary.ordinal for end, mark in wanted)
+
+
 def _starts(wanted: Sequence[tuple[JournalEnd, Watermark]], ends: Mapping[int, int]) -> dict[int, int] | None:
     """Where a topic is to be read back from, by partition; None if there is no need.
 
     There is one when a shard has journalled behind its watermark, or the topic has grown behind all of them.
     """
-    owing = any(mark.ordinal < end.boundary.ordinal for end, mark in wanted)
     grown = any(end > max(mark.ends.get(each, 0) for _, mark in wanted) for each, end in ends.items())
-    if not owing and not grown:
+    if not grown and not _owing(wanted):
         return None
     return {each: min(mark.ends.get(each, 0) for _, mark in wanted) for each in sorted(ends)}
 

@@ -172,7 +172,7 @@ class Supervisor:
         addresses = tuple(f"{_HOST}:{port}" for port in _free_ports(count))
         members = [Member(index, count, addresses) for index in range(count)]
         command = self._request.command
-        self._done += self._progress()
+        self._done = [together((), [*self._done, *self._progress()])]
         self._children = []
         try:
             for member in members:

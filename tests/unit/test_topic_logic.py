@@ -345,6 +345,8 @@ def test_what_is_owed_goes_to_the_former_topic(half_sent):
     assert outlet.topics["elsewhere"] == []
     end = journal_end(folder, 0, cut_torn_tail=True)
     assert watermark_of(end.sinks["decisions"]) == Watermark("decisions", "elsewhere", {0: 0}, 10)
+    del outlet.topics["elsewhere"]  # nothing is owed to it
+    assert mended(folder, outlet, TOPICS).sent == {"decisions": 0, "dead_letters": 0}
 
 
 # -- where to read
