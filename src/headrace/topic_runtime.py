@@ -384,10 +384,9 @@ class _Guarded:
 
     def next_batch(self) -> Batch | None:
         """The next messages or commands; None when there are none now."""
-        batch = None
         with self._run.kept():
-            batch = self._run.reader.next_batch()
-        return batch
+            return self._run.reader.next_batch()
+        return None
 
     def close(self) -> None:
         """Read no more."""
