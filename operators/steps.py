@@ -449,7 +449,7 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
     telemetry
         Is told how long writing takes.
     failure
-        Keeps an error; after one nothing is written, by any sink that shares it. Without it errors are raised.
+        Keeps an error, after which no sink that shares it writes; without it errors are raised.
     """
 
     def __init__(
