@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 # Which tests, and what else pytest is told: make test TESTS=tests/unit ARGS='-k clock'
 TESTS ?= tests
 ARGS ?=
+# Where the broker of `make broker` listens.
+PORT ?= 9092
 # Each file is one benchmark that needs no argument.
 BENCHMARKS ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 
@@ -14,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench soak schema lock clean
+.PHONY: help demo test broker check format bench soak schema lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -28,8 +30,11 @@ help: ## show this list
 demo: $(STAMP) ## watch a fraud flow decide on a simulated stream and learn from outcomes
 	@$(RUN)headrace demo
 
-test: $(STAMP) ## run the tests (those on real data need HEADRACE_DATA, the path of its folder)
+test: $(STAMP) ## run the tests (on real data: with HEADRACE_DATA, its folder; on Kafka: with Java and Maven)
 	@$(RUN)python -m pytest -m "not soak" $(ARGS) $(TESTS)
+
+broker: $(STAMP) ## run a Kafka broker on this machine until ctrl-C (needs Java and Maven; PORT=9092)
+	@exec $(RUN)python tests/broker.py --port $(PORT)
 
 check: $(STAMP) ## lint, format, types, and the arrows between the packages
 	$(RUN)ruff check .
@@ -56,7 +61,7 @@ lock: $(STAMP) ## solve requirements.txt anew: every package with its hashes, fo
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 clean: ## remove what make made: the virtual environment, builds and caches
-	rm -rf .venv .venv-* $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* $(VENV) .kafka build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Other packages: a new environment. Another pyproject.toml: only the project is linked in again. Changed code

@@ -26,6 +26,7 @@ from pydantic import (
 
 from headrace.config.base import NAME_PATTERN, Name, did_you_mean
 from headrace.config.base import Settings as _Settings
+from headrace.config.kafka import KafkaSettings, kafka_mistakes, resolve_files
 from headrace.config.policy import (
     ListSettings,
     PolicySettings,
@@ -39,7 +40,10 @@ from headrace.config.policy import (
 from headrace.errors import ConfigError, Mistake
 
 __all__ = [
+    "HALF_LIFE_MS_MAX",
+    "KINDS",
     "SHIPPED",
+    "WINDOW_MS_MAX",
     "BinDeclaration",
     "Condition",
     "ControlSettings",
@@ -59,6 +63,7 @@ __all__ = [
     "IdSettings",
     "InputSettings",
     "JournalSettings",
+    "KafkaSettings",
     "LastLegitimateAgeDeclaration",
     "MaxDeclaration",
     "MeanDeclaration",
@@ -90,8 +95,8 @@ _CONDITION: Final = re.compile(
     r"\s*([a-z][a-z0-9_]*)\s*(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*", re.ASCII
 )
 _MINUTE_MS: Final = _UNIT_MS["m"]
-_WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
-_HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
+WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
+HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
 _OVERRIDE: Final = "--set"
 _CLICK_KEYS: Final = ("session_id", "customer_id")
 ModelMistakes = Callable[[str, Mapping[str, object]], Iterable[tuple[str, str]]]
@@ -158,8 +163,8 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     return edges
 
 
-Window = Annotated[str, AfterValidator(lambda text: _shortest(text, _WINDOW_MS_MAX))]
-HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, _HALF_LIFE_MS_MAX))]
+Window = Annotated[str, AfterValidator(lambda text: _shortest(text, WINDOW_MS_MAX))]
+HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, HALF_LIFE_MS_MAX))]
 When = Annotated[
     tuple[
         Annotated[InstanceOf[Condition], BeforeValidator(_parse_condition), PlainSerializer(str)],
@@ -206,12 +211,15 @@ class TimeSettings(_Settings):
     ahead_hours_max
         The largest step of the clock that one event alone may make.
     ahead_agree_events
-        Events in a row that must agree on a larger step.
+        Different customers whose events, in a row, must agree on a larger step.
+    ahead_alone_events
+        Events in a row, with rising times, that may make a larger step though they are of fewer customers.
     """
 
     late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
-    ahead_hours_max: float = Field(default=72.0, gt=0.0, le=10_000.0)
+    ahead_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
     ahead_agree_events: int = Field(default=3, ge=1, le=1000)
+    ahead_alone_events: int = Field(default=16, ge=1, le=1000)
 
 
 class InputSettings(_Settings):
@@ -251,6 +259,21 @@ class ControlSettings(_Settings):
     poll_seconds: float = Field(default=1.0, ge=0.01, le=3600.0)
     file_bytes_max: int = Field(default=67_108_864, ge=1024, le=1_073_741_824)
     files_max: int = Field(default=1000, ge=1, le=100_000)
+
+
+class ProcessesSettings(_Settings):
+    """How processes that share a state are started again.
+
+    Attributes
+    ----------
+    restarts_max
+        After so many in a row the run ends; one that has gone on for a minute counts from the beginning.
+    backoff_seconds_max
+        The pause before a start doubles each time, up to this.
+    """
+
+    restarts_max: int = Field(default=10, ge=0, le=1_000_000)
+    backoff_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
 
 
 class IdSettings(_Settings):
@@ -468,7 +491,7 @@ class TimeSinceFirstDeclaration(_TimeSince):
 
 
 class RunningMeanDeclaration(_Declaration):
-    """The running mean of a feature over the entity's payments, robust and never without a value.
+    """The running mean of a feature over the entity's payments, robust and soon never missing.
 
     Attributes
     ----------
@@ -491,6 +514,7 @@ class RunningMeanDeclaration(_Declaration):
 class FraudShareDeclaration(_Windowed):
     """The share of confirmed frauds among the entity's outcomes."""
 
+    window: Window
     panes: int = Field(default=14, ge=2, le=64)
     when: When = ()
 
@@ -631,6 +655,9 @@ class JournalSettings(_Settings):
         Whichever comes first asks for a checkpoint.
     checkpoints_max
         Checkpoints kept.
+    keep_days_max, keep_bytes_max
+        Segments of which all is older, or beyond so many bytes of a shard's journal, are deleted, the oldest
+        first, after a checkpoint and as far as recovery doesn't need them; not set: all are kept.
     """
 
     segment_bytes_max: int = Field(default=268_435_456, ge=1024, le=4_294_967_296)
@@ -638,6 +665,8 @@ class JournalSettings(_Settings):
     checkpoint_seconds: float = Field(default=60.0, gt=0.0, le=86_400.0)
     checkpoint_inputs_max: int = Field(default=2_000_000, ge=1, le=1_000_000_000)
     checkpoints_max: int = Field(default=2, ge=1, le=100)
+    keep_days_max: float | None = Field(default=None, gt=0.0, le=36_500.0)
+    keep_bytes_max: int | None = Field(default=None, ge=1024, le=1_000_000_000_000_000)
 
 
 class MetricsSettings(_Settings):
@@ -687,9 +716,11 @@ class FraudSettings(_Settings):
     reasons: ReasonSettings = ReasonSettings()
     journal: JournalSettings = JournalSettings()
     metrics: MetricsSettings = MetricsSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    processes: ProcessesSettings = ProcessesSettings()
 
 
-_KINDS: Final[dict[str, type[BaseModel]]] = {
+KINDS: Final[dict[str, type[BaseModel]]] = {
     get_args(declaration.model_fields["kind"].annotation)[0]: declaration
     for declaration in get_args(FeatureDeclaration)
 }
@@ -751,7 +782,7 @@ def load(
         The file; None for the one that is shipped.
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
-        Paths of list files start at the file's folder; without a file, at the folder one works in.
+        Paths of other files start at the file's folder; without a file, at the folder one works in.
     model_mistakes
         Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
         below `model` and a message.
@@ -824,6 +855,7 @@ def _laid(
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
     resolve_lists(read, folder)
+    resolve_files(read, folder)
     settings, more = _validate(read, model_mistakes)
     more += [each for each in list_mistakes(read) if is_new(each.key.split(".")[2])]
     found += [overridden.place(mistake) for mistake in more]
@@ -938,6 +970,10 @@ class _Broken:
         """Whether the name may be declared in a part that is misshapen."""
         return (section,) in self._places or (section, name) in self._places
 
+    def hides_any(self, section: str) -> bool:
+        """Whether anything of a section is misshapen."""
+        return any(place[0] == section for place in self._places)
+
 
 def _is_table(read: Mapping[str, Any], key: str) -> bool:
     return isinstance(read.get(key), dict)
@@ -971,7 +1007,7 @@ def _known_keys(place: Sequence[str]) -> list[str]:
         return list(FraudSettings.model_fields)
     section = place[0]
     if section == "features":
-        declaration = _KINDS.get(place[2]) if len(place) > 2 else None
+        declaration = KINDS.get(place[2]) if len(place) > 2 else None
     elif section == "policy" and len(place) > 1:
         declaration = _POLICY_TABLES.get(place[1]) or _model(PolicySettings, place[1])
     else:
@@ -1005,8 +1041,8 @@ def _message(error: Any, known: Sequence[str]) -> str:
     ours = {
         "missing": "is required",
         "extra_forbidden": f"unknown key{did_you_mean(last, known)}",
-        "union_tag_not_found": f"is required; kinds are {', '.join(_KINDS)}",
-        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(_KINDS))}",
+        "union_tag_not_found": f"is required; kinds are {', '.join(KINDS)}",
+        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(KINDS))}",
         "value_error": str(context.get("error")),
         "string_pattern_mismatch": f"must be {_PATTERNS.get(context.get('pattern'), said)} (is {given!r})",
         "model_type": f"must be a table (is {given!r})",
@@ -1032,6 +1068,8 @@ def _references(
     yield from rule_mistakes(read, settings.features, lambda name: broken.hides("features", name))
     yield from _text_mistakes(settings, broken, read)
     yield from _limit_mistakes(settings, broken)
+    if not broken.hides_any("kafka"):
+        yield from kafka_mistakes(settings.kafka)
 
 
 def _unknown(key: str, what: str, name: str, known: Iterable[str]) -> Mistake:
@@ -1115,7 +1153,27 @@ def _slots(settings: FraudSettings) -> int:
     return sum(prod(sizes.get(name, 1) for name in cross.of) for cross in settings.crosses.values())
 
 
+def _time_mistakes(time: TimeSettings, broken: _Broken) -> Iterator[Mistake]:
+    if any(broken.hides("time", key) for key in TimeSettings.model_fields):
+        return
+    if time.ahead_hours_max > 24.0 * time.late_days_max:
+        yield Mistake(
+            "",
+            "time.ahead_hours_max",
+            f"must be at most late_days_max ({24.0 * time.late_days_max!r} hours), so that no step of one"
+            f" event makes the present late (is {time.ahead_hours_max!r})",
+        )
+    if time.ahead_alone_events < time.ahead_agree_events:
+        yield Mistake(
+            "",
+            "time.ahead_alone_events",
+            f"must be at least ahead_agree_events ({time.ahead_agree_events}), so that one sender is not"
+            f" believed sooner than several (is {time.ahead_alone_events})",
+        )
+
+
 def _limit_mistakes(settings: FraudSettings, broken: _Broken) -> Iterator[Mistake]:
+    yield from _time_mistakes(settings.time, broken)
     policy, outcomes = settings.policy, settings.outcomes
     slots = _slots(settings)
     if slots > settings.model.slots_max:

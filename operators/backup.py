@@ -25,6 +25,7 @@ from headrace import __version__
 from headrace.errors import StateError
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.operators.control import control_folder
+from headrace.operators.erasure import work_files
 from headrace.operators.journal import (
     CONTROL_SOURCE,
     FORMAT_VERSION,
@@ -37,7 +38,7 @@ from headrace.operators.journal import (
     start_of,
     verify,
 )
-from headrace.operators.past import heads_from
+from headrace.operators.past import heads_from, notes_of
 
 __all__ = ["MANIFEST", "Copied", "back_up", "restore"]
 
@@ -47,7 +48,7 @@ _TRIES: Final = 5
 _SHARD: Final = re.compile(r"shard-[0-9]{2,}")
 _MEMBER: Final = re.compile(
     r"backup\.json|control/[0-9]{12}\.jsonl"
-    r"|shard-[0-9]{2,}/(journal-[0-9]{8}\.seg|checkpoint-[0-9]{8}\.ckpt)"
+    r"|shard-[0-9]{2,}/(journal-[0-9]{8}\.seg|checkpoint-[0-9]{8}\.ckpt|eras(ing|ed)-[0-9]{20}\.json)"
 )
 
 
@@ -100,10 +101,10 @@ def back_up(state: Path, to: Path) -> Copied:
     directories = _shards(state)
     if to.exists():
         raise StateError(f"{to}: exists; a backup overwrites nothing")
-    ends = _ends(directories)
     unnamed = to.with_name(f"{to.name}.partial")
     with ExitStack() as stack:
-        parts = [_open_part(each, end, stack) for each, end in zip(directories, ends, strict=True)]
+        parts = _open_parts(directories, stack)
+        ends = [part.end for part in parts]
         waiting = _waiting(state, max(map(_taken, ends)))
         manifest = _manifest(parts)
         with _target(to, unnamed) as target:
@@ -163,6 +164,38 @@ def _taken(end: Boundary) -> int:
     return next((mark.offset for mark in end.marks if mark.source == CONTROL_SOURCE), 0)
 
 
+def _open_parts(directories: Sequence[Path], stack: ExitStack) -> list[_Part]:
+    """Open all shards' files, at a moment at which no erasure takes away what they need.
+
+    Raises
+    ------
+    StateError
+        If there is no such moment.
+    """
+    for _ in range(_TRIES):
+        ends = _ends(directories)
+        parts = [_open_part(each, end, stack) for each, end in zip(directories, ends, strict=True)]
+        if all(_settled(each, part) for each, part in zip(directories, parts, strict=True)):
+            return parts
+    raise StateError(f"{directories[0].parent}: changes too quickly to be copied; try again")
+
+
+def _settled(directory: Path, part: _Part) -> bool:
+    """Whether no erasure behind the copy's end has begun to take away what the copy needs.
+
+    It deletes the checkpoints first. A copy without any goes back to the journal's beginning, and then there
+    must be no such erasure.
+    """
+    there = checkpoint_numbers(directory)
+    usable = {checkpoint_path(directory, number).name for number in there if number <= part.end.segment}
+    opened = {name for name, _, _ in part.files if name.startswith("checkpoint-")}
+    if opened or opened != usable:
+        return opened == usable
+    work = [*work_files(directory), *work_files(directory, "erased")]
+    behind = any(ordinal >= part.end.ordinal for ordinal, _ in work)
+    return not behind and all(note["control"] != "erased" for note in notes_of(directory, part.end))
+
+
 def _open_part(directory: Path, end: Boundary, stack: ExitStack) -> _Part:
     """Open a shard's files; an open file can't be taken away by a flow that prunes its folder."""
     for left in reversed(range(_TRIES)):
@@ -182,6 +215,9 @@ def _open_part(directory: Path, end: Boundary, stack: ExitStack) -> _Part:
 
 
 def _paths(directory: Path, end: Boundary) -> Iterator[Path]:
+    # What is still to be erased is to be erased in the copy too, if its command is in the copy.
+    work = [*work_files(directory), *work_files(directory, "erased")]
+    yield from (path for ordinal, path in work if ordinal < end.ordinal)
     checkpoints = [number for number in checkpoint_numbers(directory) if number <= end.segment]
     yield from (checkpoint_path(directory, number) for number in checkpoints)
     yield from (

@@ -34,6 +34,8 @@ __all__ = [
     "ForkedWriter",
     "checkpoint_numbers",
     "checkpoint_path",
+    "discard_checkpoints",
+    "give_name",
     "newest_readable",
     "prune_checkpoints",
     "read_checkpoint",
@@ -105,6 +107,19 @@ def prune_checkpoints(directory: Path, checkpoints_max: int) -> list[int]:
     return numbers[:checkpoints_max]
 
 
+def discard_checkpoints(directory: Path, before: int) -> None:
+    """Delete all checkpoints of segments before one, and what interrupted writes left of others.
+
+    To be called while no other checkpoint is being written; the one of that segment is there.
+    """
+    for segment in _named(directory, "tmp"):
+        checkpoint_path(directory, segment).with_suffix(".tmp").unlink()
+    for segment in checkpoint_numbers(directory):
+        if segment < before:
+            checkpoint_path(directory, segment).unlink()
+    fsync_directory(directory)
+
+
 # ---------------------------------------------------------------- writing
 
 
@@ -142,7 +157,14 @@ def _write_file(path: Path, parts: Sequence[bytes | memoryview]) -> None:
         os.close(fd)
 
 
-def _give_name(unnamed: Path, path: Path, wanted: Callable[[], bool]) -> None:
+def give_name(unnamed: Path, path: Path, wanted: Callable[[], bool]) -> None:
+    """Give a file its name, unless that is no longer wanted.
+
+    Raises
+    ------
+    InterruptedError
+        If it isn't.
+    """
     if not wanted():
         raise InterruptedError(f"{path}: no longer wanted")
     os.replace(unnamed, path)
@@ -184,7 +206,7 @@ def write_checkpoint(
     unnamed = path.with_suffix(".tmp")
     try:
         _write_file(unnamed, _parts(header, blobs))
-        _give_name(unnamed, path, wanted)
+        give_name(unnamed, path, wanted)
     except BaseException:
         unnamed.unlink(missing_ok=True)
         raise
@@ -324,7 +346,12 @@ class ForkedWriter:
         """Whether a child was started whose end hasn't been told by `poll` or `wait`."""
         return self._pid != 0
 
-    def start(self, path: Path, produce: Callable[[], State]) -> float:
+    def start(
+        self,
+        path: Path,
+        produce: Callable[[], State],
+        then: Callable[[Callable[[], bool]], None] | None = None,
+    ) -> float:
         """Fork a child that calls `produce` and writes what it returns.
 
         Parameters
@@ -333,6 +360,8 @@ class ForkedWriter:
             As `checkpoint_path` says.
         produce
             Returns header and blobs; runs in the child only.
+        then
+            Called in the child once the checkpoint has its name; given what tells whether the parent lives.
 
         Returns
         -------
@@ -355,7 +384,7 @@ class ForkedWriter:
         try:
             pid = _fork()
             if not pid:
-                self._be_child(parent, produce)
+                self._be_child(parent, produce, then)
         finally:
             if collecting:
                 gc.enable()
@@ -363,7 +392,12 @@ class ForkedWriter:
         self._stall_seconds = time.perf_counter() - self._started
         return self._stall_seconds
 
-    def _be_child(self, parent: int, produce: Callable[[], State]) -> NoReturn:
+    def _be_child(
+        self,
+        parent: int,
+        produce: Callable[[], State],
+        then: Callable[[Callable[[], bool]], None] | None,
+    ) -> NoReturn:
         status = 1
         try:
             if self._libc is not None:
@@ -372,7 +406,13 @@ class ForkedWriter:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             header, blobs = produce()
-            write_checkpoint(self._path, header, blobs, wanted=lambda: os.getppid() == parent)
+
+            def wanted() -> bool:
+                return os.getppid() == parent
+
+            write_checkpoint(self._path, header, blobs, wanted=wanted)
+            if then is not None:
+                then(wanted)
             status = 0
         except BaseException:  # noqa: BLE001 - the child has no one above to tell
             # Not the logger: one of the parent's threads may have held its lock at the fork.

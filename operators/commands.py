@@ -18,6 +18,7 @@ from headrace.operators.policy import commands as policy
 __all__ = [
     "REFUSED",
     "Command",
+    "Erase",
     "KillSwitch",
     "ReloadList",
     "Retry",
@@ -91,7 +92,41 @@ class Retry(Struct, frozen=True, kw_only=True, tag_field="command", tag="retry",
     line: Count
 
 
-Command = KillSwitch | ReloadList | Retry
+class Erase(Struct, frozen=True, kw_only=True, tag_field="command", tag="erase", forbid_unknown_fields=True):
+    """Forget a customer: what the state holds of them, and the payloads of their inputs in the journal.
+
+    All that is to go is named, so that carrying it out depends on nothing but the state. The command's own
+    record goes with the rest.
+
+    Attributes
+    ----------
+    type
+        Always `control`.
+    customer_id
+        Who.
+    ordinals
+        Of the inputs that are theirs, ascending, by the shard's name.
+    events
+        Ids of the events that were accepted, by type.
+    about
+        Ids of payments that their outcomes name.
+    keys
+        Values that stand for nobody else, by field: `customer_id`, `session_id`, `device_id`, `ip`.
+    by_row
+        Whether memory may have payments of theirs that are not among the events, because the journals'
+        beginning is no longer kept; it is then searched for them.
+    """
+
+    type: Literal["control"] = "control"
+    customer_id: Text
+    ordinals: dict[str, tuple[Count, ...]] = {}
+    events: dict[str, tuple[Text, ...]] = {}
+    about: tuple[Text, ...] = ()
+    keys: dict[str, tuple[Text, ...]] = {}
+    by_row: bool = False
+
+
+Command = Erase | KillSwitch | ReloadList | Retry
 
 _decoder: Final = msgspec.json.Decoder(Command)
 _encoder: Final = msgspec.json.Encoder()

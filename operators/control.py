@@ -24,6 +24,7 @@ from headrace.errors import HeadraceError, StateError
 from headrace.operators.batches import Mark
 from headrace.operators.commands import (
     Command,
+    Erase,
     KillSwitch,
     ReloadList,
     decode_command,
@@ -157,6 +158,8 @@ def put(
 
 def _write(path: Path, content: bytes) -> None:
     unnamed = path.with_suffix(".tmp")
+    for left in path.parent.glob("*.tmp"):  # by a sender that was killed; one at a time is here
+        left.unlink()
     fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
         write_all(fd, content)
@@ -323,4 +326,4 @@ def _words(command: Command) -> str:
         return f"kill switch {'on' if command.on else 'off'}"
     if isinstance(command, ReloadList):
         return f"list {command.name} with {len(command.entries)} entries"
-    return "retry of a dead letter"
+    return "erasure of a customer" if isinstance(command, Erase) else "retry of a dead letter"

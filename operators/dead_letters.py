@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 import orjson
 
-from headrace.errors import InputError
+from headrace.errors import InputError, JournalDamaged
 from headrace.operators.commands import Retry, encode_command, retry_of
 from headrace.operators.events import DeadLetter
 from headrace.operators.journal import (
@@ -25,7 +25,15 @@ from headrace.operators.journal import (
     read_frame,
 )
 
-__all__ = ["Letter", "Wanted", "letters_in_file", "letters_in_state", "payload_shown", "portions"]
+__all__ = [
+    "Letter",
+    "Wanted",
+    "letter_retried",
+    "letters_in_file",
+    "letters_in_state",
+    "payload_shown",
+    "portions",
+]
 
 _decoder: Final = msgspec.json.Decoder(DeadLetter)
 _HEX_BYTES_A_LINE: Final = 16
@@ -135,6 +143,30 @@ def letters_in_state(state: Path) -> list[Letter]:
         elif record.retried:
             left.pop(place, None)
     return sorted(left.values(), key=attrgetter("number"))
+
+
+def letter_retried(directories: Iterable[Path], retried: Record) -> Letter | None:
+    """The letter that an input came from which was given once more; None if it isn't kept.
+
+    Parameters
+    ----------
+    directories
+        Of all shards: bytes that can't be read stay with the first one, mended ones go where they belong.
+    retried
+        The input's record.
+    """
+    place, found = (retried.source, retried.offset, retried.line), None
+    for directory in directories:
+        try:
+            for record in _records_of_interest(directory):
+                if record.ordinal >= retried.ordinal:
+                    break
+                is_it = record.kind == Kind.DEAD and not record.erased and not record.flags & COMMAND
+                if is_it and (record.source, record.offset, record.line) == place:
+                    found = max(found, record, key=attrgetter("ordinal")) if found else record
+        except JournalDamaged:
+            continue  # what can be read may still have it
+    return Letter(found.ordinal, _decoder.decode(found.output)) if found else None
 
 
 def _records_of_interest(directory: Path) -> Iterator[Record]:

@@ -7,7 +7,9 @@ the policy's trace as MessagePack; it may be empty.
 
 from __future__ import annotations
 
+import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +19,7 @@ from headrace.config.settings import FraudSettings
 from headrace.operators.features import FeatureSet, SlotGroup
 from headrace.operators.models import MODELS
 
-__all__ = ["Detail", "DetailLayout", "detail_layout", "detail_struct", "read_trace"]
+__all__ = ["Detail", "DetailLayout", "base_log_odds", "detail_layout", "detail_struct", "read_trace"]
 
 _SHORT_SLOTS_MAX: Final = 0xFFFF
 
@@ -124,6 +126,13 @@ def detail_layout(settings: FraudSettings) -> DetailLayout:
         packed=detail_struct(len(groups), features.slots, len(inputs), len(features.names)),
         always_explained=model.cheap_explain,
     )
+
+
+def base_log_odds(score: float, contributions: Sequence[float]) -> float | None:
+    """What contributions are added to: the score's log-odds less all of them; None for a score of 0 or 1."""
+    if not 0.0 < score < 1.0:
+        return None
+    return math.log(score / (1.0 - score)) - math.fsum(contributions)
 
 
 def read_trace(trace: bytes) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,7 +20,7 @@ import orjson
 from headrace import __version__
 from headrace.config.settings import FraudSettings, canonical, restore
 from headrace.errors import StateError, StateMismatch
-from headrace.operators.batches import Batch
+from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import (
     Finished,
     ForkedWriter,
@@ -29,7 +29,8 @@ from headrace.operators.checkpoint import (
     prune_checkpoints,
 )
 from headrace.operators.codec import Undecodable
-from headrace.operators.commands import Command
+from headrace.operators.commands import Command, Erase
+from headrace.operators.erasure import Erasures
 from headrace.operators.events import Event
 from headrace.operators.journal import (
     COMMAND,
@@ -50,6 +51,7 @@ from headrace.operators.journal import (
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
 from headrace.operators.reapply import apply_again, kernel, retried
+from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.shard import FraudShard, Graded, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
@@ -111,6 +113,9 @@ class DurableShard:
         Whether the model learns.
     telemetry
         Is told how long applying and journalling take.
+    needed
+        Gives the ordinal that a recovery could go back to, which only who knows the other shards and the
+        outputs can tell; not given: no segment is deleted.
 
     Raises
     ------
@@ -128,10 +133,15 @@ class DurableShard:
         shard: int = 0,
         learn: bool = True,
         telemetry: Telemetry = SILENT,
+        needed: Callable[[], int] | None = None,
     ) -> None:
+        self._needed = needed
+        self.retired = Retired()
+        self.erased = 0
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
         self.shard = shard
         self.sources, self.position, self.replayed = Sources(), 0, 0
+        self.sinks: dict[str, dict[str, Any]] = {}
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
         self._written: _InForce | None = None
@@ -140,11 +150,13 @@ class DurableShard:
         self._overdue_ns = _overdue_ns(settings)
         self._journal: JournalWriter | None = None
         self._writer = ForkedWriter()
+        self._erase_now = False
         if directory is None:
             self.state = FraudShard(settings, shard=shard, learn=learn)
             self.state.source_names = ChainMap(self.sources.names, _CONTROL)
             return
         directory.mkdir(parents=True, exist_ok=True)
+        self._erasures = Erasures(directory)
         end = self._recover(directory)
         self._journal = JournalWriter(
             directory,
@@ -154,6 +166,7 @@ class DurableShard:
         )
         try:
             self._note_config()
+            self._resume_erasures(end)
         except BaseException:
             self._journal.close()
             raise
@@ -211,6 +224,7 @@ class DurableShard:
         except ValueError as error:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
         self._written = _in_force(header)
+        self.sinks = dict(header.get("sinks", {}))
         self.sources.names = {int(number): name for number, name in header["sources"].items()}
 
     def _replay(self, frame: Frame) -> None:
@@ -218,6 +232,11 @@ class DurableShard:
             if record.kind == Kind.CONTROL:
                 self._replay_control(orjson.loads(record.input))
                 continue
+            if record.erased:
+                raise StateError(
+                    f"{self.directory}: input {record.ordinal} was erased and can't be applied again;"
+                    " the checkpoint behind it is missing or can't be read"
+                )
             kind, line, _ = apply_again(self.state, record)
             self.replayed += 1
             if kind != record.kind or line != record.output:
@@ -230,20 +249,31 @@ class DurableShard:
 
     def _replay_control(self, note: dict[str, Any]) -> None:
         if note["control"] == "config":
-            self._written = _in_force(note)
-            self.state.configure(restore(self._written.settings), learn=note["learn"])
+            in_force = _in_force(note)
+            if in_force != self._written:  # else a segment's beginning has only said it again
+                self._written = in_force
+                self.state.configure(restore(in_force.settings), learn=note["learn"])
         elif note["control"] == "source":
             self.sources.names[note["number"]] = note["name"]
+        elif note["control"] == "sink":
+            self.sinks[note["output"]] = note
 
     # -- notes
 
     def _note(self, note: dict[str, Any]) -> None:
-        if self._journal is not None:
-            payload = orjson.dumps(note)
-            record = Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
-            self._append([record], self.position)
+        self._note_all([note])
 
-    def _append(self, records: Sequence[Record], ordinal_next: int) -> None:
+    def _note_all(self, notes: Sequence[dict[str, Any]]) -> None:
+        """Journal notes as one frame."""
+        if self._journal is not None:
+            payloads = map(orjson.dumps, notes)
+            records = [
+                Record(Kind.CONTROL, 0, NO_SOURCE, self.position, 0, 0, payload, b"", b"")
+                for payload in payloads
+            ]
+            self._append(records, self.position)
+
+    def _append(self, records: Sequence[Record], ordinal_next: int, marks: Sequence[Mark] = ()) -> None:
         """Journal what comes from no source."""
         assert self._journal is not None
         self._journal.append(
@@ -251,7 +281,7 @@ class DurableShard:
             ordinal_first=self.position,
             ordinal_next=ordinal_next,
             accepted_ms=time.time_ns() // 1_000_000,
-            marks=(),
+            marks=marks,
         )
         self.position = ordinal_next
 
@@ -263,11 +293,41 @@ class DurableShard:
             self._written = in_force
             self.state.configure(self.settings, learn=self.learn)
 
+    def _note_beginning(self) -> None:
+        """Journal again what readers must know, where segments are deleted so that this may be the first."""
+        if self._written is not None and not keeps_all(self.settings.journal):
+            sources = [_source_note(number, name) for number, name in self.sources.names.items()]
+            self._note_all([{"control": "config", **self._written.said()}, *sources])
+
     def register(self, number: int, name: str) -> None:
         """Give a source its number; journalled when it is new."""
         if self.sources.names.get(number) != name:
             self.sources.names[number] = name
-            self._note({"control": "source", "number": number, "name": name})
+            self._note(_source_note(number, name))
+
+    @property
+    def erasures_waiting(self) -> int:
+        """How many erasures were asked for and are not carried out yet."""
+        return 0 if self.directory is None else len(self._erasures.waiting)
+
+    def note_marks(self, marks: Sequence[Mark]) -> None:
+        """Journal how far sources were read, without an input."""
+        if self._journal is not None:
+            self._append([], self.position, marks)
+
+    def note_sink(self, note: dict[str, Any]) -> None:
+        """Journal up to where an output is known to be complete (see `watermarks`)."""
+        self.sinks[note["output"]] = note
+        self._note(note)
+
+    def note_lost(self, name: str, first: int, after: int) -> None:
+        """Journal that messages of a partition, up to an offset, were deleted before they were read."""
+        self._note({"control": "lost", "source": name, "first": first, "next": after})
+
+    @property
+    def marks(self) -> dict[int, Mark]:
+        """How far each source was read, by its number; none for a temporary shard."""
+        return {} if self._journal is None else {mark.source: mark for mark in self._journal.end.marks}
 
     @property
     def journal(self) -> JournalWriter | None:
@@ -356,6 +416,7 @@ class DurableShard:
             ordinal, flags, payload = batch.ordinal + place, batch.flags[place], batch.payloads[place]
             position = (batch.sources[place], batch.offsets[place], batch.lines[place])
             if flags & COMMAND:
+                self._ask_erasure(events[place], ordinal)
                 kind, out, detail = self.state.command(events[place], payload, position)
             else:
                 kind, out, detail = retried(self.state.apply(events[place], payload, position))
@@ -416,6 +477,8 @@ class DurableShard:
         finished = self._writer.poll()
         if finished is not None:
             self._finished(finished)
+        if self._erase_now:
+            return True
         if self._writer.busy or not self._since_checkpoint:
             return False
         limits = self.settings.journal
@@ -432,6 +495,17 @@ class DurableShard:
             _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         elif self.directory is not None:
             prune_checkpoints(self.directory, self.settings.journal.checkpoints_max)
+            self._retire(self.directory)
+        self._note_erasures()
+
+    def _retire(self, directory: Path) -> None:
+        limits = self.settings.journal
+        if keeps_all(limits) or self._needed is None:
+            return
+        retired = retire(directory, limits, self._needed(), time.time_ns() // 1_000_000)
+        if retired.segments:
+            self.retired = self.retired.plus(retired)
+            _log.info("%s: %d old segments, %d bytes deleted", directory, *retired)
 
     def checkpoint(self) -> None:
         """Begin a checkpoint at the present position.
@@ -440,9 +514,19 @@ class DurableShard:
         """
         if self._journal is None or self.directory is None:
             return
+        if self._writer.busy:  # an erasure doesn't wait for a checkpoint that it would delete
+            finished = self._writer.abandon()
+            if finished is not None and finished.ok:
+                self._finished(finished)
         segment = self._journal.roll()
+        self._note_beginning()
         header = self._header()
-        self._writer.start(checkpoint_path(self.directory, segment), lambda: (header, self.state.save()))
+        self._writer.start(
+            checkpoint_path(self.directory, segment),
+            lambda: (header, self.state.save()),
+            lambda wanted: self._erasures.carry_out(segment, wanted),
+        )
+        self._erase_now = False
         self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
 
     def _header(self) -> dict[str, Any]:
@@ -451,7 +535,33 @@ class DurableShard:
             "version": STATE_VERSION,
             **in_force.said(),
             "sources": {str(number): name for number, name in self.sources.names.items()},
+            **({"sinks": self.sinks} if self.sinks else {}),
         }
+
+    def wait_for_checkpoint(self) -> None:
+        """Wait for the one that is being written, if there is one."""
+        finished = self._writer.wait()
+        if finished is not None:
+            self._finished(finished)
+
+    # -- erasures
+
+    def _ask_erasure(self, command: Command, ordinal: int) -> None:
+        if isinstance(command, Erase) and self.directory is not None:
+            self._erasures.ask(ordinal, command.ordinals.get(self.directory.name, ()))
+            self._erase_now = True
+
+    def _resume_erasures(self, end: Boundary) -> None:
+        """Go on with what a run that was killed had not finished."""
+        self._erasures.resume(end.ordinal)
+        self._note_erasures()
+        if self._erasures.waiting:
+            self.checkpoint()
+
+    def _note_erasures(self) -> None:
+        for work in self._erasures.done():
+            self._note(work.note())
+            self.erased += len(work.ordinals)
 
     def close(self, *, with_checkpoint: bool = True) -> None:
         """End the shard; a last checkpoint spares the next start the tail."""
@@ -463,12 +573,17 @@ class DurableShard:
         if with_checkpoint and self._seen > self.position:
             # With all shards at one place the next run may go on with other sources.
             self._append([], self._seen)
-        if with_checkpoint and (self._since_checkpoint or (finished is not None and not finished.ok)):
+        failed = finished is not None and not finished.ok
+        if with_checkpoint and (self._since_checkpoint or failed or self._erasures.waiting):
             self.checkpoint()
             last = self._writer.wait()
             if last is not None:
                 self._finished(last)
         self._journal.close()
+
+
+def _source_note(number: int, name: str) -> dict[str, Any]:
+    return {"control": "source", "number": number, "name": name}
 
 
 def _overdue_ns(settings: FraudSettings) -> int | None:

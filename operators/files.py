@@ -11,10 +11,8 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush, heapreplace
 from itertools import accumulate
-from operator import add, sub
-from typing import Final, NamedTuple, cast
-
-import msgspec
+from operator import add
+from typing import Final, NamedTuple
 
 from headrace.errors import (
     ChangedSource,
@@ -25,8 +23,8 @@ from headrace.errors import (
     TruncatedInput,
 )
 from headrace.operators.batches import Batch, Mark
-from headrace.operators.codec import _time_ms as time_text_ms
-from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN
+from headrace.operators.event_times import AT_ONCE, believable, times_of
+from headrace.operators.events import EVENT_TIME_MS_MAX
 
 __all__ = ["STANDARD", "LineReader", "MergedReader", "OutputFile", "Pace", "Progress", "begins_as"]
 
@@ -36,43 +34,7 @@ _LINE_BYTES_MAX: Final = 16_777_216
 _STREAM_WAIT_MS: Final = 10
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_WBITS: Final = 31
-_AT_ONCE: Final = 0
 _BLANK: Final = (b"", b"\r")
-
-
-class _Timed(msgspec.Struct, gc=False):
-    event_time: int | str
-
-
-_timed: Final = msgspec.json.Decoder(_Timed)
-
-
-def _times_of(lines: list[bytes]) -> list[int]:
-    """Event times of lines in milliseconds; 0 for one that has none that an event may have."""
-    decode, times = _timed.decode, []
-    for line in lines:
-        try:
-            found = decode(line).event_time
-            time_ms = found if found.__class__ is int else time_text_ms(cast("str", found))
-            times.append(time_ms if EVENT_TIME_MS_MIN <= time_ms < EVENT_TIME_MS_MAX else _AT_ONCE)
-        except (ValueError, msgspec.MsgspecError):
-            times.append(_AT_ONCE)
-    return times
-
-
-def _believable(times: list[int], ahead_ms_max: int, look_ahead: int) -> list[int]:
-    """The times, with those replaced that run ahead of a line soon after them by more than the limit."""
-    if max(map(sub, times, times[1:]), default=0) * look_ahead <= ahead_ms_max:
-        return times
-    return [
-        _sooner(time_ms, times[place + 1 : place + 1 + look_ahead], ahead_ms_max)
-        for place, time_ms in enumerate(times)
-    ]
-
-
-def _sooner(time_ms: int, following: list[int], ahead_ms_max: int) -> int:
-    least = min((other for other in following if other != _AT_ONCE), default=time_ms)
-    return least if time_ms - least > ahead_ms_max else time_ms
 
 
 class _Bytes:
@@ -448,8 +410,8 @@ class LineReader:
         if lengths and min(lengths) <= 1:
             self._drop_blank()
         if self._read_times:
-            times = _times_of(self._payloads)
-            self._times = _believable(times, self._ahead_ms, self._look_ahead) if self._look_ahead else times
+            times = times_of(self._payloads)
+            self._times = believable(times, self._ahead_ms, self._look_ahead) if self._look_ahead else times
 
     def _drop_blank(self) -> None:
         kept = [place for place, payload in enumerate(self._payloads) if payload not in _BLANK]
@@ -534,8 +496,8 @@ class Pace:
     def reached_ms(self, next_ms: int) -> int:
         """Event time reached, in milliseconds; it starts with the first event, `next_ms`."""
         if self._first_ms is None:
-            if next_ms == _AT_ONCE:
-                return _AT_ONCE
+            if next_ms == AT_ONCE:
+                return AT_ONCE
             self._first_ms, self._begun = next_ms, self._now()
         return self._first_ms + int((self._now() - self._begun) * self._speed * 1000)
 
@@ -604,8 +566,8 @@ class MergedReader:
         ordinal: int = 0,
         batch_lines_max: int = 512,
         pace: Pace | None = None,
-        ahead_ms_max: int = 259_200_000,
-        agree_lines: int = 3,
+        ahead_ms_max: int = 86_400_000,
+        agree_lines: int = 16,
     ) -> None:
         self._readers, self._batch_lines_max, self._pace = list(readers), batch_lines_max, pace
         self.ordinal, self.ended = ordinal, not readers

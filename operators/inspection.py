@@ -11,6 +11,7 @@ from headrace.config.settings import restore
 from headrace.errors import StateError
 from headrace.operators.checkpoint import Checkpoint, newest_readable
 from headrace.operators.control import control_folder, taken_of
+from headrace.operators.erasure import work_files
 from headrace.operators.journal import (
     CONTROL_SOURCE,
     FORMAT_VERSION,
@@ -23,7 +24,7 @@ from headrace.operators.journal import (
 from headrace.operators.past import notes_of
 from headrace.operators.shard import FraudShard
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "source_names"]
 
 
 def inspect(state: Path) -> dict[str, Any]:
@@ -53,10 +54,19 @@ def inspect(state: Path) -> dict[str, Any]:
     }
 
 
+def source_names(state: Path) -> dict[int, str]:
+    """Names of the sources that a state has read, by number, as far as they are kept."""
+    names: dict[int, str] = {CONTROL_SOURCE: "the control channel"}
+    for directory in sorted(state.glob("shard-*")):
+        names |= _noted(directory, newest_readable(directory))[0]
+    return names
+
+
 def _shard(directory: Path) -> dict[str, Any]:
     numbers = segment_numbers(directory)
     checkpoint = newest_readable(directory)
-    start = start_of(directory, numbers[-1]) if numbers else first_boundary(directory)
+    first = first_boundary(directory)
+    start = start_of(directory, numbers[-1]) if numbers else first
     reader = JournalReader(directory, start, cut_torn_tail=False)
     for _ in reader.heads():
         pass
@@ -69,6 +79,10 @@ def _shard(directory: Path) -> dict[str, Any]:
         "dead_letters_bytes": end.dead_letters_bytes,
         "chain": end.chain.hex(),
         "segments": len(numbers),
+        "first_segment": first.segment,
+        "first_record": first.seq,
+        "first_input": first.ordinal,
+        "erasures_waiting": len(work_files(directory)),
         "journal_bytes": sum(segment_path(directory, number).stat().st_size for number in numbers),
         "torn_tail": None if reader.torn is None else str(reader.torn),
         "config": config,

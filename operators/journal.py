@@ -14,11 +14,13 @@ import struct
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import sha256
+from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
@@ -44,6 +46,7 @@ __all__ = [
     "RecordFields",
     "TornTail",
     "Verified",
+    "erase_records",
     "first_boundary",
     "fsync_directory",
     "read_frame",
@@ -920,6 +923,40 @@ def read_frame(directory: Path, segment: int, position: int) -> Frame:
         except _Torn as torn:
             raise JournalDamaged(path, position, str(torn)) from None
         return _read_body(file, path, head)
+
+
+def erase_records(frame: Frame, written: bytes, places: Collection[int]) -> bytes:
+    """Lay a frame out as it is when some of its records are erased (J-ERASE-1).
+
+    Parameters
+    ----------
+    frame
+        As it was read.
+    written
+        Its bytes, from its head to its end.
+    places
+        Numbers of the records in the frame, from 0; of one that is erased already nothing changes.
+
+    Raises
+    ------
+    JournalDamaged
+        If these bytes are not that frame, so that it would not verify afterwards.
+    """
+    head, records, erased = frame.head, frame.records, bytearray(written)
+    outline = _FRAME_HEAD.size + len(head.marks) * _MARK.size
+    sealed = outline + len(records) * _RECORD_HEAD.size
+    ends = [*accumulate((_sealed_bytes(record) for record in records), initial=sealed)]
+    for place in places:
+        if not records[place].erased:
+            start, end = ends[place], ends[place + 1]
+            erased[start:end] = sha256(erased[start:end]).digest() + bytes(end - start - _SALT_BYTES)
+            erased[outline + place * _RECORD_HEAD.size + _FLAGS_AT] |= ERASED
+    _read_body(BytesIO(erased[outline:]), Path(f"segment {head.segment}"), head)
+    return bytes(erased)
+
+
+def _sealed_bytes(record: Record) -> int:
+    return _SALT_BYTES + len(record.input) + len(record.output) + len(record.detail)
 
 
 def verify(directory: Path) -> Verified:

@@ -19,7 +19,8 @@ from headrace.config.settings import FraudSettings, digest, restore
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, UnknownDecision
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.operators.codec import decode_one
-from headrace.operators.detail import DetailLayout, detail_layout, read_trace
+from headrace.operators.dead_letters import letter_retried, payload_shown
+from headrace.operators.detail import DetailLayout, base_log_odds, detail_layout, read_trace
 from headrace.operators.events import Outcome
 from headrace.operators.journal import (
     CONTROL_SOURCE,
@@ -34,6 +35,7 @@ from headrace.operators.ledger_explained import (
     Config,
     Cross,
     Explained,
+    ExplainedLetter,
     ExplainedOutcome,
     ExplainedReason,
     Position,
@@ -256,7 +258,14 @@ class Ledger:
         span = f", accepted from {_utc(times[0])} to {_utc(times[1])}" if times else ""
         erased = f"; {self.erased:,} erased records have no id any more" if self.erased else ""
         counted = f"{self.segments:,} segments, {self.decisions:,} decisions"
-        return f"{', '.join(self.shards)}: {counted}{span}{erased}"
+        return f"{', '.join(self.shards)}: {counted}{span}{erased}{self._gone}"
+
+    @property
+    def _gone(self) -> str:
+        """Which shards' beginnings are no longer kept, for a person."""
+        firsts = {shard.directory.name: shard.index.first_segment for shard in self._shards}
+        gone = [f"{name} before segment {first}" for name, first in firsts.items() if first > 1]
+        return f"; no longer kept: {', '.join(gone)}" if gone else ""
 
     def explain(self, decision_id: str) -> Explained:
         """Tell all that is known of a decision.
@@ -278,10 +287,23 @@ class Ledger:
             if found:
                 shard, place = found[-1]
                 others = tuple(shard.position(place) for shard, place in found[:-1])
-                return _erased(shard, place, wanted, others) or _explained(shard, place, others)
+                erased = _erased(shard, place, wanted, others)
+                return erased or _explained(shard, place, others, self._letter(shard.record(place)))
         if self.damage:
             raise self.damage[0]
         raise UnknownDecision(f"{self.state}: no decision {decision_id}; searched {self.searched}")
+
+    def _letter(self, record: Record) -> ExplainedLetter | None:
+        """The dead letter that a retried input was."""
+        if not record.retried:
+            return None
+        found = letter_retried([shard.directory for shard in self._shards], record)
+        if found is None:
+            return None
+        letter, payload = found.letter, found.payload
+        return ExplainedLetter(
+            letter.reason, letter.message, found.number, payload != record.input, payload_shown(payload)
+        )
 
 
 def _utc(time_ms: int) -> str:
@@ -298,11 +320,13 @@ def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Positio
         erased=True,
         retried=shard.record(place).retried,
         overdue=shard.record(place).overdue,
+        letter=None,
         decision=None,
         input=None,
         features={},
         crosses=(),
         contributions=None,
+        base=None,
         reasons=(),
         policy=None,
         config=None,
@@ -314,7 +338,9 @@ def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Positio
     )
 
 
-def _explained(shard: _Shard, place: Place, others: tuple[Position, ...]) -> Explained:
+def _explained(
+    shard: _Shard, place: Place, others: tuple[Position, ...], letter: ExplainedLetter | None
+) -> Explained:
     record, head = shard.record(place), shard.frame(place).head
     config, settings = shard.configuration(place)
     decision, layout = orjson.loads(record.output), detail_layout(settings)
@@ -332,11 +358,13 @@ def _explained(shard: _Shard, place: Place, others: tuple[Position, ...]) -> Exp
         erased=False,
         retried=record.retried,
         overdue=record.overdue,
+        letter=letter,
         decision=decision,
         input=_json_or_text(record.input),
         features=features,
         crosses=tuple(_crosses(settings, layout, detail.slots, features, contributions or {})),
         contributions=contributions,
+        base=base_log_odds(decision["score"], detail.contributions) if explained else None,
         reasons=tuple(_reasons(settings, decision["reasons"])),
         policy=read_trace(detail.trace),
         config=config,

@@ -9,6 +9,7 @@ __all__ = [
     "Config",
     "Cross",
     "Explained",
+    "ExplainedLetter",
     "ExplainedOutcome",
     "ExplainedReason",
     "Position",
@@ -135,6 +136,29 @@ class ExplainedOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainedLetter:
+    """The dead letter that an input was before it was given once more.
+
+    Attributes
+    ----------
+    reason, message
+        Why it could not be used.
+    ordinal
+        Where it stood in the merged order of all sources, from 0.
+    replaced
+        Whether other bytes were tried in place of the letter's.
+    payload
+        The letter's bytes, as text.
+    """
+
+    reason: str
+    message: str
+    ordinal: int
+    replaced: bool
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explained:
     """All that the ledger knows of a decision; of an erased one its place and times only.
 
@@ -144,6 +168,8 @@ class Explained:
         Which decision, and whether its record was erased.
     retried, overdue
         Whether its input was a dead letter's, given once more; whether it had waited longer than its limit.
+    letter
+        What a retried input was before; None if the ledger has that no more.
     decision, input
         The line that went out, and the event as it came in.
     features
@@ -152,6 +178,9 @@ class Explained:
         The active slots.
     contributions
         By name of the cross, or of the feature; None if none were computed.
+    base
+        What they are added to, so that the sum is the log-odds of the score; None without them, or for a
+        score of 0 or 1.
     reasons
         The strongest first.
     policy
@@ -172,11 +201,13 @@ class Explained:
     erased: bool
     retried: bool
     overdue: bool
+    letter: ExplainedLetter | None
     decision: dict[str, Any] | None
     input: Any
     features: dict[str, float]
     crosses: tuple[Cross, ...]
     contributions: dict[str, float] | None
+    base: float | None
     reasons: tuple[ExplainedReason, ...]
     policy: Any
     config: Config | None

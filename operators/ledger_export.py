@@ -107,6 +107,9 @@ _DECISION_COLUMNS: Final = (
     Column("overdue", "bool", "whether the input had waited longer than its limit"),
     *(Column(name, "text", f"the event's `{name}`, where it has one") for name in _EVENT_FIELDS),
 )
+_BASE: Final = (
+    "what the contributions are added to, to make the log-odds of the score; null if they were not computed"
+)
 _OUTCOME_COLUMNS: Final = (
     Column("label", "int", "label of the last outcome about the event, 0 or 1; null without any"),
     Column("outcome_time", "time", "event time of that outcome"),
@@ -131,6 +134,7 @@ def columns_of(layout: DetailLayout) -> list[Column]:
         *_DECISION_COLUMNS,
         *_OUTCOME_COLUMNS,
         *(Column(f"feature_{name}", "float", "a feature; null where missing") for name in layout.features),
+        Column("base_log_odds", "float", _BASE),
         *(
             Column(f"contribution_{name}", "float", "log-odds; null if not computed")
             for name in layout.inputs
@@ -174,11 +178,22 @@ class Selection:
 
 @dataclass(slots=True)
 class Exported:
-    """How many rows were exported, how many of them with an outcome, and erased records left out."""
+    """How many rows were exported, how many of them with an outcome, and what is not among them.
+
+    Attributes
+    ----------
+    rows, with_outcome
+        Rows, and those with an outcome.
+    erased
+        Decisions left out because they were erased.
+    gone
+        Records of the journals' beginnings that are no longer kept.
+    """
 
     rows: int = 0
     with_outcome: int = 0
     erased: int = 0
+    gone: int = 0
 
 
 def export(
@@ -214,6 +229,7 @@ def export(
     exported = Exported()
     columns: list[Column] = []
     for directory in directories:
+        exported.gone += first_boundary(directory).seq
         outcomes = _Outcomes(directory, progress)
         shard = _Shard(directory, outcomes, selection, exported)
         for group in shard.groups(group_rows, progress):
@@ -343,10 +359,20 @@ class _Group:
             contributions[~contributions.any(axis=1)] = np.nan
         traces = [read_trace(detail[size:]) for detail in self._details]
         return {
+            "base_log_odds": _bases(self._lists["score"], contributions),
             "policy_trace": [None if trace is None else orjson.dumps(trace).decode() for trace in traces],
             **{f"feature_{name}": fixed["values"][:, at] for at, name in enumerate(layout.features)},
             **{f"contribution_{name}": contributions[:, at] for at, name in enumerate(layout.inputs)},
         }
+
+
+def _bases(scores: Sequence[float], contributions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The log-odds of the scores less the contributions; NaN without them, and for scores of 0 or 1."""
+    score = np.array(scores, dtype=np.float64)
+    inside = (score > 0.0) & (score < 1.0)
+    odds = np.full(len(score), np.nan)
+    odds[inside] = np.log(score[inside] / (1.0 - score[inside]))
+    return np.asarray(odds - contributions.sum(axis=1))
 
 
 def _fields(line: bytes) -> dict[str, Any]:

@@ -308,6 +308,7 @@ class _Segment:
             self.scanned, self._tail = _Scanned(), {}
             return
         start = covered or start_of(self.directory, self.number)
+        scanned_file = _identity(self.directory, self.number)
         self.scanned = _scan(self.directory, start, size, progress)
         if self.scanned.before and (self.sealed or len(self.scanned.digests) >= _KEEP_FROM_PAIRS):
             try:
@@ -315,6 +316,9 @@ class _Segment:
             except _Unusable:
                 self.open(progress, anew=True)
                 return
+            if _identity(self.directory, self.number) != scanned_file:
+                # An erasure has put another file in its place meanwhile: the digests may be of erased ids.
+                index_path(self.directory, self.number).unlink(missing_ok=True)
         self._tail = _by_digest(self.scanned)
 
     def _usable(self, size: int) -> tuple[_IndexFile | None, Boundary | None]:
@@ -376,6 +380,10 @@ class _Segment:
         return first, self.scanned.accepted_last_ms or (head.accepted_last_ms if head else 0)
 
 
+def _identity(directory: Path, segment: int) -> int:
+    return segment_path(directory, segment).stat().st_ino
+
+
 def _by_digest(scanned: _Scanned) -> dict[int, list[int]]:
     tail: dict[int, list[int]] = defaultdict(list)
     for digest, place in scanned.pairs():
@@ -422,6 +430,11 @@ class LedgerIndex:
         Among them may be, very rarely, one of another key with the same digest.
         """
         return [place for segment in self._segments for place in segment.find(key, self._progress)]
+
+    @property
+    def first_segment(self) -> int:
+        """Number of the oldest segment that is kept; 1 if there is none."""
+        return self._segments[0].number if self._segments else 1
 
     @property
     def segments(self) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 from headrace.errors import JournalDamaged
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
+from headrace.operators.erasure import noted_ranges
 from headrace.operators.journal import (
     Boundary,
     Frame,
@@ -92,6 +93,11 @@ class VerifiedShard:
         What an interrupted write left at the end.
     expected
         Where the expected chain value occurred.
+    first_segment, first_sequence
+        Where what is kept begins: 1 and 0, unless segments were deleted from the front.
+    unnoted
+        How many of the erased records no note of an erasure names. The chain doesn't cover what was erased,
+        but it covers the notes.
     """
 
     shard: str
@@ -105,6 +111,9 @@ class VerifiedShard:
     damage: Damage | None = None
     torn: TornTail | None = None
     expected: ChainFound | None = None
+    first_segment: int = 1
+    first_sequence: int = 0
+    unnoted: int = 0
 
     @property
     def whole(self) -> bool:
@@ -152,6 +161,8 @@ class _Walk:
         self.found = VerifiedShard(directory.name)
         self.boundary: Boundary | None = None
         self.first = 1
+        self.erased: set[int] = set()
+        self.noted: list[tuple[int, int]] = []
 
     def run(self) -> VerifiedShard:
         """Walk to the end or to the first broken place."""
@@ -164,6 +175,7 @@ class _Walk:
     def _walk(self) -> None:
         start = first_boundary(self.directory)
         self.first = start.segment
+        self.found.first_segment, self.found.first_sequence = start.segment, start.seq
         self._expect(start)
         self._frames(start)
         for _ in range(_SETTLE_TRIES):
@@ -172,6 +184,8 @@ class _Walk:
             time.sleep(self.settle_s)
             self._frames(self.boundary)
         self._see_that_none_is_missing()
+        noted = {ordinal for first, last in self.noted for ordinal in range(first, last + 1)}
+        self.found.unnoted = len(self.erased - noted)
 
     def _frames(self, start: Boundary) -> None:
         reader = JournalReader(self.directory, start, cut_torn_tail=False)
@@ -190,6 +204,9 @@ class _Walk:
         found.records += head.records
         found.kinds.update(_name(record.kind) for record in frame.records)
         found.erased += sum(record.erased for record in frame.records)
+        self.erased |= {record.ordinal for record in frame.records if record.erased}
+        if head.ordinal_first == head.ordinal_next:  # notes stand alone
+            self.noted += [each for record in frame.records for each in noted_ranges(record)]
         if head.chain == self.expected:
             found.expected = ChainFound(
                 found.shard, head.segment, head.position_next, head.seq + head.records

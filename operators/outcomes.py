@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,6 +23,8 @@ _PLACE_MASK: Final = BLOCK_ROWS - 1
 _ROWS_PER_STEP_MAX: Final = 64
 _HEAD: Final = struct.Struct("<qqqdIB")  # time, number, time of the first outcome, score, flags, label
 _TIME: Final = struct.Struct("<q")
+_ROW: Final = struct.Struct("<I")
+_NUMBER_AT: Final = 8
 _LABELLED_AT: Final = 16
 _LABEL_AT: Final = 36
 UNLABELLED, LEGITIMATE, FRAUD, ASSUMED = 0, 1, 2, 3  # ASSUMED: legitimate because no outcome came in time
@@ -149,7 +151,7 @@ class Pending:
         )
         index[event_id] = place
         self.next = place + 1
-        if len(index) > self.rows_max:
+        while len(index) > self.rows_max:  # a forgotten row leaves an empty place, which makes no room
             self.dropped_by_limit += self._drop_oldest()
 
     def fields(self, place: int) -> tuple[Any, ...]:
@@ -235,9 +237,45 @@ class Pending:
             if time_ms > now_ms - after_ms:
                 break
             self.due += 1
-            if label == UNLABELLED and not blocked:
+            if label == UNLABELLED and not blocked and event_id:
                 due.append(event_id)
         return due
+
+    def ids_of(self, entity: int, row: int, created: int) -> list[str]:
+        """Ids of the decisions about an entity.
+
+        Parameters
+        ----------
+        entity
+            Which of a decision's entities, by its place among them.
+        row
+            The entity's row.
+        created
+            The input with which it came to this row; decisions of earlier inputs are about another one.
+        """
+        before = _NUMBER_AT + _TIME.size
+        row_at = _HEAD.size + _ROW.size * entity
+        fields = f"<{_NUMBER_AT}xq{row_at - before}xI{self._row_bytes - row_at - _ROW.size}x"
+        found: list[str] = []
+        for block in self._blocks:
+            places = enumerate(struct.iter_unpack(fields, block.rows))
+            of_it = [at for at, (number, of) in places if of == row and number >= created]
+            found += [block.ids[at] for at in of_it if block.ids[at]]
+        return found
+
+    def forget(self, event_ids: Collection[str]) -> None:
+        """Overwrite decisions with zeros; their places stay, empty, until they are the oldest."""
+        gone = frozenset(event_ids)
+        for block in self._blocks:
+            if gone.isdisjoint(block.ids):
+                continue
+            for at, event_id in enumerate(block.ids):
+                if event_id in gone:
+                    block.ids[at] = ""
+                    start = at * self._row_bytes
+                    block.rows[start : start + self._row_bytes] = bytes(self._row_bytes)
+        for event_id in event_ids:
+            self.index.pop(event_id, None)
 
     def save(self) -> dict[str, bytes]:
         """The state as named blobs."""
@@ -259,7 +297,9 @@ class Pending:
             block.ids = ids[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS]
             block.rows[:] = blobs["rows"][number * len(block.rows) : (number + 1) * len(block.rows)]
         first = self.oldest - self._base
-        self.index = {event_id: self._base + at for at, event_id in enumerate(ids) if at >= first}
+        self.index = {
+            event_id: self._base + at for at, event_id in enumerate(ids) if at >= first and event_id
+        }
 
 
 class Early(NamedTuple):
@@ -335,6 +375,13 @@ class EarlyOutcomes:
         if self.ahead and self.ahead[0].event_time <= now_ms:
             return heapq.heappop(self.ahead)
         return None
+
+    def forget(self, about: Collection[str]) -> None:
+        """Forget outcomes about some payments."""
+        for event_id in about:
+            self.waiting.pop(event_id, None)
+        self._order = deque(entry for entry in self._order if entry[1] not in about)
+        self.ahead = sorted(held for held in self.ahead if held.about not in about)  # sorted, it is a heap
 
     def save(self) -> bytes:
         """The state as bytes."""

@@ -198,7 +198,7 @@ class Recorder:
 
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         """Decisions are about to go out."""
-        found = [_decode_scored(line).score for _, line in decisions]
+        found = [_decode_scored(line).score for _, line in decisions if not line.isspace()]  # erased: blank
         scores = [score for score in found if score is not None]
         with self._lock:
             self._scores.add_all(scores)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from enum import IntEnum
+from itertools import filterfalse
 
 import msgspec
 
@@ -78,6 +80,12 @@ class IdMemory:
             del ids[order.popleft()]
             self.dropped_by_limit += too_many
         self._oldest = ids[order[0]] >> 32 if order else minute
+
+    def forget(self, event_ids: Collection[str]) -> None:
+        """Forget ids, as if they had never come; those that aren't known don't matter."""
+        gone = frozenset(event_id for event_id in event_ids if self.ids.pop(event_id, None) is not None)
+        if gone:
+            self._order = deque(filterfalse(gone.__contains__, self._order))
 
     def save(self) -> bytes:
         """The state as bytes, in the order in which the ids were added."""

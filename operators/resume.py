@@ -119,7 +119,8 @@ def written_up_to(shards: Sequence[DurableShard], outputs: Sequence[OutputFile])
     if found is None:
         paths = ", ".join(output.path for output in outputs)
         raise StateError(
-            f"{paths}: shorter than when the journal began; name the files that the state was written with"
+            f"{paths}: shorter than where the kept journal begins;"
+            " name the files that the state was written with"
         )
     return found
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import zlib
 
 from headrace.operators.codec import Undecodable
-from headrace.operators.commands import Command, KillSwitch, ReloadList, Retry
-from headrace.operators.events import Click, Event, Item, Outcome
+from headrace.operators.commands import Command, Erase, KillSwitch, ReloadList, Retry
+from headrace.operators.events import Event, Item, Outcome
 
-__all__ = ["shard_of"]
+__all__ = ["party_of", "shard_of"]
+
+
+def party_of(event: Event) -> str | None:
+    """Whom an event names: its customer, else its session; None where it names neither."""
+    if isinstance(event, Item):
+        return None
+    if event.customer_id is None and not isinstance(event, Outcome):
+        return event.session_id
+    return event.customer_id
 
 
 def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
@@ -20,11 +29,9 @@ def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
     """
     if isinstance(event, Undecodable):
         return 0
-    if isinstance(event, Item | KillSwitch | ReloadList | Retry):
+    if isinstance(event, Item | Erase | KillSwitch | ReloadList | Retry):
         return None
-    key = event.customer_id
-    if key is None:
-        if isinstance(event, Outcome):
-            return None
-        key = event.session_id if isinstance(event, Click) or hasattr(event, "session_id") else None
+    key = party_of(event)
+    if key is None and isinstance(event, Outcome):
+        return None
     return zlib.crc32((key or "").encode()) % shards

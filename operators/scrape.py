@@ -105,11 +105,15 @@ class Scrape:
         if self.states:
             yield sum(map(read_one, self.states))
 
+    def numbered(self) -> Iterator[tuple[str, DurableShard]]:
+        """The shards, each with its number in the flow; other processes may have others."""
+        return ((f"{shard.shard:02}", shard) for shard in self.shards)
+
     def folders(self) -> Iterator[tuple[str, Path]]:
         """Number and folder of each shard that keeps its state."""
-        for number, shard in enumerate(self.shards):
+        for number, shard in self.numbered():
             if shard.directory is not None:
-                yield f"{number:02}", shard.directory
+                yield number, shard.directory
 
 
 # -- one figure
@@ -194,15 +198,15 @@ def shadow_decisions(scrape: Scrape) -> Iterator[Sample]:
 
 def kill_switches(scrape: Scrape) -> Iterator[Sample]:
     """By shard."""
-    return (((f"{number:02}",), state.policy.kill_switch) for number, state in enumerate(scrape.states))
+    return (((number,), shard.state.policy.kill_switch) for number, shard in scrape.numbered())
 
 
 def reviews_unused(scrape: Scrape) -> Iterator[Sample]:
     """By shard, on the day of its clock; none without a capacity."""
-    for number, state in enumerate(scrape.states):
-        unused = state.policy.unused(state.clock.now // DAY_MS)
+    for number, shard in scrape.numbered():
+        unused = shard.state.policy.unused(shard.state.clock.now // DAY_MS)
         if unused is not None:
-            yield (f"{number:02}",), unused
+            yield (number,), unused
 
 
 def reasons(scrape: Scrape) -> Iterator[Sample]:
@@ -304,16 +308,36 @@ def source_sizes(scrape: Scrape) -> Iterator[Sample]:
             yield (str(number),), progress.bytes_total
 
 
+def lags(scrape: Scrape) -> Iterator[Sample]:
+    """Messages, by source; none of files."""
+    for number, messages, _ in getattr(scrape.recorder.reader, "lags", ()):
+        yield (str(number),), messages
+
+
+def lag_ages(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds, by source; none of files, nor before the first message."""
+    for number, _, age_s in getattr(scrape.recorder.reader, "lags", ()):
+        if age_s is not None:
+            yield (str(number),), age_s
+
+
+def broker_silence(scrape: Scrape) -> Iterator[Sample]:
+    """Seconds; none in a run on files."""
+    silent_s = getattr(scrape.recorder.reader, "silent_s", None)
+    if silent_s is not None:
+        yield (), silent_s
+
+
 def positions(scrape: Scrape) -> Iterator[Sample]:
     """By shard."""
-    return (((f"{number:02}",), shard.position) for number, shard in enumerate(scrape.shards))
+    return (((number,), shard.position) for number, shard in scrape.numbered())
 
 
 def clocks(scrape: Scrape) -> Iterator[Sample]:
     """Seconds since the epoch, by shard."""
-    for number, state in enumerate(scrape.states):
-        if state.clock.now:
-            yield (f"{number:02}",), state.clock.now / 1000
+    for number, shard in scrape.numbered():
+        if shard.state.clock.now:
+            yield (number,), shard.state.clock.now / 1000
 
 
 def phases(scrape: Scrape) -> Iterator[Sample]:
@@ -342,9 +366,9 @@ def of_journal(read_one: Callable[[JournalWriter], float]) -> Reader:
     """Read a number of each shard's journal."""
 
     def read(scrape: Scrape) -> Iterator[Sample]:
-        for number, shard in enumerate(scrape.shards):
+        for number, shard in scrape.numbered():
             if shard.journal is not None:
-                yield (f"{number:02}",), read_one(shard.journal)
+                yield (number,), read_one(shard.journal)
 
     return read
 
@@ -355,6 +379,17 @@ def journal_files(scrape: Scrape) -> Iterator[Sample]:
         with suppress(FileNotFoundError):
             paths = [segment_path(folder, segment) for segment in segment_numbers(folder)]
             yield (number,), sum(os.stat(path).st_size for path in paths)
+
+
+def of_shard(read_one: Callable[[DurableShard], float]) -> Reader:
+    """Read a number of each shard that is kept."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        for number, shard in enumerate(scrape.shards):
+            if shard.journal is not None:
+                yield (f"{number:02}",), read_one(shard)
+
+    return read
 
 
 def checkpoint_ages(scrape: Scrape) -> Iterator[Sample]:

@@ -21,8 +21,9 @@ from headrace.config.policy import COMBINATION_CODE
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import EventClock, Timing
 from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
-from headrace.operators.commands import REFUSED, Command, Retry
+from headrace.operators.commands import REFUSED, Command, Erase, Retry
 from headrace.operators.detail import detail_struct
+from headrace.operators.erasure_state import forget
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.journal import Kind
@@ -39,6 +40,7 @@ from headrace.operators.outcomes import (
 )
 from headrace.operators.policy import APPROVAL, Policy, Verdict
 from headrace.operators.repeats import IdMemory, Known
+from headrace.operators.routing import party_of
 from headrace.operators.typical import TypicalPayment
 
 __all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
@@ -87,7 +89,6 @@ _COMPARISONS: Final[dict[str, _Comparison]] = {
     "!=": ne,
 }
 _BY_SCORE: Final = ("model", "cost", "capacity")  # paths of the policy that look at the score
-_NO_TIMES: Final[list[int]] = []
 _ON_TIME: Final = Timing.ON_TIME
 _WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 # Places in what `Pending.fields` gives.
@@ -171,8 +172,12 @@ class FraudShard:
         self.policy.configure(settings)
         time, outcomes = settings.time, settings.outcomes
         self.clock.configure(
-            round(time.late_days_max * DAY_MS), round(time.ahead_hours_max * HOUR_MS), time.ahead_agree_events
+            round(time.late_days_max * DAY_MS),
+            round(time.ahead_hours_max * HOUR_MS),
+            time.ahead_agree_events,
+            time.ahead_alone_events,
         )
+        self._unmoved_max = max(time.ahead_agree_events, time.ahead_alone_events)
         self._ahead_ms = round(time.ahead_hours_max * HOUR_MS)
         for memory in self.ids.values():
             memory.configure(settings.ids.memory_max, round(settings.ids.memory_days_max * DAY_MS))
@@ -283,12 +288,12 @@ class FraudShard:
             known = self._known(memory, payment, digest, payload, position)
             if known is not None:
                 return known
-        now, agreeing = clock.now, clock.agreeing[:] if clock.agreeing else _NO_TIMES
-        timing = clock.observe(payment.event_time)
+        now, agreeing = clock.now, clock.agreeing
+        timing = clock.observe(payment.event_time, payment.customer_id)
         try:
             return self._decide(payment, timing, digest, overdue)
         except (ArithmeticError, ValueError) as error:
-            clock.now, clock.agreeing = now, list(agreeing)
+            clock.now, clock.agreeing = now, agreeing
             return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
 
     def _decide(self, payment: Payment, timing: Timing, digest: int, overdue: bool) -> Output:
@@ -363,6 +368,7 @@ class FraudShard:
         self._count(f"payments_{timing.name.lower()}")
         if timing is Timing.AHEAD:
             self._unmoved.append(payment)
+            del self._unmoved[: -self._unmoved_max]
 
     def _take_waiting(self, event_id: str) -> None:
         """Apply the outcome that came before its payment, if there is one."""
@@ -399,7 +405,7 @@ class FraudShard:
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
-        timing = self.clock.observe(event.event_time)
+        timing = self.clock.observe(event.event_time, party_of(event) or "")
         memory.add(event.event_id, digest, self.clock.now or event.event_time)
         if event.__class__ is Click:
             self._click(event, timing)
@@ -539,12 +545,22 @@ class FraudShard:
     def command(self, command: Command, payload: bytes, position: Position) -> Output:
         """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
         assert not isinstance(command, Retry), "what is tried once more comes as an input"
+        if isinstance(command, Erase):
+            self._erase(command)
+            return _APPLIED
         try:
             self.policy.command(command)
         except ValueError as error:
             return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
         self._count("commands")
         return _APPLIED
+
+    def _erase(self, command: Erase) -> None:
+        gone = forget(command, self.settings, self.features, self.pending, self.early, self.ids)
+        self._unmoved = [payment for payment in self._unmoved if payment.event_id not in gone]
+        for name in (command.customer_id, *command.keys.get("session_id", ())):
+            self.clock.forget(name)
+        self._count("commands")
 
 
 def _digest(value: Any) -> str:

@@ -109,7 +109,8 @@ class ShardOutput:
     ordinal, ordinal_next
         Of the batch's first line, and of the first line after it.
     decisions, dead_letters
-        Lines with their newline, each with the ordinal of the input that it answers, ascending.
+        For files, lines with their newline, each with the ordinal of the input that it answers, ascending.
+        For topics, messages (`Outgoing`).
     accepted_ns
         When the batch was read, as in `Batch`.
     """
@@ -117,8 +118,8 @@ class ShardOutput:
     shard: int
     ordinal: int
     ordinal_next: int
-    decisions: list[tuple[int, bytes]]
-    dead_letters: list[tuple[int, bytes]]
+    decisions: list[Any]
+    dead_letters: list[Any]
     accepted_ns: int
 
 
@@ -128,8 +129,9 @@ class ShardLines:
 
     shard: int
     ordinal: int
-    lines: list[tuple[int, bytes]]
+    lines: list[Any]
     accepted_ns: int
+    ordinal_next: int = 0
 
 
 @dataclass(frozen=True)
@@ -424,8 +426,8 @@ def shard(step_id: str, up: KeyedStream[ShardInput], build: Callable[[int], Shar
     )
 
 
-def _lines(output: ShardOutput, lines: list[tuple[int, bytes]]) -> ShardLines:
-    return ShardLines(output.shard, output.ordinal, lines, output.accepted_ns)
+def _lines(output: ShardOutput, lines: list[Any]) -> ShardLines:
+    return ShardLines(output.shard, output.ordinal, lines, output.accepted_ns, output.ordinal_next)
 
 
 # -- sinks
@@ -450,6 +452,11 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
         Is told how long writing takes.
     failure
         Keeps an error, after which no sink that shares it writes; without it errors are raised.
+
+    Attributes
+    ----------
+    reached : int
+        Ordinal up to which, at least, everything is written.
     """
 
     def __init__(
@@ -463,7 +470,7 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
     ) -> None:
         self.failure = failure
         self.output, self.shards, self.on_written, self.in_flight = output, shards, on_written, in_flight
-        self.telemetry = telemetry
+        self.telemetry, self.reached = telemetry, 0
 
     def list_parts(self) -> list[str]:
         """One partition: there is one order."""
@@ -506,8 +513,10 @@ class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
             with nullcontext() if sink.failure is None else sink.failure.kept():
                 sink.output.write([line for _, line in lines])
             sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(lines))
-        if sink.on_written is not None and not self._failed:
-            sink.on_written(part.accepted_ns, len(lines))
+        if not self._failed:
+            sink.reached = part.ordinal  # of the batch's first line: it may not be the last part of the batch
+            if sink.on_written is not None:
+                sink.on_written(part.accepted_ns, len(lines))
         if sink.in_flight is not None:
             sink.in_flight.end()
 

@@ -1,23 +1,55 @@
-"""Tests on real data are skipped where it isn't: HEADRACE_DATA names the folder that holds it."""
+"""What tests need that not every machine has: real data (HEADRACE_DATA is their folder), a Kafka broker."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from broker import Broker, missing
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get("HEADRACE_DATA"):
-        return
-    skip = pytest.mark.skip(reason="needs HEADRACE_DATA, the path of the folder with the real data")
+    if not os.environ.get("HEADRACE_DATA"):
+        _skip(items, "acceptance", "needs HEADRACE_DATA, the path of the folder with the real data")
+    lacking = missing()
+    # CI must not pass because it can't have a broker.
+    if lacking and os.environ.get("CI") != "true":
+        _skip(items, "broker", lacking)
+
+
+def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:
     for item in items:
-        if item.get_closest_marker("acceptance"):
-            item.add_marker(skip)
+        if item.get_closest_marker(marker):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
 def headrace_data() -> Path:
     """The folder with the real data; a test that asks for it is marked `acceptance`."""
     return Path(os.environ["HEADRACE_DATA"])
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A Kafka broker that all tests share, each with topics of its own; such a test is marked `broker`."""
+    with _started() as started:
+        yield started
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Broker]:
+    """A Kafka broker of the test's own, to be stopped and started; such a test is marked `broker`."""
+    with _started() as started:
+        yield started
+
+
+def _started() -> Broker:
+    lacking = missing()
+    if lacking:
+        pytest.fail(f"{lacking}, and with CI=true that is no reason to skip", pytrace=False)
+    return Broker()

@@ -113,6 +113,12 @@ class Entities:
         self.last_seen.values[row] = NOBODY  # a free row is never idle
         self.free.append(row)
 
+    def forget(self, key: str) -> None:
+        """Give an entity's row up, if it has one, as if it had been idle for too long."""
+        row = self.index.get(key)
+        if row is not None:
+            self._evict(row)
+
     def _next_row(self) -> int:
         self.hand = self.hand + 1 if self.hand + 1 < len(self.keys) else 1
         return self.hand

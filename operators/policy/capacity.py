@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -11,7 +11,7 @@ from headrace.config.policy import CAPACITY_CODE, Action
 from headrace.operators.events import Payment
 from headrace.operators.policy.verdict import DAY_MS, Decider, Verdict, trace_of, traced
 
-__all__ = ["ReviewDays", "share_of", "with_capacity"]
+__all__ = ["DecidedDays", "ReviewDays", "share_of", "with_capacity"]
 
 
 def share_of(total: int, shard: int, shards: int) -> int:
@@ -67,6 +67,44 @@ class ReviewDays:
         """Take over a saved state; of more days than are remembered, the newest."""
         self._forgotten, used = saved
         self.used = dict(used)
+        self._forget()
+
+
+class DecidedDays:
+    """Days (UTC, by event time) that had a decision, the newest of them.
+
+    Parameters
+    ----------
+    days_max
+        Days that are remembered.
+    """
+
+    def __init__(self, days_max: int) -> None:
+        self.days_max = days_max
+        self._days: set[int] = set()
+
+    def configure(self, days_max: int) -> None:
+        """Take over another limit."""
+        self.days_max = days_max
+        self._forget()
+
+    def add(self, day: int) -> None:
+        """Take note of a decision; negative: of no day."""
+        if day not in self._days and day >= 0:
+            self._days.add(day)
+            self._forget()
+
+    def _forget(self) -> None:
+        while len(self._days) > self.days_max:
+            self._days.remove(min(self._days))
+
+    def save(self) -> list[int]:
+        """The days, oldest first."""
+        return sorted(self._days)
+
+    def load(self, saved: Iterable[int]) -> None:
+        """Take over saved days; of more than are remembered, the newest."""
+        self._days = set(saved)
         self._forget()
 
 

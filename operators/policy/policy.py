@@ -11,7 +11,7 @@ from headrace.config.lists import ListContent, list_content
 from headrace.config.policy import DEADLINE_CODE, KILL_SWITCH_CODE, CapacitySettings, DeadlineSettings
 from headrace.config.settings import FraudSettings
 from headrace.operators.events import Payment
-from headrace.operators.policy.capacity import ReviewDays, left_of, share_of, with_capacity
+from headrace.operators.policy.capacity import DecidedDays, ReviewDays, left_of, share_of, with_capacity
 from headrace.operators.policy.commands import Command, KillSwitch, ReloadList
 from headrace.operators.policy.cost import by_cost
 from headrace.operators.policy.match import compile_match, with_match
@@ -58,6 +58,7 @@ class Policy:
         self._shard, self._shards = shard, shards
         self._contents: dict[str, tuple[str, ListContent]] = {}
         self._reviews, self._shadow_reviews = ReviewDays(_DAYS_REMEMBERED), ReviewDays(_DAYS_REMEMBERED)
+        self._decided = DecidedDays(_DAYS_REMEMBERED)
         self.configure(settings)
 
     def configure(self, settings: FraudSettings) -> None:
@@ -77,7 +78,7 @@ class Policy:
         self._per_day = (
             share_of(capacity.reviews_per_day_max, self._shard, self._shards) if capacity else None
         )
-        for days in (self._reviews, self._shadow_reviews):
+        for days in (self._reviews, self._shadow_reviews, self._decided):
             days.configure(capacity.days_remembered_max if capacity else _DAYS_REMEMBERED)
         self._compose()
 
@@ -111,6 +112,8 @@ class Policy:
         """Count a verdict that goes out, and the review that it takes; `time_ms` as given to `decide`."""
         counts, counter = self.counts, verdict.counter
         counts[counter] = counts.get(counter, 0) + 1
+        if self._per_day is not None:
+            self._decided.add(time_ms // DAY_MS)
         if verdict.would is not None:
             shadow = f"shadow.{verdict.would}"
             counts[shadow] = counts.get(shadow, 0) + 1
@@ -162,12 +165,15 @@ class Policy:
         return by_path
 
     def unused(self, day: int) -> int | None:
-        """Reviews left to this shard on a day (days since the epoch, UTC); None without a capacity."""
-        return None if self._per_day is None else left_of(self._per_day, self._days, day)
+        """Reviews left to this shard on a day (days since the epoch, UTC); None without a capacity.
 
-    def review_days(self) -> list[int]:
-        """Days on which this shard gave out reviews and that are remembered, oldest first."""
-        return sorted({day for each in self._days for day in each.used})
+        What shadow mode would have asked for uses none.
+        """
+        return None if self._per_day is None else left_of(self._per_day, (self._reviews,), day)
+
+    def decided_days(self) -> list[int]:
+        """Days on which this shard decided while there was a capacity, those remembered, oldest first."""
+        return self._decided.save()
 
     # -- the state as a whole
 
@@ -181,6 +187,7 @@ class Policy:
             },
             "reviews": self._reviews.save(),
             "shadow_reviews": self._shadow_reviews.save(),
+            "decided_days": self._decided.save(),
             "counts": dict(sorted(self.counts.items())),
         }
         return msgpack.encode(state)
@@ -204,6 +211,7 @@ class Policy:
         }
         self._reviews.load(state["reviews"])
         self._shadow_reviews.load(state["shadow_reviews"])
+        self._decided.load(state.get("decided_days", ()))  # states that are older have none
         self._compose()
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from math import isfinite
@@ -18,12 +18,14 @@ import typer
 from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
+from headrace.erase_cli import erase
 from headrace.errors import ConfigError, HeadraceError, ReaderGone
 from headrace.ledger_cli import explain, ledger
 from headrace.replay_cli import replay
 
 if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
+    from headrace.runs import RunRequest, RunSummary
 
 __all__ = ["EXIT_CODES", "app", "main"]
 
@@ -39,6 +41,9 @@ EXIT_CODES: Final = (
     (8, "another process uses the state"),
     (9, "the ledger has no such decision"),
     (10, "decisions that were derived once more differ from the recorded ones"),
+    (11, "an erasure was asked for and isn't finished"),
+    (12, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
+    (13, "what is to be read next is no longer in the topic"),
     (130, "interrupted from the keyboard, before a run began to decide or in another command"),
     (141, "the reader of standard output has gone"),
 )
@@ -140,10 +145,12 @@ def run(
         typer.Option(
             "--from",
             metavar="PATH",
-            help="Events: .jsonl, .jsonl.gz, or - ; several are merged by event time.",
+            help="Events: .jsonl, .jsonl.gz, - , or kafka:TOPIC; several are merged by event time.",
         ),
     ],
-    to: Annotated[str, typer.Option("--to", metavar="PATH", help="Where decisions go: a file, or - .")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="PATH", help="Where decisions go: a file, - , or kafka:TOPIC.")
+    ],
     dead_letters: Annotated[
         str | None,
         typer.Option(
@@ -163,6 +170,24 @@ def run(
         Path | None,
         typer.Option(metavar="CSV", help="Judge the scores by these answers, not by the outcomes."),
     ] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="earliest|latest|TIME", help="Where to begin in topics that the state hasn't read."
+        ),
+    ] = "earliest",
+    create_topics: Annotated[
+        bool, typer.Option("--create-topics", help="Create the topics that are missing.")
+    ] = False,
+    accept_lost: Annotated[
+        bool,
+        typer.Option("--accept-lost", help="Go on where messages were deleted before they were read."),
+    ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Processes that share the shards: 1, 2, 3, 4, 6 or 12."),
+    ] = 1,
+    member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
     moved: Annotated[
         Moved,
         typer.Option(
@@ -181,17 +206,15 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Run a flow from files to files.
+    """Run a flow from files to files, or from topics to topics.
 
     Without --state a run is temporary, and what --to and --dead-letters name is replaced. With it, a further
     file is a new source, and decisions are appended. A run that would write over what it reads, over its
-    state, or to one file twice is refused before anything is opened.
+    state, or to one file twice is refused before anything is opened. On topics --state is required, and a run
+    goes on until SIGTERM or SIGINT.
     """
-    from headrace.live import view
     from headrace.operators.sources import IfMoved
     from headrace.runs import RunRequest
-    from headrace.runtime import run as run_flow
-    from headrace.serving import served
 
     request = RunRequest(
         flow=flow.value,
@@ -204,15 +227,46 @@ def run(
         speed=_speed(speed),
         learn=learn,
         truth=truth,
+        start=start,
+        create_topics=create_topics,
+        accept_lost=accept_lost,
+        processes=processes,
+        command=tuple(sys.argv[1:]),
         if_moved=IfMoved(moved.value),
     )
-    with served(request.settings, metrics_port, config) as metrics:
+    summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
+    _end(summary.error, summary.exit_code)
+
+
+def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
+    from headrace.live import view
+    from headrace.runtime import run as run_flow
+    from headrace.serving import served
+
+    serving = served(request.settings, metrics_port, request.config_file)
+    with serving if request.processes == 1 else nullcontext() as metrics:
         if metrics is not None:
             typer.echo(f"metrics: {metrics.url}", err=True)
             request = replace(request, telemetry=metrics.recorder)
-        with view(Console(stderr=True), to) as watching:
-            summary = run_flow(request, watching)
-    _end(summary.error, summary.exit_code)
+        with view(Console(stderr=True), request.to) as watching:
+            return run_flow(request, watching)
+
+
+def _run_member(request: RunRequest, metrics_port: int | None) -> RunSummary:
+    """Run one process's part, as a launcher says it; what happens is told to the launcher."""
+    from headrace.launcher import run_member
+    from headrace.members import Reporter, join
+    from headrace.serving import served
+
+    member, plan, stream = join()
+    reporter = Reporter(stream)
+    port = request.settings.metrics.port if metrics_port is None else metrics_port
+    own_port = port + member.index if port else port
+    with served(request.settings, own_port, request.config_file) as metrics:
+        if metrics is not None:
+            reporter.serving(metrics.url)
+            request = replace(request, telemetry=metrics.recorder)
+        return run_member(request, reporter, member, plan)
 
 
 @app.command()
@@ -337,6 +391,7 @@ def schema(
         typer.echo(str(to / name))
 
 
+app.command()(erase)
 app.command()(explain)
 app.add_typer(ledger, name="ledger")
 app.command()(replay)
@@ -346,13 +401,17 @@ app.command()(replay)
 def reference(
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
-    """Write the reference pages of the command line and of the metrics."""
+    """Write the reference pages: of the command line, the features, the metrics and the models."""
+    from headrace.features_reference import features_page
     from headrace.operators.measures import LABELS, METRICS, PROCESS
+    from headrace.operators.models import reference as models_page
     from headrace.reference import metrics_page, reference_page
 
     for name, page in (
         ("cli.md", reference_page(typer.main.get_command(app), EXIT_CODES)),
+        ("features.md", features_page()),
         ("metrics.md", metrics_page(METRICS, LABELS, PROCESS)),
+        ("models.md", models_page()),
     ):
         (to / name).write_text(page)
         typer.echo(str(to / name))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.config.settings import FraudSettings
     from headrace.operators.commands import Command
 
-__all__ = ["Config", "app", "existing", "send", "settings_of"]
+__all__ = ["Config", "app", "existing", "running", "send", "settings_of"]
 
 _WAIT_S_MAX: Final = 10.0
 _LOOK_EVERY_S: Final = 0.05
@@ -91,7 +91,7 @@ def status(state: State, config: Config = None) -> None:
     )
 
     existing(state)
-    typer.echo("the flow is running" if _running(state) else "the flow isn't running")
+    typer.echo("the flow is running" if running(state) else "the flow isn't running")
     taken = taken_of(state)
     folder = control_folder(state)
     inbox = ControlInbox(folder, limits_of(settings_of(config)), taken)
@@ -144,17 +144,17 @@ def _await(state: Path, paths: Sequence[Path]) -> str:
     from headrace.operators.control import refused_files
 
     until = time.monotonic() + _WAIT_S_MAX
-    running = _running(state)
-    while running and any(path.exists() for path in paths) and time.monotonic() < until:
+    there = running(state)
+    while there and any(path.exists() for path in paths) and time.monotonic() < until:
         time.sleep(_LOOK_EVERY_S)
-        running = _running(state)
+        there = running(state)
     left = [path for path in paths if path.exists()]
     refused = {path.name for path in refused_files(paths[0].parent)} & {path.name for path in paths}
     if refused:
         raise StateError(f"{paths[0].parent}: {', '.join(sorted(refused))}: refused; the flow's log says why")
     if not left:
         return "Taken by the running flow."
-    if running:
+    if there:
         return "Not taken yet; the flow goes on looking for it."
     return "The flow isn't running: applied at its next start, before any other input."
 
@@ -171,7 +171,7 @@ def existing(state: Path) -> None:
         raise StateError(f"{state}: there is no state here")
 
 
-def _running(state: Path) -> bool:
+def running(state: Path) -> bool:
     """Whether a process holds the state's lock."""
     try:
         fd = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC)

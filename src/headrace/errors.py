@@ -12,8 +12,15 @@
     │   ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
     │   ├── StateMismatch      exit 7   state and configuration, or state and outputs, don't fit each other
-    │   └── StateLocked        exit 8   another process uses the state
-    └── UnknownDecision        exit 9   the ledger has no such decision
+    │   ├── StateLocked        exit 8   another process uses the state
+    │   └── ErasureUnfinished  exit 11  an erasure was asked for and isn't finished
+    ├── UnknownDecision        exit 9   the ledger has no such decision
+    └── BrokerError            exit 12  Kafka can't do what is asked
+        ├── BrokerUnreachable  exit 12  no broker answers
+        ├── BrokerRefused      exit 12  the brokers don't let one in, or not do that
+        ├── TopicMismatch      exit 12  topics are not as a flow needs them (all that is wrong is listed)
+        ├── DeliveryFailed     exit 12  a message could not be delivered
+        └── OffsetLost         exit 13  what is to be read next is not in the topic
 """
 
 from __future__ import annotations
@@ -23,17 +30,24 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 __all__ = [
+    "BrokerError",
+    "BrokerRefused",
+    "BrokerUnreachable",
     "ChangedSource",
     "CheckpointDamaged",
     "ConfigError",
+    "DeliveryFailed",
+    "ErasureUnfinished",
     "HeadraceError",
     "InputError",
     "JournalDamaged",
     "Mistake",
+    "OffsetLost",
     "ReaderGone",
     "StateError",
     "StateLocked",
     "StateMismatch",
+    "TopicMismatch",
     "TruncatedInput",
     "UnknownDecision",
 ]
@@ -148,7 +162,49 @@ class StateLocked(StateError):
     exit_code = 8
 
 
+class ErasureUnfinished(StateError):
+    """An erasure that was asked for, goes on or waits, and isn't finished."""
+
+    exit_code = 11
+
+
 class UnknownDecision(HeadraceError):
     """An id that no decision in the ledger has."""
 
     exit_code = 9
+
+
+class BrokerError(HeadraceError):
+    """Something that Kafka's brokers, or its client, can't do."""
+
+    exit_code = 12
+
+
+class BrokerUnreachable(BrokerError):
+    """No broker answers, or none in time."""
+
+
+class BrokerRefused(BrokerError):
+    """The brokers don't know the user or the certificate, or don't allow what is asked."""
+
+
+class TopicMismatch(BrokerError):
+    """Topics that are not as a flow needs them; `differences` name everything that is wrong."""
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        self.differences = tuple(differences)
+        super().__init__("\n".join(self.differences))
+
+
+class DeliveryFailed(BrokerError):
+    """A message that the brokers have not taken."""
+
+
+class OffsetLost(BrokerError):
+    """Positions in topics that can't be read from; `losses` name them all, and how to go on."""
+
+    exit_code = 13
+
+    def __init__(self, losses: Sequence[str]) -> None:
+        self.losses = tuple(losses)
+        super().__init__("\n".join(self.losses))

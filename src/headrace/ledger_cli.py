@@ -208,6 +208,7 @@ def export(
     with open_table(to) as rows, watching(Console(stderr=True), "exporting", total) as progress:
         done = export(directories, rows, selection, progress=progress)
     erased = f"; {done.erased:,} erased ones are left out" if done.erased else ""
+    gone = f"; {done.gone:,} older records of all kinds are no longer kept" if done.gone else ""
     typer.echo(
-        f"{done.rows:,} decisions in {to}, {done.with_outcome:,} of them with outcome{erased}", err=True
+        f"{done.rows:,} decisions in {to}, {done.with_outcome:,} of them with outcome{erased}{gone}", err=True
     )

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from headrace.operators.ledger_explained import Cross, Explained, Position, Range
+from headrace.operators.ledger_explained import Cross, Explained, ExplainedLetter, Position, Range
 from headrace.operators.ledger_verify import VerifiedShard
 
 __all__ = ["explained_json", "explained_view", "verified_json", "verified_lines", "watching"]
@@ -90,7 +90,9 @@ def _title(found: Explained) -> Text:
     if found.decision.get("shadow_action"):
         title.append(f"  (only watching; else {found.decision['shadow_action']})")
     title.append(f"  score {found.decision['score']:.4f}", style="default")
-    return title.append("  retried" * found.retried + "  overdue" * found.overdue, style="magenta")
+    replaced = found.letter is not None and found.letter.replaced
+    marks = ("  retried" * found.retried, "  bytes replaced" * replaced, "  overdue" * found.overdue)
+    return title.append("".join(marks), style="magenta")
 
 
 def _sections(found: Explained, width: int) -> Iterator[tuple[str, RenderableType]]:
@@ -104,6 +106,8 @@ def _sections(found: Explained, width: int) -> Iterator[tuple[str, RenderableTyp
         yield "Contributions, in log-odds", _contributions(found)
         yield "Features", _features(found.features, width - 2)
         yield "Event", _fields(found.input)
+        if found.retried:
+            yield "Dead letter before", _letter(found.letter)
         if found.policy is not None:
             yield "Policy", _fields(found.policy)
         yield "Outcomes", _outcomes(found)
@@ -130,7 +134,22 @@ def _contributions(found: Explained) -> RenderableType:
     given = found.contributions or {}
     for name in sorted(given or crosses, key=lambda name: -abs(given.get(name, 0.0))):
         table.add_row(_signed(given.get(name)), name, _ranges(crosses.get(name)))
+    if found.base is not None:
+        table.add_row(
+            _signed(found.base), Text("base", style="dim"), Text("what they are added to", style="dim")
+        )
+        total = Text("sum, the log-odds of the score", style="dim")
+        table.add_row(_signed(found.base + sum(given.values())), "", total)
     return table
+
+
+def _letter(letter: ExplainedLetter | None) -> RenderableType:
+    """What a retried input was before."""
+    if letter is None:
+        return Text("the ledger has it no more; whether its bytes were replaced can't be told")
+    bytes_then = letter.payload if letter.replaced else "the same"
+    rows = (("reason", letter.reason), ("message", letter.message), ("its bytes", bytes_then))
+    return _pairs(rows)
 
 
 def _ranges(cross: Cross | None) -> Text:
@@ -263,7 +282,13 @@ def verified_lines(shards: Sequence[VerifiedShard]) -> Iterator[str]:
         state = "whole" if shard.whole else "DAMAGED" if shard.damage else "whole up to an interrupted write"
         yield f"{shard.shard}: {state}"
         yield f"  {shard.segments:,} segments, {shard.frames:,} frames, {shard.records:,} records"
-        yield f"  {kinds or 'no records'}; {shard.erased:,} erased"
+        if shard.first_segment > 1:
+            yield (
+                f"  begins with segment {shard.first_segment}; segments before it, with"
+                f" {shard.first_sequence:,} records, are no longer kept"
+            )
+        unnoted = f", {shard.unnoted:,} of them without a note of it" if shard.unnoted else ""
+        yield f"  {kinds or 'no records'}; {shard.erased:,} erased{unnoted}"
         yield f"  next sequence number {shard.sequence}"
         yield f"  chain {shard.chain}"
         if shard.expected is not None:

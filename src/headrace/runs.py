@@ -45,6 +45,16 @@ class RunRequest:
         What to do with a new source that begins as a known one did.
     telemetry
         Is told of phases and stages; None for nobody.
+    start
+        Where to begin in topics that the state doesn't know: `earliest`, `latest`, or a time.
+    create_topics
+        Whether topics that are missing are created.
+    accept_lost
+        Whether to go on where messages were deleted before they were read.
+    processes
+        How many share the shards; on topics only.
+    command
+        The arguments of the command line, with which further processes are started.
     """
 
     flow: str
@@ -59,6 +69,11 @@ class RunRequest:
     truth: Path | None = None
     if_moved: IfMoved = IfMoved.REFUSE
     telemetry: Telemetry | None = None
+    start: str = "earliest"
+    create_topics: bool = False
+    accept_lost: bool = False
+    processes: int = 1
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +161,8 @@ class RunSummary:
     dead_letters
         Where dead letters went.
     reviews
-        With a review capacity, what is left of it on each day of the stream that is remembered: days since
-        the epoch, UTC, oldest first, and how many reviews are unused.
+        With a review capacity, what is left of it on each day that had decisions and is remembered: days
+        since the epoch, UTC, oldest first, and how many reviews are unused.
     reviews_per_day_max
         The capacity, None without one.
     notes

@@ -2,63 +2,43 @@
 
 from __future__ import annotations
 
-import fcntl
-import gc
-import logging
-import os
-import signal
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
-from typing import Any, Final
+from typing import Any
 
-import orjson
 from bytewax.run import cli_main
 
-from headrace.errors import ConfigError, HeadraceError, Mistake, StateError, StateLocked, StateMismatch
+from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
 from headrace.flows import fraud
 from headrace.operators import steps
+from headrace.operators.addresses import on_topics, partition_of
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
 from headrace.operators.controlled import BatchReader, ControlledReader
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputFile, Pace
 from headrace.operators.journal import CONTROL_SOURCE
-from headrace.operators.latency import LatencyHistogram
 from headrace.operators.models import model_mistakes
 from headrace.operators.policy.lists import read_lists
-from headrace.operators.policy.verdict import DAY_MS
-from headrace.operators.prequential import Prequential
 from headrace.operators.resume import (
     commands_again,
     directories_of,
     level_pipes,
-    make_state,
     mend,
     names_of,
     went_on_at,
     written_up_to,
 )
 from headrace.operators.sources import Numbered, number_sources, open_together, source_name
-from headrace.operators.telemetry import SILENT
-from headrace.operators.truth import read_truth
 from headrace.operators.written import refuse_foreign
 from headrace.places import dead_letters_beside, refuse_clashes_of
-from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
+from headrace.running import Tally, locked, own_errors, state_left_alone_by_gc, warnings_to
+from headrace.runs import Observer, RunRequest, RunSummary
 
-__all__ = ["run"]
-
-_REPORT_EVERY_S: Final = 0.2
-_GC_ALLOCATIONS: Final = 50_000
-_ACTIONS: Final = ("approve", "review", "block")
-_REASON: Final = "reason_"
-_LOCK_TRIES: Final = 4
-_LOCK_WAIT_S: Final = 0.05
+__all__ = ["locked", "run"]
 
 
 def run(request: RunRequest, observer: Observer) -> RunSummary:
@@ -80,101 +60,35 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     if wrong:
         file = str(request.config_file or "fraud.toml")
         raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
+    if on_topics(request.sources, request.to, request.dead_letters):
+        from headrace.launcher import run_on_topics
+
+        return run_on_topics(request, observer)
+    if request.processes != 1:
+        raise ConfigError([Mistake("--processes", "", "has no meaning on files")])
     refuse_clashes_of(request)
     with ExitStack() as stack:
         if request.state is not None:
-            stack.enter_context(_locked(request.state))
-        stack.enter_context(_warnings_to(observer))
+            stack.enter_context(locked(request.state))
+        stack.enter_context(warnings_to(observer))
         return _Run(request, observer, stack).run()
 
 
-@contextmanager
-def _locked(state: Path) -> Iterator[None]:
-    """Hold the state's lock; it ends with the process, however that ends."""
-    make_state(state)
-    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        _lock(fd, state)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _lock(fd: int, state: Path) -> None:
-    # Whoever only asks whether a flow is running holds the lock for a moment.
-    for left in reversed(range(_LOCK_TRIES)):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if not left:
-                raise StateLocked(f"{state}: another process uses this state") from error
-            time.sleep(_LOCK_WAIT_S)
-        else:
-            return
-
-
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    """Raise an error of ours as it is, where Bytewax has wrapped it in its own."""
-    try:
-        yield
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, HeadraceError | OSError):
-            cause = cause.__cause__
-        if isinstance(cause, OSError):
-            raise HeadraceError(f"the system refused: {cause}") from error
-        if cause is None:
-            raise
-        raise cause from error
-
-
-@contextmanager
-def _state_left_alone_by_gc() -> Iterator[None]:
-    """Keep the collector of reference cycles from walking through the state again and again; it has none."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(_GC_ALLOCATIONS, before[1], before[2])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-@contextmanager
-def _warnings_to(observer: Observer) -> Iterator[None]:
-    """Hand warnings of the log on to the observer."""
-
-    class _Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            observer.warning(record.getMessage())
-
-    handler, log = _Handler(logging.WARNING), logging.getLogger("headrace")
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-
-
-class _Run:
+class _Run(Tally):
     """One run: its shards, sources, outputs, and what is counted of them."""
 
+    reader: BatchReader
+
     def __init__(self, request: RunRequest, observer: Observer, stack: ExitStack) -> None:
-        self.request, self.observer, self.settings = request, observer, request.settings
-        self.started = self.reported = time.monotonic()
-        self.latency, self.quality = LatencyHistogram(), Prequential()
-        self.truth = read_truth(request.truth) if request.truth else None
-        self.inputs = self.decisions = self.dead_letters = 0
-        self.stopping = self.draining = self.closed_well = False
-        self.telemetry = request.telemetry or SILENT
+        super().__init__(request, observer)
+        self.closed_well = False
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
+        self.sinks: tuple[steps.OrderedSink, ...] = ()
         self.failure = steps.Failure()
         stack.callback(self._close_shards)
         self._open_shards()
-        self.before = self._counts()
+        self.opened()
         self.outputs = self._open_outputs()
         for output in self.outputs:
             stack.callback(output.close)
@@ -187,6 +101,7 @@ class _Run:
         stack.callback(self.reader.close)
         # Only once everything else could be opened.
         mend(self.shards, self.outputs, kept, self.rewind)
+        self.recovered = self._went_on()
         self.telemetry.opened(self.shards, self.reader)
 
     # -- opening
@@ -210,8 +125,16 @@ class _Run:
                     shard=number,
                     learn=self.request.learn,
                     telemetry=self.telemetry,
+                    needed=self._needed,
                 )
             )
+
+    def _needed(self) -> int:
+        """Ordinal that a recovery could go back to: not all shards and outputs have it."""
+        reached = [shard.position for shard in self.shards]
+        if not self.closed_well:  # at the end the outputs have everything
+            reached += [sink.reached for sink in self.sinks] or [0]
+        return min(reached)
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -245,7 +168,7 @@ class _Run:
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
-            agree_lines=time_limits.ahead_agree_events,
+            agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
         )
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
 
@@ -291,10 +214,13 @@ class _Run:
 
     def _number_sources(self) -> Numbered:
         """Numbers of the sources, and the names of all that the state knows then."""
-        request, limits = self.request, self.settings.input
+        request, limits, known = self.request, self.settings.input, names_of(self.shards)
+        topics = [name for name in known.values() if partition_of(name) is not None]
+        if topics:
+            raise StateMismatch([f"the state has read {topics[0]}; it can't go on with files"])
         if len(set(map(source_name, request.sources))) < len(request.sources):
             raise ConfigError([Mistake("--from", "", "names a source twice")])
-        numbered = number_sources(request.sources, names_of(self.shards), self.rewind.marks, request.if_moved)
+        numbered = number_sources(request.sources, known, self.rewind.marks, request.if_moved)
         for key, count, most in (
             ("sources_max", len(numbered.numbers), limits.sources_max),
             ("sources_known_max", len(numbered.names), limits.sources_known_max),
@@ -310,41 +236,43 @@ class _Run:
         """Run to the end and say how it went."""
         self.observer.started(self.request)
         telemetry, shards = self.telemetry, len(self.shards)
-        source = steps.FileSource(self.reader, drain=self._drain, telemetry=telemetry)
+        source = steps.FileSource(self.reader, drain=self.drain, telemetry=telemetry)
         decisions, dead_letters = self.outputs
+        self.sinks = (
+            steps.OrderedSink(
+                decisions, shards, self.decisions_written, telemetry=telemetry, failure=self.failure
+            ),
+            steps.OrderedSink(
+                dead_letters, shards, self.dead_letters_written, telemetry=telemetry, failure=self.failure
+            ),
+        )
+        for sink in self.sinks:
+            sink.reached = self.rewind.ordinal
         edges = fraud.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=steps.OrderedSink(
-                decisions, shards, self._decisions_written, telemetry=telemetry, failure=self.failure
-            ),
-            dead_letters=steps.OrderedSink(
-                dead_letters, shards, self._dead_letters_written, telemetry=telemetry, failure=self.failure
-            ),
+            decisions=self.sinks[0],
+            dead_letters=self.sinks[1],
         )
         flow = fraud.build(self.settings, edges)
-        with self._stopping_on_signals(), _own_errors(), _state_left_alone_by_gc():
+        with self.stopping_on_signals(), own_errors(), state_left_alone_by_gc():
             telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
             self.failure.raise_again()
         self.closed_well = True
-        self._drained()
+        self.drained()
         self.observer.progress(self.progress())
-        error = source.error
-        capacity = self.settings.policy.capacity
-        summary = RunSummary(
-            progress=self.progress(),
-            seconds=time.monotonic() - self.started,
-            exit_code=error.exit_code if isinstance(error, HeadraceError) else 0,
-            error=str(error) if error else None,
-            dead_letters=self.dead_letters_path if self.outputs[1].length else None,
-            reviews=self._reviews_unused(),
-            reviews_per_day_max=capacity.reviews_per_day_max if capacity else None,
-            notes=self._notes(),
-        )
+        letters = self.dead_letters_path if self.outputs[1].length else None
+        summary = self.summary(source.error, letters, notes=self._notes())
         self.observer.finished(summary)
         return summary
+
+    def drain(self) -> bool:
+        """Whether nothing more is to be read; also once something failed."""
+        if self.failure.error is not None:
+            self.drained()
+        return super().drain() or self.draining
 
     def _notes(self) -> tuple[str, ...]:
         """What was left, and why."""
@@ -358,118 +286,7 @@ class _Run:
             ),
         )
 
-    def _reviews_unused(self) -> dict[int, int]:
-        """Reviews left on each day since the first that had one, over all shards."""
-        policies = [shard.state.policy for shard in self.shards]
-        first = min((days[0] for policy in policies if (days := policy.review_days())), default=None)
-        if first is None or self.settings.policy.capacity is None:
-            return {}
-        last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
-        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in range(first, last + 1)}
-
-    @contextmanager
-    def _stopping_on_signals(self) -> Iterator[None]:
-        """End well on SIGTERM and SIGINT: read no more, decide what was read, then stop."""
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self.stopping = True
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _drain(self) -> bool:
-        if self.stopping or self.failure.error is not None:
-            self._drained()
-        return self.draining
-
-    def _drained(self) -> None:
-        # Not told by the signal's handler: that may have interrupted the one who would be told.
-        if not self.draining:
-            self.draining = True
-            self.telemetry.phase("draining")
-
-    def applied(self, shard: DurableShard, applied: Applied, lines: int) -> None:
-        """Take note of what a shard has applied."""
-        self.inputs += lines
-        graded = shard.graded()
-        self.telemetry.graded(graded, learnt=shard.learn)
-        if applied.decisions:
-            self.telemetry.decided(applied.decisions)
-        if self.truth is None:
-            self.quality.extend(graded)
-        else:
-            self._judge(applied, self.truth)
-
-    def _judge(self, applied: Applied, truth: dict[str, int]) -> None:
-        for _, line in applied.decisions:
-            decision = orjson.loads(line)
-            label = truth.get(decision["event_id"])
-            if label is not None:
-                self.quality.add(decision["score"], label)
-
-    def _decisions_written(self, accepted_ns: int, count: int) -> None:
-        self.decisions += count
-        if count:
-            now_ns = time.perf_counter_ns()
-            self.latency.record(now_ns - accepted_ns, count)
-            self.telemetry.latency(accepted_ns, count, now_ns)
-        now = time.monotonic()
-        if now - self.reported >= _REPORT_EVERY_S:
-            self.reported = now
-            self.observer.progress(self.progress())
-
-    def _dead_letters_written(self, _accepted_ns: int, count: int) -> None:
-        self.dead_letters += count
-
-    def _counts(self) -> Counter[str]:
-        together: Counter[str] = Counter()
-        for shard in self.shards:
-            together.update(shard.state.counts)
-            together["outcomes_unmatched"] += shard.state.early.unmatched + len(shard.state.early)
-        return together
-
-    def progress(self) -> Progress:
-        """How far the run has come."""
-        counts = self._counts()
-        counts.subtract(self.before)
-        read = self.reader.progress
-        states = [shard.state for shard in self.shards]
-        return Progress(
-            inputs=self.inputs,
-            decisions=self.decisions,
-            by_action={action: counts[action] for action in _ACTIONS},
-            dead_letters=self.dead_letters,
-            repeats=counts["repeats"],
-            outcomes_matched=counts["outcomes_matched"],
-            outcomes_unmatched=max(0, counts["outcomes_unmatched"]),
-            outcomes_corrected=counts["outcomes_corrected"],
-            outcomes_late=counts["outcomes_too_late_to_correct"],
-            bytes_read=read.bytes_done,
-            bytes_total=read.bytes_total,
-            elapsed_s=time.monotonic() - self.started,
-            latency=self._latency(),
-            event_time_ms=max(state.clock.now for state in states),
-            reasons={
-                name.removeprefix(_REASON): count
-                for name, count in counts.items()
-                if name.startswith(_REASON)
-            },
-            quality=self.quality.quality(),
-            pending=sum(len(state.pending) for state in states),
-            entities=sum(len(table) for state in states for table in state.features.tables.values()),
-            recovered=self._recovered(),
-        )
-
-    def _latency(self) -> Latency | None:
-        if not self.decisions:
-            return None
-        return Latency(*(self.latency.percentile_ms(percent) for percent in (50.0, 99.0, 99.9)))
-
-    def _recovered(self) -> str:
+    def _went_on(self) -> str:
         if not any(shard.position for shard in self.shards) or not self.rewind.ordinal:
             return ""
         replayed = sum(shard.replayed for shard in self.shards)

@@ -77,6 +77,11 @@ def _told(copied: Copied) -> str:
 def _tell(name: str, shard: dict[str, Any]) -> None:
     typer.echo(f"\n{name}: at input {shard['position']:,}, {shard['records']:,} records")
     typer.echo(f"  journal      {shard['segments']} segments, {_megabytes(shard['journal_bytes'])}")
+    if shard["first_segment"] > 1:
+        kept = f"begins with segment {shard['first_segment']}, input {shard['first_input']:,}"
+        typer.echo(f"               {kept}; {shard['first_record']:,} records before it are no longer kept")
+    if shard["erasures_waiting"]:
+        typer.echo(f"  erasures     {shard['erasures_waiting']} asked for and not finished")
     typer.echo(f"  chain        {shard['chain']}")
     if shard["torn_tail"]:
         typer.echo(f"  torn tail    {shard['torn_tail']}")

@@ -17,6 +17,7 @@ import pytest
 from pyarrow import parquet
 
 from headrace import cli
+from headrace.config.settings import Condition, load
 from headrace.operators.journal import JournalReader, Kind, first_boundary, segment_path
 from headrace.operators.ledger_export import Selection, export
 from headrace.operators.ledger_tables import open_table
@@ -28,7 +29,7 @@ NO_USE = b'{"type": "payment", "event_id": "cut off\n'
 NEW_TEXT = "Another text from here on."
 CHANGED = ["--set", f'reasons.texts.high_amount="{NEW_TEXT}"', "--set", "policy.review_at=0.0005"]
 FIRST = 400
-CONTRIBUTION_MIN = 0.1
+CROSSES = load(None).crosses
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,18 @@ def check(state: State, decision: dict, said: dict) -> None:
     assert [(one["event_id"], one["label"]) for one in said["outcomes"]] == [
         (one["event_id"], one["label"]) for one in state.outcomes(decision["event_id"])
     ]
-    by_code: dict[str, float] = {}
+    by_code = {"combination": sum(cross["contribution"] for cross in said["crosses"])}
     for cross in said["crosses"]:
-        if cross["contribution"] >= CONTRIBUTION_MIN:
+        if all(met(condition, said["features"]) for condition in CROSSES[cross["name"]].told_when):
             by_code[cross["code"]] = by_code.get(cross["code"], 0.0) + cross["contribution"]
     for reason in said["reasons"]:
         assert reason["text"]
         assert reason["contribution"] == pytest.approx(by_code[reason["code"]], abs=1e-4)
+
+
+def met(condition: Condition, features: dict) -> bool:
+    value = features[condition.name]
+    return value is not None and eval(f"{value!r} {condition.op} {condition.number!r}")
 
 
 def test_every_kind_of_decision_is_explained(state, explain):
@@ -321,6 +327,33 @@ def test_verify_a_whole_ledger(shards, headrace):
     found = json.loads(headrace("ledger", "verify", "--state", shards.path, "--json").out)
     assert found["whole"] is True
     assert sum(shard["kinds"]["decided"] for shard in found["shards"]) == len(shards.decisions)
+
+
+def test_verify_says_where_the_kept_journal_begins(state, headrace, tmp_path):
+    options = ("--from", state.source, "--to", tmp_path / "d.jsonl", "--state", tmp_path / "state")
+    run(*options, "--set", "journal.checkpoint_inputs_max=200", "--set", "input.batch_lines_max=32")
+    directory = tmp_path / "state" / "shard-00"
+    first = headrace("ledger", "verify", "--state", tmp_path / "state")
+    assert (first.code, "begins with" in first.out) == (0, False)
+    gone = segment_path(directory, 1)
+    gone.unlink()
+    said = headrace("ledger", "verify", "--state", tmp_path / "state")
+    (shard,) = json.loads(headrace("ledger", "verify", "--state", tmp_path / "state", "--json").out)["shards"]
+    assert said.code == 0
+    assert (shard["first_segment"], shard["first_sequence"] > 0) == (2, True)
+    assert f"begins with segment 2; segments before it, with {shard['first_sequence']:,} records" in said.out
+    assert shard["sequence"] == shard["first_sequence"] + shard["records"]
+
+
+def test_a_start_reads_what_lies_behind_its_checkpoint_and_verify_all(state, headrace, tmp_path):
+    options = ("--from", state.source, "--to", tmp_path / "d.jsonl", "--state", tmp_path / "state")
+    run(*options, "--set", "journal.checkpoint_inputs_max=200", "--set", "input.batch_lines_max=32")
+    path = segment_path(tmp_path / "state" / "shard-00", 1)
+    flip(path, path.stat().st_size // 8)
+    run(*options)
+    said = headrace("ledger", "verify", "--state", tmp_path / "state")
+    assert said.code == 6
+    assert f"{path}: byte " in said.err
 
 
 def test_verify_names_the_damage_of_each_shard(shards, headrace, tmp_path):

@@ -316,6 +316,36 @@ def test_an_interrupt_during_recovery_is_told(tmp_path: Path, events: Path) -> N
     assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
 
 
+def reviews_unused(tmp_path: Path, lines: list[bytes], *overrides: str) -> str:
+    """The line that tells the reviews left after a run with a capacity of 20."""
+    events, to = tmp_path / "events.jsonl", tmp_path / "decisions.jsonl"
+    events.write_bytes(b"".join(line + b"\n" for line in lines))
+    capacity = ("policy.capacity.reviews_per_day_max=20", "policy.capacity.otherwise=approve", *overrides)
+    settings = [word for each in capacity for word in ("--set", each)]
+    ended = headrace("run", "fraud", "--from", events, "--to", to, *settings)
+    assert ended.code == 0, ended.said
+    return next(line for line in ended.said.splitlines() if line.startswith("reviews unused"))
+
+
+def dated(number: int, time: str) -> bytes:
+    fields = {"event_id": f"p{number}", "event_time": time, "customer_id": f"c{number}"}
+    return orjson.dumps({"type": "payment", "merchant_id": "m", "amount": 10.0, "currency": "EUR", **fields})
+
+
+def test_reviews_left_are_told_of_days_that_had_decisions_only(tmp_path: Path) -> None:
+    days = [dated(number, f"2024-03-0{1 + number // 4}T0{number % 4}:00:00Z") for number in range(12)]
+    lines = [dated(90, "2031-01-01T00:00:00Z"), *days, dated(91, "2019-01-01T00:00:00Z")]
+    assert reviews_unused(tmp_path, lines) == (
+        "reviews unused: 80 on 4 days of 20 each; 2019-01-01 20, 2024-03-01 20, 2024-03-02 20, 2024-03-03 20"
+    )
+
+
+def test_in_shadow_mode_no_real_review_is_used(tmp_path: Path) -> None:
+    lines = [dated(number, f"2024-03-01T0{number}:00:00Z") for number in range(6)]
+    found = reviews_unused(tmp_path, lines, "policy.shadow=true", "policy.review_at=0.0001")
+    assert found == "reviews unused: 20 on 1 days of 20 each; 2024-03-01 20"
+
+
 def test_reviews_left_are_told_at_the_end(tmp_path: Path) -> None:
     events, to = tmp_path / "events.jsonl", tmp_path / "decisions.jsonl"
     simulator.write(simulator.simulate("tiny", 1), events)

@@ -506,6 +506,12 @@ class TestMerging:
             "a0", "b1", *map(name_of, ahead), "a2", "b3", "a4", "b5",
         ]  # fmt: skip
 
+    def test_a_sender_ahead_for_fewer_lines_than_the_clock_believes_holds_nothing_back(self, tmp_path):
+        ahead = [line(T0 + 9000 * DAY_MS + n, f"ahead{n}") for n in range(15)]
+        first = [line(T0, "a0"), *ahead, line(T0 + 2, "a2")]
+        found = merged(MergedReader(files(tmp_path, first, [line(T0 + 1, "b1"), line(T0 + 3, "b3")])))
+        assert found == ["a0", "b1", *map(name_of, ahead), "a2", "b3"]
+
     def test_so_many_lines_that_agree_are_believed(self, tmp_path):
         later = T0 + 9000 * DAY_MS
         first = [line(T0, "a"), *[line(later, f"later{n}") for n in range(3)], line(T0 + 1, "c")]

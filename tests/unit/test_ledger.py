@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -124,7 +125,8 @@ def test_contributions_that_were_not_computed_are_none(tmp_path):
     path = tmp_path / "t.jsonl"
     with open_table(path) as rows:
         export([tmp_path / "shard-00"], rows, Selection())
-    assert json.loads(path.read_text())["contribution_amount"] is None
+    row = json.loads(path.read_text())
+    assert (row["contribution_amount"], row["base_log_odds"], found.base) == (None, None, None)
 
 
 def test_retried_and_overdue_inputs_are_told(tmp_path):
@@ -144,6 +146,59 @@ def test_retried_and_overdue_inputs_are_told(tmp_path):
         (False, False, "payments.jsonl"),
         (True, True, "control"),
     ]
+
+
+def test_a_retry_shows_the_letter_and_whether_its_bytes_were_replaced(tmp_path):
+    shard, _ = opened(tmp_path, "input.line_bytes_max=256")
+    broken = payment(2).replace(b'"amount":12.0', b'"amount":-12.0')
+    apply(shard, [payment(1), broken])
+    apply(shard, [b"no json"])
+    apply(shard, [payment(9)], [RETRIED], CONTROL_SOURCE)
+    shard.process(
+        Batch(0, 0, shard.position, [payment(2), payment(3)], [0, 0], [0, 7], [2, 3], (), [RETRIED, RETRIED]),
+        decode([payment(2), payment(3)]),
+        None,
+    )
+    ledger = Ledger(tmp_path)
+    found = ledger.explain("p-2")
+    assert found.letter is not None
+    assert (found.letter.reason, found.letter.ordinal, found.letter.replaced) == ("invalid_field", 1, True)
+    assert json.loads(found.letter.payload)["amount"] == -12.0
+    assert found.input["amount"] == 12.0
+    assert "retried  bytes replaced" in text_of(found)
+    assert "-12.0" in text_of(found)
+    assert ledger.explain("p-3").letter is None
+    assert "can't be told" in text_of(ledger.explain("p-9"))
+    assert ledger.explain("p-1").letter is None
+    assert "Dead letter before" not in text_of(ledger.explain("p-1"))
+
+
+def test_a_retry_of_the_same_bytes_says_so(tmp_path):
+    shard, _ = opened(tmp_path)
+    for flags, line_bytes_max in (((), 64), ((RETRIED,), 4096)):
+        batch = Batch(0, 0, shard.position, [payment(1)], [0], [0], [1], (), list(flags))
+        shard.process(batch, decode([payment(1)], line_bytes_max), None)
+    found = Ledger(tmp_path).explain("p-1")
+    assert found.letter is not None
+    assert (found.letter.reason, found.letter.replaced) == ("line_too_long", False)
+    assert "the same" in text_of(found)
+    assert "bytes replaced" not in text_of(found)
+
+
+def test_contributions_and_base_add_up_to_the_score(tmp_path):
+    shard, _ = opened(tmp_path)
+    outcomes = [outcome(f"p-{number}", number % 2, number).input for number in range(1, 9)]
+    apply(shard, [*[payment(number) for number in range(1, 9)], *outcomes, payment(20), payment(21)])
+    path = tmp_path / "t.jsonl"
+    with open_table(path) as rows:
+        export([tmp_path / "shard-00"], rows, Selection())
+    for row in map(json.loads, path.read_text().splitlines()):
+        found = Ledger(tmp_path).explain(row["decision_id"])
+        log_odds = math.log(row["score"] / (1 - row["score"]))
+        given = [value for name, value in row.items() if name.startswith("contribution_")]
+        assert row["base_log_odds"] + sum(given) == pytest.approx(log_odds, abs=1e-6)
+        assert found.base + sum(found.contributions.values()) == pytest.approx(log_odds, abs=1e-6)
+        assert f"{log_odds:+.3f}" in text_of(found)
 
 
 def test_an_id_that_was_decided_twice_shows_the_last_and_where_the_first_stands(tmp_path):

@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -22,6 +23,7 @@ from headrace.operators.metrics import application
 from headrace.operators.policy.commands import KillSwitch
 from headrace.operators.recorder import EVENT_TYPES, Recorder
 from headrace.operators.telemetry import Stage
+from headrace.operators.topic_reader import TopicReader
 from headrace.reference import metrics_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,7 +176,7 @@ def test_each_part_of_the_policy_is_counted_and_its_switches_show(tmp_path):
     shadow = {dict(key)["action"]: value for key, value in seen["headrace_shadow_decisions_total"].items()}
     assert shadow == {"approve": 10 - 3 - tiny, "review": 3, "block": tiny}
     assert seen["headrace_decisions_total"][("action", "approve"),] == 10
-    assert seen["headrace_reviews_unused"][("shard", "00"),] == 0
+    assert seen["headrace_reviews_unused"][("shard", "00"),] == 3  # in shadow mode none is really used
     assert seen["headrace_kill_switch"][("shard", "00"),] == 0
     policy.command(KillSwitch(on=True))
     assert fed.exposed()["headrace_kill_switch"][("shard", "00"),] == 1
@@ -269,6 +271,30 @@ def test_labels_are_the_same_whatever_comes_in(fed):
             assert set(other.exposed()[name]) == set(values), name
 
 
+OF_TOPICS = {
+    "headrace_source_lag_messages",
+    "headrace_source_lag_seconds",
+    "headrace_brokers_silent_seconds",
+}
+
+
+def test_the_lag_of_topics_is_what_was_seen_last(fed):
+    class Reading:
+        heard = SimpleNamespace(silent_seconds=0.25)
+
+        def lag(self, place):
+            return (17, 2.5) if place == ("in", 0) else (40, None)
+
+    reader = TopicReader(Reading(), None, {("in", 0): 3, ("in", 1): 4}, None)
+    fed.recorder.opened([fed.shard], reader)
+    assert fed.exposed()["headrace_brokers_silent_seconds"] == {(): 0.0}
+    reader.look()
+    seen = fed.exposed()
+    assert seen["headrace_source_lag_messages"] == {(("source", "3"),): 17, (("source", "4"),): 40}
+    assert seen["headrace_source_lag_seconds"] == {(("source", "3"),): 2.5}
+    assert seen["headrace_brokers_silent_seconds"] == {(): 0.25}
+
+
 def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
     (tmp_path / "events.jsonl").write_bytes(b"\n".join([*world()[:10], b""]))
     reader = MergedReader([LineReader(str(tmp_path / "events.jsonl"), number=3)])
@@ -276,8 +302,8 @@ def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
     recorder = fed.recorder
     recorder.opened([fed.shard], reader)
     seen = fed.exposed()
-    no_capacity = {"headrace_reviews_unused"}
-    assert set(seen) == (NAMES | OF_HISTOGRAMS | set(PROCESS)) - no_capacity - {
+    absent = {"headrace_reviews_unused", *OF_TOPICS}
+    assert set(seen) == (NAMES | OF_HISTOGRAMS | set(PROCESS)) - absent - {
         m.name for m in METRICS if m.kind == "histogram"
     }
     size = (tmp_path / "events.jsonl").stat().st_size

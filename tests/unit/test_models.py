@@ -214,5 +214,4 @@ def test_river_is_not_imported_for_the_default() -> None:
 
 
 def test_reference_page_is_not_stale() -> None:
-    # PYTHON -c 'from headrace.operators.models import reference; print(reference(), end="")' > docs/models.md
-    assert (HERE.parents[1] / "docs" / "models.md").read_text() == reference()
+    assert (HERE.parents[1] / "docs" / "models.md").read_text() == reference(), "run: headrace reference"

@@ -275,6 +275,26 @@ class TestCapacity:
         assert [policy.unused(day) for day in (17_999, 18_000)] == [2, 1]
         assert made().unused(18_000) is None
 
+    def test_in_shadow_mode_all_real_reviews_are_unused(self):
+        policy = made(capacity=CAPACITY, shadow=True)
+        for _ in range(3):
+            ask(policy, 0.5, commit=True)
+        assert policy.counts["shadow.review"] == 2
+        assert policy.unused(18_000) == 2
+
+    def test_days_that_had_decisions_are_remembered_and_saved(self):
+        policy = made(capacity={**CAPACITY, "days_remembered_max": 3})
+        for day in (5, 1, 9, 5, 7):
+            ask(policy, 0.1, at=day * DAY, commit=True)
+        ask(policy, 0.1, at=-1, commit=True)
+        assert policy.decided_days() == [5, 7, 9]
+        other = made(capacity={**CAPACITY, "days_remembered_max": 2})
+        other.load(policy.save())
+        assert other.decided_days() == [7, 9]
+        plain = made()
+        ask(plain, 0.1, commit=True)
+        assert plain.decided_days() == []
+
     @pytest.mark.parametrize(("total", "shards"), [(0, 3), (1, 3), (7, 3), (9, 3), (100, 64)])
     def test_shards_share_it_without_rest(self, total, shards):
         shares = [share_of(total, shard, shards) for shard in range(shards)]

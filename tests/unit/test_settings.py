@@ -63,7 +63,7 @@ def test_the_shipped_file_is_sound():
 
 def test_the_shipped_file_shows_the_defaults():
     shipped, default = load(None), FraudSettings()
-    for table in ("flow", "time", "input", "ids", "outcomes", "journal"):
+    for table in ("flow", "time", "input", "ids", "outcomes", "journal", "kafka"):
         assert getattr(shipped, table) == getattr(default, table), table
 
 
@@ -222,6 +222,25 @@ def test_numbers_are_finite_and_in_range(tmp_path, number):
 def test_crosses_are_limited(tmp_path):
     message = found(tmp_path, SOUND, "model.slots_max=11")["--set: model.slots_max"]
     assert message == "is 11, but the crosses need 12"
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "part"),
+    [
+        ("time.ahead_hours_max=48.5", "time.ahead_hours_max", "at most late_days_max (48.0 hours)"),
+        ("time.late_days_max=0.5", "time.ahead_hours_max", "at most late_days_max (12.0 hours)"),
+        ("time.ahead_agree_events=17", "time.ahead_alone_events", "at least ahead_agree_events (17)"),
+    ],
+)
+def test_limits_of_time_that_contradict_each_other(tmp_path, override, key, part):
+    assert {
+        name.partition(": ")[2]: part in said for name, said in found(tmp_path, SOUND, override).items()
+    } == {key: True}
+
+
+def test_a_fraud_share_needs_a_window(tmp_path):
+    text = SOUND.replace("[bins]", 'share = { kind = "fraud_share", entity = "customer" }\n[bins]')
+    assert found(tmp_path, text) == {"flow.toml: features.share.window": "is required"}
 
 
 def test_legitimate_after_more_days_than_a_payment_waits(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
@@ -15,6 +16,7 @@ from headrace.operators.shard import FraudShard, shape_of
 
 START = 1_600_000_000_000
 DAY = 86_400_000
+HOUR = 3_600_000
 MINUTE = 60_000
 
 
@@ -166,7 +168,9 @@ def test_a_correction_that_comes_too_late_changes_nothing() -> None:
     feeder.pay("p")
     feeder.tell("p", 1)
     taught = feeder.shard.model.save()
-    feeder.tell("p", 0, at=feeder.time + 2 * DAY)
+    for hours in (20, 20):
+        feeder.tell("q", 0, at=feeder.time + hours * HOUR)
+    feeder.tell("p", 0)
     assert feeder.counts["outcomes_too_late_to_correct"] == 1
     assert feeder.shard.model.save() == taught
 
@@ -235,8 +239,49 @@ def test_payments_after_a_quiet_time_count_once_they_agree() -> None:
     feeder = Feeder()
     feeder.pay("p1")
     for number in range(3):
-        feeder.pay(f"after-{number}", at=feeder.time + (10 * DAY if not number else MINUTE))
-    assert feeder.values()["customer_payments"] == 4
+        later = feeder.time + (10 * DAY if not number else MINUTE)
+        feeder.pay(f"after-{number}", at=later, customer_id="d" if number == 1 else "c")
+    assert feeder.values()["customer_payments"] == 1
+    feeder.pay("after-3", customer_id="e")
+    assert [feeder.values(customer_id=name)["customer_payments"] for name in "cde"] == [3, 1, 1]
+
+
+def test_a_single_customer_goes_on_after_a_quiet_time_too() -> None:
+    feeder = Feeder()
+    feeder.pay("p", at=feeder.time + MINUTE)
+    feeder.time += 10 * DAY
+    for number in range(15):
+        feeder.pay(f"after-{number}")
+    assert feeder.values()["customer_payments"] == 1
+    feeder.pay("after-15")
+    assert feeder.values()["customer_payments"] == 17
+
+
+@pytest.mark.parametrize("hours", [23, 71])
+def test_one_payment_ahead_makes_nobody_late(hours: int) -> None:
+    feeder = Feeder()
+    for number in range(200):
+        feeder.pay(f"before-{number}", customer_id=f"c{number % 50}")
+    now = feeder.time
+    feeder.pay("ahead", at=now + hours * HOUR)
+    feeder.time = now
+    for number in range(1399):
+        feeder.pay(f"after-{number}", customer_id=f"c{number % 50}")
+    assert feeder.counts["payments_late"] == 0
+    assert feeder.values(customer_id="c7")["customer_payments"] == 4 + 28
+
+
+def test_what_one_sender_says_of_far_away_takes_a_bounded_place() -> None:
+    feeder = Feeder()
+    far = feeder.time + 20_000 * DAY
+    for number in range(100):
+        feeder.pay(f"far-{number}", at=far)
+    held = len(orjson.dumps(msgspec.msgpack.decode(feeder.shard.save()["head"]), default=len))
+    for number in range(100, 1000):
+        feeder.pay(f"far-{number}", at=far)
+    more = len(orjson.dumps(msgspec.msgpack.decode(feeder.shard.save()["head"]), default=len))
+    assert feeder.counts["payments_ahead"] >= 1000
+    assert more - held < 16
 
 
 def test_an_outcome_from_ahead_waits_until_the_clock_is_there() -> None:
@@ -247,7 +292,7 @@ def test_an_outcome_from_ahead_waits_until_the_clock_is_there() -> None:
     assert feeder.counts["outcomes_ahead"] == 1
     assert feeder.counts["outcomes_matched"] == 0
     for number in range(4):
-        feeder.pay(f"q{number}", at=now + 10 * DAY + (number + 1) * MINUTE)
+        feeder.pay(f"q{number}", customer_id=f"c{number}", at=now + 10 * DAY + (number + 1) * MINUTE)
     assert feeder.counts["outcomes_matched"] == 1
 
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -21,7 +22,6 @@ from headrace.operators.commands import KillSwitch  # noqa: E402
 from headrace.operators.control import control_folder, limits_of, put  # noqa: E402
 
 PAYMENTS, FURTHER = 40, 20
-MADE_IN = Path("/tmp/headrace-state")
 
 
 def world_of(folder: Path, *sources: Path) -> worlds.World:
@@ -31,23 +31,25 @@ def world_of(folder: Path, *sources: Path) -> worlds.World:
 
 def main(name: str) -> None:
     """Write a state, the events that follow, and the outputs that are expected after them."""
-    shutil.rmtree(MADE_IN, ignore_errors=True)
-    MADE_IN.mkdir()
-    first = worlds.write_lines(MADE_IN / "first.jsonl", worlds.stream(PAYMENTS))
-    further = worlds.write_lines(MADE_IN / "further.jsonl", worlds.stream(FURTHER, first=PAYMENTS))
-    begun = world_of(MADE_IN, first)
+    with TemporaryDirectory(prefix="headrace-state-") as made_in:
+        make(HERE / name, Path(made_in))
+
+
+def make(folder: Path, made_in: Path) -> None:
+    """The same, by runs in another folder, whose path the state keeps as that of its first source."""
+    first = worlds.write_lines(made_in / "first.jsonl", worlds.stream(PAYMENTS))
+    further = worlds.write_lines(made_in / "further.jsonl", worlds.stream(FURTHER, first=PAYMENTS))
+    begun = world_of(made_in, first)
     switched = [KillSwitch(on=True), KillSwitch(on=False)]
     put(control_folder(begun.state), switched, limits_of(load(None)), lambda: 0)
     assert begun.run() == 0, begun.said
-    folder = HERE / name
     folder.mkdir()
     with tarfile.open(folder / "state.tar.gz", "w:gz") as tar:
         for path in sorted(begun.state.glob("shard-*/*")):
-            tar.add(path, path.relative_to(MADE_IN))
-    assert world_of(MADE_IN, further).run() == 0, begun.said
+            tar.add(path, path.relative_to(made_in))
+    assert world_of(made_in, further).run() == 0, begun.said
     for path in (further, begun.decisions, begun.dead_letters):
         shutil.copy(path, folder)
-    shutil.rmtree(MADE_IN)
 
 
 if __name__ == "__main__":

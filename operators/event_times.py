@@ -1,0 +1,52 @@
+"""Finds the event times of raw lines, to merge sources by before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import sub
+from typing import Final, cast
+
+import msgspec
+
+from headrace.operators.codec import _time_ms as time_text_ms
+from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN
+
+__all__ = ["AT_ONCE", "believable", "times_of"]
+
+AT_ONCE: Final = 0
+"""Time of a line that has none: it goes before all that have one."""
+
+
+class _Timed(msgspec.Struct, gc=False):
+    event_time: int | str
+
+
+_timed: Final = msgspec.json.Decoder(_Timed)
+
+
+def times_of(lines: Sequence[bytes]) -> list[int]:
+    """Event times of lines in milliseconds; 0 for one that has none that an event may have."""
+    decode, times = _timed.decode, []
+    for line in lines:
+        try:
+            found = decode(line).event_time
+            time_ms = found if found.__class__ is int else time_text_ms(cast("str", found))
+            times.append(time_ms if EVENT_TIME_MS_MIN <= time_ms < EVENT_TIME_MS_MAX else AT_ONCE)
+        except (ValueError, msgspec.MsgspecError):
+            times.append(AT_ONCE)
+    return times
+
+
+def believable(times: list[int], ahead_ms_max: int, look_ahead: int) -> list[int]:
+    """The times, with those replaced that run ahead of a line soon after them by more than the limit."""
+    if max(map(sub, times, times[1:]), default=0) * look_ahead <= ahead_ms_max:
+        return times
+    return [
+        _sooner(time_ms, times[place + 1 : place + 1 + look_ahead], ahead_ms_max)
+        for place, time_ms in enumerate(times)
+    ]
+
+
+def _sooner(time_ms: int, following: list[int], ahead_ms_max: int) -> int:
+    least = min((other for other in following if other != AT_ONCE), default=time_ms)
+    return least if time_ms - least > ahead_ms_max else time_ms

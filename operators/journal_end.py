@@ -1,0 +1,105 @@
+"""What the end of a shard's journal says, read from its folder without taking up the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from headrace.operators.batches import Mark
+from headrace.operators.checkpoint import newest_readable
+from headrace.operators.journal import (
+    GENESIS,
+    Boundary,
+    JournalReader,
+    Kind,
+    first_boundary,
+    read_frame,
+    start_of,
+)
+
+__all__ = ["JournalEnd", "journal_end", "shard_folders"]
+
+
+@dataclass(frozen=True)
+class JournalEnd:
+    """The end of a journal.
+
+    Attributes
+    ----------
+    directory, shard
+        The shard's folder and number.
+    boundary
+        Behind the last whole frame.
+    names
+        Of the sources that the shard knows, by number.
+    sinks
+        The newest watermark of each output, as it was noted.
+    """
+
+    directory: Path
+    shard: int
+    boundary: Boundary
+    names: Mapping[int, str]
+    sinks: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def marks(self) -> dict[int, Mark]:
+        """How far each source was read."""
+        return {mark.source: mark for mark in self.boundary.marks}
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing was ever journalled."""
+        return self.boundary == GENESIS
+
+
+def shard_folders(state: Path, shards: int) -> list[Path]:
+    """The folders of a state's shards, in the order of their numbers."""
+    return [state / f"shard-{number:02}" for number in range(shards)]
+
+
+def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalEnd:
+    """Read the end of a shard's journal; what is needed of the time before it, from its newest checkpoint.
+
+    Parameters
+    ----------
+    directory
+        The shard's folder; it need not be there.
+    shard
+        The shard's number.
+    cut_torn_tail
+        Whether the rest of an interrupted write is cut off; only whoever holds the state's lock may.
+
+    Raises
+    ------
+    JournalDamaged, StateMismatch
+        If the journal can't be read.
+    """
+    if not directory.is_dir():
+        return JournalEnd(directory, shard, GENESIS, {}, {})
+    names: dict[int, str] = {}
+    sinks: dict[str, Mapping[str, Any]] = {}
+    start = first_boundary(directory)
+    checkpoint = newest_readable(directory)
+    if checkpoint is not None:
+        names = {int(number): name for number, name in checkpoint.header["sources"].items()}
+        sinks = dict(checkpoint.header.get("sinks", {}))
+        start = start_of(directory, checkpoint.segment)
+    reader = JournalReader(directory, start, cut_torn_tail=cut_torn_tail)
+    for head in reader.heads():
+        if head.records and head.ordinal_first == head.ordinal_next:  # so stand the journal's own notes
+            for record in read_frame(directory, head.segment, head.position).records:
+                if record.kind == Kind.CONTROL:
+                    _take(orjson.loads(record.input), names, sinks)
+    return JournalEnd(directory, shard, reader.boundary, names, sinks)
+
+
+def _take(note: dict[str, Any], names: dict[int, str], sinks: dict[str, Mapping[str, Any]]) -> None:
+    if note["control"] == "source":
+        names[note["number"]] = note["name"]
+    elif note["control"] == "sink":
+        sinks[note["output"]] = note

@@ -1,0 +1,1 @@
+"""Topics: read by partition, written with confirmation, checked at the start."""

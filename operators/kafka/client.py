@@ -1,0 +1,39 @@
+"""Kafka's client, imported here and nowhere else."""
+
+from __future__ import annotations
+
+from headrace.errors import ConfigError, Mistake
+
+try:
+    from confluent_kafka import (
+        OFFSET_END,
+        TIMESTAMP_NOT_AVAILABLE,
+        Consumer,
+        KafkaError,
+        KafkaException,
+        Message,
+        Producer,
+        TopicCollection,
+        TopicPartition,
+    )
+    from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+except ModuleNotFoundError as error:
+    if error.name != "confluent_kafka":
+        raise
+    _missing = "needs Kafka's client, which is not installed: pip install 'headrace[kafka]'"
+    raise ConfigError([Mistake("kafka:", "", _missing)]) from error
+
+__all__ = [
+    "OFFSET_END",
+    "TIMESTAMP_NOT_AVAILABLE",
+    "AdminClient",
+    "ConfigResource",
+    "Consumer",
+    "KafkaError",
+    "KafkaException",
+    "Message",
+    "NewTopic",
+    "Producer",
+    "TopicCollection",
+    "TopicPartition",
+]

@@ -1,0 +1,158 @@
+"""Sends what the shards of one process give out, and tells how much of it certainly stands in its topic."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from headrace.operators.addresses import partition_of
+from headrace.operators.cloudevents import ID, Headers, dead_letter_headers, decision_headers
+from headrace.operators.kafka.producer import DecisionProducer
+from headrace.operators.kafka.producer import Outgoing as Message
+from headrace.operators.outgoing import DEAD_LETTERS, Outgoing
+from headrace.operators.watermarks import Acknowledged, Watermark
+
+__all__ = ["Delivery", "message_of"]
+
+_PLACE: Final = frozenset({"headrace_topic", "headrace_partition", "headrace_offset"})
+
+
+def message_of(output: str, outgoing: Outgoing, source: str) -> Message:
+    """The message that is sent; `source` is the configured `ce_source`."""
+    value = outgoing.line[:-1]
+    if output != DEAD_LETTERS:
+        return Message(outgoing.key, value, decision_headers(value, source))
+    return Message(outgoing.key, value, _dead_letter_headers(value, outgoing.id, source))
+
+
+def _dead_letter_headers(value: bytes, known: str, source: str) -> Headers:
+    """Headers of a dead letter; what didn't come from a partition has no place in one."""
+    place, _, offset = known.partition("#")[0].rpartition("/")
+    stood = partition_of(f"kafka:{place}")
+    topic, partition = stood or ("", 0)
+    headers = dead_letter_headers(value, source, topic, partition, int(offset))
+    return [
+        (name, known.encode() if name == ID else content)
+        for name, content in headers
+        if stood is not None or name not in _PLACE
+    ]
+
+
+class Delivery:
+    """The outputs of one process.
+
+    Parameters
+    ----------
+    producer
+        Takes messages.
+    topics
+        Where each output goes.
+    ends
+        Where the partitions of each topic ended before anything was sent.
+    source
+        What messages name as their source.
+    ahead
+        Ids that the topics have already: they are not sent again, and watermarks keep the `ends` until
+        `release`.
+
+    Attributes
+    ----------
+    held_back : int
+        Messages that were not sent because the topic has them.
+    """
+
+    def __init__(
+        self,
+        producer: DecisionProducer,
+        topics: Mapping[str, str],
+        ends: Mapping[str, Mapping[int, int]],
+        source: str,
+        ahead: Collection[str] = (),
+    ) -> None:
+        self._producer, self._topics, self._source = producer, topics, source
+        self._acknowledged = {output: Acknowledged(ends[topic]) for output, topic in topics.items()}
+        self._ahead = set(ahead)
+        self.held_back = 0
+        if ahead:
+            for acknowledged in self._acknowledged.values():
+                acknowledged.held = dict(acknowledged.ends)
+
+    @property
+    def outstanding(self) -> int:
+        """Messages that were sent and are not acknowledged."""
+        return sum(each.outstanding for each in self._acknowledged.values())
+
+    def send(self, output: str, messages: Sequence[Outgoing]) -> None:
+        """Hand messages over; waits while too many are under way.
+
+        Raises
+        ------
+        DeliveryFailed
+            If a message is too large, or one that was sent before could not be delivered.
+        """
+        if self._ahead:
+            messages = self._not_ahead(messages)
+        acknowledged, source = self._acknowledged[output], self._source
+        section = acknowledged.sent(len(messages))
+
+        def delivered(partition: int, offset: int) -> None:
+            acknowledged.acknowledged(section, partition, offset)
+
+        made = (message_of(output, each, source) for each in messages)
+        self._producer.send(self._topics[output], made, delivered)
+
+    def _not_ahead(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+        left = [each for each in messages if each.id not in self._ahead]
+        self.held_back += len(messages) - len(left)
+        return left
+
+    def release(self) -> None:
+        """All that the topics had before the journals has come again."""
+        self._ahead.clear()
+        for acknowledged in self._acknowledged.values():
+            acknowledged.held = None
+
+    def reached(self, output: str, shard: int, ordinal_next: int) -> None:
+        """Everything of a shard before an ordinal was handed over."""
+        self._acknowledged[output].reached(shard, ordinal_next)
+
+    def poll(self) -> None:
+        """Let acknowledgements come in.
+
+        Raises
+        ------
+        DeliveryFailed
+            If a message could not be delivered.
+        """
+        self._producer.poll()
+
+    def flush(self) -> None:
+        """Wait until all messages are acknowledged.
+
+        Raises
+        ------
+        DeliveryFailed
+            If one could not be delivered, or not in time.
+        """
+        self._producer.flush()
+
+    # -- watermarks
+
+    def ask(self) -> None:
+        """Begin watermarks as things stand now, unless some still wait."""
+        for acknowledged in self._acknowledged.values():
+            if not acknowledged.asking:
+                acknowledged.ask()
+
+    def watermarks(self) -> list[tuple[int, Watermark]]:
+        """Those that have become good, with the shards they are for."""
+        found = []
+        for output, acknowledged in self._acknowledged.items():
+            answer = acknowledged.answer()
+            if answer is not None:
+                ordinals, ends = answer
+                topic = self._topics[output]
+                found += [
+                    (shard, Watermark(output, topic, ends, ordinal)) for shard, ordinal in ordinals.items()
+                ]
+        return found

@@ -1,0 +1,106 @@
+"""The brokers as a start sees them: what topics hold, and what is to be added to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from headrace.operators.kafka.client import OFFSET_END, KafkaException, TopicPartition
+from headrace.operators.kafka.connection import Connection
+from headrace.operators.kafka.delivery import message_of
+from headrace.operators.kafka.faults import error_in
+from headrace.operators.kafka.producer import DecisionProducer
+from headrace.operators.kafka.read_back import end_offsets, held_offsets, read_back
+from headrace.operators.kafka.starts import Partition, Start, loss
+from headrace.operators.outgoing import Outgoing
+
+__all__ = ["TopicOutlet", "first_offsets", "held_in", "loss_of"]
+
+Held = tuple[int, int]
+
+
+def held_in(connection: Connection, topic: str) -> dict[int, Held]:
+    """For each partition the first offset that it holds, and the one after its last.
+
+    Raises
+    ------
+    BrokerUnreachable, BrokerRefused, TopicMismatch
+        If the brokers don't answer, refuse, or have no such topic.
+    """
+    consumer = connection.consumer({"enable.auto.commit": False})
+    try:
+        return held_offsets(connection, consumer, topic)
+    finally:
+        consumer.close()
+
+
+def first_offsets(
+    connection: Connection, topic: str, partitions: Iterable[int], start: Start, held: Mapping[int, Held]
+) -> dict[int, int]:
+    """Where partitions begin that were never read.
+
+    Raises
+    ------
+    BrokerUnreachable, BrokerRefused
+        If the brokers don't answer, or refuse.
+    """
+    wanted = list(partitions)
+    if start.kind != "time" or not wanted:
+        return {each: held[each][start.kind == "latest"] for each in wanted}
+    asked = [TopicPartition(topic, each, start.value) for each in wanted]
+    consumer = connection.consumer({"enable.auto.commit": False})
+    try:
+        found = consumer.offsets_for_times(asked, timeout=connection.settings.metadata_seconds_max)
+    except KafkaException as exception:
+        raise connection.unanswered(error_in(exception)) from None
+    finally:
+        consumer.close()
+    return {
+        each.partition: held[each.partition][1] if each.offset == OFFSET_END else each.offset
+        for each in found
+    }
+
+
+def loss_of(topic: str, partition: int, offset: int, held: Held) -> str | None:
+    """What is wrong with reading on at an offset; None if nothing."""
+    return loss(Partition(topic, partition), offset, held)
+
+
+class TopicOutlet:
+    """Reads back and sends; what a repair asks of the brokers.
+
+    Parameters
+    ----------
+    connection
+        To the brokers.
+    producer
+        Sends.
+    """
+
+    def __init__(self, connection: Connection, producer: DecisionProducer) -> None:
+        self._connection, self._producer = connection, producer
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The end of each partition."""
+        return end_offsets(self._connection, topic)
+
+    def read_back(self, topic: str, starts: Mapping[int, int], quiet_ms: int) -> Iterator[str]:
+        """Ids of the messages from the starts on, once the topic hasn't grown for a while."""
+        before = self.ends(topic)
+        while True:
+            time.sleep(quiet_ms / 1000)
+            now = self.ends(topic)
+            if now == before:
+                break
+            before = now
+        for delivered in read_back(self._connection, topic, starts):
+            if delivered.ce_id is not None:
+                yield delivered.ce_id
+
+    def send(self, output: str, topic: str, message: Outgoing) -> None:
+        """Send one message; waits while too many are under way."""
+        self._producer.send(topic, [message_of(output, message, self._connection.settings.ce_source)])
+
+    def flush(self) -> None:
+        """Wait until everything that was sent stands in its topic."""
+        self._producer.flush()

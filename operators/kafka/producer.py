@@ -1,0 +1,223 @@
+"""Sends messages so that each is taken once and in order, or it is known that it wasn't."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from headrace.errors import BrokerError, DeliveryFailed
+from headrace.operators.cloudevents import Headers
+from headrace.operators.kafka.client import KafkaError, KafkaException, Message
+from headrace.operators.kafka.connection import Connection
+from headrace.operators.kafka.faults import error_in
+from headrace.operators.kafka.starts import Partition
+
+__all__ = ["DecisionProducer", "Outgoing", "Sent"]
+
+_WAIT_S: Final = 0.1
+Told: TypeAlias = "Callable[[KafkaError | None, Message], None]"
+
+
+class Outgoing(NamedTuple):
+    """A message to be sent.
+
+    Attributes
+    ----------
+    key
+        Messages of one key go to one partition, the one that Kafka's own clients choose; None for any.
+    value
+        Its bytes.
+    headers
+        Names with their bytes.
+    """
+
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+class Sent(NamedTuple):
+    """Counts since the start.
+
+    Attributes
+    ----------
+    sent
+        Messages handed to the client.
+    delivered, failed
+        Of them, those that the brokers have confirmed, and those that they have not taken.
+    waits
+        How often sending had to wait, because too much was undelivered.
+    """
+
+    sent: int
+    delivered: int
+    failed: int
+    waits: int
+
+    @property
+    def pending(self) -> int:
+        """Messages of which it isn't known yet."""
+        return self.sent - self.delivered - self.failed
+
+
+class DecisionProducer:
+    """An idempotent producer: what the client sends again on its own isn't there twice.
+
+    A message that could not be delivered is an error at the next call; there is no going on after it, as
+    those behind it may have been.
+
+    Parameters
+    ----------
+    connection
+        To the brokers.
+
+    Raises
+    ------
+    BrokerUnreachable, BrokerRefused
+        If no broker answers within `metadata_seconds_max`, or one refuses.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sent = self._delivered = self._failed = self._waits = 0
+        self._failure: BrokerError | None = None
+        self._ends: dict[tuple[str, int], int] = {}
+        self._producer = connection.producer(self._options())
+        connection.probe(self._producer)
+
+    def _options(self) -> dict[str, Any]:
+        settings = self._connection.settings
+        return {
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": settings.linger_ms,
+            "partitioner": "murmur2_random",
+            "message.max.bytes": settings.message_bytes_max,
+            "queue.buffering.max.messages": settings.send_queue_messages_max,
+            "queue.buffering.max.kbytes": settings.send_queue_bytes_max // 1024,
+            "delivery.timeout.ms": int(settings.delivery_seconds_max * 1000),
+        }
+
+    def send(
+        self, topic: str, messages: Iterable[Outgoing], delivered: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Hand messages over, and wait only while too many are undelivered.
+
+        Parameters
+        ----------
+        topic
+            Where to.
+        messages
+            In the order in which those of one key are to stand there.
+        delivered
+            Called with partition and offset of each, once it stands there.
+
+        Raises
+        ------
+        DeliveryFailed
+            If a message is too large, or one sent before could not be delivered.
+        """
+        self._raise()
+        told = self._told if delivered is None else self._telling(delivered)
+        for message in messages:
+            try:
+                self._produce(topic, message, told)
+            except BufferError:
+                self._wait(topic, message, told)
+            self._sent += 1
+        self.poll()
+
+    def _produce(self, topic: str, message: Outgoing, told: Told) -> None:
+        key, value, headers = message
+        try:
+            self._producer.produce(topic, value, key, on_delivery=told, headers=headers)
+        except KafkaException as exception:
+            raise self._unsent(topic, message, error_in(exception)) from None
+
+    def _wait(self, topic: str, message: Outgoing, told: Told) -> None:
+        """Wait until there is room; it comes, since what isn't delivered in time fails."""
+        self._waits += 1
+        while True:
+            self._producer.poll(_WAIT_S)
+            self._raise()
+            with suppress(BufferError):
+                return self._produce(topic, message, told)
+
+    def _unsent(self, topic: str, message: Outgoing, error: KafkaError) -> BrokerError:
+        limit = self._connection.settings.message_bytes_max
+        what = (
+            f"{topic}: a message of {len(message.value)} bytes can't be sent (message_bytes_max is {limit})"
+        )
+        return self._connection.fault(error, what)
+
+    def _telling(self, delivered: Callable[[int, int], None]) -> Told:
+        def told(error: KafkaError | None, message: Message) -> None:
+            self._told(error, message)
+            if error is None:
+                delivered(message.partition(), message.offset())  # type: ignore[arg-type]  # it has both
+
+        return told
+
+    def _told(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._delivered += 1
+            key: Any = (message.topic(), message.partition())
+            self._ends[key] = message.offset() + 1  # type: ignore[operator]  # a delivered one has an offset
+            return
+        self._failed += 1
+        if self._failure is None:
+            what = f"{message.topic()}: a message was not delivered"
+            self._failure = DeliveryFailed(self._connection.redact(f"{what}: {error.str()}"))
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def poll(self) -> None:
+        """Take in what was delivered meanwhile, without waiting.
+
+        Raises
+        ------
+        DeliveryFailed
+            If a message could not be delivered.
+        """
+        self._producer.poll(0)
+        self._raise()
+
+    def flush(self, seconds: float | None = None) -> None:
+        """Wait until everything is delivered.
+
+        Parameters
+        ----------
+        seconds
+            At most so long; None for `delivery_seconds_max`.
+
+        Raises
+        ------
+        DeliveryFailed
+            If a message could not be delivered, or not in this time.
+        """
+        limit = self._connection.settings.delivery_seconds_max if seconds is None else seconds
+        until = time.monotonic() + limit
+        while (left := self._producer.flush(min(_WAIT_S, max(until - time.monotonic(), 0.0)))) > 0:
+            self._raise()
+            if time.monotonic() >= until:
+                raise DeliveryFailed(f"{left} messages were not delivered within {limit:g} seconds")
+        self._raise()
+
+    @property
+    def counts(self) -> Sent:
+        """What became of the messages so far."""
+        return Sent(self._sent, self._delivered, self._failed, self._waits)
+
+    @property
+    def ends(self) -> Mapping[Partition, int]:
+        """For each partition the offset after the last message known to be delivered there."""
+        return {Partition(*key): offset for key, offset in self._ends.items()}
+
+    def close(self) -> None:
+        """Give up what isn't delivered yet; `flush` comes before."""
+        self._producer.purge()
+        self._producer.poll(0)

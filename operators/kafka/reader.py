@@ -1,0 +1,381 @@
+"""Reads the partitions of one worker, with one consumer and without a consumer group's rebalancing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, NamedTuple
+
+from headrace.errors import BrokerError, OffsetLost, TopicMismatch
+from headrace.operators.kafka.client import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
+from headrace.operators.kafka.connection import Connection
+from headrace.operators.kafka.faults import error_in, fault_of
+from headrace.operators.kafka.heard import Heard
+from headrace.operators.kafka.starts import ACCEPT_LOST_OPTION, Partition, Start, loss
+
+__all__ = ["Fetched", "Lag", "Lost", "PartitionReader"]
+
+_log = logging.getLogger(__name__)
+_POLL_S: Final = 0.001
+_STATISTICS_MS: Final = 1000
+
+
+class Fetched(NamedTuple):
+    """Messages of one partition, in order.
+
+    Attributes
+    ----------
+    partition
+        Where they stand.
+    payloads
+        Their values; empty bytes for a message without one.
+    offsets
+        Their offsets; rising, but not always by one.
+    times_ms
+        Their timestamps, milliseconds since the epoch; -1 for none.
+    """
+
+    partition: Partition
+    payloads: list[bytes]
+    offsets: list[int]
+    times_ms: list[int]
+
+
+class Lag(NamedTuple):
+    """How far reading is behind.
+
+    Attributes
+    ----------
+    messages
+        In the partition and not yet handed out, as far as its end is known.
+    seconds
+        Age of the last message that was handed out, 0 at the end; None before the first one.
+    """
+
+    messages: int
+    seconds: float | None
+
+
+class Lost(NamedTuple):
+    """Messages that were deleted before they were read, and passed over because that was asked for.
+
+    Attributes
+    ----------
+    partition
+        Where they stood.
+    first, next
+        The first offset that is missing, and the one where reading goes on.
+    """
+
+    partition: Partition
+    first: int
+    next: int
+
+
+class _Track:
+    """How far a partition was read."""
+
+    __slots__ = ("next", "time_ms", "where")
+
+    def __init__(self, partition: Partition, offset: int) -> None:
+        self.where = TopicPartition(partition.topic, partition.number, offset)
+        self.next, self.time_ms = offset, -1
+
+
+class PartitionReader:
+    """Messages of some partitions, each in its order, from explicit offsets on.
+
+    Reading goes on by itself when the brokers were away. Positions are the caller's to keep.
+
+    Parameters
+    ----------
+    connection
+        To the brokers.
+    starts
+        For each partition where to begin.
+    accept_lost
+        Go on with the first message that is left where others were deleted before they were read.
+    clock
+        Seconds since the epoch, for the lag.
+
+    Raises
+    ------
+    BrokerUnreachable, BrokerRefused
+        If no broker answers within `metadata_seconds_max`, or one refuses.
+    TopicMismatch
+        If a partition doesn't exist.
+    OffsetLost
+        If an offset to begin with isn't in its partition; with all of them, and how to go on.
+
+    Attributes
+    ----------
+    lost : tuple[Lost, ...]
+        What was passed over with `accept_lost`.
+    heard : Heard
+        When the brokers were heard last, and how many partitions the topics have.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        starts: Mapping[Partition, Start],
+        *,
+        accept_lost: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connection, self._clock = connection, clock
+        self._seconds_max = connection.settings.metadata_seconds_max
+        self._failure: BrokerError | None = None
+        self._committed_at = -float("inf")
+        self.lost: tuple[Lost, ...] = ()
+        self.heard = Heard(connection)
+        self._consumer = connection.consumer(self._options())
+        try:
+            counts = connection.probe(self._consumer)
+            _exist(starts, counts)
+            self.heard.counted({partition.topic: counts[partition.topic] for partition in starts})
+            offsets = self._resolved(starts, accept_lost=accept_lost)
+            self._tracks = {partition: _Track(partition, offset) for partition, offset in offsets.items()}
+            self._consumer.assign([track.where for track in self._tracks.values()])
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def _options(self) -> dict[str, Any]:
+        settings = self._connection.settings
+        return {
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            # By default the client jumps to the end without a word when an offset is gone.
+            "auto.offset.reset": "error",
+            "fetch.min.bytes": 1,
+            "fetch.wait.max.ms": settings.fetch_wait_ms_max,
+            "fetch.queue.backoff.ms": settings.fetch_backoff_ms,
+            "queued.min.messages": settings.fetch_queue_messages,
+            "queued.max.messages.kbytes": settings.fetch_queue_bytes_max // 1024,
+            "statistics.interval.ms": _STATISTICS_MS,
+            # Topics are known to exist; one that is no longer told of was deleted.
+            "topic.metadata.propagation.max.ms": int(self._seconds_max * 1000),
+            "stats_cb": self.heard.statistics,
+            "error_cb": self._on_error,
+            "on_commit": self._on_commit,
+        }
+
+    # -- where to begin
+
+    def _resolved(self, starts: Mapping[Partition, Start], *, accept_lost: bool) -> dict[Partition, int]:
+        held = {partition: self._held(partition) for partition in starts}
+        times = self._at_times(starts)
+        offsets = {
+            partition: _offset(start, held[partition], times.get(partition))
+            for partition, start in starts.items()
+        }
+        if accept_lost:
+            gone = [partition for partition, offset in offsets.items() if offset < held[partition][0]]
+            self.lost = tuple(Lost(each, offsets[each], held[each][0]) for each in gone)
+            offsets |= {each: held[each][0] for each in gone}
+        losses = [loss(partition, offset, held[partition]) for partition, offset in offsets.items()]
+        if any(losses):
+            raise OffsetLost([text for text in losses if text])
+        return offsets
+
+    def _held(self, partition: Partition) -> tuple[int, int]:
+        where = TopicPartition(partition.topic, partition.number)
+        try:
+            return self._consumer.get_watermark_offsets(where, timeout=self._seconds_max)
+        except KafkaException as exception:
+            raise self._connection.unanswered(error_in(exception)) from None
+
+    def _at_times(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
+        """Offsets of the first messages that are not older than the times asked for."""
+        asked = [TopicPartition(*each, start.value) for each, start in starts.items() if start.kind == "time"]
+        if not asked:
+            return {}
+        try:
+            found = self._consumer.offsets_for_times(asked, timeout=self._seconds_max)
+        except KafkaException as exception:
+            raise self._connection.unanswered(error_in(exception)) from None
+        for each in found:
+            if each.error is not None:
+                raise self._connection.fault(each.error, f"{each.topic}[{each.partition}]")
+        return {Partition(each.topic, each.partition): each.offset for each in found}
+
+    # -- reading
+
+    def read(self, messages_max: int) -> list[Fetched]:
+        """Hand out what has come, waiting for 1 ms when there is nothing.
+
+        Parameters
+        ----------
+        messages_max
+            Messages of all partitions together, at least 2.
+
+        Raises
+        ------
+        OffsetLost
+            If messages were deleted before they were read.
+        BrokerError
+            If a topic was deleted, access was withdrawn, or something else happened that doesn't pass.
+        """
+        self._raise()
+        first = self._consumer.poll(_POLL_S)
+        if first is None:
+            self._raise()
+            self.heard.check()
+            return []
+        # Without a wait: this call would wait for its whole time limit, however much has come.
+        fetched = self._sorted([first, *self._consumer.consume(messages_max - 1, 0)])
+        self.heard.now()
+        if not fetched:
+            self._raise()
+        return fetched
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _sorted(self, messages: list[Message]) -> list[Fetched]:
+        groups: dict[tuple[str, int], Fetched] = {}
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._told(message, error)
+                continue
+            key: Any = (message.topic(), message.partition())
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = Fetched(Partition(*key), [], [], [])
+            group.payloads.append(message.value() or b"")
+            group.offsets.append(message.offset())  # type: ignore[arg-type]  # without an error it has one
+            group.times_ms.append(_time_ms(message))
+        for group in groups.values():
+            self._moved(group)
+        return list(groups.values())
+
+    def _moved(self, group: Fetched) -> None:
+        track = self._tracks[group.partition]
+        track.next, track.time_ms = group.offsets[-1] + 1, group.times_ms[-1]
+
+    def _told(self, message: Message, error: KafkaError) -> None:
+        """What stands in place of a message: the end of a partition, or a fault."""
+        partition = Partition(message.topic() or "", message.partition() or 0)
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's name for it
+            track, offset = self._tracks[partition], message.offset()
+            # Markers of transactions take up offsets, but are no messages.
+            track.next = max(track.next, offset or 0)
+            return
+        kind = fault_of(error)
+        if kind is OffsetLost:
+            self._failure = self._lost(partition)
+        elif kind is not None:
+            self._failure = self._connection.fault(error, str(partition) if message.topic() else "Kafka")
+
+    def _on_error(self, error: KafkaError) -> None:
+        """What the client reports besides: that brokers are away, which passes, or that a topic is gone."""
+        self._connection.heard_error(error)
+        if error.fatal() or fault_of(error) is TopicMismatch:
+            self._failure = self._connection.fault(error, "reading can't go on")
+
+    def _lost(self, partition: Partition) -> BrokerError:
+        try:
+            held = self._held(partition)
+        except BrokerError as error:
+            return error
+        offset = self._tracks[partition].next
+        text = loss(partition, offset, held)
+        return OffsetLost(
+            [text or f"{partition}: offset {offset} can't be read; {ACCEPT_LOST_OPTION} goes on"]
+        )
+
+    # -- how far
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """What is read."""
+        return tuple(self._tracks)
+
+    def position(self, partition: Partition) -> int:
+        """The offset after the last message that was handed out."""
+        return self._tracks[partition].next
+
+    def high_watermark(self, partition: Partition) -> int:
+        """The offset after the partition's last message, as far as that is known here."""
+        track = self._tracks[partition]
+        _, high = self._consumer.get_watermark_offsets(track.where, cached=True)
+        return max(high, track.next)
+
+    def caught_up(self, partition: Partition) -> bool:
+        """Whether everything was handed out that is known to be in the partition."""
+        track = self._tracks[partition]
+        _, high = self._consumer.get_watermark_offsets(track.where, cached=True)
+        return 0 <= high <= track.next
+
+    def lag(self, partition: Partition) -> Lag:
+        """How far reading is behind."""
+        track = self._tracks[partition]
+        messages = self.high_watermark(partition) - track.next
+        if not messages and self.caught_up(partition):
+            return Lag(0, 0.0)
+        return Lag(messages, max(self._clock() - track.time_ms / 1000, 0.0) if track.time_ms >= 0 else None)
+
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """Hand out nothing of some partitions until `resume`."""
+        self._consumer.pause([self._tracks[each].where for each in partitions])
+
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """Hand out messages of these partitions again, from where they were paused."""
+        self._consumer.resume([self._tracks[each].where for each in partitions])
+
+    # -- the group
+
+    def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Tell the consumer group how far one has come, so that others can watch the lag.
+
+        Nobody waits for it, and nothing is read from it. Without `group_id`, and sooner than `commit_seconds`
+        after the last time, nothing is done.
+        """
+        now, settings = time.monotonic(), self._connection.settings
+        if settings.group_id is None or now - self._committed_at < settings.commit_seconds:
+            return
+        self._committed_at = now
+        offsets = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _on_commit(self, error: KafkaError | None, _: object) -> None:
+        if error is not None and fault_of(error) is not None:
+            _log.warning(
+                "positions can't be committed for the consumer group: %s",
+                self._connection.redact(error.str()),
+            )
+
+    def close(self) -> None:
+        """Close the consumer; what it has fetched ahead is dropped."""
+        self._consumer.close()
+
+
+def _exist(starts: Mapping[Partition, Start], counts: Mapping[str, int]) -> None:
+    wrong = []
+    for partition in starts:
+        count = counts.get(partition.topic)
+        if count is None:
+            wrong.append(f"{partition.topic}: there is no such topic")
+        elif partition.number >= count:
+            wrong.append(f"{partition}: the topic has {count} partitions")
+    if wrong:
+        raise TopicMismatch(list(dict.fromkeys(wrong)))
+
+
+def _offset(start: Start, held: tuple[int, int], at_time: int | None) -> int:
+    if start.kind == "offset":
+        return start.value
+    if start.kind == "time" and at_time is not None and at_time != OFFSET_END:
+        return at_time
+    return held[0] if start.kind == "earliest" else held[1]
+
+
+def _time_ms(message: Message) -> int:
+    kind, time_ms = message.timestamp()
+    return time_ms if kind else -1

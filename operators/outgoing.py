@@ -1,0 +1,89 @@
+"""What goes out to a topic for an input: a message's key, identity and value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from headrace.operators.addresses import partition_of
+from headrace.operators.codec import decode_one
+from headrace.operators.journal import COMMAND, RETRIED, Kind, Record
+
+__all__ = ["DEAD_LETTERS", "DECISIONS", "Outgoing", "dead_letter_id", "decision_id", "key_of", "outgoing_of"]
+
+DECISIONS: Final = "decisions"
+DEAD_LETTERS: Final = "dead_letters"
+_ID_AT: Final = len(b'{"decision_id":"')
+_OUTPUTS: Final = {int(Kind.DECIDED): DECISIONS, int(Kind.DEAD): DEAD_LETTERS}
+
+
+class Outgoing(NamedTuple):
+    """A message.
+
+    Attributes
+    ----------
+    key
+        What its partition is chosen by; None for any.
+    id
+        What it is known by: it goes out once.
+    line
+        Its value, as the journal has it: with a newline.
+    """
+
+    key: bytes | None
+    id: str
+    line: bytes
+
+
+def decision_id(line: bytes) -> str:
+    """The id at the beginning of a decision's line."""
+    found = line[_ID_AT : line.index(b'"', _ID_AT)]
+    if b"\\" in found:
+        return str(orjson.loads(line)["decision_id"])
+    return found.decode()
+
+
+def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -> str:
+    """What a dead letter is known by.
+
+    Parameters
+    ----------
+    name, offset
+        The source of its input, and where it stood there.
+    flags
+        Of its record. What isn't read from a partition may come from the same place more than once, and then
+        its place in the state makes the difference.
+    place
+        Shard and ordinal.
+    """
+    stood = partition_of(name)
+    known = f"{name}/{offset}" if stood is None else f"{stood[0]}/{stood[1]}/{offset}"
+    if flags & (RETRIED | COMMAND) or stood is None:
+        return f"{known}#{place[0]}.{place[1]}"
+    return known
+
+
+def key_of(event: Any) -> bytes | None:
+    """Key of what goes out for an event: its customer."""
+    customer = getattr(event, "customer_id", None)
+    return None if customer is None else str(customer).encode()
+
+
+def outgoing_of(
+    records: Sequence[Record], shard: int, names: Mapping[int, str], line_bytes_max: int
+) -> Iterator[tuple[str, Record, Outgoing]]:
+    """Messages of journalled records, each with which output it is for; none for what was erased."""
+    for record in records:
+        output = _OUTPUTS.get(record.kind)
+        if output is None or record.erased:
+            continue
+        if output is DECISIONS:
+            key = key_of(decode_one(record.input, line_bytes_max))
+            yield output, record, Outgoing(key, decision_id(record.output), record.output)
+        else:
+            place = shard, record.ordinal
+            name = names.get(record.source, "")
+            known = dead_letter_id(name, record.offset, record.flags, place)
+            yield output, record, Outgoing(None, known, record.output)

@@ -1,0 +1,101 @@
+"""Applies the commands that wait to a state whose flow isn't running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from headrace.config.settings import FraudSettings, restore
+from headrace.errors import StateError
+from headrace.operators.batches import Batch
+from headrace.operators.checkpoint import newest_readable
+from headrace.operators.commands import decode_flagged
+from headrace.operators.control import ControlInbox, control_folder, limits_of
+from headrace.operators.controlled import ControlledReader
+from headrace.operators.durable import DurableShard
+from headrace.operators.files import MergedReader
+from headrace.operators.journal import CONTROL_SOURCE, first_boundary, start_of
+from headrace.operators.past import notes_of
+from headrace.operators.resume import commands_again, level_pipes, names_of, went_on_at
+from headrace.operators.routing import shard_of
+
+__all__ = ["apply_waiting", "configuration_of"]
+
+
+def configuration_of(directory: Path) -> tuple[FraudSettings, bool]:
+    """The configuration that a shard was last run with, and whether its model learns.
+
+    Raises
+    ------
+    StateError
+        If nothing was ever journalled.
+    """
+    checkpoint = newest_readable(directory)
+    found = None if checkpoint is None else checkpoint.header
+    start = first_boundary(directory) if checkpoint is None else start_of(directory, checkpoint.segment)
+    for note in notes_of(directory, start):
+        if note["control"] == "config":
+            found = note
+    if found is None:
+        raise StateError(f"{directory}: nothing was ever journalled here")
+    return restore(found["settings"].encode()), bool(found["learn"])
+
+
+def apply_waiting(state: Path) -> int:
+    """Apply what waits in the control folder, in order, and say how many commands that were.
+
+    The caller holds the state's lock. The shards are opened with the configurations that they were last run
+    with, and nothing is read from any source. What goes out for a command, such as the decision on a dead
+    letter's input, is journalled, and written by the next run.
+
+    Raises
+    ------
+    StateError
+        If the state can't be opened; or if a run was killed while some shards had applied inputs that others
+        had not, so that these come first.
+    """
+    shards: list[DurableShard] = []
+    well = False
+    try:
+        for number, directory in enumerate(sorted(state.glob("shard-*"))):
+            settings, learn = configuration_of(directory)
+            shards.append(DurableShard(directory, settings, shard=number, learn=learn))
+        if not shards or len(shards) != shards[0].settings.flow.shards:
+            raise StateError(f"{state}: not every shard is there")
+        applied = _apply(state, shards)
+        well = True
+    finally:
+        for shard in shards:
+            shard.close(with_checkpoint=well)
+    return applied
+
+
+def _apply(state: Path, shards: Sequence[DurableShard]) -> int:
+    level_pipes(shards)
+    rewind = went_on_at(shards)
+    for shard in shards:
+        shard.keep_outputs_from(rewind.ordinal)
+    mark = rewind.marks.get(CONTROL_SOURCE)
+    limits = limits_of(shards[0].settings)
+    reader = ControlledReader(
+        MergedReader([], ordinal=rewind.ordinal),
+        ControlInbox(control_folder(state), limits, mark.offset if mark else 0),
+        sources={name: number for number, name in names_of(shards).items()},
+        reached=lambda: min(shard.position for shard in shards),
+        owed=max(shard.position for shard in shards),
+        again=commands_again(shards, rewind.ordinal),
+    )
+    while (batch := reader.next_batch()) is not None:
+        _process(batch, shards)
+    reader.close()
+    return reader.commands
+
+
+def _process(batch: Batch, shards: Sequence[DurableShard]) -> None:
+    line_bytes_max = shards[0].settings.input.line_bytes_max
+    events: list[Any] = list(decode_flagged(batch.payloads, batch.flags, line_bytes_max))
+    belongs = [shard_of(event, len(shards)) for event in events]
+    for number, shard in enumerate(shards):
+        places = [place for place, of in enumerate(belongs) if of is None or of == number]
+        shard.process(batch, events, None if len(shards) == 1 else places)

@@ -1,0 +1,220 @@
+"""What one worker reads: its partitions, merged; between their batches the commands, if they are its part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+from headrace.operators.batches import Batch, Mark
+from headrace.operators.control import ControlInbox
+from headrace.operators.controlled import batch_of
+from headrace.operators.files import Progress
+from headrace.operators.journal import CONTROL_SOURCE
+from headrace.operators.partition_merge import PartitionMerge
+
+__all__ = ["Place", "Portion", "Reading", "TopicCommands", "TopicReader"]
+
+_READ_MESSAGES_MAX: Final = 4096
+_NOTHING_S: Final = 0.001
+
+Place: TypeAlias = tuple[str, int]
+"""A topic and the number of a partition of it."""
+
+
+class Portion(Protocol):
+    """Messages of one partition, ascending by offset."""
+
+    @property
+    def partition(self) -> Place:
+        """Which one."""
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """Their values."""
+
+    @property
+    def offsets(self) -> list[int]:
+        """Their offsets."""
+
+
+class Reading(Protocol):
+    """Where messages come from; `PartitionReader` is one."""
+
+    def read(self, messages_max: int) -> Sequence[Portion]:
+        """What has come; it may wait for a moment if there is nothing."""
+
+    def caught_up(self, partition: Any) -> bool:
+        """Whether everything was handed out that is known to be in the partition."""
+
+    def lag(self, partition: Any) -> tuple[int, float | None]:
+        """Messages that are not yet read, and the age in seconds of the last one that was."""
+        ...
+
+    @property
+    def heard(self) -> Any:
+        """Has `silent_seconds`, since anything was heard of the brokers."""
+
+    def pause(self, partitions: Collection[Any]) -> None:
+        """Hand out nothing of some partitions until they are resumed."""
+
+    def resume(self, partitions: Collection[Any]) -> None:
+        """Hand out messages of paused partitions again."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
+class TopicCommands:
+    """Commands as batches. Their place is told by the number of their file, for each shard by itself.
+
+    Parameters
+    ----------
+    inbox
+        The control channel; begins behind the last file that every shard has.
+    sources
+        Numbers of the sources, by name.
+    reached
+        Number of the last file that every shard has journalled.
+    """
+
+    def __init__(self, inbox: ControlInbox, sources: Mapping[str, int], reached: Callable[[], int]) -> None:
+        self.inbox, self._sources, self._reached = inbox, sources, reached
+        self._unsettled: list[int] = []
+        self._look_at = 0.0
+        inbox.clear()
+
+    def next_batch(self) -> Batch | None:
+        """The next file's commands; None if there are none, or it was looked for a moment ago."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return None
+        self.settle()
+        file = self.inbox.next_file()
+        if file is None:
+            self._look_at = now + self.inbox.limits.poll_seconds
+            return None
+        self.inbox.taken = file.number
+        self._unsettled.append(file.number)
+        mark = Mark(CONTROL_SOURCE, file.number, len(file.lines), file.crc)
+        return batch_of(
+            file.commands, file.lines, ordinal=0, number=file.number, marks=(mark,), sources=self._sources
+        )
+
+    def settle(self) -> None:
+        """Remove the files that every shard has journalled."""
+        if not self._unsettled:
+            return
+        reached = self._reached()
+        for number in self._unsettled:
+            if number <= reached:
+                self.inbox.remove(number)
+        self._unsettled = [number for number in self._unsettled if number > reached]
+
+
+class TopicReader:
+    """Batches of messages, and of commands.
+
+    Parameters
+    ----------
+    reading
+        Where messages come from; None for a worker that has no partition.
+    merge
+        Holds them until it is their turn.
+    numbers
+        Number of each partition in the state.
+    commands
+        None where another worker has them.
+
+    Attributes
+    ----------
+    lags : tuple[tuple[int, int, float | None], ...]
+        For each partition, by its number, how many messages are not yet read, and the age in seconds of the
+        last one that was; as of `look`.
+    silent_s : float
+        Seconds since anything was heard of the brokers; as of `look`.
+    """
+
+    def __init__(
+        self,
+        reading: Reading | None,
+        merge: PartitionMerge,
+        numbers: Mapping[Place, int],
+        commands: TopicCommands | None,
+    ) -> None:
+        self._reading, self._merge, self._numbers, self._commands = reading, merge, numbers, commands
+        self._places = {number: place for place, number in numbers.items()}
+        self._bytes = dict.fromkeys(self._places, 0)
+        self.lags: tuple[tuple[int, int, float | None], ...] = ()
+        self.silent_s = 0.0
+
+    def next_batch(self) -> Batch | None:
+        """The next commands, or else the next messages; None when there are neither now.
+
+        Raises
+        ------
+        BrokerError
+            If the brokers refuse, or no longer have what comes next.
+        """
+        batch = self._commands.next_batch() if self._commands is not None else None
+        if batch is not None:
+            return batch
+        if not self._merge.ready:
+            self._fill()
+        return self._merge.next_batch(self._behind)
+
+    def _behind(self, number: int) -> bool:
+        return self._reading is not None and not self._reading.caught_up(self._places[number])
+
+    def _fill(self) -> None:
+        merge, reading = self._merge, self._reading
+        if reading is None:
+            time.sleep(_NOTHING_S)
+            return
+        if resumed := merge.to_resume():
+            reading.resume([self._places[number] for number in resumed])
+        for portion in reading.read(_READ_MESSAGES_MAX):
+            number = self._numbers[portion.partition]
+            self._bytes[number] += sum(map(len, portion.payloads))
+            merge.extend(number, portion.payloads, portion.offsets)
+        if full := merge.to_pause():
+            reading.pause([self._places[number] for number in full])
+
+    # -- for those who watch
+
+    def look(self) -> None:
+        """See how far reading is behind; others may ask from other threads, but only for what was seen."""
+        if self._reading is not None:
+            self.lags = tuple((number, *self._reading.lag(place)) for place, number in self._numbers.items())
+            self.silent_s = self._reading.heard.silent_seconds
+
+    @property
+    def ended(self) -> bool:
+        """A topic has no end."""
+        return False
+
+    @property
+    def stream(self) -> bool:
+        """More is awaited."""
+        return True
+
+    @property
+    def progress(self) -> Progress:
+        """Bytes of the messages read; how many there will be isn't known."""
+        return Progress(sum(self._bytes.values()), None)
+
+    @property
+    def progress_by_source(self) -> list[tuple[int, Progress]]:
+        """The same by the partitions' numbers."""
+        return [(number, Progress(count, None)) for number, count in self._bytes.items()]
+
+    def next_due_s(self) -> float | None:
+        """Messages are due when they come."""
+        return None
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._commands is not None:
+            self._commands.settle()
+        if self._reading is not None:
+            self._reading.close()

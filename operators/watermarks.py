@@ -1,0 +1,131 @@
+"""Watermarks of outputs on topics: from where on a topic may lack what a journal says.
+
+A watermark is journalled by each shard for each of its outputs. Everything that the shard's inputs before its
+`ordinal` led to is in the topic; whatever comes of later ones stands in no partition before its `ends`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["Acknowledged", "Watermark", "note_of", "watermark_of"]
+
+
+class Watermark(NamedTuple):
+    """How far an output is complete.
+
+    Attributes
+    ----------
+    output
+        `decisions` or `dead_letters`.
+    topic
+        Where it goes.
+    ends
+        For each partition the offset before which nothing of later inputs stands.
+    ordinal
+        Of the first input that may lack its output.
+    """
+
+    output: str
+    topic: str
+    ends: Mapping[int, int]
+    ordinal: int
+
+
+def note_of(watermark: Watermark) -> dict[str, Any]:
+    """The note that a journal keeps of it."""
+    ends = {str(partition): watermark.ends[partition] for partition in sorted(watermark.ends)}
+    return {
+        "control": "sink",
+        "output": watermark.output,
+        "topic": watermark.topic,
+        "ends": ends,
+        "ordinal": watermark.ordinal,
+    }
+
+
+def watermark_of(note: Mapping[str, Any]) -> Watermark:
+    """What a journal's note says."""
+    ends = {int(partition): offset for partition, offset in note["ends"].items()}
+    return Watermark(note["output"], note["topic"], ends, note["ordinal"])
+
+
+@dataclass
+class _Asked:
+    """A watermark that waits for what was sent before it."""
+
+    ordinals: dict[int, int]
+    ends: dict[int, int]
+
+
+class Acknowledged:
+    """What one process has sent to one topic, and what the topic has acknowledged.
+
+    Acknowledgements come in order within a partition only. So everything is counted in the section in which
+    it was sent: `ask` ends a section, and the watermark it asks for is good once that section and all before
+    it are acknowledged.
+
+    Parameters
+    ----------
+    ends
+        Where each partition ended when nothing was sent yet.
+
+    Attributes
+    ----------
+    held
+        Ends that watermarks are to have in place of those that were acknowledged; None for no such.
+    """
+
+    def __init__(self, ends: Mapping[int, int]) -> None:
+        self.ends = dict(ends)
+        self.held: Mapping[int, int] | None = None
+        self.section = 0
+        self._open: Counter[int] = Counter()
+        self._reached: dict[int, int] = {}
+        self._asked: deque[tuple[int, _Asked]] = deque()
+        self.outstanding = 0
+
+    def sent(self, count: int = 1) -> int:
+        """Count messages; their section is to be told when they are acknowledged."""
+        self._open[self.section] += count
+        self.outstanding += count
+        return self.section
+
+    def acknowledged(self, section: int, partition: int, offset: int) -> None:
+        """A message stands in the topic."""
+        self._open[section] -= 1
+        self.outstanding -= 1
+        if offset >= self.ends.get(partition, 0):
+            self.ends[partition] = offset + 1
+
+    def reached(self, shard: int, ordinal_next: int) -> None:
+        """Everything of a shard's inputs before an ordinal was sent."""
+        self._reached[shard] = ordinal_next
+
+    def ask(self) -> None:
+        """Begin a watermark: it will be as things stand now."""
+        ends = self.ends if self.held is None else self.held
+        self._asked.append((self.section, _Asked(dict(self._reached), dict(ends))))
+        self.section += 1
+
+    @property
+    def asking(self) -> bool:
+        """Whether a watermark still waits."""
+        return bool(self._asked)
+
+    def answer(self) -> tuple[Mapping[int, int], Mapping[int, int]] | None:
+        """Ordinals by shard, and ends by partition, of the newest watermark that has become good."""
+        good = None
+        while self._asked and self._settled(self._asked[0][0]):
+            good = self._asked.popleft()[1]
+        return None if good is None else (good.ordinals, good.ends)
+
+    def _settled(self, section: int) -> bool:
+        while self._open and (first := min(self._open)) <= section:
+            if self._open[first]:
+                return False
+            del self._open[first]
+        return True

@@ -1,0 +1,181 @@
+"""Starts a flow on topics: brings state and topics together, then runs the processes that share the state."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
+from headrace.members import Member, Reporter
+from headrace.operators.addresses import topic_of
+from headrace.operators.journal import JournalWriter
+from headrace.operators.journal_end import JournalEnd, journal_end, shard_folders
+from headrace.operators.kafka.connection import Connection
+from headrace.operators.kafka.outlet import TopicOutlet, first_offsets, held_in, loss_of
+from headrace.operators.kafka.producer import DecisionProducer
+from headrace.operators.kafka.starts import Start, parse_start
+from headrace.operators.kafka.topics import Needed, check_topics
+from headrace.operators.positions import Plan, partitions_known, plan_of
+from headrace.operators.repair import repair
+from headrace.running import locked, warnings_to
+from headrace.runs import Observer, RunRequest, RunSummary
+from headrace.supervisor import PROCESSES, Supervisor
+from headrace.topic_runtime import TopicRun, outputs_of
+
+__all__ = ["run_member", "run_on_topics"]
+
+_log = logging.getLogger(__name__)
+
+
+def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
+    """Run a flow on topics until it is told to stop.
+
+    Raises
+    ------
+    ConfigError, StateError, BrokerError
+        If the run can't begin, or can't go on.
+    """
+    start = _checked(request)
+    assert request.state is not None
+    with ExitStack() as stack:
+        lock = stack.enter_context(locked(request.state))
+        stack.enter_context(warnings_to(observer))
+        connection = Connection.of(request.settings.kafka, request.config_file)
+        if request.processes > 1:
+            return Supervisor(request, observer, lambda: prepare(request, connection, start), lock).run()
+        plan = prepare(request, connection, start)
+        return TopicRun(request, observer, stack, connection, plan).run()
+
+
+def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Plan) -> RunSummary:
+    """Run one process's part of a run; the launcher, which holds the state's lock, has prepared it.
+
+    Raises
+    ------
+    StateError, BrokerError
+        If the run can't begin, or can't go on.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(warnings_to(observer))
+        connection = Connection.of(request.settings.kafka, request.config_file)
+        return TopicRun(request, observer, stack, connection, plan, member, on_drain=observer.draining).run()
+
+
+def _checked(request: RunRequest) -> Start:
+    """Where to begin in topics that the state doesn't know; options that have no meaning are refused."""
+    wrong = []
+    if request.state is None:
+        wrong.append(Mistake("--state", "", "is required on topics: it says how far they were read"))
+    if request.speed is not None:
+        wrong.append(Mistake("--speed", "", "has no meaning on topics"))
+    if request.processes not in PROCESSES or request.processes > request.settings.flow.shards:
+        allowed = ", ".join(str(each) for each in PROCESSES if each <= request.settings.flow.shards)
+        wrong.append(Mistake("--processes", "", f"must be one of {allowed}: no more than there are shards"))
+    if request.truth is not None and request.processes > 1:
+        wrong.append(Mistake("--truth", "", "has no meaning with several processes"))
+    try:
+        start = parse_start(request.start)
+    except ValueError as error:
+        wrong.append(Mistake("--start", "", str(error)))
+    if wrong:
+        raise ConfigError(wrong)
+    return start
+
+
+# -- before the flow
+
+
+def prepare(request: RunRequest, connection: Connection, start: Start) -> Plan:
+    """Check topics, bring them to what the journals say, and find out where to read.
+
+    The state's lock is held, and none of its processes runs.
+
+    Raises
+    ------
+    TopicMismatch, OffsetLost, BrokerUnreachable, BrokerRefused
+        If topics are not as they are needed, or can't be read.
+    StateError, StateMismatch
+        If the state can't be used, or is of another flow.
+    """
+    ends = _ends(request)
+    inputs = [topic for each in request.sources if (topic := topic_of(each)) is not None]
+    outputs = outputs_of(request)
+    needed = [Needed(topic, partitions_min=max(1, partitions_known(ends, topic))) for topic in inputs]
+    needed += [Needed(topic, written=True) for topic in outputs.values()]
+    checked = check_topics(
+        connection,
+        needed,
+        memory_days_max=request.settings.ids.memory_days_max,
+        create=request.create_topics,
+    )
+    for warning in checked.warnings:
+        _log.warning("%s", warning)
+    held = {topic: held_in(connection, topic) for topic in inputs}
+    plan = plan_of(
+        ends,
+        held,
+        lambda topic, new: first_offsets(connection, topic, new, start, held[topic]),
+        loss_of,
+        accept_lost=request.accept_lost,
+    )
+    _within_limits(request, plan)
+    return replace(plan, ahead=_repair(request, connection, ends))
+
+
+def _ends(request: RunRequest) -> list[JournalEnd]:
+    state, count = request.state, request.settings.flow.shards
+    assert state is not None
+    kept = {path.name for path in state.glob("shard-*")}
+    if len(kept) > count:
+        raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
+    folders = shard_folders(state, count)
+    ends = [journal_end(folder, number, cut_torn_tail=True) for number, folder in enumerate(folders)]
+    # All are made in order before the first input: of a start that was cut short there are the first.
+    for end in ends:
+        if (
+            kept
+            and end.directory.name not in kept
+            and (end.shard == 0 or any(each.boundary.ordinal for each in ends))
+        ):
+            raise StateError(f"{end.directory}: is missing")
+    return ends
+
+
+def _within_limits(request: RunRequest, plan: Plan) -> None:
+    limit = request.settings.input.sources_max
+    known = max((each.number + 1 for each in plan.partitions), default=0)
+    if known > limit:
+        message = f"the state reads {known} partitions, more than its limit"
+        raise ConfigError([Mistake(str(request.config_file or "fraud.toml"), "input.sources_max", message)])
+
+
+def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd]) -> frozenset[str]:
+    """Bring the outputs to what the journals say; gives the ids that they have beyond that."""
+    settings = request.settings
+    producer = DecisionProducer(connection)
+    try:
+        done = repair(
+            ends,
+            outputs_of(request),
+            TopicOutlet(connection, producer),
+            quiet_ms=settings.kafka.settle_ms,
+            line_bytes_max=settings.input.line_bytes_max,
+            open_writer=partial(_writer, request),
+        )
+    finally:
+        producer.close()
+    if any(done.sent.values()):
+        _log.warning(
+            "the outputs lacked %d decisions and %d dead letters that the journals have; they were sent",
+            *(done.sent["decisions"], done.sent["dead_letters"]),
+        )
+    return done.ahead
+
+
+def _writer(request: RunRequest, end: JournalEnd) -> JournalWriter:
+    limits = request.settings.journal
+    return JournalWriter(
+        end.directory, end.boundary, segment_bytes_max=limits.segment_bytes_max, fsync=limits.fsync
+    )

@@ -1,0 +1,298 @@
+"""What surrounds any run of a flow: the state's lock, signals, errors, and what is counted of it."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final, Protocol
+
+import orjson
+
+from headrace.config.settings import FraudSettings
+from headrace.errors import HeadraceError, StateLocked
+from headrace.operators.durable import Applied, DurableShard
+from headrace.operators.files import Progress as Read
+from headrace.operators.latency import LatencyHistogram
+from headrace.operators.policy.verdict import DAY_MS
+from headrace.operators.prequential import Prequential
+from headrace.operators.resume import make_state
+from headrace.operators.telemetry import SILENT
+from headrace.operators.truth import read_truth
+from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
+
+__all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warnings_to"]
+
+_REPORT_EVERY_S: Final = 0.2
+_GC_ALLOCATIONS: Final = 50_000
+_ACTIONS: Final = ("approve", "review", "block")
+_REASON: Final = "reason_"
+_LOCK_TRIES: Final = 4
+_LOCK_WAIT_S: Final = 0.05
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[int]:
+    """Hold the state's lock; it ends with the process, and those that inherit the descriptor given."""
+    make_state(state)
+    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _lock(fd, state)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, state: Path) -> None:
+    # Whoever only asks whether a flow is running holds the lock for a moment.
+    for left in reversed(range(_LOCK_TRIES)):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if not left:
+                raise StateLocked(f"{state}: another process uses this state") from error
+            time.sleep(_LOCK_WAIT_S)
+        else:
+            return
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raise an error of ours as it is, where Bytewax has wrapped it in its own."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, HeadraceError | OSError):
+            cause = cause.__cause__
+        if isinstance(cause, OSError):
+            raise HeadraceError(f"the system refused: {cause}") from error
+        if cause is None:
+            raise
+        raise cause from error
+
+
+@contextmanager
+def state_left_alone_by_gc() -> Iterator[None]:
+    """Keep the collector of reference cycles from walking through the state again and again; it has none."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_GC_ALLOCATIONS, before[1], before[2])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+@contextmanager
+def warnings_to(observer: Observer) -> Iterator[None]:
+    """Hand warnings of the log on to the observer."""
+
+    class _Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            observer.warning(record.getMessage())
+
+    handler, log = _Handler(logging.WARNING), logging.getLogger("headrace")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class Reading(Protocol):
+    """Tells how much of the sources was read."""
+
+    @property
+    def progress(self) -> Read:
+        """Of all sources together."""
+
+
+class Tally:
+    """What a run counts, what it reports, and when it is to stop.
+
+    Parameters
+    ----------
+    request
+        What is run.
+    observer
+        Who is told of its progress.
+
+    Attributes
+    ----------
+    shards, reader
+        To be set once they are open.
+    """
+
+    shards: Sequence[DurableShard]
+    reader: Reading
+
+    def __init__(self, request: RunRequest, observer: Observer) -> None:
+        self.request, self.observer = request, observer
+        self.settings: FraudSettings = request.settings
+        self.started = self.reported = time.monotonic()
+        self.latency, self.quality = LatencyHistogram(), Prequential()
+        self.truth = read_truth(request.truth) if request.truth else None
+        self.inputs = self.decisions = self.dead_letters = 0
+        self.stopping = self.draining = False
+        self.telemetry = request.telemetry or SILENT
+        self.recovered = ""
+        self.before: Counter[str] = Counter()
+        self.shards = ()
+
+    def opened(self) -> None:
+        """The shards are open: from here on is counted."""
+        self.before = self._counts()
+
+    # -- stopping
+
+    @contextmanager
+    def stopping_on_signals(self, *, for_good: bool = False) -> Iterator[None]:
+        """End well on SIGTERM and SIGINT: read no more, decide what was read, then stop.
+
+        A process that ends with the run stays so `for_good`, as the same signal may come to it twice.
+        """
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.stopping = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items() if not for_good else ():
+                signal.signal(number, handler)
+
+    def drain(self) -> bool:
+        """Whether nothing more is to be read."""
+        if self.stopping:
+            self.drained()
+        return self.stopping
+
+    def drained(self) -> None:
+        """Nothing more is read from here on."""
+        # Not told by the signal's handler: that may have interrupted the one who would be told.
+        if not self.draining:
+            self.draining = True
+            self.telemetry.phase("draining")
+
+    # -- counting
+
+    def applied(self, shard: DurableShard, applied: Applied, lines: int) -> None:
+        """Take note of what a shard has applied."""
+        self.inputs += lines
+        graded = shard.graded()
+        self.telemetry.graded(graded, learnt=shard.learn)
+        if applied.decisions:
+            self.telemetry.decided(applied.decisions)
+        if self.truth is None:
+            self.quality.extend(graded)
+        else:
+            self._judge(applied, self.truth)
+
+    def _judge(self, applied: Applied, truth: dict[str, int]) -> None:
+        for _, line in applied.decisions:
+            if line.isspace():
+                continue  # the line of an erased record, given out again
+            decision = orjson.loads(line)
+            label = truth.get(decision["event_id"])
+            if label is not None:
+                self.quality.add(decision["score"], label)
+
+    def decisions_written(self, accepted_ns: int, count: int) -> None:
+        """Take note of decisions that have gone out."""
+        self.decisions += count
+        if count:
+            now_ns = time.perf_counter_ns()
+            self.latency.record(now_ns - accepted_ns, count)
+            self.telemetry.latency(accepted_ns, count, now_ns)
+        self.report()
+
+    def dead_letters_written(self, _accepted_ns: int, count: int) -> None:
+        """Take note of dead letters that have gone out."""
+        self.dead_letters += count
+
+    def report(self) -> None:
+        """Tell the observer how far the run has come, now and then."""
+        now = time.monotonic()
+        if now - self.reported >= _REPORT_EVERY_S:
+            self.reported = now
+            self.observer.progress(self.progress())
+
+    def _counts(self) -> Counter[str]:
+        together: Counter[str] = Counter()
+        for shard in self.shards:
+            together.update(shard.state.counts)
+            together["outcomes_unmatched"] += shard.state.early.unmatched + len(shard.state.early)
+        return together
+
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        counts = self._counts()
+        counts.subtract(self.before)
+        read = self.reader.progress
+        states = [shard.state for shard in self.shards]
+        return Progress(
+            inputs=self.inputs,
+            decisions=self.decisions,
+            by_action={action: counts[action] for action in _ACTIONS},
+            dead_letters=self.dead_letters,
+            repeats=counts["repeats"],
+            outcomes_matched=counts["outcomes_matched"],
+            outcomes_unmatched=max(0, counts["outcomes_unmatched"]),
+            outcomes_corrected=counts["outcomes_corrected"],
+            outcomes_late=counts["outcomes_too_late_to_correct"],
+            bytes_read=read.bytes_done,
+            bytes_total=read.bytes_total,
+            elapsed_s=time.monotonic() - self.started,
+            latency=self._latency(),
+            event_time_ms=max((state.clock.now for state in states), default=0),
+            reasons={
+                name.removeprefix(_REASON): count
+                for name, count in counts.items()
+                if name.startswith(_REASON)
+            },
+            quality=self.quality.quality(),
+            pending=sum(len(state.pending) for state in states),
+            entities=sum(len(table) for state in states for table in state.features.tables.values()),
+            recovered=self.recovered,
+        )
+
+    def _latency(self) -> Latency | None:
+        if not self.decisions:
+            return None
+        return Latency(*(self.latency.percentile_ms(percent) for percent in (50.0, 99.0, 99.9)))
+
+    def summary(
+        self, error: Exception | None, dead_letters: str | None, *, notes: tuple[str, ...] = ()
+    ) -> RunSummary:
+        """How the run ended; `dead_letters` is where some went, `notes` what else is to be said."""
+        capacity = self.settings.policy.capacity
+        return RunSummary(
+            progress=self.progress(),
+            seconds=time.monotonic() - self.started,
+            exit_code=error.exit_code if isinstance(error, HeadraceError) else 0,
+            error=str(error) if error else None,
+            dead_letters=dead_letters,
+            reviews=self._reviews_unused(),
+            reviews_per_day_max=capacity.reviews_per_day_max if capacity else None,
+            notes=notes,
+        )
+
+    def _reviews_unused(self) -> dict[int, int]:
+        """Reviews left on each day that had a decision and that a clock has reached, over all shards."""
+        policies = [shard.state.policy for shard in self.shards]
+        if self.settings.policy.capacity is None or not policies:
+            return {}
+        last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
+        days = sorted({day for policy in policies for day in policy.decided_days() if day <= last})
+        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in days}

@@ -1,0 +1,288 @@
+"""Runs the processes that share a state, and starts them again together when one of them has died."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from socket import create_server
+from types import FrameType
+from typing import Final
+
+import orjson
+
+from headrace.config.settings import ProcessesSettings
+from headrace.errors import BrokerError
+from headrace.members import Member, Said, instructions, together
+from headrace.operators.positions import Plan
+from headrace.runs import Observer, Progress, RunRequest, RunSummary
+
+__all__ = ["PROCESSES", "Supervisor"]
+
+_log = logging.getLogger(__name__)
+
+PROCESSES: Final = (1, 2, 3, 4, 6, 12)
+"""How many processes there may be: with these Bytewax hands out shards and partitions evenly."""
+
+_HOST: Final = "127.0.0.1"
+_LOOK_S: Final = 0.1
+_BACKOFF_S: Final = 0.1
+_SETTLED_S: Final = 60.0
+_END_SECONDS_MAX: Final = 5.0
+# Starting again changes nothing about these.
+_LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13})
+
+
+class _Child:
+    """One process and what it has told."""
+
+    def __init__(self, member: Member, plan: Plan, command: Sequence[str], lock: int) -> None:
+        self.member, self.said, self._rest = member, Said(), b""
+        self.process = subprocess.Popen(  # noqa: S603  # the program itself, with its own arguments
+            [sys.executable, "-m", "headrace", *command, "--member"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=(lock,),
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.output = self.process.stdout.fileno()
+        os.set_blocking(self.output, False)
+        self.process.stdin.write(instructions(member, plan))
+        self.process.stdin.flush()
+
+    def hear(self) -> Iterator[str]:
+        """Take in what was told; gives warnings."""
+        while True:
+            try:
+                some = os.read(self.output, 65_536)
+            except BlockingIOError:
+                return
+            if not some:
+                return
+            *lines, self._rest = (self._rest + some).split(b"\n")
+            for line in lines:
+                warning = self.said.take(line)
+                if warning:
+                    yield warning
+
+    def close(self) -> None:
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+class Supervisor:
+    """The processes of one run.
+
+    Parameters
+    ----------
+    request
+        What to run.
+    observer
+        Is told of all processes together.
+    prepare
+        Brings state and topics together, and says what is read; called while no process runs.
+    lock
+        Descriptor of the state's lock; each process holds it too, so that none outlives it unnoticed.
+    """
+
+    def __init__(
+        self, request: RunRequest, observer: Observer, prepare: Callable[[], Plan], lock: int
+    ) -> None:
+        assert request.state is not None
+        self._request, self._observer, self._prepare, self._lock = request, observer, prepare, lock
+        self._file: Path = request.state / "processes.json"
+        self._limits: ProcessesSettings = request.settings.processes
+        self._children: list[_Child] = []
+        self._stopping = False
+        self._done: list[Progress] = []
+        self.restarts = 0
+
+    def run(self) -> RunSummary:
+        """Run until told to stop, or until starting again is of no use.
+
+        Raises
+        ------
+        HeadraceError
+            If the first start fails.
+        """
+        began = time.monotonic()
+        self._observer.started(self._request)
+        plan = self._prepare()
+        failed = 0
+        with self._stopping_on_signals():
+            while True:
+                at = time.monotonic()
+                code = self._once(plan)
+                failed = 1 if time.monotonic() - at >= _SETTLED_S else failed + 1
+                if self._stopping or code in _LASTING or failed > self._limits.restarts_max:
+                    break
+                again = self._again(failed)
+                if again is None:
+                    break
+                plan = again
+        self._file.unlink(missing_ok=True)
+        summary = self._summary(time.monotonic() - began, code)
+        self._observer.finished(summary)
+        return summary
+
+    def _summary(self, seconds: float, code: int) -> RunSummary:
+        progress = together(self._progress(), self._done)
+        exit_code = code if code >= 0 else 1
+        error = None
+        if exit_code:
+            error = f"a process ended with {_ending(code)}; started again {self.restarts} times before"
+        dead_letters = self._request.dead_letters if progress.dead_letters else None
+        return RunSummary(
+            progress=progress, seconds=seconds, exit_code=exit_code, error=error, dead_letters=dead_letters
+        )
+
+    def _again(self, failed: int) -> Plan | None:
+        """Wait a little longer each time, and prepare for another start; None if none is to be."""
+        while failed <= self._limits.restarts_max:
+            pause_s = min(_BACKOFF_S * 2.0 ** (failed - 1), self._limits.backoff_seconds_max)
+            until = time.monotonic() + pause_s
+            while time.monotonic() < until and not self._stopping:
+                time.sleep(min(_LOOK_S, max(until - time.monotonic(), 0.0)))
+            if self._stopping:
+                return None
+            self.restarts += 1
+            try:
+                return self._prepare()
+            except BrokerError as error:
+                if error.exit_code in _LASTING:
+                    raise
+                _log.warning("the processes can't be started again: %s", error)
+                failed += 1
+        return None
+
+    # -- one start
+
+    def _once(self, plan: Plan) -> int:
+        """Run all processes until they have ended; gives 0, or how the first that failed did."""
+        count = self._request.processes
+        addresses = tuple(f"{_HOST}:{port}" for port in _free_ports(count))
+        members = [Member(index, count, addresses) for index in range(count)]
+        command = self._request.command
+        self._done += self._progress()
+        self._children = []
+        try:
+            for member in members:
+                self._children.append(_Child(member, plan, command, self._lock))
+            self._write_file()
+            code = self._watch()
+        finally:
+            self._end()
+        return code
+
+    def _watch(self) -> int:
+        told = False
+        with selectors.DefaultSelector() as selector:
+            for child in self._children:
+                selector.register(child.output, selectors.EVENT_READ, child)
+            while True:
+                selector.select(_LOOK_S)
+                self._hear()
+                codes = [child.process.poll() for child in self._children]
+                if all(code == 0 for code in codes):
+                    return 0
+                failed = [code for code in codes if code]
+                if failed:
+                    return self._cause()
+                # One that was told by someone else must not leave the rest without its partitions.
+                self._stopping = self._stopping or any(each.said.draining for each in self._children)
+                if self._stopping and not told:
+                    told = True
+                    self._signal(signal.SIGTERM)
+
+    def _cause(self) -> int:
+        """How the one ended that brought the others down: what lasts comes before what passes."""
+        until = time.monotonic() + _END_SECONDS_MAX
+        while time.monotonic() < until and any(each.process.poll() is None for each in self._children):
+            time.sleep(_LOOK_S)
+        codes = [code for each in self._children if (code := each.process.poll())]
+        for code in codes:
+            _log.warning("a process ended with %s", _ending(code))
+        return next((code for code in codes if code in _LASTING), codes[0])
+
+    def _hear(self) -> None:
+        for child in self._children:
+            before = child.said.metrics
+            for warning in child.hear():
+                self._observer.warning(f"process {child.member.index}: {warning}")
+            if child.said.metrics != before:
+                self._write_file()
+        parts = self._progress()
+        if parts:
+            self._observer.progress(together(parts, self._done))
+
+    def _progress(self) -> list[Progress]:
+        return [each.said.progress for each in self._children if each.said.progress is not None]
+
+    def _end(self) -> None:
+        """Leave no process behind."""
+        for child in self._children:
+            if child.process.poll() is None:
+                child.process.kill()
+        for child in self._children:
+            child.process.wait()
+        self._hear()
+        for child in self._children:
+            child.close()
+
+    def _signal(self, number: int) -> None:
+        for child in self._children:
+            if child.process.poll() is None:
+                child.process.send_signal(number)
+
+    def _write_file(self) -> None:
+        """Tell others which processes there are, and where their metrics are served."""
+        shards = self._request.settings.flow.shards
+        processes = [
+            {
+                "process": child.member.index,
+                "pid": child.process.pid,
+                "shards": [number for number in range(shards) if child.member.has(number)],
+                "metrics": child.said.metrics,
+            }
+            for child in self._children
+        ]
+        unnamed = self._file.with_suffix(".tmp")
+        unnamed.write_bytes(
+            orjson.dumps({"launcher": os.getpid(), "restarts": self.restarts, "processes": processes})
+        )
+        unnamed.replace(self._file)
+
+    @contextmanager
+    def _stopping_on_signals(self) -> Iterator[None]:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopping = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that are free at this moment."""
+    servers = [create_server((_HOST, 0)) for _ in range(count)]
+    try:
+        return [server.getsockname()[1] for server in servers]
+    finally:
+        for server in servers:
+            server.close()

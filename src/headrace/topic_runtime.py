@@ -1,0 +1,382 @@
+"""Runs a flow on topics in one process: its shards, what it reads, what it sends, and how it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from bytewax.run import cli_main
+from bytewax.testing import cluster_main
+
+from headrace.errors import HeadraceError, StateError
+from headrace.flows import fraud
+from headrace.members import ALONE, Member
+from headrace.operators import steps
+from headrace.operators.commands import Command, ReloadList
+from headrace.operators.control import ControlInbox, control_folder, limits_of, put
+from headrace.operators.durable import DurableShard
+from headrace.operators.journal import CONTROL_SOURCE
+from headrace.operators.journal_end import journal_end, shard_folders
+from headrace.operators.kafka.connection import Connection
+from headrace.operators.kafka.delivery import Delivery
+from headrace.operators.kafka.producer import DecisionProducer
+from headrace.operators.kafka.read_back import end_offsets
+from headrace.operators.kafka.reader import PartitionReader
+from headrace.operators.kafka.starts import Partition, at_offset
+from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS
+from headrace.operators.partition_merge import PartitionMerge
+from headrace.operators.policy.lists import read_lists
+from headrace.operators.positions import Plan, PlannedPartition
+from headrace.operators.topic_reader import TopicCommands, TopicReader
+from headrace.operators.topic_shard import TopicShard
+from headrace.operators.topic_steps import TopicSink, TopicSource
+from headrace.operators.watermarks import note_of, watermark_of
+from headrace.running import Tally, own_errors, state_left_alone_by_gc
+from headrace.runs import Observer, RunRequest, RunSummary
+
+__all__ = ["TopicRun", "outputs_of"]
+
+_LOOK_EVERY_S: Final = 0.1
+_HOUR_MS: Final = 3_600_000
+# All workers reach an epoch's end together, so its length bounds how far one may run ahead.
+_EPOCH: Final = timedelta(seconds=1)
+
+
+def outputs_of(request: RunRequest) -> dict[str, str]:
+    """The topic of each output."""
+    assert request.dead_letters is not None
+    return {
+        DECISIONS: request.to.removeprefix("kafka:"),
+        DEAD_LETTERS: request.dead_letters.removeprefix("kafka:"),
+    }
+
+
+class TopicRun(Tally):
+    """One process's part of a run.
+
+    Parameters
+    ----------
+    request
+        What to run.
+    observer
+        Who is told of its progress.
+    stack
+        Closes what is opened here.
+    connection
+        To the brokers.
+    plan
+        What is read, and from where; outputs are as the journals say.
+    member
+        Which process this is.
+    on_drain
+        Called when nothing more is read.
+    """
+
+    reader: TopicReader
+
+    def __init__(
+        self,
+        request: RunRequest,
+        observer: Observer,
+        stack: ExitStack,
+        connection: Connection,
+        plan: Plan,
+        member: Member = ALONE,
+        on_drain: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(request, observer)
+        assert request.state is not None
+        self.state: Path = request.state
+        self.plan, self.member, self._connection = plan, member, connection
+        self._closed_well, self._on_drain = False, on_drain
+        stack.enter_context(self.stopping_on_signals(for_good=member.count > 1))
+        self.telemetry.phase("recovering")
+        self.parts: dict[int, TopicShard] = {}
+        stack.callback(self._close_shards)
+        self._open_shards()
+        self.opened()
+        producer = DecisionProducer(connection)
+        stack.callback(producer.close)
+        topics = outputs_of(request)
+        source, ahead = request.settings.kafka.ce_source, plan.ahead
+        self.delivery = Delivery(producer, topics, self._ends(topics), source, ahead)
+        self._catching_up = bool(ahead)
+        self.reading = self._open_reading(stack)
+        self.reader = self._reader()
+        self.recovered = self._went_on()
+        self._look_at = self._watermark_at = 0.0
+        self.telemetry.opened(self.shards, self.reader)
+
+    # -- opening
+
+    def _open_shards(self) -> None:
+        folders = shard_folders(self.state, self.settings.flow.shards)
+        opened: list[DurableShard] = []
+        self.shards = opened
+        for number, folder in enumerate(folders):
+            if not self.member.has(number):
+                continue
+            shard = DurableShard(
+                folder,
+                self.settings,
+                shard=number,
+                learn=self.request.learn,
+                telemetry=self.telemetry,
+                needed=partial(self._needed, number),
+            )
+            opened.append(shard)
+            for partition in self.plan.partitions:
+                _begin(shard, partition)
+            self.parts[number] = TopicShard(shard)
+
+    def _needed(self, number: int) -> int:
+        """Ordinal from which on a shard's outputs may have to be sent again: before it all is delivered."""
+        part = self.parts.get(number)
+        notes = [] if part is None else list(part.durable.sinks.values())
+        return min((note["ordinal"] for note in notes), default=0)
+
+    def _close_shards(self) -> None:
+        for shard in self.shards:
+            shard.close(with_checkpoint=self._closed_well)
+
+    def _open_reading(self, stack: ExitStack) -> PartitionReader | None:
+        starts = {
+            Partition(each.topic, each.partition): at_offset(each.start)
+            for each in self.plan.partitions
+            if self.member.has(each.partition)
+        }
+        if not starts:
+            return None
+        reading = PartitionReader(self._connection, starts)
+        stack.callback(reading.close)
+        return reading
+
+    def _reader(self) -> TopicReader:
+        limits, times, kafka = self.settings.input, self.settings.time, self.settings.kafka
+        own = [each for each in self.plan.partitions if self.member.has(each.partition)]
+        merge = PartitionMerge(
+            [each.number for each in own],
+            batch_messages_max=limits.batch_lines_max,
+            buffer_messages_max=kafka.merge_messages_max,
+            wait_ms_max=kafka.merge_wait_ms_max,
+            ahead_ms_max=round(times.ahead_hours_max * _HOUR_MS),
+            agree_messages=max(times.ahead_agree_events, times.ahead_alone_events),
+        )
+        numbers = {(each.topic, each.partition): each.number for each in own}
+        commands = self._commands() if self.member.index == 0 else None
+        return TopicReader(self.reading, merge, numbers, commands)
+
+    def _ends(self, topics: Mapping[str, str]) -> dict[str, Mapping[int, int]]:
+        """Where outputs may hold what is still to come: their ends, or where they were read back from."""
+        if not self.plan.ahead:
+            return {topic: end_offsets(self._connection, topic) for topic in topics.values()}
+        # The repair has noted the same in every shard.
+        notes = [watermark_of(note) for shard in self.shards for note in shard.sinks.values()]
+        return {mark.topic: mark.ends for mark in notes}
+
+    def _caught_up(self) -> bool:
+        """Whether all shards have passed where the partitions ended when the run began."""
+        return all(
+            part.reached(each.number) >= each.end
+            for part in self.parts.values()
+            for each in self.plan.partitions
+        )
+
+    # -- commands
+
+    def _commands(self) -> TopicCommands:
+        limits = limits_of(self.settings)
+        inbox = ControlInbox(control_folder(self.state), limits, self.plan.control)
+        first = self._first_commands(inbox)
+        if first:
+            put(inbox.directory, first, limits, self._taken_max)
+        names = {each.name: each.number for each in self.plan.partitions}
+        return TopicCommands(inbox, names, self._taken_by_all)
+
+    def _first_commands(self, inbox: ControlInbox) -> list[Command]:
+        """Contents of the configured lists of which no shard here has any, nor finds it waiting."""
+        known = {name for shard in self.shards for name in shard.lists}
+        for number in inbox.waiting() if self.settings.policy.lists else ():
+            known |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
+        return [
+            ReloadList(name=name, entries=content.entries, digest=content.digest)
+            for name, content in read_lists(self.settings)
+            if name not in known
+        ]
+
+    def _taken(self) -> list[int]:
+        """The last file of commands that each shard has journalled, those of other processes too."""
+        taken = []
+        for number, folder in enumerate(shard_folders(self.state, self.settings.flow.shards)):
+            part = self.parts.get(number)
+            marks = (
+                journal_end(folder, number, cut_torn_tail=False).marks if part is None else part.durable.marks
+            )
+            mark = marks.get(CONTROL_SOURCE)
+            taken.append(mark.offset if mark else 0)
+        return taken
+
+    def _taken_by_all(self) -> int:
+        return min(self._taken())
+
+    def _taken_max(self) -> int:
+        return max(self._taken())
+
+    # -- running
+
+    def drained(self) -> None:
+        """Nothing more is read from here on."""
+        if not self.draining:
+            self._on_drain()
+        super().drained()
+
+    def run(self) -> RunSummary:
+        """Run until told to stop, and say how it went."""
+        self.observer.started(self.request)
+        with own_errors(), state_left_alone_by_gc():
+            self.telemetry.phase("running")
+            self._run_flow()
+        self.drained()
+        self._settle()
+        self._closed_well = True
+        self.observer.progress(self.progress())
+        dead_letters = self.request.dead_letters if self.dead_letters else None
+        summary = self.summary(None, dead_letters)
+        self.observer.finished(summary)
+        return summary
+
+    def _run_flow(self) -> None:
+        flow = fraud.build(self.settings, self._edges())
+        if self.member.count == 1:
+            cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
+        else:
+            with _others_may_end():
+                cluster_main(  # type: ignore[no-untyped-call]
+                    flow, list(self.member.addresses), self.member.index, epoch_interval=_EPOCH
+                )
+
+    def _edges(self) -> fraud.Edges:
+        count, telemetry = self.member.count, self.telemetry
+        source = TopicSource(
+            self.member.index,
+            count,
+            lambda: self.reader,
+            drain=self.drain,
+            on_turn=self._turn,
+            epoch_messages_max=self.settings.kafka.ahead_messages_max if count > 1 else None,
+            telemetry=telemetry,
+        )
+
+        def sink(output: str, on_sent: Callable[[int, int], None]) -> TopicSink:
+            return TopicSink(
+                output, count, self.delivery, on_sent=on_sent, on_close=self._wait, telemetry=telemetry
+            )
+
+        return fraud.Edges(
+            source=source,
+            telemetry=telemetry,
+            shard=lambda number: _Logic(self, self._part(number)),
+            decisions=sink(DECISIONS, self.decisions_written),
+            dead_letters=sink(DEAD_LETTERS, self.dead_letters_written),
+        )
+
+    def _part(self, number: int) -> TopicShard:
+        if number not in self.parts:
+            raise StateError(f"shard {number} came to process {self.member.index}, which hasn't opened it")
+        return self.parts[number]
+
+    def _wait(self) -> None:
+        # The checkpoint's child would not outlive the worker's thread, which ends now.
+        for shard in self.shards:
+            shard.wait_for_checkpoint()
+
+    def _turn(self) -> None:
+        """What is to be done now and then, between batches."""
+        self.delivery.poll()
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_EVERY_S
+        if now >= self._watermark_at:
+            self._watermark_at = now + self.settings.kafka.watermark_seconds
+            self.delivery.ask()
+        if self._catching_up and self._caught_up():
+            self._catching_up = False
+            self.delivery.release()
+        self._note_watermarks()
+        for part in self.parts.values():
+            part.tick(now)
+        if self.reading is not None:
+            self.reader.look()
+            self.reading.commit({each: self.reading.position(each) for each in self.reading.partitions})
+        self.report()
+
+    def _note_watermarks(self) -> None:
+        for number, watermark in self.delivery.watermarks():
+            durable, note = self.parts[number].durable, note_of(watermark)
+            if durable.sinks.get(watermark.output) != note:
+                durable.note_sink(note)
+
+    def _settle(self) -> None:
+        """Leave nothing that the next start would have to look for."""
+        for part in self.parts.values():
+            part.note_marks()
+        self.delivery.flush()
+        self._note_watermarks()  # else one that was asked for before would stand in the way
+        self.delivery.ask()
+        self._note_watermarks()
+
+    def _went_on(self) -> str:
+        positions = [shard.position for shard in self.shards]
+        if not any(positions):
+            return ""
+        replayed = sum(shard.replayed for shard in self.shards)
+        return f"went on behind {sum(positions):,} inputs; {replayed:,} applied again from the journal"
+
+
+@contextmanager
+def _others_may_end() -> Iterator[None]:
+    """Say it in our words when Bytewax gives up because another process is gone."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise HeadraceError("another process of this run has ended") from error
+        raise
+
+
+def _begin(shard: DurableShard, partition: PlannedPartition) -> None:
+    """Let a shard know a partition, and where it begins."""
+    shard.register(partition.number, partition.name)
+    mark = shard.marks.get(partition.number)
+    if mark is None:
+        shard.note_marks([partition.mark])
+    elif partition.lost and mark.offset < partition.start:
+        shard.note_lost(partition.name, mark.offset, partition.start)
+        shard.note_marks([partition.mark])
+
+
+class _Logic:
+    """A shard as the flow's operator sees it."""
+
+    def __init__(self, run: TopicRun, part: TopicShard) -> None:
+        self._run, self._part = run, part
+
+    def process(self, part: Any) -> steps.ShardOutput:
+        """Apply the shard's part of a batch."""
+        batch = part.batch
+        taken = self._part.process(batch, part.events, part.places)
+        self._run.applied(self._part.durable, taken.applied, 0 if batch.flags else taken.inputs)
+        return steps.ShardOutput(
+            shard=part.shard,
+            ordinal=taken.ordinal,
+            ordinal_next=taken.ordinal_next,
+            decisions=taken.decisions,
+            dead_letters=taken.dead_letters,
+            accepted_ns=batch.accepted_ns,
+        )

@@ -1,0 +1,470 @@
+"""Runs on topics lose nothing and send nothing twice, whatever is killed: clauses of specs/delivery.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from headrace.operators.journal import Kind
+from headrace.operators.journal_end import journal_end
+
+sys.path.insert(0, str(Path(__file__).parent))
+from topic_worlds import PATIENCE_S, Running, inputs_in, journalled, messages, send
+from worlds import tiny_world, write_lines
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+
+LINES = 3000
+SHARDS = 4
+KILLS = 15
+SOAK_KILLS = 100
+QUICK = (
+    *("--set", "input.batch_lines_max=16", "--set", "journal.checkpoint_inputs_max=150"),
+    *("--set", "kafka.watermark_seconds=0.1", "--set", "kafka.settle_ms=200"),
+    *("--set", "processes.backoff_seconds_max=0.1", "--set", "processes.restarts_max=1000"),
+)
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[bytes]:
+    return tiny_world(LINES)
+
+
+class World:
+    """Topics and a state of a test's own."""
+
+    def __init__(self, broker, folder: Path, partitions: int = SHARDS, shards: int = SHARDS) -> None:
+        self.brokers, self.shards, self.partitions = broker.brokers, shards, partitions
+        self.broker = broker
+        stamp = time.time_ns()
+        self.source = broker.create_topic(f"in-{stamp}", partitions, retention_ms="-1")
+        self.folder = folder
+        self.started: list[Running] = []
+        self.anew("first")
+
+    def anew(self, name: str) -> None:
+        """Another state and other outputs, on the same source."""
+        stamp = time.time_ns()
+        self.to = self.broker.create_topic(f"out-{stamp}", 2, retention_ms="-1")
+        self.dead_letters = self.broker.create_topic(f"dead-{stamp}", 1, retention_ms="-1")
+        self.state = self.folder / name
+
+    def send(self, lines: list[bytes]) -> None:
+        send(self.brokers, self.source, lines, self.partitions)
+
+    def start(self, *options: str) -> Running:
+        running = Running(
+            self.state,
+            self.brokers,
+            *QUICK,
+            *("--set", f"flow.shards={self.shards}", *options),
+            sources=[self.source],
+            to=self.to,
+            dead_letters=self.dead_letters,
+        )
+        self.started.append(running)
+        return running
+
+    def close(self) -> None:
+        """Leave no process behind, of a test that failed."""
+        for running in self.started:
+            if running.process.poll() is None:
+                running.kill()
+
+    def run(self, inputs: int, *options: str) -> None:
+        """Run until the journals have so many inputs, and let it drain."""
+        running = self.start(*options)
+        running.wait_for(lambda: inputs_in(self.state) >= inputs, f"{inputs} inputs")
+        assert running.stop() == 0, running.said.read_text()
+
+    def check(self) -> None:
+        """The topics hold what the journals say, each message once."""
+        for topic, kind in ((self.to, Kind.DECIDED), (self.dead_letters, Kind.DEAD)):
+            found = messages(self.brokers, topic)
+            assert [known for known, count in Counter(each.id for each in found).items() if count > 1] == []
+            assert sorted(each.value for each in found) == sorted(journalled(self.state, kind))
+
+
+@pytest.fixture
+def world(broker, tmp_path) -> Iterator[World]:
+    with closing(World(broker, tmp_path)) as made:
+        yield made
+
+
+def decided(lines: list[bytes]) -> set[str]:
+    """Ids of the payments among lines."""
+    found = set()
+    for line in lines:
+        try:
+            event = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if event.get("type") == "payment" and "event_id" in event:
+            found.add(event["event_id"])
+    return found
+
+
+# -- without faults
+
+
+def test_one_partition_gives_what_a_run_on_a_file_gives(broker, tmp_path, lines):
+    """D-ONCE-1, D-ORDER-1."""
+    world = World(broker, tmp_path, partitions=1, shards=1)
+    world.send(lines)
+    world.run(len(lines))
+    path = write_lines(tmp_path / "events.jsonl", lines)
+    to, state = tmp_path / "decisions.jsonl", tmp_path / "file-state"
+    arguments = ["run", "fraud", "--from", str(path), "--to", str(to), "--state", str(state)]
+    assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "headrace", *arguments, *QUICK]) == 0
+    assert journalled(world.state, Kind.DECIDED) == to.read_bytes().splitlines()
+    world.check()
+
+
+def test_a_message_has_its_headers_and_its_customer_as_key(world, lines):
+    """D-OUT-1, D-OUT-2."""
+    world.send(lines[:200])
+    world.run(200)
+    customers = {}
+    for line in lines[:200]:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        customers[f"fraud:{event.get('event_id')}"] = event.get("customer_id")
+    found = messages(world.brokers, world.to)
+    assert len(found) > 100
+    for each in found:
+        decision = json.loads(each.value)
+        assert each.id == decision["decision_id"]
+        assert each.key.decode() == customers[each.id]
+        headers = dict(each.headers)
+        assert headers["ce_type"] == b"headrace.decision.fraud"
+    for each in messages(world.brokers, world.dead_letters):
+        letter, headers = json.loads(each.value), dict(each.headers)
+        place = [headers[f"headrace_{name}"].decode() for name in ("topic", "partition", "offset")]
+        assert headers["headrace_reason"].decode() == letter["reason"]
+        assert letter["source"] == f"kafka:{place[0]}/{place[1]}"
+        assert (place[0], int(place[2])) == (world.source, letter["offset"])
+        assert each.id == "/".join(place)
+
+
+def test_a_drained_run_goes_on_where_it_stopped_and_has_nothing_to_look_for(world, lines):
+    """D-DRAIN-1, D-DRAIN-2."""
+    world.send(lines[:1000])
+    world.run(1000)
+    ends = [journal_end(folder, 0, cut_torn_tail=False) for folder in sorted(world.state.glob("shard-*"))]
+    for end in ends:
+        assert {note["ordinal"] for note in end.sinks.values()} == {end.boundary.ordinal}
+        assert len(end.marks) == world.partitions
+    world.send(lines[1000:])
+    world.run(len(lines))
+    world.check()
+    assert {json.loads(each.value)["event_id"] for each in messages(world.brokers, world.to)} <= decided(
+        lines
+    )
+    assert "were sent" not in world.state.with_suffix(".said").read_text()
+
+
+def test_each_process_serves_its_lag(world, lines):
+    world.send(lines[:500])
+    running = world.start("--processes", "2", "--metrics-port", "0")
+    running.wait_for(lambda: inputs_in(world.state) >= 500, "inputs")
+
+    def served() -> dict[str, float]:
+        found = {}
+        for each in json.loads((world.state / "processes.json").read_bytes())["processes"]:
+            with urllib.request.urlopen(each["metrics"]) as page:
+                for line in page.read().decode().splitlines():
+                    if line.startswith(("headrace_source_lag_messages{", "headrace_shard_position{")):
+                        name, value = line.rsplit(" ", 1)
+                        found[name] = float(value)
+        return found
+
+    lags = {f'headrace_source_lag_messages{{source="{number}"}}': 0.0 for number in range(SHARDS)}
+    running.wait_for(lambda: served().items() >= lags.items(), "all read")
+    positions = [value for name, value in served().items() if name.startswith("headrace_shard_position")]
+    assert (len(positions), sum(positions)) == (SHARDS, 500)
+    assert running.stop() == 0, running.said.read_text()
+
+
+def test_other_numbers_of_processes_give_the_same_bytes(world, lines):
+    """D-ORDER-2."""
+    world.send(lines)
+    world.run(len(lines))
+    unbroken = [journalled(folder.parent, Kind.DECIDED) for folder in [world.state / "any"]]
+    world.anew("changing")
+    world.run(700, "--processes", "1")
+    world.run(1900, "--processes", "2")
+    world.run(len(lines), "--processes", "1")
+    assert [journalled(world.state, Kind.DECIDED)] == unbroken
+    world.check()
+
+
+# -- kills
+
+
+def size_of(state: Path) -> int:
+    """Bytes of all journals."""
+    return sum(path.stat().st_size for path in state.glob("shard-*/journal-*.seg"))
+
+
+def killed_some_time(world: World, running: Running, rng: random.Random) -> None:
+    """Kill while it starts, or when it has journalled some more."""
+    if rng.random() < 0.3:
+        time.sleep(rng.uniform(0.0, 2.5))
+    else:
+        wanted = size_of(world.state) + rng.randrange(1, 60_000)
+        until = time.monotonic() + rng.uniform(2.0, 6.0)
+        while size_of(world.state) < wanted and time.monotonic() < until:
+            time.sleep(0.001)
+    running.kill()
+
+
+@pytest.mark.parametrize("kills", [KILLS, pytest.param(SOAK_KILLS, marks=pytest.mark.soak)])
+def test_kills_of_one_process(world, lines, kills):
+    """D-ONCE-1, D-ONCE-2, D-STATE-1."""
+    seed = int.from_bytes(os.urandom(4))
+    print(f"seed {seed}")  # noqa: T201  # shown when the test fails
+    rng = random.Random(seed)
+    step = len(lines) // kills
+    for kill in range(kills):
+        world.send(lines[kill * step : (kill + 1) * step])
+        killed_some_time(world, world.start(), rng)
+    world.send(lines[kills * step :])
+    world.run(len(lines))
+    world.check()
+
+
+def members(world: World) -> list[int]:
+    try:
+        told = json.loads((world.state / "processes.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [each["pid"] for each in told["processes"]]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize("kills", [KILLS, pytest.param(SOAK_KILLS, marks=pytest.mark.soak)])
+def test_kills_of_members_and_of_their_launcher(world, lines, kills):
+    """D-ONCE-1, D-ONCE-2, D-STATE-1, D-PROC-1, D-PROC-2."""
+    seed = int.from_bytes(os.urandom(4))
+    print(f"seed {seed}")  # noqa: T201  # shown when the test fails
+    rng = random.Random(seed)
+    step = len(lines) // kills
+    running = world.start("--processes", "2")
+    for kill in range(kills):
+        world.send(lines[kill * step : (kill + 1) * step])
+        before = size_of(world.state)
+        until = time.monotonic() + rng.uniform(0.5, 8.0)
+        wanted = before + rng.randrange(1, 30_000)
+        while time.monotonic() < until and (size_of(world.state) < wanted or not members(world)):
+            time.sleep(0.002)
+        pids = members(world)
+        if pids and rng.random() < 0.75:
+            os.kill(pids[rng.randrange(2)], signal.SIGKILL)
+            running.wait_for(lambda pids=pids: members(world) != pids, "started again")
+        else:
+            running.kill()
+            deadline = time.monotonic() + PATIENCE_S
+            while not all(map(gone, pids)):
+                assert time.monotonic() < deadline, "members outlived their launcher"
+                time.sleep(0.05)
+            running = world.start("--processes", "2")
+    world.send(lines[kills * step :])
+    running.wait_for(lambda: inputs_in(world.state) >= len(lines), "all inputs")
+    assert running.stop() == 0, running.said.read_text()
+    world.check()
+
+
+def test_a_second_launcher_is_refused(world, lines):
+    """D-PROC-3."""
+    world.send(lines[:100])
+    running = world.start("--processes", "2")
+    running.wait_for(lambda: inputs_in(world.state) >= 100, "inputs")
+    second = world.start()
+    assert second.process.wait(PATIENCE_S) == 8
+    running.process.kill()  # its members hold the lock for as long as they live
+    assert running.process.wait(PATIENCE_S) == -signal.SIGKILL
+    pids = members(world)
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(map(gone, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    world.send(lines[100:200])
+    world.run(200)
+    world.check()
+
+
+def test_a_member_that_is_told_to_stop_stops_all(world, lines):
+    """D-PROC-4."""
+    world.send(lines[:300])
+    running = world.start("--processes", "2")
+    running.wait_for(lambda: inputs_in(world.state) >= 300, "inputs")
+    os.kill(members(world)[1], signal.SIGTERM)
+    assert running.process.wait(PATIENCE_S) == 0
+    world.check()
+
+
+# -- the broker's faults, and the disk's
+
+
+def test_a_broker_that_is_gone_for_a_while_and_killed(own_broker, tmp_path, lines):
+    """D-BROKER-1."""
+    world = World(own_broker, tmp_path)
+    world.send(lines[:1000])
+    running = world.start()
+    running.wait_for(lambda: inputs_in(world.state) >= 1000, "inputs")
+    own_broker.stop(kill=True)
+    time.sleep(5)
+    own_broker.start()
+    world.send(lines[1000:])
+    running.wait_for(lambda: inputs_in(world.state) >= len(lines), "inputs after the broker was back")
+    assert running.stop() == 0, running.said.read_text()
+    world.check()
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_a_sink_that_takes_nothing_stops_the_source(own_broker, tmp_path):
+    """D-LIMIT-1: what waits to be sent is bounded, and with it what is read and journalled."""
+    world = World(own_broker, tmp_path, partitions=1, shards=1)
+    many = tiny_world(12_000)
+    world.send(many[:500])
+    running = world.start("--set", "kafka.send_queue_messages_max=300")
+    running.wait_for(lambda: inputs_in(world.state) >= 500, "inputs")
+    world.send(many[500:])
+    running.wait_for(lambda: inputs_in(world.state) >= 1000, "inputs")
+    with own_broker.silent():
+        time.sleep(2.0)
+        journalled_then, memory_then = inputs_in(world.state), resident_bytes(running.process.pid)
+        time.sleep(2.0)
+        assert inputs_in(world.state) == journalled_then
+        assert resident_bytes(running.process.pid) < memory_then + 20_000_000
+    running.wait_for(lambda: inputs_in(world.state) >= len(many), "the rest")
+    assert running.stop() == 0, running.said.read_text()
+    world.check()
+
+
+def test_a_full_disk_ends_the_run_and_nothing_unjournalled_has_gone_out(world, lines):
+    """D-DISK-1."""
+    world.send(lines)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, before[1]))  # of any file; the child inherits it
+    try:
+        running = world.start("--set", "journal.checkpoint_inputs_max=1000000")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert running.process.wait(PATIENCE_S) == 1
+    assert "the system refused" in running.said.read_text()
+    sent = {each.value for each in messages(world.brokers, world.to)}
+    assert len(sent) > 0
+    assert sent <= set(journalled(world.state, Kind.DECIDED))
+    world.run(len(lines))
+    world.check()
+
+
+# -- a state that has lost some time
+
+
+def test_a_restored_state_sends_nothing_twice(broker, tmp_path, lines):
+    """D-REPAIR-4."""
+    with closing(World(broker, tmp_path, partitions=1, shards=1)) as world:
+        world.send(lines[:1000])
+        world.run(1000)
+        saved = tmp_path / "saved"
+        shutil.copytree(world.state, saved)
+        world.send(lines[1000:2000])
+        world.run(2000)
+        shutil.rmtree(world.state)
+        shutil.copytree(saved, world.state)
+        before = size_of(world.state)
+        running = world.start()
+        running.wait_for(lambda: size_of(world.state) > before + 60_000, "part of what was lost")
+        running.kill()
+        world.send(lines[2000:])
+        world.run(len(lines))
+        world.check()
+
+
+# -- what is refused
+
+
+def test_a_state_of_files_and_one_of_topics_are_not_mixed(world, lines, tmp_path):
+    """D-STATE-2."""
+    world.send(lines[:50])
+    world.run(50)
+    path = write_lines(tmp_path / "events.jsonl", lines[:50])
+    arguments = ["run", "fraud", "--from", str(path), "--to", str(tmp_path / "out.jsonl")]
+    asked = [sys.executable, "-m", "headrace", *arguments, "--set", f"flow.shards={SHARDS}"]
+    assert os.spawnv(os.P_WAIT, sys.executable, [*asked, "--state", str(world.state)]) == 7
+    other = tmp_path / "of-files"
+    assert os.spawnv(os.P_WAIT, sys.executable, [*asked, "--state", str(other)]) == 0
+    world.anew("of-files")
+    running = world.start()
+    assert running.process.wait(PATIENCE_S) == 7
+    assert "it can't go on with topics" in running.said.read_text()
+
+
+def test_messages_deleted_unread_are_told_and_accepted_only_when_asked(world, lines):
+    """D-LOST-1."""
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import AdminClient
+
+    world.send(lines[:400])
+    world.run(400)
+    world.send(lines[400:800])
+    end = {each.partition: each.offset for each in messages(world.brokers, world.source)}
+    admin = AdminClient({"bootstrap.servers": world.brokers})
+    cut = [TopicPartition(world.source, partition, offset) for partition, offset in end.items()]
+    for future in admin.delete_records(cut).values():
+        future.result(30)
+    refused = world.start()
+    assert refused.process.wait(PATIENCE_S) == 13
+    assert "--accept-lost" in refused.said.read_text()
+    world.run(400 + len(end), "--accept-lost")
+    world.check()
+
+
+# -- commands
+
+
+def test_a_command_reaches_every_shard_of_every_process_once(world, lines):
+    """D-CONTROL-1."""
+    world.send(lines[:400])
+    running = world.start("--processes", "2", "--set", "control.poll_seconds=0.1")
+    running.wait_for(lambda: inputs_in(world.state) >= 400, "inputs")
+    arguments = ["control", "kill-switch", "on", "--state", str(world.state)]
+    assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "headrace", *arguments]) == 0
+    running.wait_for(lambda: inputs_in(world.state) >= 400 + SHARDS, "the command in every shard")
+    world.send(lines[400:800])
+    running.wait_for(lambda: inputs_in(world.state) >= 800 + SHARDS, "inputs behind it")
+    running.wait_for(lambda: not list(world.state.glob("control/*.jsonl")), "the file is removed")
+    assert running.stop() == 0, running.said.read_text()
+    world.send(lines[800:900])
+    world.run(900 + SHARDS)
+    assert inputs_in(world.state) == 900 + SHARDS
+    by_switch = [json.loads(line).get("policy") for line in journalled(world.state, Kind.DECIDED)]
+    assert Counter(by_switch)["kill_switch"] == len(decided(lines[:900]) - decided(lines[:400]))
+    world.check()

@@ -1,0 +1,138 @@
+"""Runs on topics of a real broker: what goes in, what came out, and what the journals say."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+
+from headrace.operators.cloudevents import id_in
+from headrace.operators.journal import JournalReader, Kind, first_boundary
+
+PATIENCE_S = 120
+
+
+class Message(NamedTuple):
+    """A message that a topic holds."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    id: str | None
+    headers: list[tuple[str, bytes]]
+
+
+def shard_of(line: bytes, shards: int) -> int:
+    """The shard that a line belongs to, by its customer."""
+    try:
+        key = json.loads(line).get("customer_id")
+    except ValueError:
+        return 0
+    return zlib.crc32((key or "").encode()) % shards
+
+
+def send(brokers: str, topic: str, lines: Sequence[bytes], partitions: int) -> None:
+    """Put lines into a topic, those of one customer into one partition."""
+    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5})
+    for line in lines:
+        while True:
+            try:
+                producer.produce(topic, line, partition=shard_of(line, partitions))
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    assert producer.flush(PATIENCE_S) == 0
+
+
+def messages(brokers: str, topic: str) -> list[Message]:
+    """All that a topic holds, by partition and offset."""
+    consumer = Consumer(
+        {"bootstrap.servers": brokers, "group.id": "test", "enable.auto.commit": False}
+        | {"isolation.level": "read_uncommitted", "auto.offset.reset": "earliest"}
+    )
+    try:
+        ends = {}
+        for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+            ends[partition] = high - low
+        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in ends if ends[each]])
+        found: list[Message] = []
+        until = time.monotonic() + PATIENCE_S
+        while len(found) < sum(ends.values()):
+            assert time.monotonic() < until, "the topic can't be read"
+            for each in consumer.consume(1000, 0.2):
+                assert each.error() is None
+                headers = each.headers() or []
+                place = each.partition(), each.offset()
+                found.append(Message(*place, each.key(), each.value(), id_in(headers), headers))
+        return sorted(found, key=lambda each: (each.partition, each.offset))
+    finally:
+        consumer.close()
+
+
+def journalled(state: Path, *kinds: Kind) -> list[bytes]:
+    """Outputs of these kinds in all journals, without their newlines, by shard."""
+    found = []
+    for folder in sorted(state.glob("shard-*")):
+        for frame in JournalReader(folder, first_boundary(folder), cut_torn_tail=False).frames():
+            found += [record.output[:-1] for record in frame.records if record.kind in kinds]
+    return found
+
+
+def inputs_in(state: Path) -> int:
+    """How many inputs all journals have."""
+    count = 0
+    for folder in sorted(state.glob("shard-*")):
+        for frame in JournalReader(folder, first_boundary(folder), cut_torn_tail=False).frames():
+            count += sum(record.kind != Kind.CONTROL for record in frame.records)
+    return count
+
+
+class Running:
+    """The command line on topics, in a process of its own."""
+
+    def __init__(
+        self, state: Path, brokers: str, *options: str, sources: Sequence[str], to: str, dead_letters: str
+    ) -> None:
+        given = [part for source in sources for part in ("--from", f"kafka:{source}")]
+        outputs = ["--to", f"kafka:{to}", "--dead-letters", f"kafka:{dead_letters}"]
+        self.said = state.with_suffix(".said")
+        with self.said.open("ab") as said:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "headrace", "run", "fraud", *given, *outputs),
+                    *("--state", str(state), "--set", f'kafka.brokers=["{brokers}"]', *options),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    def stop(self) -> int:
+        """Let it drain; gives its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_S)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE_S)
+
+    def wait_for(self, reached, what: str) -> None:
+        """Wait until something is so, and the process still there."""
+        until = time.monotonic() + PATIENCE_S
+        while not reached():
+            assert self.process.poll() is None, f"it ended: {self.said.read_text()}"
+            assert time.monotonic() < until, f"{what}: {self.said.read_text()}"
+            time.sleep(0.05)
