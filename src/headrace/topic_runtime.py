@@ -384,9 +384,10 @@ class _Guarded:
 
     def next_batch(self) -> Batch | None:
         """The next messages or commands; None when there are none now."""
+        batch = None
         with self._run.kept():
-            return self._run.reader.next_batch()
-        return None
+            batch = self._run.reader.next_batch()
+        return batch  # noqa: RET504  # None after an error that was kept
 
     def close(self) -> None:
         """Read no more."""
