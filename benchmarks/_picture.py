@@ -85,7 +85,7 @@ def main() -> None:
         make_world(files, _SEED, unseen)
         with _Watching(unseen) as watching:
             run(request(files, settings, _SPEED), watching)
-        picture.print(_panel(watching.asked, watching.shown, watching.rate))
+        picture.print(_panel(watching.asked, watching.shown, watching.rate, _WIDTH))
         picture.print()
         show(files, settings, picture)
         os.chdir(to.parent)

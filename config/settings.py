@@ -24,7 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
-from headrace.config.base import Name, did_you_mean
+from headrace.config.base import NAME_PATTERN, Name, did_you_mean
 from headrace.config.base import Settings as _Settings
 from headrace.config.kafka import KafkaSettings, kafka_mistakes, resolve_files
 from headrace.config.policy import (
@@ -180,6 +180,9 @@ FedBy = Literal["payment", "click"]
 Days = Annotated[float, Field(gt=0.0, le=400.0)]
 
 
+_CURRENCY: Final = "^[A-Z]{3}$"
+
+
 class FlowSettings(_Settings):
     """What is decided.
 
@@ -195,7 +198,7 @@ class FlowSettings(_Settings):
 
     kind: Literal["fraud"] = "fraud"
     shards: int = Field(default=1, ge=1, le=64)
-    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
+    currency: str = Field(default="EUR", pattern=_CURRENCY)
 
 
 class TimeSettings(_Settings):
@@ -889,8 +892,10 @@ class _Overridden:
         """Lay one override over what was read."""
         key, equals, value = override.partition("=")
         path = _key_path(key)
-        if not equals or not path:
+        if not equals or not key.strip():
             return [Mistake(_OVERRIDE, override, "must have the form key.path=value")]
+        if not path:
+            return [Mistake(_OVERRIDE, override, f"{key.strip()!r} is no key; {_KEY_RULE}")]
         table = read
         for part in path[:-1]:
             table = table.setdefault(part, {})
@@ -1020,9 +1025,16 @@ def _model(table: type[BaseModel], key: str) -> type[BaseModel] | None:
     return None
 
 
+_KEY_RULE: Final = "its parts are letters from a to z, digits, _ and -, with a dot between two"
+_PATTERNS: Final = {
+    _CURRENCY: "three capital letters, as ISO 4217 has them",
+    NAME_PATTERN: "lower-case letters, digits and underscores, the first a letter",
+}
+
+
 def _message(error: Any, known: Sequence[str]) -> str:
     given, context, last = error.get("input"), error.get("ctx", {}), str(error["loc"][-1])
-    said = str(error["msg"]).replace("Input should", "must")
+    said = re.sub(r"^\w+ should", "must", str(error["msg"]))
     plain = said if isinstance(given, dict | list) else f"{said} (is {given!r})"
     if last == "[key]":
         return "a name is lower-case letters, digits and underscores, at most 64, the first a letter"
@@ -1032,6 +1044,7 @@ def _message(error: Any, known: Sequence[str]) -> str:
         "union_tag_not_found": f"is required; kinds are {', '.join(KINDS)}",
         "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(KINDS))}",
         "value_error": str(context.get("error")),
+        "string_pattern_mismatch": f"must be {_PATTERNS.get(context.get('pattern'), said)} (is {given!r})",
         "model_type": f"must be a table (is {given!r})",
         "dict_type": f"must be a table (is {given!r})",
         "model_attributes_type": f"must be a table (is {given!r})",

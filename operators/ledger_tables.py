@@ -28,7 +28,7 @@ def open_table(path: Path) -> Iterator[Rows]:
     Raises
     ------
     ConfigError
-        If the ending is none of `FORMATS`, or the format's library is not installed.
+        If the ending is none of `FORMATS`, there is no such folder, or the format's library is missing.
     OSError
         If the file can't be written.
     """
@@ -38,6 +38,8 @@ def open_table(path: Path) -> Iterator[Rows]:
     if make is _Parquet and find_spec("pyarrow") is None:
         message = "Parquet needs pyarrow, which is not installed: pip install 'headrace[export]'"
         raise ConfigError([Mistake("--to", "", f"{message}; .jsonl and .csv need nothing")])
+    if not path.parent.is_dir():
+        raise ConfigError([Mistake("--to", "", f"{path}: there is no folder {path.parent}")])
     unnamed = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(unnamed, "wb") as file:

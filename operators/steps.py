@@ -451,7 +451,7 @@ class OrderedSink(FixedPartitionedSink[ShardLines, None]):
     telemetry
         Is told how long writing takes.
     failure
-        Keeps an error; after one nothing is written by any sink that shares it. Without it errors are raised.
+        Keeps an error, after which no sink that shares it writes; without it errors are raised.
 
     Attributes
     ----------
@@ -513,9 +513,10 @@ class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
             with nullcontext() if sink.failure is None else sink.failure.kept():
                 sink.output.write([line for _, line in lines])
             sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(lines))
-        sink.reached = part.ordinal  # of the batch's first line: it may not be the last part of the batch
-        if sink.on_written is not None and not self._failed:
-            sink.on_written(part.accepted_ns, len(lines))
+        if not self._failed:
+            sink.reached = part.ordinal  # of the batch's first line: it may not be the last part of the batch
+            if sink.on_written is not None:
+                sink.on_written(part.accepted_ns, len(lines))
         if sink.in_flight is not None:
             sink.in_flight.end()
 

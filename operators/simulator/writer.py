@@ -6,9 +6,10 @@ import gzip
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import RawIOBase
 from os import PathLike, fspath
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 
@@ -170,6 +171,19 @@ def _write(blocks: Iterable[bytes], target: Target) -> None:
             file.write(block)
 
 
+class _WholeWrites:
+    """Standard output without a buffer, as with PYTHONUNBUFFERED: one write may take only a part."""
+
+    def __init__(self, raw: RawIOBase) -> None:
+        self._raw, self.flush = raw, raw.flush
+
+    def write(self, data: bytes) -> int:
+        left = memoryview(data)
+        while left:
+            left = left[self._raw.write(left) or 0 :]
+        return len(data)
+
+
 @contextmanager
 def _opened(target: Target) -> Iterator[BinaryIO]:
     if not isinstance(target, (str, PathLike)):
@@ -177,7 +191,8 @@ def _opened(target: Target) -> Iterator[BinaryIO]:
         return
     path = fspath(target)
     if path == "-":
-        yield sys.stdout.buffer
+        out = sys.stdout.buffer
+        yield cast("BinaryIO", _WholeWrites(out)) if isinstance(out, RawIOBase) else out
         sys.stdout.flush()
         return
     with open(path, "wb") as file:

@@ -274,7 +274,10 @@ def demo(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which world.")] = 1,
     speed: Speed = _DEMO_SPEED,
     to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where its files go; a new temporary folder otherwise.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where its files go, without replacing any; a new temporary folder otherwise."
+        ),
     ] = None,
 ) -> None:
     """Watch a flow decide and learn, on a simulated shop.
@@ -282,11 +285,13 @@ def demo(
     The shop's customers, merchants and frauds are made up anew from the seed. The flow knows nothing of them
     at first; its quality is judged by the truth, which it never sees.
     """
-    from headrace.demo import Files, make_world, request, show
+    from headrace.demo import Files, make_world, refuse_used, request, show
     from headrace.live import view
     from headrace.runtime import run as run_flow
 
     settings = _settings(None, None)
+    if to is not None:
+        refuse_used(to)
     files = Files(to or Path(mkdtemp(prefix="headrace-demo-")))
     files.folder.mkdir(parents=True, exist_ok=True)
     errors = Console(stderr=True)

@@ -14,11 +14,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from headrace.config.settings import FraudSettings
+from headrace.errors import ConfigError, Mistake
 from headrace.operators.events import Decision, Payment
 from headrace.operators.prequential import Prequential
+from headrace.places import dead_letters_beside
 from headrace.runs import RunRequest
 
-__all__ = ["PRESET", "Files", "Week", "examples", "make_world", "request", "show", "weeks"]
+__all__ = ["PRESET", "Files", "Week", "examples", "make_world", "refuse_used", "request", "show", "weeks"]
 
 PRESET: Final = "demo"
 _WEEK_MS: Final = 7 * 86_400_000
@@ -54,6 +56,21 @@ class Files:
     def decisions(self) -> Path:
         """What was decided."""
         return self.folder / "decisions.jsonl"
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse a folder that holds files of the names that the demonstration writes.
+
+    Raises
+    ------
+    ConfigError
+        With every such file.
+    """
+    files = Files(folder)
+    dead_letters = Path(dead_letters_beside(str(files.decisions)))
+    there = [path for path in (files.events, files.truth, files.decisions, dead_letters) if path.exists()]
+    if there:
+        raise ConfigError([Mistake("--to", "", f"{path} exists; name a new folder") for path in there])
 
 
 @dataclass(slots=True)

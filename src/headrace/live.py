@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -27,6 +27,8 @@ _RATE_SECONDS: Final = 3.0
 _REFRESH_SECONDS: Final = 0.1
 _LINE_SECONDS: Final = 5.0
 _BAR_WIDTH: Final = 30
+_FRAME_WIDTH: Final = 6  # of the panel: a line and two blanks on either side
+_WIDE: Final = 1000
 _REVIEW_DAYS_SHOWN: Final = 7
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
@@ -276,18 +278,38 @@ class LivePanel:
 
     def _draw(self, progress: Progress) -> None:
         rate = self._rate.update(progress)
-        self._live.update(_panel(self._request, progress, rate), refresh=True)
+        width = self._console.width - _FRAME_WIDTH
+        self._live.update(_panel(self._request, progress, rate, width), refresh=True)
 
 
-def _panel(request: RunRequest | None, progress: Progress, rate: float) -> Panel:
-    columns = Table.grid(padding=(0, 4))
-    columns.add_row(_decisions(progress), _figures(progress, _judge(request)), _reasons(progress))
+def _panel(request: RunRequest | None, progress: Progress, rate: float, width: int) -> Panel:
+    tables = (_decisions(progress), _figures(progress, _judge(request)), _reasons(progress))
+    columns = _beside_each_other(tables, width)
     title = f"headrace {request.flow}" if request else "headrace"
-    body = Group(_bar(progress, rate), "", columns)
+    body = Group(_bar(progress, rate, width), "", columns)
     return Panel(body, title=title, title_align="left", expand=False, padding=(1, 2))
 
 
-def _bar(progress: Progress, rate: float) -> Table:
+def _beside_each_other(tables: Sequence[Table], width: int) -> Table:
+    """Tables in rows, as many in each as fit without breaking a line."""
+    for across in range(len(tables), 0, -1):
+        grid = Table.grid(padding=(0, 4))
+        for at in range(0, len(tables), across):
+            if at:
+                grid.add_row()
+            grid.add_row(*tables[at : at + across])
+        if _width(grid) <= width:
+            break
+    return grid
+
+
+def _width(table: Table) -> int:
+    """Columns of the terminal that a table takes if it may take all that it wants."""
+    wide = Console(width=_WIDE)
+    return wide.measure(table).maximum
+
+
+def _bar(progress: Progress, rate: float, width: int) -> Table:
     share, eta = _share(progress), eta_s(progress)
     row = Table.grid(padding=(0, 2))
     speed = f"{rate:,.0f} events/s"
@@ -295,8 +317,10 @@ def _bar(progress: Progress, rate: float) -> Table:
         row.add_row(f"{progress.inputs:,} events", speed, f"{_duration(progress.elapsed_s)} so far")
     else:
         left = f"{_duration(eta)} left" if eta is not None else ""
-        bar = ProgressBar(total=1.0, completed=share, width=_BAR_WIDTH)
-        row.add_row(bar, f"{share:.0%}", f"{progress.inputs:,} events", speed, left)
+        figures = (f"{share:.0%}", f"{progress.inputs:,} events", speed, left)
+        room = width - sum(len(figure) + 2 for figure in figures)
+        bar = ProgressBar(total=1.0, completed=share, width=max(1, min(_BAR_WIDTH, room)))
+        row.add_row(bar, *figures)
     return row
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
@@ -19,6 +20,7 @@ from headrace.runs import Latency, Progress, RunRequest, RunSummary
 __all__ = ["ALONE", "Member", "Reporter", "Said", "instructions", "join", "member_of", "together"]
 
 _decode: Final = msgspec.json.Decoder(Progress)
+_DRAIN_SECONDS_MAX: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ def _watch() -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    # Bytewax, while it waits for another process that is gone as well, hears no signal. To be killed is
+    # allowed at any moment, and whoever stays on holds the state's lock.
+    time.sleep(_DRAIN_SECONDS_MAX)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Reporter:

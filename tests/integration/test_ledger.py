@@ -506,6 +506,12 @@ def test_a_file_appears_when_it_is_complete_or_not_at_all(copied, headrace, tmp_
     assert to.read_text() == "before"
 
 
+def test_a_folder_that_is_not_there_is_told(state, headrace, tmp_path):
+    ended = headrace("ledger", "export", "--state", state.path, "--to", tmp_path / "none" / "t.csv")
+    assert ended.code == 2
+    assert ended.err == f"error: --to: {tmp_path}/none/t.csv: there is no folder {tmp_path}/none\n"
+
+
 def test_another_ending_and_a_missing_library_are_told(state, headrace, tmp_path, monkeypatch):
     said = headrace("ledger", "export", "--state", state.path, "--to", tmp_path / "table.xlsx")
     assert said.code == 2

@@ -276,10 +276,10 @@ class TestWholeFlow:
             for path in (str(tmp_path / "a"), "/dev/full", str(tmp_path / "b"))
         ]
         for sink in sinks:
-            sink.build_part("step", "all", None).write_batch([ShardLines(0, 0, [(0, b"line\n")], 0)])
+            sink.build_part("step", "all", None).write_batch([ShardLines(0, 7, [(7, b"line\n")], 0)])
         assert (tmp_path / "a").read_bytes() == b"line\n"
         assert (tmp_path / "b").read_bytes() == b""
-        assert written == [1]
+        assert (written, [sink.reached for sink in sinks]) == ([1], [7, 0, 0])
         with pytest.raises(HeadraceError, match="No space left"):
             failure.raise_again()
 

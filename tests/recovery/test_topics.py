@@ -470,3 +470,22 @@ def test_a_command_reaches_every_shard_of_every_process_once(world, lines):
     by_switch = [json.loads(line).get("policy") for line in journalled(world.state, Kind.DECIDED)]
     assert Counter(by_switch)["kill_switch"] == len(decided(lines[:900]) - decided(lines[:400]))
     world.check()
+
+
+def test_a_member_that_waits_for_one_that_is_gone_ends_with_its_launcher(world, lines):
+    """D-PROC-2: a launcher and one of its members are killed before the members have met."""
+    world.send(lines[:50])
+    for _ in range(3):
+        running = world.start("--processes", "2")
+        running.wait_for(lambda: members(world), "members")
+        pids = members(world)
+        os.kill(pids[1], signal.SIGKILL)
+        running.process.kill()
+        running.process.wait(PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while not all(map(gone, pids)):
+            assert time.monotonic() < deadline, "a member outlived its launcher"
+            time.sleep(0.05)
+        (world.state / "processes.json").unlink(missing_ok=True)
+    world.run(50)
+    world.check()

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from headrace import demo
 from headrace.config.settings import FraudSettings, ReasonSettings
-from headrace.demo import Files, examples, make_world, request, show, weeks
+from headrace.demo import Files, examples, make_world, refuse_used, request, show, weeks
+from headrace.errors import ConfigError
 
 DAY_MS = 86_400_000
 START_MS = 1_718_000_000_000
@@ -79,6 +80,20 @@ def test_the_close_shows_weeks_examples_and_files(files):
     assert "2024-06-10" in text
     assert "block p-2: 2.50 EUR by c to m, score 0.900\n  +1.25 The amount is high.\n" in text
     assert str(files.folder) in text
+
+
+def test_a_folder_that_holds_files_of_its_names_is_refused(tmp_path):
+    refuse_used(tmp_path / "new")
+    (tmp_path / "other.jsonl").touch()
+    refuse_used(tmp_path)
+    for name in ("events.jsonl", "decisions.dead-letters.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError) as raised:
+        refuse_used(tmp_path)
+    assert [str(mistake) for mistake in raised.value.mistakes] == [
+        f"--to: {tmp_path / name} exists; name a new folder"
+        for name in ("events.jsonl", "decisions.dead-letters.jsonl")
+    ]
 
 
 def test_its_world_is_written_and_comes_again(tmp_path, monkeypatch):

@@ -147,6 +147,27 @@ def test_the_panel_shows_it_all_and_leaves_the_summary():
     assert "12,000 a second" in said(where).removeprefix(drawn)
 
 
+@pytest.mark.parametrize(("width", "across"), [(140, 3), (80, 2), (50, 1)])
+def test_the_panel_breaks_no_label(width, across):
+    where = console(width, terminal=True)
+    with LivePanel(where) as panel:
+        panel.started(REQUEST)
+        panel.progress(HALFWAY)
+        drawn = said(where).rpartition("headrace fraud")[2]
+    labels = ("decisions", "against outcomes", "reasons")
+    assert len({drawn[: drawn.index(label)].count("\n") for label in labels}) == 4 - across
+    for label in (
+        "dead letters",
+        "average precision",
+        "latency p50, p99",
+        "1.20, 3.40 ms",
+        "outcomes, pending",
+    ):
+        assert label in drawn, label
+    assert "events/s" in drawn
+    assert all(len(line) <= width for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn).splitlines())
+
+
 def test_the_panel_draws_ten_times_a_second_at_most(monkeypatch):
     panel, drawn = LivePanel(console(terminal=True)), []
     monkeypatch.setattr(panel, "_draw", drawn.append)

@@ -276,6 +276,19 @@ def test_overrides_without_form(tmp_path, override):
     assert any(place.startswith("--set: ") for place in found(tmp_path, SOUND, override))
 
 
+def test_an_override_with_a_letter_that_no_key_has(tmp_path):
+    message = found(tmp_path, SOUND, "features.ünï=3")["--set: features.ünï=3"]
+    assert message.startswith("'features.ünï' is no key; its parts are letters from a to z")
+
+
+def test_patterns_are_told_in_words(tmp_path):
+    messages = found(tmp_path, SOUND, "flow.currency=euro", "model.name='Ä'")
+    assert (
+        messages["--set: flow.currency"] == "must be three capital letters, as ISO 4217 has them (is 'euro')"
+    )
+    assert messages["--set: model.name"].startswith("must be lower-case letters, digits and underscores")
+
+
 def test_an_override_below_a_value(tmp_path):
     messages = found(tmp_path, SOUND, "features.ratio.over.x=1")
     assert messages == {"--set: features.ratio.over.x": "over is a value, not a table"}

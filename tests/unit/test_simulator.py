@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,6 +42,29 @@ DIGESTS = {
 
 def events_of(world):
     return b"".join(event_blocks(world))
+
+
+class Slow(io.RawIOBase):
+    """Takes a thousand bytes of a write, as a pipe may."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:
+        self.taken += data[:1000]
+        return min(len(data), 1000)
+
+
+@pytest.mark.parametrize("speed", [None, 1e12])
+def test_standard_output_without_a_buffer_gets_every_byte(monkeypatch, speed):
+    world = simulate("tiny", 1)
+    slow = Slow()
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=slow, flush=slow.flush))
+    write(world, "-", speed=speed)
+    assert bytes(slow.taken) == events_of(world)
 
 
 def truth_of(world):
