@@ -131,10 +131,12 @@ def test_a_password_is_in_no_log_no_state_and_no_metric(broker, tmp_path, monkey
     monkeypatch.setenv(VARIABLE, broker.password)
     config = tmp_path / "secured.toml"
     shipped = Path(load.__code__.co_filename).with_name("fraud.toml").read_text()
-    config.write_text(
-        f'{shipped}\nbrokers = ["{broker.secure_brokers}"]\nsecurity = "sasl_ssl"\nsasl_mechanism = "PLAIN"\n'
+    keys = (
+        f'brokers = ["{broker.secure_brokers}"]\nsecurity = "sasl_ssl"\nsasl_mechanism = "PLAIN"\n'
         f'user = "{broker.user}"\npassword_env = "{VARIABLE}"\nca_file = "{broker.ca_file}"\n'
     )
+    before, table, after = shipped.partition("[kafka]")
+    config.write_text(f"{before}{table}\n{keys}#{after}")
     settings = load(config)
     connection = Connection.of(settings.kafka, config)
     check_topics(connection, [], memory_days_max=settings.ids.memory_days_max)
