@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from headrace import __version__
+from _conditions import conditions
+
 from headrace.config.settings import FraudSettings, load
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.codec import decode
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--payments", type=int, default=_PAYMENTS, help=f"how many; default: {_PAYMENTS:,}")
     payments = parser.parse_args(arguments).payments
-    print(_conditions())
+    print(conditions())
     with TemporaryDirectory() as folder:
         directory = Path(folder) / "shard-00"
         shard = _filled(directory, load(None, ("journal.checkpoint_seconds=86400",)), payments)
@@ -50,13 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{payments:,} payments of {_customers(payments):,} customers, {held / 1e6:,.0f} MB of journal")
         found = _searched(directory, payments)
         _erased(shard, directory, found)
-
-
-def _conditions() -> str:
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
 
 
 def _customers(payments: int) -> int:

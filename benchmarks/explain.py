@@ -9,23 +9,20 @@ process keeps the ledger open, and last comes the whole command.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
 
 import msgspec
+from _conditions import conditions
 
-from headrace import __version__
 from headrace.config.settings import FraudSettings, load
 from headrace.operators.batches import Batch
 from headrace.operators.durable import DurableShard
@@ -47,10 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Build, look up, print."""
     options = _parser().parse_args(arguments)
     decisions = round(_DECISIONS * options.scale)
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
+    print(conditions())
     state = options.state or Path(mkdtemp(prefix="headrace-explain-"))
     try:
         if not (state / "shard-00").exists():

@@ -11,19 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from headrace import __version__
+from _conditions import conditions
+
 from headrace.config.settings import lay_over, load
 from headrace.operators.ledger import shard_directories
 from headrace.operators.replay_changes import Replayed, decide_again
@@ -57,10 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.only:
         print(json.dumps(_here(options.only, options.events, options.state)))
         return
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
+    print(conditions())
     with TemporaryDirectory() as folder:
         events = options.events or _simulated(Path(folder))
         rounds = [_round(events, Path(folder, f"state-{number}")) for number in range(options.rounds)]

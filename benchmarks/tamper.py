@@ -9,22 +9,19 @@ the frame (or the head of the segment) that the byte belongs to. Ends with 1 unl
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import explain
+from _conditions import conditions
 
-from headrace import __version__
 from headrace.config.settings import load
 from headrace.operators.journal import FrameHead, JournalReader, first_boundary, segment_numbers, segment_path
 from headrace.operators.ledger_verify import Damage, verify_shard
@@ -52,10 +49,7 @@ class _Flip(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build, flip, verify, print."""
     options = _parser().parse_args(arguments)
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, Headrace {__version__}, Python {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
+    print(conditions())
     with TemporaryDirectory(prefix="headrace-tamper-") as folder:
         settings = load(None, [f"journal.segment_bytes_max={_SEGMENT_BYTES_MAX}"])
         explain.build(Path(folder), options.decisions, settings)

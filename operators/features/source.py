@@ -26,7 +26,6 @@ FIELDS = {
 CLICK_FIELDS = {"price": "ev.price"}
 _DIVISOR_MIN = 1e-280  # below it a quotient could be infinite
 _NEVER_MISSING = {"field", "count", "sum", "distinct", "fraud_streak"}
-_OUTCOME_FED = {"fraud_share", "fraud_streak", "first_fraud_age", "last_legitimate_age"}
 
 
 class SlotGroup(NamedTuple):
@@ -183,22 +182,21 @@ class SourceWriter:
 
     def _sum(self, f: str, declaration: Any) -> None:
         row, value = self.rows[declaration.entity], self._operand(declaration)
-        count, total = self._sums(f, declaration, row, value)
+        self._sums(f, declaration, row, value)
         self.read_lines += [f"{f} = {f}s"]
-        del count, total
 
     def _mean(self, f: str, declaration: Any) -> None:
         row, value = self.rows[declaration.entity], self._operand(declaration)
         self._sums(f, declaration, row, value)
         self.read_lines += [f"{f} = {f}s / {f}n if {f}n else nan"]
 
-    def _sums(self, f: str, declaration: Any, row: str, value: str) -> tuple[str, str]:
+    def _sums(self, f: str, declaration: Any, row: str, value: str) -> None:
         """Columns of a count and a sum, read into the locals `<f>n` and `<f>s`."""
         count, total = self._column(declaration.entity, "I", 0), self._column(declaration.entity, "d", 0.0)
         if declaration.window_ms is None:
             self.read_lines.append(f"{f}n = {count}[{row}]; {f}s = {total}[{row}]")
             self._update(declaration, [f"{count}[{row}] += 1; {total}[{row}] += {value}"])
-            return count, total
+            return
         pane_ms, panes = self._panes(declaration)
         head = self._column(declaration.entity, "q", 0)
         counts = self._column(declaration.entity, "I", 0, panes)
@@ -224,7 +222,6 @@ class SourceWriter:
                 f"    {sums}[i] += {value}; {total}[{row}] += {value}",
             ],
         )
-        return count, total
 
     def _max(self, f: str, declaration: Any) -> None:
         row, value, entity = self.rows[declaration.entity], self._operand(declaration), declaration.entity
