@@ -44,6 +44,7 @@ EXIT_CODES: Final = (
     (11, "an erasure was asked for and isn't finished"),
     (12, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
     (13, "what is to be read next is no longer in the topic"),
+    (14, "a file can't grow: no room, a quota, or a limit of size"),
     (130, "interrupted from the keyboard, before a run began to decide or in another command"),
     (141, "the reader of standard output has gone"),
 )

@@ -8,6 +8,7 @@
     │   ├── TruncatedInput     exit 4   a compressed input ends early or is damaged
     │   └── ChangedSource      exit 5   a source differs in the part that was read before
     ├── ReaderGone             exit 141 the reader of standard output has gone
+    ├── DiskFull               exit 14  a file can't grow: no room, a quota, a limit of size
     ├── StateError             exit 6   the state directory can't be used
     │   ├── JournalDamaged     exit 6   a journal holds bytes that were not written so
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
@@ -37,6 +38,7 @@ __all__ = [
     "CheckpointDamaged",
     "ConfigError",
     "DeliveryFailed",
+    "DiskFull",
     "ErasureUnfinished",
     "HeadraceError",
     "InputError",
@@ -122,6 +124,12 @@ class ReaderGone(HeadraceError):
     """Standard output has no reader any more, as after `| head`; the code is a shell's for SIGPIPE."""
 
     exit_code = 141
+
+
+class DiskFull(HeadraceError):
+    """A file that can't grow, because there is no room, or a quota or a limit of size is reached."""
+
+    exit_code = 14
 
 
 class StateError(HeadraceError):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
-from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
+from headrace.errors import ConfigError, DiskFull, Mistake, StateError, StateMismatch
 from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
 from headrace.operators.journal import JournalWriter
@@ -19,7 +22,7 @@ from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
 from headrace.operators.positions import Plan, partitions_known, plan_of
 from headrace.operators.repair import repair
-from headrace.running import locked, warnings_to
+from headrace.running import locked, own_errors, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
 from headrace.supervisor import PROCESSES, Supervisor
 from headrace.topic_runtime import TopicRun, outputs_of
@@ -27,10 +30,11 @@ from headrace.topic_runtime import TopicRun, outputs_of
 __all__ = ["run_member", "run_on_topics"]
 
 _log = logging.getLogger(__name__)
+_PAUSE_S: Final = 1.0
 
 
 def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
-    """Run a flow on topics until it is told to stop.
+    """Run a flow on topics until it is told to stop; when the disk is full, go on as soon as there is room.
 
     Raises
     ------
@@ -45,8 +49,35 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
         connection = Connection.of(request.settings.kafka, request.config_file)
         if request.processes > 1:
             return Supervisor(request, observer, lambda: prepare(request, connection, start), lock).run()
-        plan = prepare(request, connection, start)
-        return TopicRun(request, observer, stack, connection, plan).run()
+        pause_s_max = request.settings.processes.backoff_seconds_max
+        return _until_there_is_room(lambda: _alone(request, observer, connection, start), pause_s_max)
+
+
+def _alone(request: RunRequest, observer: Observer, connection: Connection, start: Start) -> RunSummary:
+    plan = prepare(request, connection, start)
+    with own_errors(), ExitStack() as stack:
+        run = TopicRun(request, observer, stack, connection, plan)
+        try:
+            with own_errors():
+                return run.run()
+        except DiskFull as error:
+            if not run.stopping:
+                raise
+            return run.summary(error, None)
+
+
+def _until_there_is_room(attempt: Callable[[], RunSummary], pause_s_max: float) -> RunSummary:
+    """Try once more, from what the state holds, as long as the disk is full."""
+    pause_s = min(_PAUSE_S, pause_s_max)
+    while True:
+        began = time.monotonic()
+        try:
+            return attempt()
+        except DiskFull as error:
+            _log.warning("%s; nothing goes out until there is room; tried again in %g s", error, pause_s)
+        time.sleep(pause_s)
+        longer_s = min(2 * pause_s, pause_s_max)
+        pause_s = longer_s if time.monotonic() - began < pause_s_max else min(_PAUSE_S, pause_s_max)
 
 
 def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Plan) -> RunSummary:
@@ -99,6 +130,11 @@ def prepare(request: RunRequest, connection: Connection, start: Start) -> Plan:
     StateError, StateMismatch
         If the state can't be used, or is of another flow.
     """
+    with own_errors():
+        return _prepared(request, connection, start)
+
+
+def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan:
     ends = _ends(request)
     inputs = [topic for each in request.sources if (topic := topic_of(each)) is not None]
     outputs = outputs_of(request)

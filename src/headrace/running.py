@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import logging
@@ -18,7 +19,7 @@ from typing import Final, Protocol
 import orjson
 
 from headrace.config.settings import FraudSettings
-from headrace.errors import HeadraceError, StateLocked
+from headrace.errors import DiskFull, HeadraceError, StateLocked
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import Progress as Read
 from headrace.operators.latency import LatencyHistogram
@@ -36,6 +37,7 @@ _GC_ALLOCATIONS: Final = 50_000
 _ACTIONS: Final = ("approve", "review", "block")
 _REASON: Final = "reason_"
 _LOCK_TRIES: Final = 4
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOCK_WAIT_S: Final = 0.05
 
 
@@ -74,7 +76,8 @@ def own_errors() -> Iterator[None]:
         while cause is not None and not isinstance(cause, HeadraceError | OSError):
             cause = cause.__cause__
         if isinstance(cause, OSError):
-            raise HeadraceError(f"the system refused: {cause}") from error
+            kind = DiskFull if cause.errno in _FULL else HeadraceError
+            raise kind(f"the system refused: {cause}") from error
         if cause is None:
             raise
         raise cause from error

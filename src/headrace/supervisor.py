@@ -19,7 +19,7 @@ from typing import Final
 import orjson
 
 from headrace.config.settings import ProcessesSettings
-from headrace.errors import BrokerError
+from headrace.errors import BrokerError, DiskFull
 from headrace.members import Member, Said, instructions, together
 from headrace.operators.positions import Plan
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
@@ -123,6 +123,8 @@ class Supervisor:
                 at = time.monotonic()
                 code = self._once(plan)
                 failed = 1 if time.monotonic() - at >= _SETTLED_S else failed + 1
+                if code == DiskFull.exit_code:  # there may be room again, however long that takes
+                    failed = min(failed, self._limits.restarts_max)
                 if self._stopping or code in _LASTING or failed > self._limits.restarts_max:
                     break
                 again = self._again(failed)
@@ -157,6 +159,9 @@ class Supervisor:
             self.restarts += 1
             try:
                 return self._prepare()
+            except DiskFull as error:
+                _log.warning("the processes can't be started again: %s", error)
+                failed = min(failed + 1, self._limits.restarts_max)
             except BrokerError as error:
                 if error.exit_code in _LASTING:
                     raise
@@ -211,7 +216,8 @@ class Supervisor:
         codes = [code for each in self._children if (code := each.process.poll())]
         for code in codes:
             _log.warning("a process ended with %s", _ending(code))
-        return next((code for code in codes if code in _LASTING), codes[0])
+        telling = next((code for code in codes if code == DiskFull.exit_code), codes[0])
+        return next((code for code in codes if code in _LASTING), telling)
 
     def _hear(self) -> None:
         for child in self._children:
@@ -256,10 +262,12 @@ class Supervisor:
             for child in self._children
         ]
         unnamed = self._file.with_suffix(".tmp")
-        unnamed.write_bytes(
-            orjson.dumps({"launcher": os.getpid(), "restarts": self.restarts, "processes": processes})
-        )
-        unnamed.replace(self._file)
+        told = orjson.dumps({"launcher": os.getpid(), "restarts": self.restarts, "processes": processes})
+        try:
+            unnamed.write_bytes(told)
+            unnamed.replace(self._file)
+        except OSError as error:  # no reason to end what runs
+            _log.warning("%s can't be written: %s", self._file, error)
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -300,7 +301,17 @@ class TopicRun(Tally):
 
     def kept(self) -> AbstractContextManager[None]:
         """Keep an error, after which the flow only drains; with several processes it brings all down."""
-        return self.failure.kept() if self.member.count == 1 else nullcontext()
+        return self.failure.kept() if self.member.count == 1 else self._ending()
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Tell the launcher of an error and end: Bytewax would panic, and its exit code says nothing."""
+        try:
+            with own_errors():
+                yield
+        except HeadraceError as error:
+            self.observer.warning(str(error))
+            os._exit(error.exit_code)  # as good as being killed, which is allowed at any moment
 
     def drain(self) -> bool:
         """Whether nothing more is to be read."""

@@ -258,7 +258,7 @@ def test_a_journal_that_can_not_be_written_ends_the_run_with_a_plain_error(tmp_p
     ended = subprocess.run(
         [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 14
     _, said = ended.stderr.splitlines()
     segment = tmp_path / "s" / "shard-00" / "journal-00000001.seg"
     assert said.startswith("error: the system refused")

@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -367,24 +367,47 @@ def test_a_sink_that_takes_nothing_stops_the_source(own_broker, tmp_path):
     world.check()
 
 
-def test_a_full_disk_ends_the_run_and_nothing_unjournalled_has_gone_out(world, lines):
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_on_a_full_disk_nothing_goes_out_until_there_is_room(world, lines, processes):
     """D-DISK-1."""
     world.send(lines)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, before[1]))  # of any file; the child inherits it
-    try:
-        running = world.start("--set", "journal.checkpoint_inputs_max=1000000")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert running.process.wait(PATIENCE_S) == 1
-    said = running.said.read_text()
-    assert "the system refused" in said
-    assert "panic" not in said
+    with file_sizes_limited(60_000) as limit:  # of any file; the child inherits it
+        running = world.start("--processes", processes, "--set", "journal.checkpoint_inputs_max=1000000")
+    running.wait_for(lambda: running.said.read_text().count("the system refused") >= 2, "tries")
+    assert "panic" not in running.said.read_text()
+    journalled_then = inputs_in(world.state)
     sent = {each.value for each in messages(world.brokers, world.to)}
     assert len(sent) > 0
     assert sent <= set(journalled(world.state, Kind.DECIDED))
+    assert inputs_in(world.state) == journalled_then < len(lines)
+    for pid in (running.process.pid, *members(world)):
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+    running.wait_for(lambda: inputs_in(world.state) >= len(lines), "all inputs, with room")
+    assert running.stop() == 0, running.said.read_text()
+    world.check()
+
+
+def test_a_run_on_a_full_disk_can_be_stopped(world, lines):
+    """D-DISK-1."""
+    world.send(lines)
+    with file_sizes_limited(60_000):
+        running = world.start("--processes", "2", "--set", "journal.checkpoint_inputs_max=1000000")
+    running.wait_for(lambda: running.said.read_text().count("the system refused") >= 2, "tries")
+    assert running.stop() in {0, 14}
     world.run(len(lines))
     world.check()
+
+
+@contextmanager
+def file_sizes_limited(bytes_max: int) -> Iterator[tuple[int, int]]:
+    """Let what is started inside make no larger files; gives the limit as it was."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, before[1]))
+    try:
+        yield before
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # -- a state that has lost some time

@@ -114,6 +114,7 @@ def test_the_errors_are_these():
         "CheckpointDamaged",
         "ConfigError",
         "DeliveryFailed",
+        "DiskFull",
         "ErasureUnfinished",
         "HeadraceError",
         "InputError",
