@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -30,8 +29,6 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 LINES = 3000
 SHARDS = 4
-KILLS = 15
-SOAK_KILLS = 100
 QUICK = (
     *("--set", "input.batch_lines_max=16", "--set", "journal.checkpoint_inputs_max=150"),
     *("--set", "kafka.watermark_seconds=0.1", "--set", "kafka.settle_ms=200"),
@@ -214,39 +211,12 @@ def test_other_numbers_of_processes_give_the_same_bytes(world, lines):
     world.check()
 
 
-# -- kills
+# -- processes
 
 
 def size_of(state: Path) -> int:
     """Bytes of all journals."""
     return sum(path.stat().st_size for path in state.glob("shard-*/journal-*.seg"))
-
-
-def killed_some_time(world: World, running: Running, rng: random.Random) -> None:
-    """Kill while it starts, or when it has journalled some more."""
-    if rng.random() < 0.3:
-        time.sleep(rng.uniform(0.0, 2.5))
-    else:
-        wanted = size_of(world.state) + rng.randrange(1, 60_000)
-        until = time.monotonic() + rng.uniform(2.0, 6.0)
-        while size_of(world.state) < wanted and time.monotonic() < until:
-            time.sleep(0.001)
-    running.kill()
-
-
-@pytest.mark.parametrize("kills", [KILLS, pytest.param(SOAK_KILLS, marks=pytest.mark.soak)])
-def test_kills_of_one_process(world, lines, kills):
-    """D-ONCE-1, D-ONCE-2, D-STATE-1."""
-    seed = int.from_bytes(os.urandom(4))
-    print(f"seed {seed}")  # noqa: T201  # shown when the test fails
-    rng = random.Random(seed)
-    step = len(lines) // kills
-    for kill in range(kills):
-        world.send(lines[kill * step : (kill + 1) * step])
-        killed_some_time(world, world.start(), rng)
-    world.send(lines[kills * step :])
-    world.run(len(lines))
-    world.check()
 
 
 def members(world: World) -> list[int]:
@@ -262,38 +232,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-
-@pytest.mark.parametrize("kills", [KILLS, pytest.param(SOAK_KILLS, marks=pytest.mark.soak)])
-def test_kills_of_members_and_of_their_launcher(world, lines, kills):
-    """D-ONCE-1, D-ONCE-2, D-STATE-1, D-PROC-1, D-PROC-2."""
-    seed = int.from_bytes(os.urandom(4))
-    print(f"seed {seed}")  # noqa: T201  # shown when the test fails
-    rng = random.Random(seed)
-    step = len(lines) // kills
-    running = world.start("--processes", "2")
-    for kill in range(kills):
-        world.send(lines[kill * step : (kill + 1) * step])
-        before = size_of(world.state)
-        until = time.monotonic() + rng.uniform(0.5, 8.0)
-        wanted = before + rng.randrange(1, 30_000)
-        while time.monotonic() < until and (size_of(world.state) < wanted or not members(world)):
-            time.sleep(0.002)
-        pids = members(world)
-        if pids and rng.random() < 0.75:
-            os.kill(pids[rng.randrange(2)], signal.SIGKILL)
-            running.wait_for(lambda pids=pids: members(world) != pids, "started again")
-        else:
-            running.kill()
-            deadline = time.monotonic() + PATIENCE_S
-            while not all(map(gone, pids)):
-                assert time.monotonic() < deadline, "members outlived their launcher"
-                time.sleep(0.05)
-            running = world.start("--processes", "2")
-    world.send(lines[kills * step :])
-    running.wait_for(lambda: inputs_in(world.state) >= len(lines), "all inputs")
-    assert running.stop() == 0, running.said.read_text()
-    world.check()
 
 
 def test_a_second_launcher_is_refused(world, lines):
