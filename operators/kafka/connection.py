@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from headrace.config.kafka import FILES, SECRETS, KafkaSettings
 from headrace.errors import BrokerError, BrokerRefused, ConfigError, Mistake
@@ -15,6 +15,8 @@ from headrace.operators.kafka.client import AdminClient, Consumer, KafkaError, K
 from headrace.operators.kafka.faults import error_in, fault_of, raised_as
 
 __all__ = ["Connection"]
+
+_Answer = TypeVar("_Answer")
 
 _log = logging.getLogger(__name__)
 # The client's own log repeats each failed attempt; what matters of it comes as errors.
@@ -30,6 +32,7 @@ _FILE_OPTIONS: Final = {
 _SECRET_OPTIONS: Final = {"password_env": "sasl.password", "key_password_env": "ssl.key.password"}
 _HIDDEN: Final = "***"
 _PROBE_S: Final = 0.5
+_AGAIN_S: Final = 0.1
 
 
 class Connection:
@@ -132,6 +135,31 @@ class Connection:
                     raise self.unanswered(error) from None
             else:
                 return {name: len(topic.partitions) for name, topic in found.topics.items()}
+
+    def answer(self, ask: Callable[[float], _Answer]) -> _Answer:
+        """What the brokers answer; asked again while what keeps them passes, such as the choice of a leader.
+
+        Parameters
+        ----------
+        ask
+            Asks, and waits for so many seconds at most.
+
+        Raises
+        ------
+        BrokerRefused, TopicMismatch
+            If they refuse, or know no such topic.
+        BrokerUnreachable
+            If they haven't answered within `metadata_seconds_max`.
+        """
+        until = time.monotonic() + self.settings.metadata_seconds_max
+        while True:
+            try:
+                return ask(max(until - time.monotonic(), _AGAIN_S))
+            except KafkaException as exception:
+                error = error_in(exception)
+                if fault_of(error) is not None or self._refused() or time.monotonic() + _AGAIN_S >= until:
+                    raise self.unanswered(error) from None
+            time.sleep(_AGAIN_S)
 
     def _refused(self) -> bool:
         return self._last is not None and fault_of(self._last) is BrokerRefused

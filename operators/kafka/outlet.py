@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
-from headrace.operators.kafka.client import OFFSET_END, KafkaException, TopicPartition
+from headrace.operators.kafka.client import OFFSET_END, TopicPartition
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.delivery import message_of
-from headrace.operators.kafka.faults import error_in
 from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.read_back import end_offsets, held_offsets, read_back
 from headrace.operators.kafka.starts import Partition, Start, loss
@@ -50,9 +50,7 @@ def first_offsets(
     asked = [TopicPartition(topic, each, start.value) for each in wanted]
     consumer = connection.consumer({"enable.auto.commit": False})
     try:
-        found = consumer.offsets_for_times(asked, timeout=connection.settings.metadata_seconds_max)
-    except KafkaException as exception:
-        raise connection.unanswered(error_in(exception)) from None
+        found = connection.answer(partial(consumer.offsets_for_times, asked))
     finally:
         consumer.close()
     return {

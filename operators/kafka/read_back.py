@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from headrace.errors import BrokerUnreachable, OffsetLost, TopicMismatch
 from headrace.operators.cloudevents import id_in
-from headrace.operators.kafka.client import Consumer, KafkaException, Message, TopicPartition
+from headrace.operators.kafka.client import Consumer, Message, TopicPartition
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.faults import error_in, fault_of
+from headrace.operators.kafka.faults import fault_of
 from headrace.operators.kafka.starts import Partition, loss
 
 __all__ = ["Delivered", "end_offsets", "held_offsets", "read_back"]
@@ -103,14 +104,10 @@ def held_offsets(connection: Connection, consumer: Consumer, topic: str) -> dict
     count = connection.probe(consumer).get(topic)
     if count is None:
         raise TopicMismatch([f"{topic}: there is no such topic"])
-    seconds_max = connection.settings.metadata_seconds_max
-    try:
-        return {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=seconds_max)
-            for number in range(count)
-        }
-    except KafkaException as exception:
-        raise connection.unanswered(error_in(exception)) from None
+    return {
+        number: connection.answer(partial(consumer.get_watermark_offsets, TopicPartition(topic, number)))
+        for number in range(count)
+    }
 
 
 def _raise_losses(topic: str, starts: Mapping[int, int], held: Mapping[int, tuple[int, int]]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from headrace.errors import BrokerError, OffsetLost, TopicMismatch
-from headrace.operators.kafka.client import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
+from headrace.operators.kafka.client import OFFSET_END, KafkaError, Message, TopicPartition
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.faults import error_in, fault_of
+from headrace.operators.kafka.faults import fault_of
 from headrace.operators.kafka.heard import Heard
 from headrace.operators.kafka.starts import ACCEPT_LOST_OPTION, Partition, Start, loss
 
@@ -183,20 +184,14 @@ class PartitionReader:
 
     def _held(self, partition: Partition) -> tuple[int, int]:
         where = TopicPartition(partition.topic, partition.number)
-        try:
-            return self._consumer.get_watermark_offsets(where, timeout=self._seconds_max)
-        except KafkaException as exception:
-            raise self._connection.unanswered(error_in(exception)) from None
+        return self._connection.answer(partial(self._consumer.get_watermark_offsets, where))
 
     def _at_times(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
         """Offsets of the first messages that are not older than the times asked for."""
         asked = [TopicPartition(*each, start.value) for each, start in starts.items() if start.kind == "time"]
         if not asked:
             return {}
-        try:
-            found = self._consumer.offsets_for_times(asked, timeout=self._seconds_max)
-        except KafkaException as exception:
-            raise self._connection.unanswered(error_in(exception)) from None
+        found = self._connection.answer(partial(self._consumer.offsets_for_times, asked))
         for each in found:
             if each.error is not None:
                 raise self._connection.fault(each.error, f"{each.topic}[{each.partition}]")

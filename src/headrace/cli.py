@@ -156,7 +156,8 @@ def run(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Where dead letters go; for NAME.jsonl to NAME.dead-letters.jsonl beside it otherwise.",
+            help="Where dead letters go; for NAME.jsonl to NAME.dead-letters.jsonl beside it otherwise."
+            " On topics it is required.",
         ),
     ] = None,
     state: Annotated[
