@@ -263,6 +263,21 @@ def test_a_member_that_is_told_to_stop_stops_all(world, lines):
     world.check()
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_keyboards_interrupt_drains_all(world, lines, processes):
+    """D-DRAIN-1, D-DRAIN-2: it comes to the launcher and to each of its members."""
+    world.send(lines[:300])
+    running = world.start("--processes", processes)
+    running.wait_for(lambda: inputs_in(world.state) >= 300, "inputs")
+    for pid in (running.process.pid, *members(world)):
+        os.kill(pid, signal.SIGINT)
+    assert running.process.wait(PATIENCE_S) == 0, running.said.read_text()
+    world.send(lines[300:400])
+    world.run(400)
+    assert "were sent" not in running.said.read_text()
+    world.check()
+
+
 # -- the broker's faults, and the disk's
 
 
