@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
-from headrace import __version__
-from headrace.config.settings import FraudSettings, canonical, restore
+from headrace.config.settings import FraudSettings, restore
 from headrace.errors import StateError, StateMismatch
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import (
@@ -32,6 +31,7 @@ from headrace.operators.codec import Undecodable
 from headrace.operators.commands import Command, Erase
 from headrace.operators.erasure import Erasures
 from headrace.operators.events import Event
+from headrace.operators.in_force import InForce, in_force_now
 from headrace.operators.journal import (
     COMMAND,
     CONTROL_SOURCE,
@@ -50,7 +50,7 @@ from headrace.operators.journal import (
 )
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
-from headrace.operators.reapply import apply_again, kernel, retried
+from headrace.operators.reapply import apply_again, retried
 from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.shard import FraudShard, Graded, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
@@ -72,23 +72,6 @@ class Applied:
 
     decisions: list[tuple[int, bytes]] = field(default_factory=list)
     dead_letters: list[tuple[int, bytes]] = field(default_factory=list)
-
-
-class _InForce(NamedTuple):
-    """What decides beside the inputs; the kernel is not known of states that earlier versions wrote."""
-
-    settings: bytes
-    learn: bool
-    code: str
-    kernel: str | None
-
-    def said(self) -> dict[str, Any]:
-        """As notes and checkpoints have it."""
-        return {**self._asdict(), "settings": self.settings.decode()}
-
-
-def _in_force(said: Mapping[str, Any]) -> _InForce:
-    return _InForce(said["settings"].encode(), said["learn"], said["code"], said.get("kernel"))
 
 
 class Sources:
@@ -117,6 +100,11 @@ class DurableShard:
         Gives the ordinal that a recovery could go back to, which only who knows the other shards and the
         outputs can tell; not given: no segment is deleted.
 
+    Attributes
+    ----------
+    before
+        What was in force when the shard was last run; None if it is new.
+
     Raises
     ------
     StateMismatch
@@ -144,7 +132,8 @@ class DurableShard:
         self.sinks: dict[str, dict[str, Any]] = {}
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
-        self._written: _InForce | None = None
+        self._written: InForce | None = None
+        self.before: InForce | None = None
         self._since_checkpoint = self._seen = 0
         self._checkpoint_at = time.monotonic()
         self._overdue_ns = _overdue_ns(settings)
@@ -172,8 +161,8 @@ class DurableShard:
             raise
 
     @property
-    def lists(self) -> Collection[str]:
-        """Names of the policy's lists that have a content."""
+    def lists(self) -> Mapping[str, str]:
+        """Digest of the content of each of the policy's lists that has one."""
         return self.state.policy.digests
 
     # -- recovery
@@ -223,7 +212,7 @@ class DurableShard:
             self.state.load(blobs)
         except ValueError as error:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
-        self._written = _in_force(header)
+        self._written = InForce.of(header)
         self.sinks = dict(header.get("sinks", {}))
         self.sources.names = {int(number): name for number, name in header["sources"].items()}
 
@@ -249,7 +238,7 @@ class DurableShard:
 
     def _replay_control(self, note: dict[str, Any]) -> None:
         if note["control"] == "config":
-            in_force = _in_force(note)
+            in_force = InForce.of(note)
             if in_force != self._written:  # else a segment's beginning has only said it again
                 self._written = in_force
                 self.state.configure(restore(in_force.settings), learn=note["learn"])
@@ -287,7 +276,8 @@ class DurableShard:
 
     def _note_config(self) -> None:
         """Journal configuration, code and kernel that hold from here on, when they differ from before."""
-        in_force = _InForce(canonical(self.settings), self.learn, __version__, kernel())
+        in_force = in_force_now(self.settings, learn=self.learn)
+        self.before = self._written
         if in_force != self._written:
             self._note({"control": "config", **in_force.said()})
             self._written = in_force
@@ -530,7 +520,7 @@ class DurableShard:
         self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
 
     def _header(self) -> dict[str, Any]:
-        in_force = self._written or _InForce(canonical(self.settings), self.learn, __version__, kernel())
+        in_force = self._written or in_force_now(self.settings, learn=self.learn)
         return {
             "version": STATE_VERSION,
             **in_force.said(),

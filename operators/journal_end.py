@@ -11,6 +11,7 @@ import orjson
 
 from headrace.operators.batches import Mark
 from headrace.operators.checkpoint import newest_readable
+from headrace.operators.in_force import InForce
 from headrace.operators.journal import (
     GENESIS,
     Boundary,
@@ -38,6 +39,8 @@ class JournalEnd:
         Of the sources that the shard knows, by number.
     sinks
         The newest watermark of each output, as it was noted.
+    in_force
+        The configuration and what else it was last run with; None if nothing was ever noted.
     """
 
     directory: Path
@@ -45,6 +48,7 @@ class JournalEnd:
     boundary: Boundary
     names: Mapping[int, str]
     sinks: Mapping[str, Mapping[str, Any]]
+    in_force: InForce | None = None
 
     @property
     def marks(self) -> dict[int, Mark]:
@@ -83,19 +87,23 @@ def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalE
         return JournalEnd(directory, shard, GENESIS, {}, {})
     names: dict[int, str] = {}
     sinks: dict[str, Mapping[str, Any]] = {}
+    in_force: InForce | None = None
     start = first_boundary(directory)
     checkpoint = newest_readable(directory)
     if checkpoint is not None:
         names = {int(number): name for number, name in checkpoint.header["sources"].items()}
         sinks = dict(checkpoint.header.get("sinks", {}))
+        in_force = InForce.of(checkpoint.header)
         start = start_of(directory, checkpoint.segment)
     reader = JournalReader(directory, start, cut_torn_tail=cut_torn_tail)
     for head in reader.heads():
         if head.records and head.ordinal_first == head.ordinal_next:  # so stand the journal's own notes
             for record in read_frame(directory, head.segment, head.position).records:
                 if record.kind == Kind.CONTROL:
-                    _take(orjson.loads(record.input), names, sinks)
-    return JournalEnd(directory, shard, reader.boundary, names, sinks)
+                    note = orjson.loads(record.input)
+                    _take(note, names, sinks)
+                    in_force = InForce.of(note) if note["control"] == "config" else in_force
+    return JournalEnd(directory, shard, reader.boundary, names, sinks, in_force)
 
 
 def _take(note: dict[str, Any], names: dict[int, str], sinks: dict[str, Mapping[str, Any]]) -> None:

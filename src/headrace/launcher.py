@@ -10,6 +10,7 @@ from functools import partial
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
 from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
+from headrace.operators.in_force import changes, in_force_now
 from headrace.operators.journal import JournalWriter
 from headrace.operators.journal_end import JournalEnd, journal_end, shard_folders
 from headrace.operators.kafka.connection import Connection
@@ -19,7 +20,7 @@ from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
 from headrace.operators.positions import Plan, partitions_known, plan_of
 from headrace.operators.repair import repair
-from headrace.running import locked, warnings_to
+from headrace.running import locked, warn_of_changes, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
 from headrace.supervisor import PROCESSES, Supervisor
 from headrace.topic_runtime import TopicRun, outputs_of
@@ -121,6 +122,8 @@ def prepare(request: RunRequest, connection: Connection, start: Start) -> Plan:
         accept_lost=request.accept_lost,
     )
     _within_limits(request, plan)
+    now = in_force_now(request.settings, learn=request.learn)
+    warn_of_changes(changes([end.in_force for end in ends], now))
     return replace(plan, ahead=_repair(request, connection, ends))
 
 
