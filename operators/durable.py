@@ -287,7 +287,7 @@ class DurableShard:
         """Journal again what readers must know, where segments are deleted so that this may be the first."""
         if self._written is not None and not keeps_all(self.settings.journal):
             sources = [_source_note(number, name) for number, name in self.sources.names.items()]
-            self._note_all([{"control": "config", **self._written.said()}, *sources])
+            self._note_all([{"control": "config", **self._written.said()}, *sources, *self.sinks.values()])
 
     def register(self, number: int, name: str) -> None:
         """Give a source its number; journalled when it is new."""

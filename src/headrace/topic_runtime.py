@@ -139,8 +139,8 @@ class TopicRun(Tally):
     def _needed(self, number: int) -> int:
         """Ordinal from which on a shard's outputs may have to be sent again: before it all is delivered."""
         part = self.parts.get(number)
-        notes = [] if part is None else list(part.durable.sinks.values())
-        return min((note["ordinal"] for note in notes), default=0)
+        sinks = {} if part is None else part.durable.sinks
+        return min(sinks[output]["ordinal"] if output in sinks else 0 for output in outputs_of(self.request))
 
     def _close_shards(self) -> None:
         for shard in self.shards:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from headrace.operators.checkpoint import checkpoint_numbers
+from headrace.operators.journal import first_boundary, segment_numbers
+from headrace.operators.journal_end import journal_end
+
 sys.path.insert(0, str(Path(__file__).parent))
-from test_topics import World
-from worlds import tiny_world
+from erasures import CUSTOMER, check_gone, customers
+from test_topics import PATIENCE_S, SHARDS, World, gone, members
+from topic_worlds import Running, messages
+from worlds import stream, tiny_world
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -51,3 +61,151 @@ def test_a_changed_configuration_is_told_once_and_journalled(world, lines, proce
     world.run(500, "--processes", processes, "--set", "policy.block_at=0.9", "--no-learn")
     assert said(world).count("changed since") == len(told)
     world.check()
+
+
+# -- old segments are deleted
+
+
+KEEP_LITTLE = ("--set", "journal.keep_bytes_max=1024", "--set", "journal.checkpoint_inputs_max=30")
+
+
+def shards(world: World) -> list[Path]:
+    return sorted(world.state.glob("shard-*"))
+
+
+def first_segments(world: World) -> list[int]:
+    return [segment_numbers(shard)[0] for shard in shards(world)]
+
+
+def check_repair_finds_all(world: World) -> None:
+    """What is kept of each journal goes back to every watermark of its shard."""
+    for shard in shards(world):
+        sinks = journal_end(shard, 0, cut_torn_tail=False).sinks
+        assert sorted(sinks) == ["dead_letters", "decisions"]
+        assert first_boundary(shard).ordinal <= min(note["ordinal"] for note in sinks.values())
+
+
+def kill_all(world: World, running: Running) -> None:
+    """Kill a launcher, and wait until its members have ended too."""
+    pids = members(world)
+    running.kill()
+    until = time.monotonic() + PATIENCE_S
+    while not all(map(gone, pids)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def outputs(world: World) -> list[list[bytes]]:
+    """Values in each output topic, none of which may come twice."""
+    found = [messages(world.brokers, topic) for topic in (world.to, world.dead_letters)]
+    for topic in found:
+        assert max(Counter(each.id for each in topic).values()) == 1
+    return [sorted(each.value for each in topic) for topic in found]
+
+
+def reaches(world: World, inputs: int):
+    """Whether all shards together have come so far; what was deleted counts too."""
+
+    def reached() -> bool:
+        ends = [journal_end(shard, 0, cut_torn_tail=False) for shard in shards(world)]
+        return sum(end.boundary.ordinal for end in ends) >= inputs
+
+    return reached
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_with_old_segments_deleted_kills_lose_and_repeat_nothing(world, lines, processes):
+    world.send(lines[:1400])
+    options = (*KEEP_LITTLE, "--processes", processes)
+    for part in (500, 900, 1300):
+        running = world.start(*options)
+        running.wait_for(reaches(world, part), "inputs")
+        kill_all(world, running)
+        check_repair_finds_all(world)
+    assert min(first_segments(world)) > 1, "nothing was deleted before the last kill"
+    world.send(lines[1400:])
+    running = world.start(*options)
+    running.wait_for(reaches(world, len(lines)), "all inputs")
+    assert running.stop() == 0, running.said.read_text()
+    check_repair_finds_all(world)
+    found = outputs(world)
+    world.anew("unbroken")
+    world.run(len(lines))
+    assert outputs(world) == found
+
+
+def test_nothing_behind_a_watermark_is_deleted(world, lines):
+    """While watermarks stand still, so does the journal's beginning; later the old goes."""
+    world.send(lines[:1000])
+    running = world.start(*KEEP_LITTLE, "--set", "kafka.watermark_seconds=3600")
+    running.wait_for(reaches(world, 1000), "inputs")
+    running.kill()
+    assert first_segments(world) == [1] * SHARDS
+    assert min(checkpoint_numbers(shard)[0] for shard in shards(world)) > 2, "no checkpoint held it"
+    check_repair_finds_all(world)
+    world.send(lines[1000:])
+    running = world.start(*KEEP_LITTLE)
+    running.wait_for(reaches(world, len(lines)), "all inputs")
+    assert running.stop() == 0, running.said.read_text()
+    assert min(first_segments(world)) > 1
+    found = outputs(world)
+    world.anew("kept")
+    world.run(len(lines))
+    assert outputs(world) == found
+
+
+# -- a customer is erased while the flow stands still
+
+
+class Files(NamedTuple):
+    """A state, for the checks of erasures."""
+
+    state: Path
+
+    def shards(self) -> list[Path]:
+        return sorted(self.state.glob("shard-*"))
+
+
+def headrace(*arguments: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "headrace", *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def decision_ids(world: World) -> set[str]:
+    return {each.id for each in messages(world.brokers, world.to)}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_customer_is_erased_at_once_from_a_stopped_state(broker, tmp_path, count, killed):
+    before, later = customers(200), stream(100, first=300)
+    with closing(World(broker, tmp_path, partitions=count, shards=count)) as world:
+        world.send(before)
+        running = world.start("--set", "kafka.watermark_seconds=3600")
+        running.wait_for(reaches(world, len(before)), "inputs")
+        if killed:
+            running.kill()
+        else:
+            assert running.stop() == 0, running.said.read_text()
+        sent = decision_ids(world)
+        headrace("erase", "--customer", CUSTOMER, "--state", str(world.state))
+        check_gone(Files(world.state))
+        assert not list(world.state.glob("control/*.jsonl"))
+        headrace("ledger", "verify", "--state", str(world.state))
+        assert decision_ids(world) == sent
+        world.send(later)
+        running = world.start()
+        running.wait_for(reaches(world, len(before) + len(later) + count), "inputs behind the erasure")
+        assert running.stop() == 0, running.said.read_text()
+        check_gone(Files(world.state))
+        outputs(world)
+        found = decision_ids(world)
+        world.anew("whole")
+        world.run(len(before) + len(later))
+        whole = decision_ids(world)
+        theirs = {each for each in whole if "GONE" in each}
+        assert theirs
+        assert found <= whole
+        assert whole - found <= (theirs if killed else set())
