@@ -75,10 +75,35 @@ class Applied:
 
 
 class Sources:
-    """Names of the sources that a state has read, by number."""
+    """Sources that a state has read, by number: names, and of partitions the ids of their topics."""
 
-    def __init__(self, names: Mapping[int, str] | None = None) -> None:
-        self.names: dict[int, str] = dict(names or {})
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.topic_ids: dict[int, str] = {}
+
+    def take(self, note: Mapping[str, Any]) -> bool:
+        """Take in what a note says; whether that was new."""
+        number, topic_id = note["number"], note.get("topic_id")
+        known = self.names.get(number), self.topic_ids.get(number)
+        self.names[number] = note["name"]
+        if topic_id is not None:  # earlier versions noted none
+            self.topic_ids[number] = topic_id
+        return known != (self.names[number], self.topic_ids.get(number))
+
+    def notes(self) -> list[dict[str, Any]]:
+        """A note of each."""
+        return [_source_note(number, name, self.topic_ids.get(number)) for number, name in self.names.items()]
+
+    def header(self) -> dict[str, Any]:
+        """As checkpoints have it."""
+        ids = {str(number): topic_id for number, topic_id in self.topic_ids.items()}
+        names = {str(number): name for number, name in self.names.items()}
+        return {"sources": names, **({"topic_ids": ids} if ids else {})}
+
+    def load(self, header: Mapping[str, Any]) -> None:
+        """Take up what a checkpoint has."""
+        self.names = {int(number): name for number, name in header["sources"].items()}
+        self.topic_ids = {int(number): known for number, known in header.get("topic_ids", {}).items()}
 
 
 class DurableShard:
@@ -214,7 +239,7 @@ class DurableShard:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
         self._written = InForce.of(header)
         self.sinks = dict(header.get("sinks", {}))
-        self.sources.names = {int(number): name for number, name in header["sources"].items()}
+        self.sources.load(header)
 
     def _replay(self, frame: Frame) -> None:
         for record in frame.records:
@@ -243,7 +268,7 @@ class DurableShard:
                 self._written = in_force
                 self.state.configure(restore(in_force.settings), learn=note["learn"])
         elif note["control"] == "source":
-            self.sources.names[note["number"]] = note["name"]
+            self.sources.take(note)
         elif note["control"] == "sink":
             self.sinks[note["output"]] = note
 
@@ -286,14 +311,14 @@ class DurableShard:
     def _note_beginning(self) -> None:
         """Journal again what readers must know, where segments are deleted so that this may be the first."""
         if self._written is not None and not keeps_all(self.settings.journal):
-            sources = [_source_note(number, name) for number, name in self.sources.names.items()]
-            self._note_all([{"control": "config", **self._written.said()}, *sources, *self.sinks.values()])
+            config = {"control": "config", **self._written.said()}
+            self._note_all([config, *self.sources.notes(), *self.sinks.values()])
 
-    def register(self, number: int, name: str) -> None:
-        """Give a source its number; journalled when it is new."""
-        if self.sources.names.get(number) != name:
-            self.sources.names[number] = name
-            self._note(_source_note(number, name))
+    def register(self, number: int, name: str, topic_id: str | None = None) -> None:
+        """Give a source its number, and a partition its topic's id; journalled when it is new."""
+        note = _source_note(number, name, topic_id)
+        if self.sources.take(note):
+            self._note(note)
 
     @property
     def erasures_waiting(self) -> int:
@@ -524,7 +549,7 @@ class DurableShard:
         return {
             "version": STATE_VERSION,
             **in_force.said(),
-            "sources": {str(number): name for number, name in self.sources.names.items()},
+            **self.sources.header(),
             **({"sinks": self.sinks} if self.sinks else {}),
         }
 
@@ -572,8 +597,9 @@ class DurableShard:
         self._journal.close()
 
 
-def _source_note(number: int, name: str) -> dict[str, Any]:
-    return {"control": "source", "number": number, "name": name}
+def _source_note(number: int, name: str, topic_id: str | None) -> dict[str, Any]:
+    known = {} if topic_id is None else {"topic_id": topic_id}
+    return {"control": "source", "number": number, "name": name, **known}
 
 
 def _overdue_ns(settings: FraudSettings) -> int | None:

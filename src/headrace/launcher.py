@@ -18,7 +18,7 @@ from headrace.operators.kafka.outlet import TopicOutlet, first_offsets, held_in,
 from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
-from headrace.operators.positions import Plan, partitions_known, plan_of
+from headrace.operators.positions import Plan, partitions_known, plan_of, topic_id_known
 from headrace.operators.repair import repair
 from headrace.running import locked, warn_of_changes, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
@@ -103,7 +103,14 @@ def prepare(request: RunRequest, connection: Connection, start: Start) -> Plan:
     ends = _ends(request)
     inputs = [topic for each in request.sources if (topic := topic_of(each)) is not None]
     outputs = outputs_of(request)
-    needed = [Needed(topic, partitions_min=max(1, partitions_known(ends, topic))) for topic in inputs]
+    needed = [
+        Needed(
+            topic,
+            partitions_min=max(1, partitions_known(ends, topic)),
+            topic_id=topic_id_known(ends, topic),
+        )
+        for topic in inputs
+    ]
     needed += [Needed(topic, written=True) for topic in outputs.values()]
     checked = check_topics(
         connection,
@@ -120,6 +127,7 @@ def prepare(request: RunRequest, connection: Connection, start: Start) -> Plan:
         lambda topic, new: first_offsets(connection, topic, new, start, held[topic]),
         loss_of,
         accept_lost=request.accept_lost,
+        topic_ids=checked.topic_ids,
     )
     _within_limits(request, plan)
     now = in_force_now(request.settings, learn=request.learn)

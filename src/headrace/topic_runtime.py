@@ -370,7 +370,7 @@ def _others_may_end() -> Iterator[None]:
 
 def _begin(shard: DurableShard, partition: PlannedPartition) -> None:
     """Let a shard know a partition, and where it begins."""
-    shard.register(partition.number, partition.name)
+    shard.register(partition.number, partition.name, partition.topic_id)
     mark = shard.marks.get(partition.number)
     if mark is None:
         shard.note_marks([partition.mark])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from headrace.operators.checkpoint import checkpoint_numbers
 from headrace.operators.journal import first_boundary, segment_numbers
@@ -209,3 +210,42 @@ def test_a_customer_is_erased_at_once_from_a_stopped_state(broker, tmp_path, cou
         assert theirs
         assert found <= whole
         assert whole - found <= (theirs if killed else set())
+
+
+# -- a topic that is another one now
+
+
+def deleted(world: World) -> None:
+    admin = AdminClient({"bootstrap.servers": world.brokers})
+    admin.delete_topics([world.source])[world.source].result(PATIENCE_S)
+    until = time.monotonic() + PATIENCE_S
+    while world.source in admin.list_topics(timeout=30).topics:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def bytes_of(state: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(state.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("options", [(), KEEP_LITTLE])
+def test_a_topic_that_was_made_anew_is_refused_with_the_choices(world, lines, options):
+    world.send(lines[:300])
+    world.run(300)
+    world.send(lines[300:600])  # a second run, so that the id comes from a checkpoint as well
+    running = world.start(*options)
+    running.wait_for(reaches(world, 600), "inputs")
+    assert running.stop() == 0, running.said.read_text()
+    before = bytes_of(world.state)
+    deleted(world)
+    gone_now = world.start(*options, "--create-topics")
+    assert gone_now.process.wait(PATIENCE_S) == 12
+    assert "the state knows this topic, but the brokers don't" in said(world)
+    world.broker.create_topic(world.source, SHARDS, retention_ms="-1")
+    world.send(lines)  # so many that the state's offsets are there again
+    refused = world.start(*options, "--accept-lost")
+    assert refused.process.wait(PATIENCE_S) == 12
+    told = " ".join(said(world).split())
+    assert f"{world.source}: was deleted and made anew" in told
+    assert "point kafka.brokers to the right cluster, or begin with a new --state, where --start" in told
+    assert bytes_of(world.state) == before
