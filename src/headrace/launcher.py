@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
 from headrace.members import Member, Reporter
@@ -18,8 +20,10 @@ from headrace.operators.kafka.outlet import TopicOutlet, first_offsets, held_in,
 from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
+from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS
 from headrace.operators.positions import Plan, partitions_known, plan_of, topic_id_known
 from headrace.operators.repair import repair
+from headrace.places import clashes_on_topics
 from headrace.running import locked, warn_of_changes, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
 from headrace.supervisor import PROCESSES, Supervisor
@@ -28,6 +32,7 @@ from headrace.topic_runtime import TopicRun, outputs_of
 __all__ = ["run_member", "run_on_topics"]
 
 _log = logging.getLogger(__name__)
+_OPTIONS: Final = {DECISIONS: "--to", DEAD_LETTERS: "--dead-letters"}
 
 
 def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
@@ -80,6 +85,7 @@ def _checked(request: RunRequest) -> Start:
         start = parse_start(request.start)
     except ValueError as error:
         wrong.append(Mistake("--start", "", str(error)))
+    wrong += clashes_on_topics(request)
     if wrong:
         raise ConfigError(wrong)
     return start
@@ -103,6 +109,7 @@ def prepare(request: RunRequest, connection: Connection, start: Start) -> Plan:
     ends = _ends(request)
     inputs = [topic for each in request.sources if (topic := topic_of(each)) is not None]
     outputs = outputs_of(request)
+    _not_swapped(ends, inputs, outputs)
     needed = [
         Needed(
             topic,
@@ -152,6 +159,23 @@ def _ends(request: RunRequest) -> list[JournalEnd]:
         ):
             raise StateError(f"{end.directory}: is missing")
     return ends
+
+
+def _not_swapped(ends: list[JournalEnd], inputs: list[str], outputs: Mapping[str, str]) -> None:
+    """Refuse to read what the state has written, or write what it has read: it would feed on itself."""
+    written = {note["topic"]: output for end in ends for output, note in end.sinks.items()}
+    wrong = [
+        Mistake("--from", "", f"kafka:{topic}: the state has written its {written[topic]} there")
+        for topic in inputs
+        if topic in written
+    ]
+    wrong += [
+        Mistake(_OPTIONS[output], "", f"kafka:{topic}: the state has read this topic")
+        for output, topic in outputs.items()
+        if partitions_known(ends, topic)
+    ]
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def _within_limits(request: RunRequest, plan: Plan) -> None:

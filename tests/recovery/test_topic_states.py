@@ -249,3 +249,15 @@ def test_a_topic_that_was_made_anew_is_refused_with_the_choices(world, lines, op
     assert f"{world.source}: was deleted and made anew" in told
     assert "point kafka.brokers to the right cluster, or begin with a new --state, where --start" in told
     assert bytes_of(world.state) == before
+
+
+def test_a_state_reads_nothing_that_it_wrote_and_writes_nothing_that_it_read(world, lines):
+    world.send(lines[:100])
+    world.run(100)
+    before = bytes_of(world.state)
+    world.source, world.to = world.to, world.source
+    swapped = world.start()
+    assert swapped.process.wait(PATIENCE_S) == 2
+    assert f"--from: kafka:{world.source}: the state has written its decisions there" in said(world)
+    assert f"--to: kafka:{world.to}: the state has read this topic" in said(world)
+    assert bytes_of(world.state) == before
