@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
-from headrace import __version__
-from headrace.config.settings import FraudSettings, canonical, restore
+from headrace.config.settings import FraudSettings, restore
 from headrace.errors import StateError, StateMismatch
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import (
@@ -32,6 +31,7 @@ from headrace.operators.codec import Undecodable
 from headrace.operators.commands import Command, Erase
 from headrace.operators.erasure import Erasures
 from headrace.operators.events import Event
+from headrace.operators.in_force import InForce, in_force_now
 from headrace.operators.journal import (
     COMMAND,
     CONTROL_SOURCE,
@@ -50,7 +50,7 @@ from headrace.operators.journal import (
 )
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
-from headrace.operators.reapply import apply_again, kernel, retried
+from headrace.operators.reapply import apply_again, retried
 from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.shard import FraudShard, Graded, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
@@ -74,28 +74,36 @@ class Applied:
     dead_letters: list[tuple[int, bytes]] = field(default_factory=list)
 
 
-class _InForce(NamedTuple):
-    """What decides beside the inputs; the kernel is not known of states that earlier versions wrote."""
-
-    settings: bytes
-    learn: bool
-    code: str
-    kernel: str | None
-
-    def said(self) -> dict[str, Any]:
-        """As notes and checkpoints have it."""
-        return {**self._asdict(), "settings": self.settings.decode()}
-
-
-def _in_force(said: Mapping[str, Any]) -> _InForce:
-    return _InForce(said["settings"].encode(), said["learn"], said["code"], said.get("kernel"))
-
-
 class Sources:
-    """Names of the sources that a state has read, by number."""
+    """Sources that a state has read, by number: names, and of partitions the ids of their topics."""
 
-    def __init__(self, names: Mapping[int, str] | None = None) -> None:
-        self.names: dict[int, str] = dict(names or {})
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.topic_ids: dict[int, str] = {}
+
+    def take(self, note: Mapping[str, Any]) -> bool:
+        """Take in what a note says; whether that was new."""
+        number, topic_id = note["number"], note.get("topic_id")
+        known = self.names.get(number), self.topic_ids.get(number)
+        self.names[number] = note["name"]
+        if topic_id is not None:  # earlier versions noted none
+            self.topic_ids[number] = topic_id
+        return known != (self.names[number], self.topic_ids.get(number))
+
+    def notes(self) -> list[dict[str, Any]]:
+        """A note of each."""
+        return [_source_note(number, name, self.topic_ids.get(number)) for number, name in self.names.items()]
+
+    def header(self) -> dict[str, Any]:
+        """As checkpoints have it."""
+        ids = {str(number): topic_id for number, topic_id in self.topic_ids.items()}
+        names = {str(number): name for number, name in self.names.items()}
+        return {"sources": names, **({"topic_ids": ids} if ids else {})}
+
+    def load(self, header: Mapping[str, Any]) -> None:
+        """Take up what a checkpoint has."""
+        self.names = {int(number): name for number, name in header["sources"].items()}
+        self.topic_ids = {int(number): known for number, known in header.get("topic_ids", {}).items()}
 
 
 class DurableShard:
@@ -116,6 +124,11 @@ class DurableShard:
     needed
         Gives the ordinal that a recovery could go back to, which only who knows the other shards and the
         outputs can tell; not given: no segment is deleted.
+
+    Attributes
+    ----------
+    before
+        What was in force when the shard was last run; None if it is new.
 
     Raises
     ------
@@ -144,7 +157,8 @@ class DurableShard:
         self.sinks: dict[str, dict[str, Any]] = {}
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
-        self._written: _InForce | None = None
+        self._written: InForce | None = None
+        self.before: InForce | None = None
         self._since_checkpoint = self._seen = 0
         self._checkpoint_at = time.monotonic()
         self._overdue_ns = _overdue_ns(settings)
@@ -172,8 +186,8 @@ class DurableShard:
             raise
 
     @property
-    def lists(self) -> Collection[str]:
-        """Names of the policy's lists that have a content."""
+    def lists(self) -> Mapping[str, str]:
+        """Digest of the content of each of the policy's lists that has one."""
         return self.state.policy.digests
 
     # -- recovery
@@ -223,9 +237,9 @@ class DurableShard:
             self.state.load(blobs)
         except ValueError as error:
             raise StateMismatch([f"{self.directory}: model: {error}"]) from error
-        self._written = _in_force(header)
+        self._written = InForce.of(header)
         self.sinks = dict(header.get("sinks", {}))
-        self.sources.names = {int(number): name for number, name in header["sources"].items()}
+        self.sources.load(header)
 
     def _replay(self, frame: Frame) -> None:
         for record in frame.records:
@@ -249,12 +263,12 @@ class DurableShard:
 
     def _replay_control(self, note: dict[str, Any]) -> None:
         if note["control"] == "config":
-            in_force = _in_force(note)
+            in_force = InForce.of(note)
             if in_force != self._written:  # else a segment's beginning has only said it again
                 self._written = in_force
                 self.state.configure(restore(in_force.settings), learn=note["learn"])
         elif note["control"] == "source":
-            self.sources.names[note["number"]] = note["name"]
+            self.sources.take(note)
         elif note["control"] == "sink":
             self.sinks[note["output"]] = note
 
@@ -287,7 +301,8 @@ class DurableShard:
 
     def _note_config(self) -> None:
         """Journal configuration, code and kernel that hold from here on, when they differ from before."""
-        in_force = _InForce(canonical(self.settings), self.learn, __version__, kernel())
+        in_force = in_force_now(self.settings, learn=self.learn)
+        self.before = self._written
         if in_force != self._written:
             self._note({"control": "config", **in_force.said()})
             self._written = in_force
@@ -296,14 +311,14 @@ class DurableShard:
     def _note_beginning(self) -> None:
         """Journal again what readers must know, where segments are deleted so that this may be the first."""
         if self._written is not None and not keeps_all(self.settings.journal):
-            sources = [_source_note(number, name) for number, name in self.sources.names.items()]
-            self._note_all([{"control": "config", **self._written.said()}, *sources])
+            config = {"control": "config", **self._written.said()}
+            self._note_all([config, *self.sources.notes(), *self.sinks.values()])
 
-    def register(self, number: int, name: str) -> None:
-        """Give a source its number; journalled when it is new."""
-        if self.sources.names.get(number) != name:
-            self.sources.names[number] = name
-            self._note(_source_note(number, name))
+    def register(self, number: int, name: str, topic_id: str | None = None) -> None:
+        """Give a source its number, and a partition its topic's id; journalled when it is new."""
+        note = _source_note(number, name, topic_id)
+        if self.sources.take(note):
+            self._note(note)
 
     @property
     def erasures_waiting(self) -> int:
@@ -530,11 +545,11 @@ class DurableShard:
         self._since_checkpoint, self._checkpoint_at = 0, time.monotonic()
 
     def _header(self) -> dict[str, Any]:
-        in_force = self._written or _InForce(canonical(self.settings), self.learn, __version__, kernel())
+        in_force = self._written or in_force_now(self.settings, learn=self.learn)
         return {
             "version": STATE_VERSION,
             **in_force.said(),
-            "sources": {str(number): name for number, name in self.sources.names.items()},
+            **self.sources.header(),
             **({"sinks": self.sinks} if self.sinks else {}),
         }
 
@@ -582,8 +597,9 @@ class DurableShard:
         self._journal.close()
 
 
-def _source_note(number: int, name: str) -> dict[str, Any]:
-    return {"control": "source", "number": number, "name": name}
+def _source_note(number: int, name: str, topic_id: str | None) -> dict[str, Any]:
+    known = {} if topic_id is None else {"topic_id": topic_id}
+    return {"control": "source", "number": number, "name": name, **known}
 
 
 def _overdue_ns(settings: FraudSettings) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 
 from headrace.operators.batches import Mark
 from headrace.operators.checkpoint import newest_readable
+from headrace.operators.in_force import InForce
 from headrace.operators.journal import (
     GENESIS,
     Boundary,
@@ -38,6 +39,10 @@ class JournalEnd:
         Of the sources that the shard knows, by number.
     sinks
         The newest watermark of each output, as it was noted.
+    topic_ids
+        What the brokers call the topics of these sources, by number; states of earlier versions have none.
+    in_force
+        The configuration and what else it was last run with; None if nothing was ever noted.
     """
 
     directory: Path
@@ -45,6 +50,8 @@ class JournalEnd:
     boundary: Boundary
     names: Mapping[int, str]
     sinks: Mapping[str, Mapping[str, Any]]
+    topic_ids: Mapping[int, str] = field(default_factory=dict)
+    in_force: InForce | None = None
 
     @property
     def marks(self) -> dict[int, Mark]:
@@ -82,24 +89,37 @@ def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalE
     if not directory.is_dir():
         return JournalEnd(directory, shard, GENESIS, {}, {})
     names: dict[int, str] = {}
+    topic_ids: dict[int, str] = {}
     sinks: dict[str, Mapping[str, Any]] = {}
+    in_force: InForce | None = None
     start = first_boundary(directory)
     checkpoint = newest_readable(directory)
     if checkpoint is not None:
         names = {int(number): name for number, name in checkpoint.header["sources"].items()}
+        topic_ids = {int(number): known for number, known in checkpoint.header.get("topic_ids", {}).items()}
         sinks = dict(checkpoint.header.get("sinks", {}))
+        in_force = InForce.of(checkpoint.header)
         start = start_of(directory, checkpoint.segment)
     reader = JournalReader(directory, start, cut_torn_tail=cut_torn_tail)
     for head in reader.heads():
         if head.records and head.ordinal_first == head.ordinal_next:  # so stand the journal's own notes
             for record in read_frame(directory, head.segment, head.position).records:
                 if record.kind == Kind.CONTROL:
-                    _take(orjson.loads(record.input), names, sinks)
-    return JournalEnd(directory, shard, reader.boundary, names, sinks)
+                    note = orjson.loads(record.input)
+                    _take(note, names, topic_ids, sinks)
+                    in_force = InForce.of(note) if note["control"] == "config" else in_force
+    return JournalEnd(directory, shard, reader.boundary, names, sinks, topic_ids, in_force)
 
 
-def _take(note: dict[str, Any], names: dict[int, str], sinks: dict[str, Mapping[str, Any]]) -> None:
+def _take(
+    note: dict[str, Any],
+    names: dict[int, str],
+    topic_ids: dict[int, str],
+    sinks: dict[str, Mapping[str, Any]],
+) -> None:
     if note["control"] == "source":
         names[note["number"]] = note["name"]
+        if "topic_id" in note:
+            topic_ids[note["number"]] = note["topic_id"]
     elif note["control"] == "sink":
         sinks[note["output"]] = note

@@ -12,7 +12,16 @@ from headrace.operators.batches import Mark
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.journal_end import JournalEnd
 
-__all__ = ["Held", "Plan", "PlannedPartition", "as_json", "from_json", "partitions_known", "plan_of"]
+__all__ = [
+    "Held",
+    "Plan",
+    "PlannedPartition",
+    "as_json",
+    "from_json",
+    "partitions_known",
+    "plan_of",
+    "topic_id_known",
+]
 
 Held: TypeAlias = tuple[int, int]
 """The first offset that a partition holds, and the one after its last."""
@@ -34,6 +43,8 @@ class PlannedPartition:
         So many messages before it were deleted unread, and are passed over.
     end
         Where the partition ended when the run began.
+    topic_id
+        What the brokers call the topic; None if that isn't known.
     """
 
     number: int
@@ -42,6 +53,7 @@ class PlannedPartition:
     start: int
     lost: int = 0
     end: int = 0
+    topic_id: str | None = None
 
     @property
     def name(self) -> str:
@@ -84,6 +96,16 @@ def partitions_known(ends: Sequence[JournalEnd], topic: str) -> int:
     return sum(1 for name in _numbers(ends) if (found := partition_of(name)) and found[0] == topic)
 
 
+def topic_id_known(ends: Sequence[JournalEnd], topic: str) -> str | None:
+    """What the brokers called a topic when the state read it; None if that isn't known."""
+    for end in ends:
+        for number, topic_id in end.topic_ids.items():
+            found = partition_of(end.names.get(number, ""))
+            if found and found[0] == topic:
+                return topic_id
+    return None
+
+
 def plan_of(
     ends: Sequence[JournalEnd],
     held: Mapping[str, Mapping[int, Held]],
@@ -91,6 +113,7 @@ def plan_of(
     loss: Callable[[str, int, int, Held], str | None],
     *,
     accept_lost: bool,
+    topic_ids: Mapping[str, str] | None = None,
 ) -> Plan:
     """Find where each partition of the input topics is to be read from.
 
@@ -110,6 +133,8 @@ def plan_of(
         What to say of a topic, partition and offset that isn't held; None if it is.
     accept_lost
         Go on where messages were deleted before they were read.
+    topic_ids
+        What the brokers call the topics.
 
     Raises
     ------
@@ -132,7 +157,9 @@ def plan_of(
             start = max(wanted, kept[each][0]) if accept_lost else wanted
             if said := loss(topic, each, start, kept[each]):
                 losses.append(said)
-            partitions.append(PlannedPartition(number, topic, each, start, start - wanted, kept[each][1]))
+            topic_id = (topic_ids or {}).get(topic)
+            lost, end = start - wanted, kept[each][1]
+            partitions.append(PlannedPartition(number, topic, each, start, lost, end, topic_id))
     if losses:
         raise OffsetLost(losses)
     return Plan(tuple(partitions), _control(ends))
@@ -165,7 +192,8 @@ def _control(ends: Sequence[JournalEnd]) -> int:
 def as_json(plan: Plan) -> dict[str, Any]:
     """A plan to be handed to another process."""
     partitions = [
-        [each.number, each.topic, each.partition, each.start, each.lost, each.end] for each in plan.partitions
+        [each.number, each.topic, each.partition, each.start, each.lost, each.end, each.topic_id]
+        for each in plan.partitions
     ]
     return {"partitions": partitions, "control": plan.control, "ahead": sorted(plan.ahead)}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.config.settings import FraudSettings, restore
 from headrace.errors import StateError
+from headrace.operators.addresses import partition_of
 from headrace.operators.batches import Batch
 from headrace.operators.checkpoint import newest_readable
 from headrace.operators.commands import decode_flagged
@@ -19,6 +20,8 @@ from headrace.operators.journal import CONTROL_SOURCE, first_boundary, start_of
 from headrace.operators.past import notes_of
 from headrace.operators.resume import commands_again, level_pipes, names_of, went_on_at
 from headrace.operators.routing import shard_of
+from headrace.operators.topic_reader import TopicCommands
+from headrace.operators.topic_shard import TopicShard
 
 __all__ = ["apply_waiting", "configuration_of"]
 
@@ -47,13 +50,13 @@ def apply_waiting(state: Path) -> int:
 
     The caller holds the state's lock. The shards are opened with the configurations that they were last run
     with, and nothing is read from any source. What goes out for a command, such as the decision on a dead
-    letter's input, is journalled, and written by the next run.
+    letter's input, is journalled, and written or sent by the next run.
 
     Raises
     ------
     StateError
-        If the state can't be opened; or if a run was killed while some shards had applied inputs that others
-        had not, so that these come first.
+        If the state can't be opened; or if a run on files was killed while some shards had applied inputs
+        that others had not, so that these come first.
     """
     shards: list[DurableShard] = []
     well = False
@@ -63,7 +66,9 @@ def apply_waiting(state: Path) -> int:
             shards.append(DurableShard(directory, settings, shard=number, learn=learn))
         if not shards or len(shards) != shards[0].settings.flow.shards:
             raise StateError(f"{state}: not every shard is there")
-        applied = _apply(state, shards)
+        names = names_of(shards).values()
+        topics = any(partition_of(name) is not None for name in names)
+        applied = (_apply_on_topics if topics else _apply)(state, shards)
         well = True
     finally:
         for shard in shards:
@@ -87,15 +92,35 @@ def _apply(state: Path, shards: Sequence[DurableShard]) -> int:
         again=commands_again(shards, rewind.ordinal),
     )
     while (batch := reader.next_batch()) is not None:
-        _process(batch, shards)
+        _process(batch, shards, shards)
     reader.close()
     return reader.commands
 
 
-def _process(batch: Batch, shards: Sequence[DurableShard]) -> None:
+def _apply_on_topics(state: Path, shards: Sequence[DurableShard]) -> int:
+    """On topics no shard waits for another: each has a place of its own, also among the commands."""
+    parts = [TopicShard(shard) for shard in shards]
+
+    def reached() -> int:
+        marks = [shard.marks.get(CONTROL_SOURCE) for shard in shards]
+        return min(mark.offset if mark else 0 for mark in marks)
+
+    inbox = ControlInbox(control_folder(state), limits_of(shards[0].settings), reached())
+    sources = {name: number for number, name in names_of(shards).items()}
+    commands, applied = TopicCommands(inbox, sources, reached), 0
+    while (batch := commands.next_batch()) is not None:
+        _process(batch, shards, parts)
+        applied += len(batch.payloads)
+    commands.settle()
+    return applied
+
+
+def _process(
+    batch: Batch, shards: Sequence[DurableShard], parts: Sequence[DurableShard | TopicShard]
+) -> None:
     line_bytes_max = shards[0].settings.input.line_bytes_max
     events: list[Any] = list(decode_flagged(batch.payloads, batch.flags, line_bytes_max))
     belongs = [shard_of(event, len(shards)) for event in events]
-    for number, shard in enumerate(shards):
+    for number, part in enumerate(parts):
         places = [place for place, of in enumerate(belongs) if of is None or of == number]
-        shard.process(batch, events, None if len(shards) == 1 else places)
+        part.process(batch, events, None if len(shards) == 1 else places)

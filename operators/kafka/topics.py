@@ -16,6 +16,7 @@ from headrace.operators.kafka.client import (
 )
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.faults import error_in, fault_of
+from headrace.operators.kafka.starts import START_OPTION
 
 __all__ = ["CREATE_OPTION", "Checked", "Needed", "check_topics"]
 
@@ -123,7 +124,10 @@ def check_topics(
 
 def _missing(needed: Needed) -> str:
     if needed.topic_id is not None:
-        return f"{needed.topic}: the state knows this topic, but the brokers don't: it was deleted"
+        return (
+            f"{needed.topic}: the state knows this topic, but the brokers don't: it was deleted, or this is"
+            f" another cluster; point kafka.brokers to the right one, or begin with a new --state"
+        )
     return f"{needed.topic}: there is no such topic; {CREATE_OPTION} creates it"
 
 
@@ -131,8 +135,9 @@ def _changed(needed: Needed, count: int, topic_id: str) -> Iterator[str]:
     """How a topic differs from what was asked for, and from what the state knows of it."""
     if needed.topic_id is not None and topic_id != needed.topic_id:
         yield (
-            f"{needed.topic}: was deleted and made anew since the state knew it, so that offsets mean other"
-            " messages now; go on with a new --state"
+            f"{needed.topic}: was deleted and made anew since the state knew it, or this is another cluster,"
+            " so that offsets mean other messages; point kafka.brokers to the right cluster, or begin with a"
+            f" new --state, where {START_OPTION} says at which message"
         )
     elif needed.partitions is not None and count != needed.partitions:
         yield f"{needed.topic}: has {count} partitions, but the state knows {needed.partitions}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from headrace.config.policy import ListSettings
 from headrace.config.settings import FraudSettings
 from headrace.operators.policy.verdict import Verdict, trace_of
 
-__all__ = ["ListContent", "list_content", "list_lines", "read_list", "read_lists"]
+__all__ = ["ListContent", "changed_lists", "list_content", "list_lines", "read_list", "read_lists"]
 
 
 def read_lists(settings: FraudSettings) -> list[tuple[str, ListContent]]:
@@ -24,6 +24,28 @@ def read_lists(settings: FraudSettings) -> list[tuple[str, ListContent]]:
     """
     lists = settings.policy.lists.items()
     return [(name, read_list(Path(each.file), each.entries_max)) for name, each in lists]
+
+
+def changed_lists(
+    read: Sequence[tuple[str, ListContent]], digests: Mapping[str, str], waiting: Collection[str] = ()
+) -> list[str]:
+    """What to say of lists whose files have other contents now than those in force.
+
+    Parameters
+    ----------
+    read
+        What the files say.
+    digests
+        Of the contents in force.
+    waiting
+        Lists of which a new content waits to be applied.
+    """
+    return [
+        f"list {name}: digest changed: {digests[name][:12]} → {content.digest[:12]};"
+        f" the old content stays in force until `headrace control reload-list {name}`"
+        for name, content in read
+        if name in digests and name not in waiting and digests[name] != content.digest
+    ]
 
 
 def list_lines(

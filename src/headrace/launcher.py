@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Final
 from headrace.errors import ConfigError, DiskFull, Mistake, StateError, StateMismatch
 from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
+from headrace.operators.in_force import changes, in_force_now
 from headrace.operators.journal import JournalWriter
 from headrace.operators.journal_end import JournalEnd, journal_end, shard_folders
 from headrace.operators.kafka.connection import Connection
@@ -20,9 +21,11 @@ from headrace.operators.kafka.outlet import TopicOutlet, first_offsets, held_in,
 from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
-from headrace.operators.positions import Plan, partitions_known, plan_of
+from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS
+from headrace.operators.positions import Plan, partitions_known, plan_of, topic_id_known
 from headrace.operators.repair import repair
-from headrace.running import locked, own_errors, warnings_to
+from headrace.places import clashes_on_topics
+from headrace.running import locked, own_errors, warn_of_changes, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
 from headrace.supervisor import PROCESSES, Supervisor
 from headrace.topic_runtime import TopicRun, outputs_of
@@ -30,6 +33,7 @@ from headrace.topic_runtime import TopicRun, outputs_of
 __all__ = ["run_member", "run_on_topics"]
 
 _log = logging.getLogger(__name__)
+_OPTIONS: Final = {DECISIONS: "--to", DEAD_LETTERS: "--dead-letters"}
 _PAUSE_S: Final = 1.0
 
 
@@ -110,6 +114,7 @@ def _checked(request: RunRequest) -> Start:
         start = parse_start(request.start)
     except ValueError as error:
         wrong.append(Mistake("--start", "", str(error)))
+    wrong += clashes_on_topics(request)
     if wrong:
         raise ConfigError(wrong)
     return start
@@ -138,7 +143,15 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
     ends = _ends(request)
     inputs = [topic for each in request.sources if (topic := topic_of(each)) is not None]
     outputs = outputs_of(request)
-    needed = [Needed(topic, partitions_min=max(1, partitions_known(ends, topic))) for topic in inputs]
+    _not_swapped(ends, inputs, outputs)
+    needed = [
+        Needed(
+            topic,
+            partitions_min=max(1, partitions_known(ends, topic)),
+            topic_id=topic_id_known(ends, topic),
+        )
+        for topic in inputs
+    ]
     needed += [Needed(topic, written=True) for topic in outputs.values()]
     checked = check_topics(
         connection,
@@ -155,8 +168,11 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
         lambda topic, new: first_offsets(connection, topic, new, start, held[topic]),
         loss_of,
         accept_lost=request.accept_lost,
+        topic_ids=checked.topic_ids,
     )
     _within_limits(request, plan)
+    now = in_force_now(request.settings, learn=request.learn)
+    warn_of_changes(changes([end.in_force for end in ends], now))
     return replace(plan, ahead=_repair(request, connection, ends))
 
 
@@ -177,6 +193,23 @@ def _ends(request: RunRequest) -> list[JournalEnd]:
         ):
             raise StateError(f"{end.directory}: is missing")
     return ends
+
+
+def _not_swapped(ends: list[JournalEnd], inputs: list[str], outputs: Mapping[str, str]) -> None:
+    """Refuse to read what the state has written, or write what it has read: it would feed on itself."""
+    written = {note["topic"]: output for end in ends for output, note in end.sinks.items()}
+    wrong = [
+        Mistake("--from", "", f"kafka:{topic}: the state has written its {written[topic]} there")
+        for topic in inputs
+        if topic in written
+    ]
+    wrong += [
+        Mistake(_OPTIONS[output], "", f"kafka:{topic}: the state has read this topic")
+        for output, topic in outputs.items()
+        if partitions_known(ends, topic)
+    ]
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def _within_limits(request: RunRequest, plan: Plan) -> None:

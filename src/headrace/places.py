@@ -13,7 +13,7 @@ from headrace.config.settings import SHIPPED
 from headrace.errors import ConfigError, Mistake
 from headrace.runs import RunRequest
 
-__all__ = ["Place", "dead_letters_beside", "refuse_clashes", "refuse_clashes_of"]
+__all__ = ["Place", "clashes_on_topics", "dead_letters_beside", "refuse_clashes", "refuse_clashes_of"]
 
 _STANDARD: Final = "-"
 _LINES: Final = ".jsonl"
@@ -94,14 +94,24 @@ def refuse_clashes_of(request: RunRequest) -> None:
         With every clash.
     """
     reads = [Place("--from", path, stream=0) for path in request.sources]
-    reads.append(Place("--config", str(request.config_file or SHIPPED)))
-    if request.truth is not None:
-        reads.append(Place("--truth", str(request.truth)))
-    reads += [Place(f"policy.lists.{name}.file", each.file) for name, each in _lists(request)]
+    reads += _read_beside(request)
     beside = request.dead_letters is None
     dead_letters = dead_letters_beside(request.to) if request.dead_letters is None else request.dead_letters
     option = "--dead-letters, which wasn't given" if beside else "--dead-letters"
     refuse_clashes(reads, [Place("--to", request.to), Place(option, dead_letters)], request.state)
+
+
+def clashes_on_topics(request: RunRequest) -> list[Mistake]:
+    """What is wrong with the files and the folder that a run on topics is given; topics are no files."""
+    return list(_with_state(_read_beside(request), [], request.state))
+
+
+def _read_beside(request: RunRequest) -> list[Place]:
+    """What a run reads beside its sources."""
+    reads = [Place("--config", str(request.config_file or SHIPPED))]
+    if request.truth is not None:
+        reads.append(Place("--truth", str(request.truth)))
+    return [*reads, *(Place(f"policy.lists.{name}.file", each.file) for name, each in _lists(request))]
 
 
 def _lists(request: RunRequest) -> Iterable[tuple[str, ListSettings]]:

@@ -30,8 +30,9 @@ from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
-__all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warnings_to"]
+__all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warn_of_changes", "warnings_to"]
 
+_log = logging.getLogger(__name__)
 _REPORT_EVERY_S: Final = 0.2
 _GC_ALLOCATIONS: Final = 50_000
 _ACTIONS: Final = ("approve", "review", "block")
@@ -110,6 +111,12 @@ def warnings_to(observer: Observer) -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
+
+
+def warn_of_changes(lines: Sequence[str]) -> None:
+    """Say what is other in this run than in the last one of its state."""
+    for line in lines:
+        _log.warning("changed since the last run: %s", line)
 
 
 class Reading(Protocol):

@@ -20,9 +20,10 @@ from headrace.operators.control import ControlInbox, control_folder, limits_of, 
 from headrace.operators.controlled import BatchReader, ControlledReader
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputFile, Pace
+from headrace.operators.in_force import changes, in_force_now
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.models import model_mistakes
-from headrace.operators.policy.lists import read_lists
+from headrace.operators.policy.lists import changed_lists, read_lists
 from headrace.operators.resume import (
     commands_again,
     directories_of,
@@ -35,7 +36,7 @@ from headrace.operators.resume import (
 from headrace.operators.sources import Numbered, number_sources, open_together, source_name
 from headrace.operators.written import refuse_foreign
 from headrace.places import dead_letters_beside, refuse_clashes_of
-from headrace.running import Tally, locked, own_errors, state_left_alone_by_gc, warnings_to
+from headrace.running import Tally, locked, own_errors, state_left_alone_by_gc, warn_of_changes, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
 
 __all__ = ["locked", "run"]
@@ -101,6 +102,7 @@ class _Run(Tally):
         stack.callback(self.reader.close)
         # Only once everything else could be opened.
         mend(self.shards, self.outputs, kept, self.rewind)
+        warn_of_changes(self._changes())
         self.recovered = self._went_on()
         self.telemetry.opened(self.shards, self.reader)
 
@@ -193,13 +195,16 @@ class _Run(Tally):
 
     def _first_commands(self, inbox: ControlInbox) -> list[Command]:
         """Contents of the configured lists of which no shard has any, nor finds it waiting."""
-        known = {name for shard in self.shards for name in shard.lists}
+        digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
+        waiting: set[str] = set()
         for number in inbox.waiting() if self.settings.policy.lists else ():
-            known |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
+            waiting |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
+        read = read_lists(self.settings)
+        warn_of_changes(changed_lists(read, digests, waiting))
         return [
             ReloadList(name=name, entries=content.entries, digest=content.digest)
-            for name, content in read_lists(self.settings)
-            if name not in known
+            for name, content in read
+            if name not in digests and name not in waiting
         ]
 
     def _open_source(self, path: str, number: int) -> LineReader:
@@ -285,6 +290,10 @@ class _Run(Tally):
                 for lines in left
             ),
         )
+
+    def _changes(self) -> list[str]:
+        now = in_force_now(self.settings, learn=self.request.learn)
+        return changes([shard.before for shard in self.shards], now)
 
     def _went_on(self) -> str:
         if not any(shard.position for shard in self.shards) or not self.rewind.ordinal:

@@ -32,13 +32,13 @@ from headrace.operators.kafka.reader import PartitionReader
 from headrace.operators.kafka.starts import Partition, at_offset
 from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing
 from headrace.operators.partition_merge import PartitionMerge
-from headrace.operators.policy.lists import read_lists
+from headrace.operators.policy.lists import changed_lists, read_lists
 from headrace.operators.positions import Plan, PlannedPartition
 from headrace.operators.topic_reader import TopicCommands, TopicReader
 from headrace.operators.topic_shard import TopicShard
 from headrace.operators.topic_steps import TopicSink, TopicSource
 from headrace.operators.watermarks import note_of, watermark_of
-from headrace.running import Tally, own_errors, state_left_alone_by_gc
+from headrace.running import Tally, own_errors, state_left_alone_by_gc, warn_of_changes
 from headrace.runs import Observer, RunRequest, RunSummary
 
 __all__ = ["TopicRun", "outputs_of"]
@@ -140,8 +140,8 @@ class TopicRun(Tally):
     def _needed(self, number: int) -> int:
         """Ordinal from which on a shard's outputs may have to be sent again: before it all is delivered."""
         part = self.parts.get(number)
-        notes = [] if part is None else list(part.durable.sinks.values())
-        return min((note["ordinal"] for note in notes), default=0)
+        sinks = {} if part is None else part.durable.sinks
+        return min(sinks[output]["ordinal"] if output in sinks else 0 for output in outputs_of(self.request))
 
     def _close_shards(self) -> None:
         for shard in self.shards:
@@ -203,13 +203,16 @@ class TopicRun(Tally):
 
     def _first_commands(self, inbox: ControlInbox) -> list[Command]:
         """Contents of the configured lists of which no shard here has any, nor finds it waiting."""
-        known = {name for shard in self.shards for name in shard.lists}
+        digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
+        waiting: set[str] = set()
         for number in inbox.waiting() if self.settings.policy.lists else ():
-            known |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
+            waiting |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
+        read = read_lists(self.settings)
+        warn_of_changes(changed_lists(read, digests, waiting))
         return [
             ReloadList(name=name, entries=content.entries, digest=content.digest)
-            for name, content in read_lists(self.settings)
-            if name not in known
+            for name, content in read
+            if name not in digests and name not in waiting
         ]
 
     def _taken(self) -> list[int]:
@@ -378,7 +381,7 @@ def _others_may_end() -> Iterator[None]:
 
 def _begin(shard: DurableShard, partition: PlannedPartition) -> None:
     """Let a shard know a partition, and where it begins."""
-    shard.register(partition.number, partition.name)
+    shard.register(partition.number, partition.name, partition.topic_id)
     mark = shard.marks.get(partition.number)
     if mark is None:
         shard.note_marks([partition.mark])

@@ -94,3 +94,45 @@ def test_a_state_that_is_a_file_is_told(folder):
     code, said = headrace(folder, "run fraud --from a.jsonl --to x --state cf.toml")
     assert (code, said) == (6, ["error: cf.toml: is a file; a state is a folder"])
     assert not (folder / "x").exists()
+
+
+ON_TOPICS = (
+    "--from kafka:events --to kafka:decided --dead-letters kafka:dead --set kafka.brokers=['127.0.0.1:1']"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "clashes"),
+    [
+        ("--state cf.toml --config cf.toml", 1),
+        ("--state tr.csv --truth tr.csv", 1),
+        ("--state list --config cf.toml", 1),
+        ("--state soft --config cf.toml --truth a.jsonl --speed 2", 2),
+    ],
+)
+def test_on_topics_the_state_is_no_file_that_is_read(folder, arguments, clashes):
+    before = contents(folder)
+    code, said = headrace(folder, f"run fraud {ON_TOPICS} {arguments}")
+    assert code == 2, said
+    assert len([line for line in said if line.startswith("error: --")]) == clashes
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "clashes"),
+    [
+        ("--from kafka:a --to kafka:a --dead-letters kafka:a", 2),
+        ("--from kafka:a --to kafka:b --dead-letters kafka:b", 1),
+        ("--from kafka:a --from kafka:a --to kafka:b --dead-letters kafka:c", 1),
+        ("--from kafka:a --to x --dead-letters y", 2),
+        ("--from a.jsonl --to kafka:b --dead-letters kafka:c", 1),
+        ("--from kafka:a --to - --dead-letters kafka:c", 1),
+    ],
+)
+def test_topics_that_are_named_twice_or_beside_files_are_refused(folder, arguments, clashes):
+    before = contents(folder)
+    code, said = headrace(folder, f"run fraud {arguments} --state fresh")
+    assert code == 2, said
+    assert len([line for line in said if line.startswith("error: --")]) == clashes
+    assert contents(folder) == before
+    assert not (folder / "fresh").exists()

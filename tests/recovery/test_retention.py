@@ -16,7 +16,9 @@ from headrace.operators.codec import decode
 from headrace.operators.durable import DurableShard
 from headrace.operators.inspection import inspect, source_names
 from headrace.operators.journal import first_boundary, segment_numbers
+from headrace.operators.journal_end import journal_end
 from headrace.operators.ledger_verify import verify_shard
+from headrace.operators.watermarks import Watermark, note_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from erasures import command_line
@@ -169,3 +171,21 @@ class TestWhatIsGoneIsSaid:
         before = ended.outputs()
         assert ended.run() == 0, ended.said
         assert ended.outputs() == before
+
+
+def test_the_first_segment_that_is_left_knows_configuration_sources_and_watermarks(tmp_path):
+    shard = DurableShard(tmp_path, load(None, LIMITS[1::2]), needed=lambda: 1000)
+    shard.register(0, "kafka:events/0")
+    note = note_of(Watermark("decisions", "decided", {0: 7, 1: 9}, 5))
+    shard.note_sink(note)
+    for start in range(0, 200, 20):
+        process(shard, [payment(number) for number in range(start, start + 20)])
+    shard.close()
+    assert first_boundary(tmp_path).segment > 1
+    whole = journal_end(tmp_path, 0, cut_torn_tail=False)
+    for checkpoint in tmp_path.glob("*.ckpt"):
+        checkpoint.unlink()
+    left = journal_end(tmp_path, 0, cut_torn_tail=False)
+    assert left == whole
+    assert left.sinks == {"decisions": note}
+    assert left.names == {0: "kafka:events/0"}

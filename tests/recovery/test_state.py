@@ -249,6 +249,8 @@ def test_another_configuration_is_journalled_and_holds_from_there(tmp_path, worl
         file.writelines(line + b"\n" for line in stream(10, first=42))
     other = again(world, *overrides(policy__review_at=0.0, policy__block_at=0.0))
     assert other.run() == 0, other.said
+    assert "changed since the last run: policy.block_at: 0.8 → 0.0\n" in other.said
+    assert other.said.count("changed since") == 2
     after = world.outputs()[0]
     assert after.startswith(before)
     assert {orjson.loads(line)["action"] for line in after[len(before) :].splitlines()} == {"block"}
@@ -263,7 +265,19 @@ def test_another_configuration_is_journalled_and_holds_from_there(tmp_path, worl
 
 def test_the_same_configuration_is_journalled_once(world):
     assert world.run() == 0
+    assert "changed since" not in world.said
     assert [note["control"] for note in controls(world)].count("config") == 1
+
+
+def test_a_list_with_another_content_is_told_and_stays_as_it_was(tmp_path, events):
+    path = tmp_path / "blocked.txt"
+    path.write_text("c1\n")
+    table = f'{{ file = "{path}", key = "customer_id", action = "block", code = "high_amount" }}'
+    world = World(tmp_path / "world", (events,), overrides(policy__lists__blocked=table))
+    assert world.run() == 0, world.said
+    path.write_text("c2\n")
+    assert again(world).run() == 0, world.said
+    assert world.said.count("changed since the last run: list blocked: digest changed: ") == 1, world.said
 
 
 # -- the folder

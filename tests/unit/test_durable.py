@@ -38,6 +38,8 @@ from headrace.operators.journal import (
     Record,
     first_boundary,
 )
+from headrace.operators.journal_end import journal_end
+from headrace.operators.past import notes_of
 from headrace.operators.policy import Policy, list_content
 from headrace.operators.shard import FraudShard
 
@@ -252,3 +254,23 @@ def test_a_checkpoint_of_another_state_version_is_refused_by_name(tmp_path, monk
     monkeypatch.undo()
     with pytest.raises(StateMismatch, match=r"has state version 1, as Headrace .* wrote it; .* version 2"):
         DurableShard(tmp_path, load(None))
+
+
+def test_the_id_of_a_topic_is_learnt_by_a_state_that_has_none_and_noted_once(tmp_path):
+    shard = DurableShard(tmp_path, load(None))
+    shard.register(0, "kafka:events/0")
+    shard.close()
+    assert journal_end(tmp_path, 0, cut_torn_tail=False).topic_ids == {}
+    for _ in range(3):
+        shard = DurableShard(tmp_path, load(None))
+        shard.register(0, "kafka:events/0", "id-1")
+        shard.register(0, "kafka:events/0")
+        shard.checkpoint()
+        shard.close()
+    end = journal_end(tmp_path, 0, cut_torn_tail=False)
+    assert (end.names, end.topic_ids) == ({0: "kafka:events/0"}, {0: "id-1"})
+    notes = [note for note in notes_of(tmp_path, first_boundary(tmp_path)) if note["control"] == "source"]
+    assert [note.get("topic_id") for note in notes] == [None, "id-1"]
+    for checkpoint in tmp_path.glob("*.ckpt"):
+        checkpoint.unlink()
+    assert journal_end(tmp_path, 0, cut_torn_tail=False) == end

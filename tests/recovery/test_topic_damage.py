@@ -1,4 +1,4 @@
-"""States of topics that are damaged, looked into, or asked to forget: each gives the documented result."""
+"""Topic states that are damaged, derived again, or asked to forget: each gives the documented result."""
 
 from __future__ import annotations
 
