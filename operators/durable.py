@@ -48,6 +48,7 @@ from headrace.operators.journal import (
     first_boundary,
     start_of,
 )
+from headrace.operators.known_sources import KnownSources, source_note
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
 from headrace.operators.reapply import apply_again, retried
@@ -55,7 +56,7 @@ from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.shard import FraudShard, Graded, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
-__all__ = ["STATE_VERSION", "Applied", "DurableShard", "Sources"]
+__all__ = ["STATE_VERSION", "Applied", "DurableShard"]
 
 _log = logging.getLogger(__name__)
 _EMPTY_ORDINALS_MAX: Final = 65_536  # a shard that gets no inputs still notes its position so often
@@ -72,38 +73,6 @@ class Applied:
 
     decisions: list[tuple[int, bytes]] = field(default_factory=list)
     dead_letters: list[tuple[int, bytes]] = field(default_factory=list)
-
-
-class Sources:
-    """Sources that a state has read, by number: names, and of partitions the ids of their topics."""
-
-    def __init__(self) -> None:
-        self.names: dict[int, str] = {}
-        self.topic_ids: dict[int, str] = {}
-
-    def take(self, note: Mapping[str, Any]) -> bool:
-        """Take in what a note says; whether that was new."""
-        number, topic_id = note["number"], note.get("topic_id")
-        known = self.names.get(number), self.topic_ids.get(number)
-        self.names[number] = note["name"]
-        if topic_id is not None:  # earlier versions noted none
-            self.topic_ids[number] = topic_id
-        return known != (self.names[number], self.topic_ids.get(number))
-
-    def notes(self) -> list[dict[str, Any]]:
-        """A note of each."""
-        return [_source_note(number, name, self.topic_ids.get(number)) for number, name in self.names.items()]
-
-    def header(self) -> dict[str, Any]:
-        """As checkpoints have it."""
-        ids = {str(number): topic_id for number, topic_id in self.topic_ids.items()}
-        names = {str(number): name for number, name in self.names.items()}
-        return {"sources": names, **({"topic_ids": ids} if ids else {})}
-
-    def load(self, header: Mapping[str, Any]) -> None:
-        """Take up what a checkpoint has."""
-        self.names = {int(number): name for number, name in header["sources"].items()}
-        self.topic_ids = {int(number): known for number, known in header.get("topic_ids", {}).items()}
 
 
 class DurableShard:
@@ -153,7 +122,7 @@ class DurableShard:
         self.erased = 0
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
         self.shard = shard
-        self.sources, self.position, self.replayed = Sources(), 0, 0
+        self.sources, self.position, self.replayed = KnownSources(), 0, 0
         self.sinks: dict[str, dict[str, Any]] = {}
         self.checkpoints: list[Finished] = []
         self._recorded: dict[int, Record] = {}
@@ -316,7 +285,7 @@ class DurableShard:
 
     def register(self, number: int, name: str, topic_id: str | None = None) -> None:
         """Give a source its number, and a partition its topic's id; journalled when it is new."""
-        note = _source_note(number, name, topic_id)
+        note = source_note(number, name, topic_id)
         if self.sources.take(note):
             self._note(note)
 
@@ -595,11 +564,6 @@ class DurableShard:
             if last is not None:
                 self._finished(last)
         self._journal.close()
-
-
-def _source_note(number: int, name: str, topic_id: str | None) -> dict[str, Any]:
-    known = {} if topic_id is None else {"topic_id": topic_id}
-    return {"control": "source", "number": number, "name": name, **known}
 
 
 def _overdue_ns(settings: FraudSettings) -> int | None:

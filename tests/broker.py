@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Self
+from typing import NamedTuple, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -39,9 +39,9 @@ PR_SET_PDEATHSIG = 1
 PROPERTIES = """
 process.roles=broker,controller
 node.id=1
-listeners=PLAIN://{host}:{plain},SECURE://{host}:{secure},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAIN://{host}:{plain},SECURE://{host}:{secure}
-listener.security.protocol.map=PLAIN:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
+listeners=PLAIN://{host}:{plain},SECURE://{host}:{secure},MUTUAL://{host}:{mutual},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAIN://{host}:{plain},SECURE://{host}:{secure},MUTUAL://{host}:{mutual}
+listener.security.protocol.map=PLAIN:PLAINTEXT,SECURE:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers={host}:{controller}
 inter.broker.listener.name=PLAIN
@@ -66,6 +66,10 @@ ssl.keystore.type=PKCS12
 ssl.keystore.location={folder}/broker.p12
 ssl.keystore.password={store_password}
 ssl.key.password={store_password}
+listener.name.mutual.ssl.client.auth=required
+listener.name.mutual.ssl.truststore.type=PKCS12
+listener.name.mutual.ssl.truststore.location={folder}/clients.p12
+listener.name.mutual.ssl.truststore.password={store_password}
 listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
 listener.name.secure.scram-sha-512.sasl.jaas.config=\
   org.apache.kafka.common.security.scram.ScramLoginModule required;
@@ -149,6 +153,14 @@ def _in_use(port: int) -> bool:
     return False
 
 
+class Certificate(NamedTuple):
+    """A client's certificate and its key, PEM, and the password of the key."""
+
+    file: Path
+    key_file: Path
+    password: str
+
+
 class Broker:
     """One Kafka broker that is its own controller.
 
@@ -165,10 +177,14 @@ class Broker:
         Address of the listener without encryption.
     secure_brokers : str
         Address of the one with TLS and a password (SCRAM-SHA-512 or PLAIN).
+    mutual_brokers : str
+        Address of the one with TLS that asks for a client's certificate.
     user, password : str
-        Who may enter there.
+        Who may enter at the second.
+    client : Certificate | None
+        Who may enter at the third; None where there is no OpenSSL to make one.
     ca_file : Path
-        The certificate to trust there, PEM.
+        The certificate to trust at both, PEM.
     log : Path
         What the broker says.
     """
@@ -181,22 +197,25 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         self.user, self.password = USER, secrets.token_hex(12)
         self.ca_file, self.log = self._folder / "ca.pem", self._folder / "broker.log"
-        plain, secure, controller = free_ports(3)
+        plain, secure, mutual, controller = free_ports(4)
         plain = port or plain
         self.brokers, self.secure_brokers = f"{HOST}:{plain}", f"{HOST}:{secure}"
+        self.mutual_brokers = f"{HOST}:{mutual}"
+        self.client: Certificate | None = None
         try:
-            self._prepare(plain, secure, controller)
+            self._prepare(plain, secure, mutual, controller)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, plain: int, secure: int, controller: int) -> None:
+    def _prepare(self, plain: int, secure: int, mutual: int, controller: int) -> None:
         store_password = secrets.token_hex(12)
         self._certify(store_password)
         properties = PROPERTIES.format(
             host=HOST,
             plain=plain,
             secure=secure,
+            mutual=mutual,
             controller=controller,
             folder=self._folder,
             store_password=store_password,
@@ -227,6 +246,24 @@ class Broker:
             *("-dname", "CN=localhost", "-ext", f"SAN=dns:localhost,ip:{HOST}", "-validity", "2", *store),
         )
         self._run("keytool", "-exportcert", "-rfc", "-alias", "broker", "-file", str(self.ca_file), *store)
+        if shutil.which("openssl"):
+            self.client = self.certificate("client")
+        trusted = self.client.file if self.client else self.ca_file
+        self._run(
+            *("keytool", "-importcert", "-noprompt", "-alias", "client", "-file", str(trusted)),
+            *("-keystore", str(self._folder / "clients.p12"), "-storetype", "PKCS12", "-storepass", password),
+        )
+
+    def certificate(self, name: str) -> Certificate:
+        """Make a certificate that signs itself; its name is not that of another."""
+        made = Certificate(
+            self._folder / f"{name}.pem", self._folder / f"{name}.key", f"key-{secrets.token_hex(12)}"
+        )
+        self._run(
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "2", "-subj", f"/CN={name}"),
+            *("-keyout", str(made.key_file), "-out", str(made.file), "-passout", f"pass:{made.password}"),
+        )
+        return made
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"

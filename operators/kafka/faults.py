@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from headrace.errors import (
@@ -108,12 +109,20 @@ FAULTS: Final[dict[str, type[BrokerError]]] = {
 }
 """What ends a run, by the name that the client has for it; any other is a plain `BrokerError`."""
 
+# Brokers refuse a client's certificate, or that there is none, after the client's handshake only. The client
+# sees a broken connection, and the text alone says why.
+_CERTIFICATE_REFUSED: Final = re.compile(
+    "alert (bad certificate|unsupported certificate|unknown ca"
+    "|certificate (required|unknown|expired|revoked))"
+)
 _LISTED: Final = (OffsetLost, TopicMismatch)
 
 
 def fault_of(error: KafkaError) -> type[BrokerError] | None:
     """As what an error is raised; None if it passes by itself."""
     name = error.name()
+    if name == "_TRANSPORT" and _CERTIFICATE_REFUSED.search(error.str()):
+        return BrokerRefused
     if name in PASSING and not error.fatal():
         return None
     return FAULTS.get(name, BrokerError)

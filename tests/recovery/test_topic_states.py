@@ -116,6 +116,7 @@ def reaches(world: World, inputs: int):
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_with_old_segments_deleted_kills_lose_and_repeat_nothing(world, lines, processes):
+    """D-REPAIR-5."""
     world.send(lines[:1400])
     options = (*KEEP_LITTLE, "--processes", processes)
     for part in (500, 900, 1300):
@@ -136,7 +137,7 @@ def test_with_old_segments_deleted_kills_lose_and_repeat_nothing(world, lines, p
 
 
 def test_nothing_behind_a_watermark_is_deleted(world, lines):
-    """While watermarks stand still, so does the journal's beginning; later the old goes."""
+    """D-REPAIR-5: while watermarks stand still, so does the journal's beginning; later the old goes."""
     world.send(lines[:1000])
     running = world.start(*KEEP_LITTLE, "--set", "kafka.watermark_seconds=3600")
     running.wait_for(reaches(world, 1000), "inputs")
@@ -181,6 +182,7 @@ def decision_ids(world: World) -> set[str]:
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("count", [2, 4])
 def test_a_customer_is_erased_at_once_from_a_stopped_state(broker, tmp_path, count, killed):
+    """D-CONTROL-2."""
     before, later = customers(200), stream(100, first=300)
     with closing(World(broker, tmp_path, partitions=count, shards=count)) as world:
         world.send(before)
@@ -230,6 +232,7 @@ def bytes_of(state: Path) -> dict[Path, bytes]:
 
 @pytest.mark.parametrize("options", [(), KEEP_LITTLE])
 def test_a_topic_that_was_made_anew_is_refused_with_the_choices(world, lines, options):
+    """D-LOST-2."""
     world.send(lines[:300])
     world.run(300)
     world.send(lines[300:600])  # a second run, so that the id comes from a checkpoint as well

@@ -8,7 +8,7 @@ import sys
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from headrace.errors import BrokerError, BrokerUnreachable, OffsetLost
+from headrace.errors import BrokerError, BrokerRefused, BrokerUnreachable, OffsetLost
 from headrace.operators.kafka.faults import FAULTS, PASSING, error_in, fault_of, raised_as
 
 CODES = {name: getattr(KafkaError, name) for name in dir(KafkaError) if name.lstrip("_").isupper()}
@@ -31,6 +31,16 @@ def test_each_error_passes_or_is_raised_as_one_of_ours(name):
     raised = raised_as(error, "text")
     assert isinstance(raised, kind or BrokerUnreachable)
     assert str(raised) == "text"
+
+
+@pytest.mark.parametrize(
+    "alert",
+    ["ssl/tls alert bad certificate", "tlsv13 alert certificate required", "tlsv1 alert unknown ca"],
+)
+def test_a_connection_that_ends_because_of_the_clients_certificate_is_refused(alert):
+    text = f"ssl://broker:9094: Receive failed: error:0A000412:SSL routines::{alert}: SSL alert number 42"
+    assert fault_of(KafkaError(KafkaError._TRANSPORT, text)) is BrokerRefused
+    assert fault_of(KafkaError(KafkaError._TRANSPORT, "Receive failed: Connection reset by peer")) is None
 
 
 def test_what_is_fatal_does_not_pass():
