@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import orjson
 
-from headrace.config.settings import restore
+from headrace.config.settings import of_fraud, restore
 from headrace.errors import StateError
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.operators.codec import decode_one
@@ -438,7 +438,7 @@ class _Shard:
 
     def _lay_out(self, written: str) -> None:
         try:
-            layout = detail_layout(restore(written.encode()))
+            layout = detail_layout(of_fraud(restore(written.encode())))
         except ValueError as error:
             raise StateError(
                 f"{self.directory}: a configuration in the journal can't be read: {error}"
@@ -467,5 +467,5 @@ def _first_layout(directories: Sequence[Path]) -> DetailLayout:
                 if record.kind == _CONTROL and not record.erased:
                     note = orjson.loads(record.input)
                     if note["control"] == "config":
-                        return detail_layout(restore(note["settings"].encode()))
+                        return detail_layout(of_fraud(restore(note["settings"].encode())))
     raise StateError(f"{directories[0].parent}: nothing was ever journalled here")

@@ -105,7 +105,7 @@ def refuse_clashes_of(request: RunRequest) -> None:
 
 
 def _lists(request: RunRequest) -> Iterable[tuple[str, ListSettings]]:
-    return request.settings.policy.lists.items()
+    return request.settings.lists.items()
 
 
 def _with_others(reads: Sequence[Place], writes: Sequence[Place]) -> Iterator[Mistake]:

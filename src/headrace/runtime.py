@@ -12,7 +12,7 @@ from typing import Any
 from bytewax.run import cli_main
 
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
-from headrace.flows import fraud
+from headrace.flows import named
 from headrace.operators import steps
 from headrace.operators.addresses import on_topics, partition_of
 from headrace.operators.commands import Command, ReloadList
@@ -56,7 +56,8 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     ConfigError, InputError, StateError
         If the run can't begin. An input that breaks off later ends the run with its exit code in the summary.
     """
-    wrong = model_mistakes(request.settings.model.name, request.settings.model.parameters)
+    model = getattr(request.settings, "model", None)
+    wrong = model_mistakes(model.name, model.parameters) if model else ()
     if wrong:
         file = str(request.config_file or "fraud.toml")
         raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
@@ -194,7 +195,7 @@ class _Run(Tally):
     def _first_commands(self, inbox: ControlInbox) -> list[Command]:
         """Contents of the configured lists of which no shard has any, nor finds it waiting."""
         known = {name for shard in self.shards for name in shard.lists}
-        for number in inbox.waiting() if self.settings.policy.lists else ():
+        for number in inbox.waiting() if self.settings.lists else ():
             known |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
         return [
             ReloadList(name=name, entries=content.entries, digest=content.digest)
@@ -248,14 +249,14 @@ class _Run(Tally):
         )
         for sink in self.sinks:
             sink.reached = self.rewind.ordinal
-        edges = fraud.Edges(
+        edges = named.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
             decisions=self.sinks[0],
             dead_letters=self.sinks[1],
         )
-        flow = fraud.build(self.settings, edges)
+        flow = named.build(self.settings, edges)
         with self.stopping_on_signals(), own_errors(), state_left_alone_by_gc():
             telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
