@@ -210,7 +210,11 @@ class DurableShard:
         return self.settings
 
     def _fitting(self, saved: RunSettings) -> RunSettings:
-        found = list(differences(shape_of(saved), shape_of(self.settings)))
+        was, wanted = saved.flow.kind, self.settings.flow.kind
+        # Of another flow all else would differ too.
+        found = list(differences(was, wanted, "flow.kind")) or list(
+            differences(shape_of(saved), shape_of(self.settings))
+        )
         if found:
             raise StateMismatch([f"{self.directory}: {difference}" for difference in found])
         return saved

@@ -295,7 +295,8 @@ class Engine:
         parts = features * self._weights
         shares = _softmax(parts.sum(axis=1))
         order = np.argsort(-shares, kind="stable").tolist()
-        strongest, scores = parts.argmax(axis=1).tolist(), shares.tolist()
+        strongest = np.where(features > 0.0, parts, -np.inf).argmax(axis=1).tolist()
+        scores = shares.tolist()
         ordered = [items[place] for place in order]
         sources = [strongest[place] for place in order]
         said = [found.said(source, item) for source, item in zip(sources, ordered, strict=True)]
