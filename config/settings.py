@@ -648,7 +648,8 @@ def _sorted(plain: Any) -> Any:
 def restore(written: bytes) -> RunSettings:
     """Turn what `canonical` gave into settings again, of the flow that they name."""
     read = json.loads(written)
-    return _SETTINGS[read["flow"]["kind"]].model_validate(read)
+    kind = read.get("flow", {}).get("kind", FLOWS[0])
+    return _SETTINGS.get(kind, FraudSettings).model_validate(read)
 
 
 def of_fraud(settings: RunSettings) -> FraudSettings:

@@ -312,6 +312,12 @@ def empty_lists(scrape: Scrape) -> Iterator[Sample]:
     return scrape.counted((name, f"empty_{name}") for name in (EMPTY_REASONS if scrape.lists else ()))
 
 
+def lists_waiting(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if scrape.lists:
+        yield (), sum(len(state.pending) for state in scrape.lists)
+
+
 def follow_ups(scrape: Scrape) -> Iterator[Sample]:
     """By what was done, and whether with an item of the session's last list."""
     for kind, on_it in product(("cart", "order"), ("from", "beside")) if scrape.lists else ():
