@@ -86,7 +86,7 @@ class RecommendShard(Intake):
         self.engine = Engine(settings.engine)
         self.pending = PendingLists()
         self.kill_switch = False
-        self._click_ids = self.ids["click"]
+        self._unmoved: list[tuple[str, str, int]] = []
         self.configure(settings, learn=learn)
 
     def configure(self, settings: RecommendSettings, *, learn: bool) -> None:
@@ -94,6 +94,7 @@ class RecommendShard(Intake):
         self.settings, self.learn = settings, learn
         self._shards, table = settings.flow.shards, settings.list
         self._configure_intake(settings.time, settings.ids)
+        self._unmoved_max = max(settings.time.ahead_agree_events, settings.time.ahead_alone_events)
         self.engine.configure(settings.engine)
         self.pending.configure(table.pending_max, table.pending_minutes_max)
         self._items_max, self._leave_out = table.items_max, table.leave_out
@@ -130,6 +131,8 @@ class RecommendShard(Intake):
         now = self.clock.now
         memory.add(event.event_id, digest, now or event.event_time)
         self.number += 1
+        if self._unmoved and not self.clock.agreeing:
+            self._settle_ahead()
         at = event.event_time if timing is _ON_TIME or not now else now
         if isinstance(event, Click):
             return self._click(event, timing, at, overdue=overdue)
@@ -139,18 +142,32 @@ class RecommendShard(Intake):
     def _click(self, click: Click, timing: Timing, at: int, *, overdue: bool) -> Output:
         engine, session = self.engine, click.session_id
         item = engine.number_of(click.item_id)
-        if not self._own(session):
-            self._count("clicks_of_other_shards")
-            if timing is _ON_TIME:
-                engine.take(session, item, at)
-            return _APPLIED
-        self._judge(session, item, at)
+        own = self._own(session)
+        if own:
+            self._judge(session, item, at)
         if timing is _ON_TIME:
             engine.take(session, item, at)
         else:
             self._count(f"clicks_{timing.name.lower()}")
-            engine.follow(session, item, at)
+            self._not_on_time(click, timing)
+        if not own:
+            self._count("clicks_of_other_shards")
+            return _APPLIED
         return self._answer(click, item, at, overdue=overdue)
+
+    def _not_on_time(self, click: Click, timing: Timing) -> None:
+        if timing is Timing.AHEAD:
+            self._unmoved.append((click.session_id, click.item_id, click.event_time))
+            del self._unmoved[: -self._unmoved_max]
+        else:
+            self.engine.follow(click.session_id, self.engine.number_of(click.item_id), self.clock.now)
+
+    def _settle_ahead(self) -> None:
+        """Take in the clicks whose step ahead was believed after all; forget the others."""
+        for session, item_id, time_ms in self._unmoved:
+            if time_ms <= self.clock.now:
+                self.engine.take(session, self.engine.number_of(item_id), time_ms)
+        self._unmoved.clear()
 
     def _own(self, session: str) -> bool:
         """Whether the shard answers for a session; others' clicks come to it to be learned from."""
@@ -290,6 +307,7 @@ class RecommendShard(Intake):
         """Forget a customer's sessions; what the ranker's weights and the items' counts learned stays."""
         for session in command.keys.get("session_id", ()):
             self.engine.forget_session(session)
+            self._unmoved = [each for each in self._unmoved if each[0] != session]
             self.pending.forget(session)
             self.clock.forget(session)
         self.clock.forget(command.customer_id)
@@ -314,6 +332,7 @@ class RecommendShard(Intake):
             "counts": dict(sorted(self.counts.items())),
             "clock": self.clock.save(),
             "kill_switch": self.kill_switch,
+            "unmoved": self._unmoved,
         }
         blobs: dict[str, bytes | array[int] | array[float]] = {
             "head": msgspec.msgpack.encode(head),
@@ -328,7 +347,7 @@ class RecommendShard(Intake):
         head = msgspec.msgpack.decode(blobs["head"])
         self.number, self.counts = head["number"], dict.fromkeys(_COUNTED, 0) | head["counts"]
         self.clock.load(head["clock"])
-        self.kill_switch = head["kill_switch"]
+        self.kill_switch, self._unmoved = head["kill_switch"], list(map(tuple, head["unmoved"]))
         self.pending.load(blobs["pending"])
         for name, memory in self.ids.items():
             memory.load(blobs[f"ids/{name}"])

@@ -273,6 +273,7 @@ def test_lists_outlive_kills_and_have_their_session_as_key(world, processes):
     for kill in range(kills):
         world.send(lines[kill * step : (kill + 1) * step])
         killed_some_time(world, world.start(*options), rng)
+        wait_until_gone(members(world) if processes > 1 else [])
     world.send(lines[kills * step :])
     world.run(inputs_of_lists(lines, SHARDS), *options)
     world.check()
@@ -305,6 +306,14 @@ def gone(pid: int) -> bool:
         return True
 
 
+def wait_until_gone(pids: list[int]) -> None:
+    """Wait until no process of a killed launcher holds the state's lock any more."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(map(gone, pids)):
+        assert time.monotonic() < deadline, "members outlived their launcher"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(SOAK_KILLS, marks=pytest.mark.soak)])
 def test_kills_of_members_and_of_their_launcher(world, lines, kills):
     """D-ONCE-1, D-ONCE-2, D-STATE-1, D-PROC-1, D-PROC-2."""
@@ -326,10 +335,7 @@ def test_kills_of_members_and_of_their_launcher(world, lines, kills):
             running.wait_for(lambda pids=pids: members(world) != pids, "started again")
         else:
             running.kill()
-            deadline = time.monotonic() + PATIENCE_S
-            while not all(map(gone, pids)):
-                assert time.monotonic() < deadline, "members outlived their launcher"
-                time.sleep(0.05)
+            wait_until_gone(pids)
             running = world.start("--processes", "2")
     world.send(lines[kills * step :])
     running.wait_for(lambda: inputs_in(world.state) >= len(lines), "all inputs")
