@@ -11,6 +11,7 @@ SIGMOD (2022).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest
@@ -29,9 +30,12 @@ __all__ = ["SOURCES", "Engine", "Ranked"]
 SOURCES: Final = ("neighbours", "next_clicks", "session", "bought_together", "trending")
 _NEIGHBOURS, _NEXT, _SESSION, _BOUGHT, _TRENDING = range(len(SOURCES))
 _START_WEIGHTS: Final = (6.0, 4.0, 2.0, 2.0, 1.0)
-_STEP: Final = 0.05  # of Adagrad
+_FEATURES: Final = 2 * len(SOURCES)  # shares, and their roots
+_LENGTHS: Final = (1, 3, 6)  # different items of a session; longer ones are a class of their own
+_STEP: Final = 0.1  # of Adagrad
 _LOOKED_AT_MAX: Final = 6  # distinct items at a session's end that find neighbours
 _DECAY: Final = tuple(exp(-place / 1.5) for place in range(128))
+_NEAR: Final = tuple(exp(-distance / 4.0) for distance in range(128))  # in a neighbour, from what is shared
 _FOLLOWERS_MAX: Final = 64  # that are remembered of one item
 _HOT_MAX: Final = 256
 _HOT_AMONG_CANDIDATES: Final = 20
@@ -84,12 +88,13 @@ class _Found:
         return guess
 
     def features(self, items: Sequence[int]) -> Floats:
-        """For each item a row: of each source, the share of its largest weight."""
+        """For each item a row: of each source the share of its largest weight, and the root of that."""
         columns = []
         for weights in self.weights:
             most = max(weights.values(), default=1.0)
             columns.append([weights.get(item, 0.0) / most for item in items])
-        return np.array(columns, dtype=np.float64).T
+        shares = np.array(columns, dtype=np.float32)
+        return np.concatenate((shares, np.sqrt(shares))).T
 
     def said(self, source: int, item: int) -> tuple[int, int]:
         """Anchor and support."""
@@ -125,9 +130,11 @@ class Engine:
         self._popularity: dict[int, float] = {}
         self._unit, self._unit_at_ms = 1.0, 0
         self._hot: dict[int, None] = {}
-        self._shown: dict[str, tuple[list[int], bytes]] = {}
-        self._weights = np.array(_START_WEIGHTS)
-        self._squares = np.full(len(SOURCES), 1e-6)
+        self._shown: dict[str, tuple[list[int], bytes, int]] = {}
+        # One row for all sessions, and one for those of a class of length.
+        self._weights = np.zeros((len(_LENGTHS) + 2, _FEATURES))
+        self._weights[0, : len(SOURCES)] = _START_WEIGHTS
+        self._squares = np.full(self._weights.shape, 1e-6)
         self.configure(settings)
 
     def configure(self, settings: EngineSettings) -> None:
@@ -174,13 +181,18 @@ class Engine:
         shown = self._shown.pop(session, None)
         if shown is None or item not in shown[0]:
             return False
-        items, kept = shown
-        features = np.frombuffer(kept, dtype=np.float32).astype(np.float64).reshape(-1, len(SOURCES))
-        shares = _softmax((features * self._weights).sum(axis=1))
+        items, kept, length = shown
+        features = np.frombuffer(kept, dtype=np.float32).astype(np.float64).reshape(-1, _FEATURES)
+        shares = _softmax((features * self._weights_of(length)).sum(axis=1))
         step = features[items.index(item)] - (shares[:, None] * features).sum(axis=0)
-        self._squares += step * step
-        self._weights += _STEP * step / np.sqrt(self._squares)
+        for row in (0, length):
+            self._squares[row] += step * step
+            self._weights[row] += _STEP * step / np.sqrt(self._squares[row])
         return True
+
+    def _weights_of(self, length: int) -> Floats:
+        weights: Floats = self._weights[0] + self._weights[length]
+        return weights
 
     def take(self, session: str, item: int, time_ms: int) -> None:
         """Let the index learn from a click."""
@@ -287,15 +299,15 @@ class Engine:
         items = nlargest(self._settings.candidates_max, guess, key=lambda item: (guess[item], item))
         if not items:
             return _NONE
-        features = found.features(items)
-        self._keep(session, items, features)
-        return self._ranked(items, features, found)
+        features, length = found.features(items), 1 + bisect_left(_LENGTHS, len(self.history(session)))
+        self._keep(session, items, features, length)
+        return self._ranked(items, features * self._weights_of(length), found)
 
-    def _ranked(self, items: list[int], features: Floats, found: _Found) -> Ranked:
-        parts = features * self._weights
+    def _ranked(self, items: list[int], parts: Floats, found: _Found) -> Ranked:
         shares = _softmax(parts.sum(axis=1))
         order = np.argsort(-shares, kind="stable").tolist()
-        strongest = np.where(features > 0.0, parts, -np.inf).argmax(axis=1).tolist()
+        by_source = parts[:, : len(SOURCES)] + parts[:, len(SOURCES) :]
+        strongest = np.where(by_source != 0.0, by_source, -np.inf).argmax(axis=1).tolist()
         scores = shares.tolist()
         ordered = [items[place] for place in order]
         sources = [strongest[place] for place in order]
@@ -308,10 +320,10 @@ class Engine:
             [support for _, support in said],
         )
 
-    def _keep(self, session: str, items: list[int], features: Floats) -> None:
+    def _keep(self, session: str, items: list[int], features: Floats, length: int) -> None:
         shown = self._shown
         shown.pop(session, None)
-        shown[session] = items, features.astype(np.float32).tobytes()
+        shown[session] = items, features.tobytes(), length
         if len(shown) > self._settings.shown_max:
             del shown[next(iter(shown))]
 
@@ -344,8 +356,10 @@ class Engine:
         most = self._settings.neighbours_max
         for session in nlargest(most, alike, key=lambda session: (alike[session], session)):
             weight, anchor = alike[session], through[session]
-            for item in self._histories[session]:
-                weights[item] = weights.get(item, 0.0) + weight
+            history = self._histories[session]
+            stood = history.index(anchor) if anchor in history else len(history)
+            for place, item in enumerate(history):
+                weights[item] = weights.get(item, 0.0) + weight * _NEAR[abs(place - stood)]
                 first = seen.get(item)
                 seen[item] = (anchor, 1) if first is None else (first[0], first[1] + 1)
         for item in weights:
@@ -405,7 +419,7 @@ class Engine:
         self._followers = {item: dict(pairs) for item, pairs in parts["followers"]}
         self._bought = {item: dict(pairs) for item, pairs in parts["bought"]}
         self._popularity = dict(parts["popularity"])
-        self._shown = {session: (items, kept) for session, items, kept in parts["shown"]}
+        self._shown = {session: (items, kept, length) for session, items, kept, length in parts["shown"]}
         rest = parts["rest"]
         self._next_number, self._next_session = rest["next"]
         self._unit, self._unit_at_ms = rest["unit"]

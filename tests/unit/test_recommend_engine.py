@@ -87,7 +87,7 @@ def test_scores_are_shares_in_falling_order():
 
 def test_the_ranker_learns_which_source_to_trust():
     index = engine()
-    before = index._weights.copy()
+    before = index._weights[0].copy()
     a, b, *others = map(index.number_of, "abcdef")
     for session in range(50):
         index.take(f"s{session}", others[session % 4], 1000)
@@ -96,7 +96,7 @@ def test_the_ranker_learns_which_source_to_trust():
         index.learn_next(f"s{session}", b)
         index.take(f"s{session}", b, 1000)
     assert not index.learn_next("nobody", b)
-    assert index._weights[SOURCES.index("next_clicks")] > before[SOURCES.index("next_clicks")]
+    assert index._weights[0, SOURCES.index("next_clicks")] > before[SOURCES.index("next_clicks")]
 
 
 # -- judging
