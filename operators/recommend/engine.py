@@ -39,6 +39,7 @@ _NEAR: Final = tuple(exp(-distance / 8.0) for distance in range(128))  # in a ne
 _FOLLOWERS_MAX: Final = 64  # that are remembered of one item
 _HOT_MAX: Final = 256
 _HOT_AMONG_CANDIDATES: Final = 20
+_HOTTEST_EVERY_CLICKS: Final = 32
 _HOUR_MS: Final = 3_600_000
 _POPULARITY_MAX: Final = 1e100
 Floats = NDArray[np.float64]
@@ -82,23 +83,31 @@ class _Found:
         """A first guess, before the ranker."""
         guess: dict[int, float] = {}
         for weights, start in zip(self.weights, _START_WEIGHTS, strict=True):
-            most = max(weights.values(), default=0.0)
-            for item, weight in weights.items():
-                guess[item] = guess.get(item, 0.0) + start * weight / most
+            if weights:
+                scale = start / max(weights.values())
+                for item, weight in weights.items():
+                    guess[item] = guess.get(item, 0.0) + scale * weight
         return guess
 
     def features(self, items: Sequence[int]) -> Floats:
         """For each item a row: of each source the share of its largest weight, and the root of that."""
-        columns = []
-        for weights in self.weights:
-            most = max(weights.values(), default=1.0)
-            columns.append([weights.get(item, 0.0) / most for item in items])
-        shares = np.array(columns, dtype=np.float32)
+        shares = np.zeros((len(SOURCES), len(items)), dtype=np.float32)
+        places = {item: place for place, item in enumerate(items)}
+        for source, weights in enumerate(self.weights):
+            if not weights:
+                continue
+            if len(weights) < len(items):
+                known = [(places[item], weight) for item, weight in weights.items() if item in places]
+                shares[source, [place for place, _ in known]] = [weight for _, weight in known]
+            else:
+                shares[source] = [weights.get(item, 0.0) for item in items]
+            shares[source] /= max(weights.values())
         return np.concatenate((shares, np.sqrt(shares))).T
 
-    def said(self, source: int, item: int) -> tuple[int, int]:
-        """Anchor and support."""
-        return self.anchors[source].get(item, (-1, 0))
+    def said(self, sources: Sequence[int], items: Sequence[int]) -> list[tuple[int, int]]:
+        """Anchor and support of each item by its source."""
+        anchors, nothing = self.anchors, (-1, 0)
+        return [anchors[source].get(item, nothing) for source, item in zip(sources, items, strict=True)]
 
 
 class Engine:
@@ -130,6 +139,8 @@ class Engine:
         self._popularity: dict[int, float] = {}
         self._unit, self._unit_at_ms = 1.0, 0
         self._hot: dict[int, None] = {}
+        self._hottest_of_late: list[int] = []
+        self._taken = 0
         self._shown: dict[str, tuple[list[int], bytes, int]] = {}
         # One row for all sessions, and one for those of a class of length.
         self._weights = np.zeros((len(_LENGTHS) + 2, _FEATURES))
@@ -254,6 +265,9 @@ class Engine:
                 self._scale_down()
         self._popularity[item] = self._popularity.get(item, 0.0) + self._unit
         self._hot.setdefault(item)
+        self._taken += 1
+        if self._taken % _HOTTEST_EVERY_CLICKS == 1:
+            self._hottest_of_late = self._hottest(_HOT_AMONG_CANDIDATES)
         if len(self._hot) > _HOT_MAX:
             self._hot = dict.fromkeys(self._hottest(_HOT_MAX // 2))
 
@@ -296,7 +310,8 @@ class Engine:
             for item in [item for item in weights if item in gone or item not in self._names]:
                 del weights[item]
         guess = found.blended()
-        items = nlargest(self._settings.candidates_max, guess, key=lambda item: (guess[item], item))
+        # As sorting in full is quicker here than a heap; of equal ones the one that was found first.
+        items = sorted(guess, key=guess.__getitem__, reverse=True)[: self._settings.candidates_max]
         if not items:
             return _NONE
         features, length = found.features(items), 1 + bisect_left(_LENGTHS, len(self.history(session)))
@@ -311,7 +326,7 @@ class Engine:
         scores = shares.tolist()
         ordered = [items[place] for place in order]
         sources = [strongest[place] for place in order]
-        said = [found.said(source, item) for source, item in zip(sources, ordered, strict=True)]
+        said = found.said(sources, ordered)
         return Ranked(
             ordered,
             [scores[place] for place in order],
@@ -337,7 +352,7 @@ class Engine:
             for place, item in enumerate(last):
                 found.weights[_SESSION][item] = _DECAY[place]
                 found.anchors[_SESSION][item] = item, 1
-        for item in self._hottest(max(_HOT_AMONG_CANDIDATES, 0 if last else self._settings.candidates_max)):
+        for item in self._hottest_of_late if last else self._hottest(self._settings.candidates_max):
             found.weights[_TRENDING][item] = self._popularity.get(item, 0.0) / self._unit
         return found
 
@@ -354,7 +369,8 @@ class Engine:
         alike.pop(number, None)
         weights, seen, popularity = found.weights[_NEIGHBOURS], found.anchors[_NEIGHBOURS], self._popularity
         most = self._settings.neighbours_max
-        for session in nlargest(most, alike, key=lambda session: (alike[session], session)):
+        # Of those equally alike the one that was found first, through a later item or as the newer one.
+        for session in sorted(alike, key=alike.__getitem__, reverse=True)[:most]:
             weight, anchor = alike[session], through[session]
             history = self._histories[session]
             stood = history.index(anchor) if anchor in history else len(history)
@@ -399,6 +415,7 @@ class Engine:
                 "next": [self._next_number, self._next_session],
                 "unit": [self._unit, self._unit_at_ms],
                 "hot": list(self._hot),
+                "hottest": [self._taken, self._hottest_of_late],
                 "hidden": sorted(self.hidden),
                 "noted_ms": list(self.noted_ms.items()),
                 "weights": self._weights.tolist(),
@@ -425,6 +442,7 @@ class Engine:
         self._unit, self._unit_at_ms = rest["unit"]
         self._hot, self.hidden = dict.fromkeys(rest["hot"]), set(rest["hidden"])
         self.noted_ms = dict(rest["noted_ms"])
+        self._taken, self._hottest_of_late = rest["hottest"]
         self._weights, self._squares = np.array(rest["weights"]), np.array(rest["squares"])
 
 
