@@ -133,9 +133,7 @@ _POSITION_COLUMNS: Final = (
 _OF_SCORES: Final = ("score", "shadow_action", "policy_trace")
 _LIST_COLUMNS: Final = (
     Column("item_id", "text", "the item that was clicked"),
-    Column(
-        "items", "json", "the list, best first: id, score, source, anchor, support, and text"
-    ),
+    Column("items", "json", "the list, best first: id, score, source, anchor, support, and text"),
     Column("candidates", "int", "how many items were ranked"),
 )
 

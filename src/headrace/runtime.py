@@ -11,6 +11,7 @@ from typing import Any
 
 from bytewax.run import cli_main
 
+from headrace.config.settings import FraudSettings
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
 from headrace.flows import named
 from headrace.operators import steps
@@ -56,11 +57,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     ConfigError, InputError, StateError
         If the run can't begin. An input that breaks off later ends the run with its exit code in the summary.
     """
-    model = getattr(request.settings, "model", None)
-    wrong = model_mistakes(model.name, model.parameters) if model else ()
-    if wrong:
-        file = str(request.config_file or "fraud.toml")
-        raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
+    _refuse_mistakes(request)
     if on_topics(request.sources, request.to, request.dead_letters):
         from headrace.launcher import run_on_topics
 
@@ -73,6 +70,19 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
             stack.enter_context(locked(request.state))
         stack.enter_context(warnings_to(observer))
         return _Run(request, observer, stack).run()
+
+
+def _refuse_mistakes(request: RunRequest) -> None:
+    """Refuse what the settings can't know of themselves."""
+    settings = request.settings
+    if isinstance(settings, FraudSettings):
+        file = str(request.config_file or "fraud.toml")
+        wrong = model_mistakes(settings.model.name, settings.model.parameters)
+        found = [Mistake(file, f"model.{key}", message) for key, message in wrong]
+    else:
+        found = [Mistake("--truth", "", "has no meaning for lists")] if request.truth else []
+    if found:
+        raise ConfigError(found)
 
 
 class _Run(Tally):
@@ -227,7 +237,7 @@ class _Run(Tally):
             ("sources_known_max", len(numbered.names), limits.sources_known_max),
         ):
             if count > most:
-                file = str(request.config_file or "fraud.toml")
+                file = str(request.config_file or f"{request.flow}.toml")
                 raise ConfigError([Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")])
         return numbered
 

@@ -256,3 +256,9 @@ def test_settings_that_do_not_fit_together(tmp_path, overrides, said):
     done = headrace("run", "recommend", "--from", "-", "--to", tmp_path / "d.jsonl", *options)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_answers_to_judge_scores_by_are_refused(events, tmp_path):
+    done = headrace("run", "recommend", "--from", events, "--to", tmp_path / "d.jsonl", "--truth", events)
+    assert done.returncode == 2
+    assert "--truth: has no meaning for lists" in done.stderr
