@@ -449,6 +449,7 @@ LABELS: Final = {
     "entity": "the kinds of entity of the configuration; `item` where lists are made",
     "flow": "`fraud`, `recommend`",
     "event": "`cart`, `order`",
+    "items": "`shown` on lists, `clicked`",
     "item": "`from` the session's last list, or `beside` it",
     "origin": "source of candidates: `neighbours`, `next_clicks`, `session`, `bought_together`, `trending`",
     "model": "the model's name, and a digest of what it depends on, as in decisions",

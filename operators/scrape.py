@@ -24,6 +24,7 @@ from headrace.operators.prequential import WindowQuality
 from headrace.operators.recommend.engine import SOURCES
 from headrace.operators.recommend.lists import ListQuality
 from headrace.operators.recommend.shard import EMPTY_REASONS, RecommendShard
+from headrace.operators.recommend.spread import Popularity
 from headrace.operators.recorder import Histogram, Recorder
 from headrace.operators.repeats import IdMemory
 from headrace.operators.shard import FraudShard
@@ -316,6 +317,21 @@ def lists_waiting(scrape: Scrape) -> Iterator[Sample]:
     """Over all shards."""
     if scrape.lists:
         yield (), sum(len(state.pending) for state in scrape.lists)
+
+
+def catalogue_share(scrape: Scrape) -> Iterator[Sample]:
+    """Of the known items, of the shard that has shown most."""
+    known = [state for state in scrape.lists if len(state.engine)]
+    if known:
+        shares = [state.spread.shown_of_late(state.clock.now) / len(state.engine) for state in known]
+        yield (), min(1.0, max(shares))
+
+
+def popularity_of_items(scrape: Scrape) -> Iterator[Sample]:
+    """By whether shown or clicked, the mean over the shards."""
+    for name in Popularity._fields if scrape.lists else ():
+        means = [getattr(state.spread.popularity, name) for state in scrape.lists]
+        yield (name,), sum(means) / len(means)
 
 
 def follow_ups(scrape: Scrape) -> Iterator[Sample]:

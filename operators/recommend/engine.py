@@ -271,6 +271,11 @@ class Engine:
         if len(self._hot) > _HOT_MAX:
             self._hot = dict.fromkeys(self._hottest(_HOT_MAX // 2))
 
+    def heat(self, item: int, otherwise: float = 0.0) -> float:
+        """How many of its clicks still count."""
+        heat = self._popularity.get(item)
+        return otherwise if heat is None else heat / self._unit
+
     def _scale_down(self) -> None:
         self._popularity = {item: heat / self._unit for item, heat in self._popularity.items()}
         self._unit = 1.0

@@ -106,4 +106,20 @@ LIST_METRICS: Final = (
         "state",
         scrape.follow_ups,
     ),
+    Metric(
+        "headrace_list_catalogue_share",
+        "gauge",
+        "Share of the known items that lists have shown in the last day of event time.",
+        (),
+        "now",
+        scrape.catalogue_share,
+    ),
+    Metric(
+        "headrace_list_popularity",
+        "gauge",
+        "Clicks of late that items have had: the mean over those on lists, and over those clicked.",
+        ("items",),
+        "now",
+        scrape.popularity_of_items,
+    ),
 )

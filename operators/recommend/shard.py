@@ -23,6 +23,7 @@ from headrace.operators.machine import Held, Output, Position
 from headrace.operators.recommend import detail
 from headrace.operators.recommend.engine import SOURCES, Engine, Ranked
 from headrace.operators.recommend.lists import Graded, PendingLists
+from headrace.operators.recommend.spread import Spread
 from headrace.operators.routing import party_of
 
 __all__ = ["EMPTY_REASONS", "KILL_SWITCH", "OVERDUE", "RecommendShard", "shape_of"]
@@ -85,6 +86,7 @@ class RecommendShard(Intake):
         self.graded: list[Graded] = []
         self.engine = Engine(settings.engine)
         self.pending = PendingLists()
+        self.spread = Spread(settings.engine.items_max)
         self.kill_switch = False
         self._unmoved: list[tuple[str, str, int]] = []
         self.configure(settings, learn=learn)
@@ -96,6 +98,7 @@ class RecommendShard(Intake):
         self._configure_intake(settings.time, settings.ids)
         self._unmoved_max = max(settings.time.ahead_agree_events, settings.time.ahead_alone_events)
         self.engine.configure(settings.engine)
+        self.spread.items_max = settings.engine.items_max
         self.pending.configure(table.pending_max, table.pending_minutes_max)
         self._items_max, self._leave_out = table.items_max, table.leave_out
         configured = [shape_of(settings), settings.engine.model_dump(mode="json")]
@@ -208,6 +211,7 @@ class RecommendShard(Intake):
             decision["policy"] = path
         self._count_list(ranked, len(shown), path)
         self.pending.put(click.session_id, at, shown)
+        self.spread.note(shown, item, at, self.engine.heat)
         return (
             _DECIDED,
             dumps(decision, None, _WITH_NEWLINE),
@@ -337,6 +341,7 @@ class RecommendShard(Intake):
         blobs: dict[str, bytes | array[int] | array[float]] = {
             "head": msgspec.msgpack.encode(head),
             "pending": self.pending.save(),
+            "spread": self.spread.save(),
         }
         blobs |= {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
         blobs |= {f"engine/{name}": blob for name, blob in self.engine.save().items()}
@@ -349,6 +354,7 @@ class RecommendShard(Intake):
         self.clock.load(head["clock"])
         self.kill_switch, self._unmoved = head["kill_switch"], list(map(tuple, head["unmoved"]))
         self.pending.load(blobs["pending"])
+        self.spread.load(blobs["spread"])
         for name, memory in self.ids.items():
             memory.load(blobs[f"ids/{name}"])
         prefix = "engine/"

@@ -8,6 +8,7 @@ import pytest
 from headrace.config.recommend import EngineSettings
 from headrace.operators.recommend.engine import SOURCES, Engine
 from headrace.operators.recommend.lists import Graded, ListWindow, PendingLists
+from headrace.operators.recommend.spread import Spread
 
 HOUR_MS = 3_600_000
 
@@ -125,3 +126,21 @@ def test_the_window_forgets_the_oldest_lists():
     assert (quality.hit_rate, quality.mrr, quality.ndcg) == (1.0, pytest.approx(2 / 3), 0.75)
     assert (quality.length, quality.new_hit_rate, quality.lists) == (15.0, None, 2)
     assert twin.quality().hit_rate == 0.5
+
+
+# -- spread
+
+
+def test_lists_that_prefer_popular_items_are_told():
+    spread, heat = Spread(3), {1: 10.0, 2: 20.0, 3: 1.0}
+    spread.note([1, 2], 3, 1000, heat.get)
+    spread.note([], 3, 1500, heat.get)
+    spread.note([3], 1, 2000, heat.get)
+    assert spread.popularity == (8.0, 5.5)
+    assert (spread.shown_since(0), spread.shown_since(1500)) == (3, 1)
+    spread.note([4], 4, 3000, heat.get)
+    assert spread.shown_since(0) == 3  # the one shown longest ago made room
+    twin = Spread(3)
+    twin.load(spread.save())
+    assert twin.save() == spread.save()
+    assert twin.popularity == spread.popularity
