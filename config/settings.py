@@ -37,9 +37,22 @@ from headrace.config.policy import (
     rule_mistakes,
     threshold_mistakes,
 )
-from headrace.errors import ConfigError, Mistake
+from headrace.config.recommend_flow import RecommendSettings, recommend_mistakes
+from headrace.config.tables import (
+    ControlSettings,
+    Days,
+    FlowTable,
+    IdSettings,
+    InputSettings,
+    JournalSettings,
+    MetricsSettings,
+    RunSettings,
+    TimeSettings,
+)
+from headrace.errors import ConfigError, Mistake, StateMismatch
 
 __all__ = [
+    "FLOWS",
     "HALF_LIFE_MS_MAX",
     "KINDS",
     "SHIPPED",
@@ -73,6 +86,8 @@ __all__ = [
     "PolicySettings",
     "RatioDeclaration",
     "ReasonSettings",
+    "RecommendSettings",
+    "RunSettings",
     "RunningMeanDeclaration",
     "SumDeclaration",
     "TimeSettings",
@@ -84,10 +99,13 @@ __all__ = [
     "lay_over",
     "load",
     "mistakes",
+    "of_fraud",
     "restore",
+    "shipped",
 ]
 
 SHIPPED: Final = Path(__file__).parent / "fraud.toml"
+FLOWS: Final = ("fraud", "recommend")
 
 _UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
@@ -177,13 +195,12 @@ EntityKey = Literal["customer_id", "merchant_id", "session_id", "order_id", "dev
 PaymentNumber = Literal["amount", "hour_of_day", "day_of_week"]
 TimeUnit = Literal["days", "hours", "minutes", "seconds"]
 FedBy = Literal["payment", "click"]
-Days = Annotated[float, Field(gt=0.0, le=400.0)]
 
 
 _CURRENCY: Final = "^[A-Z]{3}$"
 
 
-class FlowSettings(_Settings):
+class FlowSettings(FlowTable):
     """What is decided.
 
     Attributes
@@ -197,98 +214,7 @@ class FlowSettings(_Settings):
     """
 
     kind: Literal["fraud"] = "fraud"
-    shards: int = Field(default=1, ge=1, le=64)
     currency: str = Field(default="EUR", pattern=_CURRENCY)
-
-
-class TimeSettings(_Settings):
-    """How event time is believed.
-
-    Attributes
-    ----------
-    late_days_max
-        Events older than the clock by more are decided on the state as it is and move no window.
-    ahead_hours_max
-        The largest step of the clock that one event alone may make.
-    ahead_agree_events
-        Different customers whose events, in a row, must agree on a larger step.
-    ahead_alone_events
-        Events in a row, with rising times, that may make a larger step though they are of fewer customers.
-    """
-
-    late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
-    ahead_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
-    ahead_agree_events: int = Field(default=3, ge=1, le=1000)
-    ahead_alone_events: int = Field(default=16, ge=1, le=1000)
-
-
-class InputSettings(_Settings):
-    """Limits of what is read.
-
-    Attributes
-    ----------
-    line_bytes_max
-        Longer lines are dead letters.
-    batch_lines_max
-        Lines that travel together, and are journalled together.
-    sources_max
-        Sources of one run.
-    sources_known_max
-        Sources that one state may ever have read.
-    """
-
-    line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
-    batch_lines_max: int = Field(default=512, ge=1, le=65_536)
-    sources_max: int = Field(default=64, ge=1, le=65_534)
-    sources_known_max: int = Field(default=10_000, ge=1, le=65_534)
-
-
-class ControlSettings(_Settings):
-    """Limits of the control channel.
-
-    Attributes
-    ----------
-    poll_seconds
-        A running flow looks for commands so often.
-    file_bytes_max
-        Bytes of commands that are applied together.
-    files_max
-        Files of commands that wait at most.
-    """
-
-    poll_seconds: float = Field(default=1.0, ge=0.01, le=3600.0)
-    file_bytes_max: int = Field(default=67_108_864, ge=1024, le=1_073_741_824)
-    files_max: int = Field(default=1000, ge=1, le=100_000)
-
-
-class ProcessesSettings(_Settings):
-    """How processes that share a state are started again.
-
-    Attributes
-    ----------
-    restarts_max
-        After so many in a row the run ends; one that has gone on for a minute counts from the beginning.
-    backoff_seconds_max
-        The pause before a start doubles each time, up to this.
-    """
-
-    restarts_max: int = Field(default=10, ge=0, le=1_000_000)
-    backoff_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
-
-
-class IdSettings(_Settings):
-    """How long event ids are remembered, to tell repeats.
-
-    Attributes
-    ----------
-    memory_days_max
-        Days of event time.
-    memory_max
-        Ids of one event type.
-    """
-
-    memory_days_max: Days = 10.0
-    memory_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
 
 
 class OutcomeSettings(_Settings):
@@ -642,68 +568,10 @@ class ReasonSettings(_Settings):
     )
 
 
-class JournalSettings(_Settings):
-    """The journal and its checkpoints.
-
-    Attributes
-    ----------
-    segment_bytes_max
-        A segment that has grown beyond is followed by a new one.
-    fsync
-        Whether each batch is forced to the disk before its decisions go out.
-    checkpoint_seconds, checkpoint_inputs_max
-        Whichever comes first asks for a checkpoint.
-    checkpoints_max
-        Checkpoints kept.
-    keep_days_max, keep_bytes_max
-        Segments of which all is older, or beyond so many bytes of a shard's journal, are deleted, the oldest
-        first, after a checkpoint and as far as recovery doesn't need them; not set: all are kept.
-    """
-
-    segment_bytes_max: int = Field(default=268_435_456, ge=1024, le=4_294_967_296)
-    fsync: bool = False
-    checkpoint_seconds: float = Field(default=60.0, gt=0.0, le=86_400.0)
-    checkpoint_inputs_max: int = Field(default=2_000_000, ge=1, le=1_000_000_000)
-    checkpoints_max: int = Field(default=2, ge=1, le=100)
-    keep_days_max: float | None = Field(default=None, gt=0.0, le=36_500.0)
-    keep_bytes_max: int | None = Field(default=None, ge=1024, le=1_000_000_000_000_000)
-
-
-class MetricsSettings(_Settings):
-    """What a run tells of itself over HTTP; it changes nothing that is decided.
-
-    Attributes
-    ----------
-    port
-        Where `/metrics`, `/healthz` and `/readyz` are served; 0 for a free port, not set: nowhere.
-    host
-        The address to listen on.
-    window_outcomes_max
-        Quality is judged on so many of the last outcomes.
-    stalled_seconds_max
-        A flow that has not moved for longer is not healthy.
-    requests_max
-        Requests answered at the same time; further ones are refused.
-    request_seconds_max
-        A request that takes longer to arrive, or its answer to be taken, is cut off.
-    """
-
-    port: int | None = Field(default=None, ge=0, le=65_535)
-    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "127.0.0.1"
-    window_outcomes_max: int = Field(default=10_000, ge=1, le=1_000_000)
-    stalled_seconds_max: float = Field(default=30.0, gt=0.0, le=86_400.0)
-    requests_max: int = Field(default=8, ge=1, le=256)
-    request_seconds_max: float = Field(default=5.0, gt=0.0, le=300.0)
-
-
-class FraudSettings(_Settings):
+class FraudSettings(RunSettings):
     """All settings of the fraud flow, one attribute for each table of the file."""
 
     flow: FlowSettings = FlowSettings()
-    time: TimeSettings = TimeSettings()
-    input: InputSettings = InputSettings()
-    control: ControlSettings = ControlSettings()
-    ids: IdSettings = IdSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     entities: dict[Name, EntitySettings] = Field(default_factory=dict, max_length=16)
     features: dict[Name, Annotated[FeatureDeclaration, Field(discriminator="kind")]] = Field(
@@ -714,10 +582,21 @@ class FraudSettings(_Settings):
     model: ModelSettings = ModelSettings()
     policy: PolicySettings = PolicySettings()
     reasons: ReasonSettings = ReasonSettings()
-    journal: JournalSettings = JournalSettings()
-    metrics: MetricsSettings = MetricsSettings()
-    kafka: KafkaSettings = KafkaSettings()
-    processes: ProcessesSettings = ProcessesSettings()
+
+    @property
+    def lists(self) -> Mapping[str, ListSettings]:
+        """Lists whose contents come from files and commands."""
+        return self.policy.lists
+
+    @property
+    def wait_ms_max(self) -> int | None:
+        """A payment that waited longer before it was applied gets the fallback."""
+        return None if self.policy.deadline is None else self.policy.deadline.wait_ms_max
+
+    @property
+    def model_name(self) -> str:
+        """The model's."""
+        return self.model.name
 
 
 KINDS: Final[dict[str, type[BaseModel]]] = {
@@ -730,21 +609,29 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
     "crosses": CrossDeclaration,
 }
 # The order in which these are declared has a meaning: references go back, and slots are numbered.
-_ORDERED: Final = ("entities", "features", "bins", "crosses")
+_ORDERED: Final[tuple[str, ...]] = ("entities", "features", "bins", "crosses")
 _ORDERED_IN_POLICY: Final = ("lists", "rules")
 _POLICY_TABLES: Final[dict[str, type[BaseModel]]] = {"lists": ListSettings, "rules": RuleSettings}
 
 
-def canonical(settings: FraudSettings) -> bytes:
+_SETTINGS: Final[dict[str, type[RunSettings]]] = {"fraud": FraudSettings, "recommend": RecommendSettings}
+
+
+def shipped(flow: str) -> Path:
+    """The configuration of a flow that comes with the program."""
+    return SHIPPED.with_name(f"{flow}.toml")
+
+
+def canonical(settings: RunSettings) -> bytes:
     """The settings as JSON, the same bytes for the same meaning.
 
     Keys are sorted, except the names of entities, features, bins, crosses, and of the policy's lists and
     rules, whose order has a meaning.
     """
     plain = settings.model_dump(mode="json")
-    ordered = {key: _in_order(plain[key]) for key in _ORDERED}
+    ordered = {key: _in_order(plain[key]) for key in _ORDERED if key in plain}
     policy = plain["policy"]
-    kept = {key: _in_order(policy[key]) for key in _ORDERED_IN_POLICY}
+    kept = {key: _in_order(policy[key]) for key in _ORDERED_IN_POLICY if key in policy}
     ordered["policy"] = {key: kept.get(key) or _sorted(policy[key]) for key in sorted(policy)}
     whole = {key: ordered.get(key) or _sorted(plain[key]) for key in sorted(plain)}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
@@ -758,12 +645,27 @@ def _sorted(plain: Any) -> Any:
     return {key: _sorted(plain[key]) for key in sorted(plain)} if isinstance(plain, dict) else plain
 
 
-def restore(written: bytes) -> FraudSettings:
-    """Turn what `canonical` gave into settings again."""
-    return FraudSettings.model_validate(json.loads(written))
+def restore(written: bytes) -> RunSettings:
+    """Turn what `canonical` gave into settings again, of the flow that they name."""
+    read = json.loads(written)
+    kind = read.get("flow", {}).get("kind", FLOWS[0])
+    return _SETTINGS.get(kind, FraudSettings).model_validate(read)
 
 
-def digest(settings: FraudSettings) -> str:
+def of_fraud(settings: RunSettings) -> FraudSettings:
+    """The settings, where only those of the fraud flow will do.
+
+    Raises
+    ------
+    StateMismatch
+        If they are of another flow.
+    """
+    if not isinstance(settings, FraudSettings):
+        raise StateMismatch([f"flow.kind: this can be done for fraud only, not for {settings.flow.kind}"])
+    return settings
+
+
+def digest(settings: RunSettings) -> str:
     """SHA-256 of the canonical form, as hexadecimal digits."""
     return hashlib.sha256(canonical(settings)).hexdigest()
 
@@ -772,8 +674,9 @@ def load(
     path: Path | None,
     overrides: Sequence[str] = (),
     *,
+    flow: str | None = None,
     model_mistakes: ModelMistakes = lambda _name, _parameters: (),
-) -> FraudSettings:
+) -> RunSettings:
     """Read settings from a TOML file, with overrides laid over it.
 
     Parameters
@@ -783,6 +686,8 @@ def load(
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
         Paths of other files start at the file's folder; without a file, at the folder one works in.
+    flow
+        Which flow they must be of; None for the one that `flow.kind` names, `fraud` if it isn't set.
     model_mistakes
         Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
         below `model` and a message.
@@ -793,18 +698,18 @@ def load(
         With every mistake that was found: syntax, unknown keys, types, ranges, references, files of lists.
     """
     folder = Path() if path is None else path.parent
-    path = SHIPPED if path is None else path
+    path = shipped(flow or "fraud") if path is None else path
     read, found = _read(path)
-    return _laid(read, found, str(path), folder, overrides, model_mistakes, lambda _name: True)
+    return _laid(read, found, str(path), folder, overrides, model_mistakes, lambda _name: True, flow)
 
 
 def lay_over(
-    settings: FraudSettings,
+    settings: RunSettings,
     overrides: Sequence[str],
     name: str,
     *,
     model_mistakes: ModelMistakes = lambda _name, _parameters: (),
-) -> FraudSettings:
+) -> RunSettings:
     """Lay overrides over settings that are known already.
 
     Parameters
@@ -823,13 +728,13 @@ def lay_over(
     ConfigError
         With every mistake that was found.
     """
-    read, lists = _given(json.loads(canonical(settings))), settings.policy.lists
+    read, lists = _given(json.loads(canonical(settings))), settings.lists
 
     def changed(name: str) -> bool:
         table = read["policy"]["lists"][name]
         return name not in lists or table.get("file") != lists[name].file
 
-    return _laid(read, [], name, Path(), overrides, model_mistakes, changed)
+    return _laid(read, [], name, Path(), overrides, model_mistakes, changed, settings.flow.kind)
 
 
 def _given(plain: Any) -> Any:
@@ -847,21 +752,38 @@ def _laid(
     overrides: Sequence[str],
     model_mistakes: ModelMistakes,
     is_new: Callable[[str], bool],
-) -> FraudSettings:
+    flow: str | None,
+) -> RunSettings:
     """Lay overrides over what was read; only files of lists that are new are looked at."""
     overridden = _Overridden(name)
     for override in overrides:
         found += overridden.lay(override, read)
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
+    kind, wrong = _kind(read, flow)
+    found += map(overridden.place, wrong)
+    if wrong:  # which keys another flow has is not known then
+        raise ConfigError(_by_place(found, read))
     resolve_lists(read, folder)
     resolve_files(read, folder)
-    settings, more = _validate(read, model_mistakes)
+    settings, more = _validate(read, _SETTINGS[kind], model_mistakes)
     more += [each for each in list_mistakes(read) if is_new(each.key.split(".")[2])]
     found += [overridden.place(mistake) for mistake in more]
     if found or settings is None:
         raise ConfigError(_by_place(found, read))
     return settings
+
+
+def _kind(read: Mapping[str, Any], flow: str | None) -> tuple[str, list[Mistake]]:
+    """The flow that is meant, and what is wrong with how it is named."""
+    table = read.get("flow")
+    given = table.get("kind") if isinstance(table, dict) else None
+    kind = given if isinstance(given, str) else flow or FLOWS[0]
+    if kind not in FLOWS:
+        return kind, [Mistake("", "flow.kind", f"there is no flow {kind}{did_you_mean(kind, FLOWS)}")]
+    if flow is not None and kind != flow:
+        return kind, [Mistake("", "flow.kind", f"is a configuration of {kind}, and {flow} was asked for")]
+    return kind, []
 
 
 def _by_place(found: list[Mistake], read: Mapping[str, Any]) -> list[Mistake]:
@@ -933,29 +855,32 @@ def _toml_value(text: str) -> Any:
 
 
 def _validate(
-    read: dict[str, Any], model_mistakes: ModelMistakes
-) -> tuple[FraudSettings | None, list[Mistake]]:
+    read: dict[str, Any], kind: type[RunSettings], model_mistakes: ModelMistakes
+) -> tuple[RunSettings | None, list[Mistake]]:
     """Validate shapes and references; without the parts that are misshapen, if there are any."""
     try:
-        settings = FraudSettings.model_validate(read)
+        settings = kind.model_validate(read)
     except ValidationError as error:
         errors = error.errors(include_url=False)
     else:
-        return settings, mistakes(settings) + _of_model(settings.model, model_mistakes)
-    found = [_mistake(error) for error in errors]
+        return settings, mistakes(settings) + _of_model(settings, model_mistakes)
+    found = [_mistake(error, kind) for error in errors]
     places = [tuple(map(str, error["loc"])) for error in errors]
     sound = _without(read, places)
     try:
-        rest = FraudSettings.model_validate(sound)
+        rest = kind.model_validate(sound)
     except ValidationError:
         return None, found
     broken = _Broken(places)
     found += _references(rest, broken, read)
     sure = not (broken.hides("model", "name") or broken.hides("model", "parameters"))
-    return None, found + (_of_model(rest.model, model_mistakes) if sure else [])
+    return None, found + (_of_model(rest, model_mistakes) if sure else [])
 
 
-def _of_model(model: ModelSettings, model_mistakes: ModelMistakes) -> list[Mistake]:
+def _of_model(settings: RunSettings, model_mistakes: ModelMistakes) -> list[Mistake]:
+    if not isinstance(settings, FraudSettings):
+        return []
+    model = settings.model
     found = model_mistakes(model.name, model.parameters)
     return [Mistake("", f"model.{key}", message) for key, message in found]
 
@@ -991,9 +916,9 @@ def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[st
     return rest
 
 
-def _mistake(error: Any) -> Mistake:
+def _mistake(error: Any, kind: type[RunSettings]) -> Mistake:
     place = [str(part) for part in error["loc"] if part != "[key]"]
-    known = _known_keys(place[:-1])
+    known = _known_keys(place[:-1], kind)
     if place[0] == "features" and len(place) > 2:
         del place[2]  # the kind, which pydantic puts there
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
@@ -1001,17 +926,19 @@ def _mistake(error: Any) -> Mistake:
     return Mistake("", ".".join(place), _message(error, known))
 
 
-def _known_keys(place: Sequence[str]) -> list[str]:
+def _known_keys(place: Sequence[str], kind: type[RunSettings]) -> list[str]:
     """Keys that the table at this place may have."""
     if not place:
-        return list(FraudSettings.model_fields)
+        return list(kind.model_fields)
     section = place[0]
+    declaration: type[BaseModel] | None
     if section == "features":
         declaration = KINDS.get(place[2]) if len(place) > 2 else None
     elif section == "policy" and len(place) > 1:
-        declaration = _POLICY_TABLES.get(place[1]) or _model(PolicySettings, place[1])
+        policy = _model(kind, section)
+        declaration = _POLICY_TABLES.get(place[1]) or (_model(policy, place[1]) if policy else None)
     else:
-        declaration = _TABLES.get(section) or _model(FraudSettings, section)
+        declaration = _TABLES.get(section) or _model(kind, section)
     return list(declaration.model_fields) if declaration else []
 
 
@@ -1052,15 +979,27 @@ def _message(error: Any, known: Sequence[str]) -> str:
     return ours.get(error["type"], plain)
 
 
-def mistakes(settings: FraudSettings) -> list[Mistake]:
+def mistakes(settings: RunSettings) -> list[Mistake]:
     """Find what is wrong between settings that are each well-formed; `file` is left empty."""
     return list(_references(settings, _Broken()))
 
 
 def _references(
-    settings: FraudSettings, broken: _Broken, read: Mapping[str, Any] | None = None
+    settings: RunSettings, broken: _Broken, read: Mapping[str, Any] | None = None
 ) -> Iterator[Mistake]:
     """Mistakes between declarations; of the policy's also in those that are misshapen elsewhere (`read`)."""
+    if isinstance(settings, FraudSettings):
+        yield from _fraud_mistakes(settings, broken, read)
+    elif isinstance(settings, RecommendSettings):
+        yield from _time_mistakes(settings.time, broken)
+        yield from recommend_mistakes(settings)
+    if not broken.hides_any("kafka"):
+        yield from kafka_mistakes(settings.kafka)
+
+
+def _fraud_mistakes(
+    settings: FraudSettings, broken: _Broken, read: Mapping[str, Any] | None
+) -> Iterator[Mistake]:
     read = settings.model_dump(include={"policy"}) if read is None else read
     yield from _feature_mistakes(settings, broken)
     yield from _bin_mistakes(settings, broken)
@@ -1068,8 +1007,6 @@ def _references(
     yield from rule_mistakes(read, settings.features, lambda name: broken.hides("features", name))
     yield from _text_mistakes(settings, broken, read)
     yield from _limit_mistakes(settings, broken)
-    if not broken.hides_any("kafka"):
-        yield from kafka_mistakes(settings.kafka)
 
 
 def _unknown(key: str, what: str, name: str, known: Iterable[str]) -> Mistake:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from headrace.config.settings import FraudSettings
+from headrace.config.settings import RunSettings
 from headrace.errors import HeadraceError, StateError
 from headrace.operators.batches import Mark
 from headrace.operators.commands import (
@@ -85,7 +85,7 @@ def refused_files(directory: Path) -> list[Path]:
     return [_path(aside, number) for number in _numbers(aside)]
 
 
-def limits_of(settings: FraudSettings) -> ControlLimits:
+def limits_of(settings: RunSettings) -> ControlLimits:
     """The control channel's limits, as configured."""
     control = settings.control
     return ControlLimits(control.poll_seconds, control.file_bytes_max, control.files_max)

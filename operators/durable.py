@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from headrace.config.settings import FraudSettings, restore
+from headrace.config.settings import RunSettings, restore
 from headrace.errors import StateError, StateMismatch
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import (
@@ -49,11 +49,12 @@ from headrace.operators.journal import (
     start_of,
 )
 from headrace.operators.known_sources import KnownSources, source_note
+from headrace.operators.machine import Machine, Position
+from headrace.operators.machines import build_machine, shape_of
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.past import notes_of, output_of, records_from
 from headrace.operators.reapply import apply_again, retried
 from headrace.operators.retention import Retired, keeps_all, retire
-from headrace.operators.shard import FraudShard, Graded, Position, shape_of
 from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = ["STATE_VERSION", "Applied", "DurableShard"]
@@ -110,7 +111,7 @@ class DurableShard:
     def __init__(
         self,
         directory: Path | None,
-        settings: FraudSettings,
+        settings: RunSettings,
         *,
         shard: int = 0,
         learn: bool = True,
@@ -135,7 +136,7 @@ class DurableShard:
         self._writer = ForkedWriter()
         self._erase_now = False
         if directory is None:
-            self.state = FraudShard(settings, shard=shard, learn=learn)
+            self.state: Machine = build_machine(settings, shard=shard, learn=learn)
             self.state.source_names = ChainMap(self.sources.names, _CONTROL)
             return
         directory.mkdir(parents=True, exist_ok=True)
@@ -156,15 +157,15 @@ class DurableShard:
 
     @property
     def lists(self) -> Mapping[str, str]:
-        """Digest of the content of each of the policy's lists that has one."""
-        return self.state.policy.digests
+        """Digest of the content of each of the configured lists that has one."""
+        return self.state.lists
 
     # -- recovery
 
     def _recover(self, directory: Path) -> Boundary:
         checkpoint = newest_readable(directory)
         if checkpoint is None:
-            self.state = FraudShard(self._first_settings(directory), shard=self.shard, learn=self.learn)
+            self.state = build_machine(self._first_settings(directory), shard=self.shard, learn=self.learn)
             start = first_boundary(directory)
             if start.segment != GENESIS.segment:
                 raise StateError(
@@ -181,7 +182,7 @@ class DurableShard:
             self._replay(frame)
         return reader.boundary
 
-    def _first_settings(self, directory: Path) -> FraudSettings:
+    def _first_settings(self, directory: Path) -> RunSettings:
         """The configuration that the journal starts with, before its first checkpoint.
 
         Else the present one.
@@ -191,8 +192,12 @@ class DurableShard:
                 return self._fitting(restore(note["settings"].encode()))
         return self.settings
 
-    def _fitting(self, saved: FraudSettings) -> FraudSettings:
-        found = list(differences(shape_of(saved), shape_of(self.settings)))
+    def _fitting(self, saved: RunSettings) -> RunSettings:
+        was, wanted = saved.flow.kind, self.settings.flow.kind
+        # Of another flow all else would differ too.
+        found = list(differences(was, wanted, "flow.kind")) or list(
+            differences(shape_of(saved), shape_of(self.settings))
+        )
         if found:
             raise StateMismatch([f"{self.directory}: {difference}" for difference in found])
         return saved
@@ -201,7 +206,7 @@ class DurableShard:
         if header["version"] != STATE_VERSION:
             raise StateMismatch([other_version(self.directory, header, STATE_VERSION)])
         settings = self._fitting(restore(header["settings"].encode()))
-        self.state = FraudShard(settings, shard=self.shard, learn=header["learn"])
+        self.state = build_machine(settings, shard=self.shard, learn=header["learn"])
         try:
             self.state.load(blobs)
         except ValueError as error:
@@ -448,8 +453,8 @@ class DurableShard:
         self.position = batch.ordinal_next
         self._since_checkpoint += len(records)
 
-    def graded(self) -> list[Graded]:
-        """Scores whose outcomes came since the last call."""
+    def graded(self) -> list[Any]:
+        """How decisions turned out whose outcomes came since the last call."""
         graded, self.state.graded = self.state.graded, []
         return graded
 
@@ -566,9 +571,9 @@ class DurableShard:
         self._journal.close()
 
 
-def _overdue_ns(settings: FraudSettings) -> int | None:
-    deadline = settings.policy.deadline
-    return None if deadline is None else round(deadline.wait_ms_max * 1_000_000)
+def _overdue_ns(settings: RunSettings) -> int | None:
+    wait_ms_max = settings.wait_ms_max
+    return None if wait_ms_max is None else wait_ms_max * 1_000_000
 
 
 def _positions(batch: Batch, places: Sequence[int]) -> Iterable[Position]:

@@ -26,6 +26,8 @@ __all__ = [
     "Outcome",
     "Payment",
     "Reason",
+    "Recommendation",
+    "RecommendedItem",
 ]
 
 VERSION = 1
@@ -287,6 +289,66 @@ class Decision(Struct, frozen=True, kw_only=True):
     model: str
     policy: str | None = None
     shadow_action: Literal["approve", "review", "block"] | None = None
+    version: Version = VERSION
+    retried: bool = False
+
+
+class RecommendedItem(Struct, frozen=True):
+    """One item of a list.
+
+    Attributes
+    ----------
+    item_id
+        Which item.
+    score
+        Its share among all items that were ranked, 0 to 1; of a fallback list 1 / place.
+    source
+        What speaks most for it: `neighbours`, `next_clicks`, `session`, `bought_together` or `trending`.
+    """
+
+    item_id: str
+    score: Annotated[float, Meta(ge=0.0, le=1.0)]
+    source: str
+
+
+class Recommendation(Struct, frozen=True, kw_only=True):
+    """What goes out for a click: a list of items for its session.
+
+    Attributes
+    ----------
+    decision_id
+        The kind and the click's id, joined by a colon.
+    event_id
+        The click that asked.
+    event_time
+        The click's time, milliseconds since the epoch, UTC.
+    kind
+        What is decided.
+    action
+        `recommend`, or `none` where the list is empty.
+    items
+        Best first; their number is configured.
+    reasons
+        Why the list is empty: `no_candidates`, `kill_switch` or `deadline`; else none.
+    model
+        Name of what ranks, and digest of what it was configured with.
+    policy
+        What decided in place of the ranking: `kill_switch` or `deadline`.
+    version
+        Version of the contract, 1.
+    retried
+        True for a dead letter's input that was given once more, and decided as of then; else left out.
+    """
+
+    decision_id: str
+    event_id: str
+    event_time: int
+    kind: Literal["recommend"]
+    action: Literal["recommend", "none"]
+    items: tuple[RecommendedItem, ...]
+    reasons: tuple[Reason, ...]
+    model: str
+    policy: str | None = None
     version: Version = VERSION
     retried: bool = False
 

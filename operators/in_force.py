@@ -9,7 +9,7 @@ import orjson
 
 from headrace import __version__
 from headrace.config.kafka import SECRETS
-from headrace.config.settings import FraudSettings, canonical
+from headrace.config.settings import RunSettings, canonical
 from headrace.operators.reapply import kernel
 
 __all__ = ["InForce", "changes", "in_force_now"]
@@ -37,7 +37,7 @@ class InForce(NamedTuple):
         return {**self._asdict(), "settings": self.settings.decode()}
 
 
-def in_force_now(settings: FraudSettings, *, learn: bool) -> InForce:
+def in_force_now(settings: RunSettings, *, learn: bool) -> InForce:
     """What decides in a run of this program with a configuration."""
     return InForce(canonical(settings), learn, __version__, kernel())
 

@@ -21,6 +21,8 @@ from headrace.operators.journal import (
     segment_path,
     start_of,
 )
+from headrace.operators.machine import Machine
+from headrace.operators.machines import build_machine
 from headrace.operators.past import notes_of
 from headrace.operators.shard import FraudShard
 
@@ -136,15 +138,24 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 def _memory(checkpoint: Checkpoint) -> dict[str, Any]:
     """Load a shard as a checkpoint has it, and count."""
     header = checkpoint.header
-    shard = FraudShard(restore(header["settings"].encode()), learn=header["learn"])
+    shard = build_machine(restore(header["settings"].encode()), learn=header["learn"])
     shard.load(checkpoint.blobs)  # type: ignore[arg-type]  # a view serves as bytes
     return {
         "segment": checkpoint.segment,
         "state_version": header["version"],
         "event_time_ms": shard.clock.now,
+        **_held(shard),
+        "ids": {name: len(memory) for name, memory in shard.ids.items()},
+        "counts": {name: count for name, count in sorted(shard.counts.items()) if count},
+    }
+
+
+def _held(shard: Machine) -> dict[str, Any]:
+    if not isinstance(shard, FraudShard):
+        held = shard.held()
+        return {"pending": held.pending, "entities": {"item": held.entities}}
+    return {
         "pending": len(shard.pending),
         "early_outcomes": len(shard.early),
         "entities": {name: len(table) for name, table in shard.features.tables.items()},
-        "ids": {name: len(memory) for name, memory in shard.ids.items()},
-        "counts": {name: count for name, count in sorted(shard.counts.items()) if count},
     }

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from headrace.config.policy import BUILT_IN_TEXTS
-from headrace.config.settings import FraudSettings, digest, restore
+from headrace.config.settings import FLOWS, FraudSettings, RunSettings, digest, restore
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, UnknownDecision
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.operators.codec import decode_one
@@ -43,10 +43,11 @@ from headrace.operators.ledger_explained import (
 )
 from headrace.operators.ledger_index import LedgerIndex, Place, Progress
 from headrace.operators.ledger_keys import CONFIG_KEY, about_key, decision_key, source_key
+from headrace.operators.recommend.explained import LIST_TEXTS, explained_items
 
 __all__ = ["Ledger", "shard_directories"]
 
-_KINDS: Final = ("fraud",)
+_KINDS: Final = FLOWS
 _OUTCOMES_MAX: Final = 100
 
 
@@ -141,7 +142,7 @@ class _Shard:
             line=None if source is None else record.line,
         )
 
-    def configuration(self, until: Place) -> tuple[Config, FraudSettings]:
+    def configuration(self, until: Place) -> tuple[Config, RunSettings]:
         """The configuration in force at a place.
 
         Raises
@@ -343,16 +344,13 @@ def _explained(
 ) -> Explained:
     record, head = shard.record(place), shard.frame(place).head
     config, settings = shard.configuration(place)
-    decision, layout = orjson.loads(record.output), detail_layout(settings)
+    decision = orjson.loads(record.output)
     try:
-        detail = layout.read(record.detail)
+        why = _why(settings, decision, record.detail)
     except ValueError as error:
         raise StateError(
             f"{shard.directory}: segment {place.segment}, byte {place.position}: {error}"
         ) from error
-    features = dict(zip(layout.features, detail.values, strict=True))
-    explained = layout.always_explained or any(detail.contributions)
-    contributions = dict(zip(layout.inputs, detail.contributions, strict=True)) if explained else None
     return Explained(
         decision_id=decision["decision_id"],
         erased=False,
@@ -361,19 +359,49 @@ def _explained(
         letter=letter,
         decision=decision,
         input=_json_or_text(record.input),
-        features=features,
-        crosses=tuple(_crosses(settings, layout, detail.slots, features, contributions or {})),
-        contributions=contributions,
-        base=base_log_odds(decision["score"], detail.contributions) if explained else None,
-        reasons=tuple(_reasons(settings, decision["reasons"])),
-        policy=read_trace(detail.trace),
         config=config,
         position=shard.position(place),
         accepted_ms=head.accepted_ms,
         committed_ms=head.committed_ms,
         outcomes=tuple(shard.outcomes(decision["event_id"])),
         others=others,
+        **why,
     )
+
+
+def _why(settings: RunSettings, decision: dict[str, Any], kept: bytes) -> dict[str, Any]:
+    """What of `Explained` says why, of whichever flow."""
+    if isinstance(settings, FraudSettings):
+        return _why_scored(settings, decision, kept)
+    reasons = tuple(
+        ExplainedReason(reason["code"], None, LIST_TEXTS.get(reason["code"]))
+        for reason in decision["reasons"]
+    )
+    return {
+        "features": {},
+        "crosses": (),
+        "contributions": None,
+        "base": None,
+        "policy": None,
+        "reasons": reasons,
+        "items": explained_items(decision, kept),
+    }
+
+
+def _why_scored(settings: FraudSettings, decision: dict[str, Any], kept: bytes) -> dict[str, Any]:
+    layout = detail_layout(settings)
+    detail = layout.read(kept)
+    features = dict(zip(layout.features, detail.values, strict=True))
+    explained = layout.always_explained or any(detail.contributions)
+    contributions = dict(zip(layout.inputs, detail.contributions, strict=True)) if explained else None
+    return {
+        "features": features,
+        "crosses": tuple(_crosses(settings, layout, detail.slots, features, contributions or {})),
+        "contributions": contributions,
+        "base": base_log_odds(decision["score"], detail.contributions) if explained else None,
+        "reasons": tuple(_reasons(settings, decision["reasons"])),
+        "policy": read_trace(detail.trace),
+    }
 
 
 def _json_or_text(line: bytes) -> Any:

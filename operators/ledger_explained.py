@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.operators.recommend.explained import ExplainedItem
+
 __all__ = [
     "Config",
     "Cross",
@@ -195,6 +197,8 @@ class Explained:
         About its event, in the order in which they came, at most 100.
     others
         Where the same id was decided besides: an event that came again after its id was forgotten.
+    items
+        Of a list, best first.
     """
 
     decision_id: str
@@ -216,3 +220,4 @@ class Explained:
     committed_ms: int
     outcomes: tuple[ExplainedOutcome, ...]
     others: tuple[Position, ...]
+    items: tuple[ExplainedItem, ...] = ()

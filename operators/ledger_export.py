@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import orjson
 
-from headrace.config.settings import restore
+from headrace.config.settings import FraudSettings, RunSettings, restore
 from headrace.errors import StateError
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.operators.codec import decode_one
@@ -31,6 +31,7 @@ from headrace.operators.journal import (
     first_boundary,
 )
 from headrace.operators.ledger_keys import about_key
+from headrace.operators.recommend.exported import ListLayout, list_values
 
 __all__ = ["Column", "Exported", "Rows", "Selection", "columns_of", "export"]
 
@@ -70,6 +71,7 @@ _GROUP_ROWS: Final = 16_384
 
 Progress = Callable[[int, int], None]
 Values = Sequence[Any] | np.ndarray[Any, Any]
+Layout = DetailLayout | ListLayout
 
 
 class Column(NamedTuple):
@@ -128,8 +130,19 @@ _POSITION_COLUMNS: Final = (
 )
 
 
-def columns_of(layout: DetailLayout) -> list[Column]:
+_OF_SCORES: Final = ("score", "shadow_action", "policy_trace")
+_LIST_COLUMNS: Final = (
+    Column("item_id", "text", "the item that was clicked"),
+    Column("items", "json", "the list, best first: id, score, source, anchor, support, and text"),
+    Column("candidates", "int", "how many items were ranked"),
+)
+
+
+def columns_of(layout: Layout) -> list[Column]:
     """The columns of a table whose decisions have a layout."""
+    if isinstance(layout, ListLayout):
+        shared = [column for column in _DECISION_COLUMNS if column.name not in _OF_SCORES]
+        return [*shared, *_LIST_COLUMNS, *_POSITION_COLUMNS]
     return [
         *_DECISION_COLUMNS,
         *_OUTCOME_COLUMNS,
@@ -241,7 +254,7 @@ def export(
             values = group.values(columns, outcomes)
             rows.write(values)
             exported.rows += len(group)
-            exported.with_outcome += int(np.count_nonzero(values["outcomes"]))
+            exported.with_outcome += int(np.count_nonzero(values.get("outcomes", ())))
     if not columns:
         rows.begin(columns_of(_first_layout(directories)))
     return exported
@@ -309,11 +322,13 @@ class _Group:
     and keep Python's cycle collector busy.
     """
 
-    def __init__(self, shard: str, layout: DetailLayout) -> None:
+    def __init__(self, shard: str, layout: Layout) -> None:
         self.layout = layout
         self._shard = shard
         self._lists: dict[str, list[Any]] = {name: [] for name in _GATHERED}
         self._details: list[bytes] = []
+        self._items: list[list[dict[str, Any]]] = []
+        self._clicked: list[str | None] = []
         self._add = [self._lists[name].append for name in _GATHERED]
 
     def __len__(self) -> int:
@@ -343,6 +358,9 @@ class _Group:
         for add, value in zip(self._add, values, strict=True):
             add(value)
         self._details.append(record.detail)
+        if isinstance(self.layout, ListLayout):
+            self._items.append(decision["items"])
+            self._clicked.append(event.get("item_id"))
 
     def values(self, columns: Sequence[Column], outcomes: _Outcomes) -> dict[str, Values]:
         """For each column its values."""
@@ -352,6 +370,8 @@ class _Group:
 
     def _unpacked(self) -> dict[str, Values]:
         layout = self.layout
+        if isinstance(layout, ListLayout):
+            return dict(list_values(self._items, self._clicked, self._details))
         size, kind = layout.packed.size, np.dtype(list(layout.columns))
         fixed = np.frombuffer(b"".join(detail[:size] for detail in self._details), dtype=kind)
         contributions = fixed["contributions"].astype(np.float64)
@@ -392,7 +412,7 @@ class _Shard:
         self.directory, self._outcomes = directory, outcomes
         self._selection, self._exported = selection, exported
         self._sources: dict[int, str] = {CONTROL_SOURCE: "control"}
-        self._layout: DetailLayout | None = None
+        self._layout: Layout | None = None
 
     def groups(self, group_rows: int, progress: Progress | None) -> Iterator[_Group]:
         """Groups of rows, up to where the outcomes were read."""
@@ -438,7 +458,7 @@ class _Shard:
 
     def _lay_out(self, written: str) -> None:
         try:
-            layout = detail_layout(restore(written.encode()))
+            layout = _layout_of(restore(written.encode()))
         except ValueError as error:
             raise StateError(
                 f"{self.directory}: a configuration in the journal can't be read: {error}"
@@ -446,7 +466,7 @@ class _Shard:
         if layout != self._layout:
             self._layout = layout
 
-    def _known_layout(self) -> DetailLayout:
+    def _known_layout(self) -> Layout:
         if self._layout is None:
             raise StateError(f"{self.directory}: the journal has decisions before any configuration")
         return self._layout
@@ -459,7 +479,11 @@ class _Shard:
             self._lay_out(header["settings"])
 
 
-def _first_layout(directories: Sequence[Path]) -> DetailLayout:
+def _layout_of(settings: RunSettings) -> Layout:
+    return detail_layout(settings) if isinstance(settings, FraudSettings) else ListLayout()
+
+
+def _first_layout(directories: Sequence[Path]) -> Layout:
     """The layout of the first configuration, for a table without rows."""
     for directory in directories:
         for frame in JournalReader(directory, first_boundary(directory), cut_torn_tail=False).frames():
@@ -467,5 +491,5 @@ def _first_layout(directories: Sequence[Path]) -> DetailLayout:
                 if record.kind == _CONTROL and not record.erased:
                     note = orjson.loads(record.input)
                     if note["control"] == "config":
-                        return detail_layout(restore(note["settings"].encode()))
+                        return _layout_of(restore(note["settings"].encode()))
     raise StateError(f"{directories[0].parent}: nothing was ever journalled here")

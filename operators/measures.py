@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final
 
 from headrace.operators import scrape
+from headrace.operators.metric import Metric
+from headrace.operators.recommend.measures import LIST_METRICS
 from headrace.operators.recorder import Recorder
 
 __all__ = ["LABELS", "METRICS", "PROCESS", "Metric"]
-
-Kind: TypeAlias = Literal["counter", "gauge", "histogram", "info"]
-Since: TypeAlias = Literal["state", "process", "now"]
-
-
-class Metric(NamedTuple):
-    """One metric.
-
-    Attributes
-    ----------
-    name
-        As it is exposed, without the suffixes that histograms add.
-    kind
-        What Prometheus calls its type; an `info` is always 1 and says something in its labels.
-    help
-        What it counts.
-    labels
-        Their names; their values are bounded by the contract and the configuration.
-    since
-        What a counter starts from: the first start of the state, so that it goes on over restarts, or the
-        start of the process. `now` for what isn't counted.
-    read
-        Gives label values and value, for each combination that there is.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...]
-    since: Since
-    read: scrape.Reader
-
 
 METRICS: Final = (
     Metric(
@@ -467,22 +437,27 @@ METRICS: Final = (
         "now",
         scrape.build,
     ),
+    *LIST_METRICS,
 )
 
 LABELS: Final = {
-    "action": "`approve`, `review`, `block`",
+    "action": "`approve`, `review`, `block`; of lists `recommend`, and `none` for an empty one",
     "awaited": "`payment` for outcomes that came before theirs, `clock` for those ahead of their time",
     "cause": "`limit` for a limit on the number; `age` for payments, `idle` for entities that weren't seen",
     "code": "the reason codes of the configuration",
     "config": "first digits of the configuration's digest, as `headrace check` prints it",
-    "entity": "the kinds of entity of the configuration",
-    "flow": "`fraud`",
+    "entity": "the kinds of entity of the configuration; `item` where lists are made",
+    "flow": "`fraud`, `recommend`",
+    "event": "`cart`, `order`",
+    "items": "`shown` on lists, `clicked`",
+    "item": "`from` the session's last list, or `beside` it",
+    "origin": "source of candidates: `neighbours`, `next_clicks`, `session`, `bought_together`, `trending`",
     "model": "the model's name, and a digest of what it depends on, as in decisions",
     "name": "name of the list or rule in the configuration; empty for other paths",
     "path": "`model`, `cost`, `list`, `rule`, `capacity`, `deadline`, `kill_switch`",
     "phase": "`recovering`, `running`, `draining`",
     "python": "version of Python",
-    "reason": "the reason codes of dead letters",
+    "reason": "the reason codes of dead letters; of empty lists `no_candidates`, `kill_switch`, `deadline`",
     "result": "of outcomes: `matched`, `corrected`, `repeated`, `too_late` to correct, `assumed` legitimate, "
     "`withheld` as the payment was blocked, `unmatched`; of checkpoints: `written`, `failed`",
     "shard": "number of the shard, two digits",

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from headrace.config.settings import FraudSettings, digest
+from headrace.config.settings import RunSettings, digest
 from headrace.operators import scrape
 from headrace.operators.measures import METRICS, Metric
 from headrace.operators.recorder import Histogram, Recorder
@@ -56,7 +56,7 @@ def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
 class _RunCollector(Collector):
     """Reads all metrics when it is asked."""
 
-    def __init__(self, recorder: Recorder, settings: FraudSettings) -> None:
+    def __init__(self, recorder: Recorder, settings: RunSettings) -> None:
         self._recorder, self._settings, self._config = recorder, settings, digest(settings)[:_DIGITS]
 
     def collect(self) -> Iterator[Family]:
@@ -68,7 +68,7 @@ class _RunCollector(Collector):
         return (_family(metric, ()) for metric in METRICS)
 
 
-def application(recorder: Recorder, settings: FraudSettings) -> WsgiApp:
+def application(recorder: Recorder, settings: RunSettings) -> WsgiApp:
     """A WSGI application that answers every GET with the metrics, in the format that is asked for.
 
     Parameters

@@ -9,6 +9,7 @@ import orjson
 
 from headrace.operators.addresses import partition_of
 from headrace.operators.codec import decode_one
+from headrace.operators.events import Click
 from headrace.operators.journal import COMMAND, RETRIED, Kind, Record
 
 __all__ = ["DEAD_LETTERS", "DECISIONS", "Outgoing", "dead_letter_id", "decision_id", "key_of", "outgoing_of"]
@@ -66,7 +67,9 @@ def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -
 
 
 def key_of(event: Any) -> bytes | None:
-    """Key of what goes out for an event: its customer."""
+    """Key of what goes out for an event: a click's session, else its customer."""
+    if isinstance(event, Click):
+        return event.session_id.encode()
     customer = getattr(event, "customer_id", None)
     return None if customer is None else str(customer).encode()
 

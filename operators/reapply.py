@@ -8,7 +8,7 @@ from typing import Final
 from headrace.operators.codec import decode_one
 from headrace.operators.commands import decode_command
 from headrace.operators.journal import COMMAND, OVERDUE, RETRIED, Kind, Record
-from headrace.operators.shard import FraudShard, Output
+from headrace.operators.machine import Machine, Output
 
 __all__ = ["apply_again", "kernel", "retried"]
 
@@ -29,7 +29,7 @@ def retried(output: Output) -> Output:
     return (kind, line[:-2] + b',"retried":true}\n', detail) if kind == _DECIDED else output
 
 
-def apply_again(state: FraudShard, record: Record) -> Output:
+def apply_again(state: Machine, record: Record) -> Output:
     """Apply a recorded input as it was applied then: as a command, overdue, or once more.
 
     Parameters

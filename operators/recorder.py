@@ -7,7 +7,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
@@ -17,6 +17,7 @@ from headrace.operators.controlled import BatchReader
 from headrace.operators.durable import DurableShard
 from headrace.operators.events import Event
 from headrace.operators.prequential import OutcomeWindow
+from headrace.operators.recommend.lists import Graded, ListWindow
 from headrace.operators.telemetry import Phase, Stage
 
 __all__ = [
@@ -160,6 +161,7 @@ class Recorder:
         self._busy_ns: dict[str, int] = dict.fromkeys(get_args(Stage), 0)
         self._events: Counter[type] = Counter()
         self._window = OutcomeWindow(window_outcomes_max)
+        self._lists = ListWindow(window_outcomes_max)
         self._checkpoints: dict[str, CheckpointTally] = {}
         self._began = self._moved = time.monotonic()
         self.current: Phase = "recovering"
@@ -203,10 +205,13 @@ class Recorder:
         with self._lock:
             self._scores.add_all(scores)
 
-    def graded(self, graded: Sequence[tuple[float, int]], *, learnt: bool) -> None:
-        """Scores were judged by outcomes."""
+    def graded(self, graded: Sequence[Any], *, learnt: bool) -> None:
+        """Scores were judged by outcomes, or lists by next clicks."""
         with self._lock:
-            self._window.extend(graded)
+            if graded and isinstance(graded[0], Graded):
+                self._lists.extend(graded)
+            else:
+                self._window.extend(graded)
             if learnt:
                 self.updates += len(graded)
 
@@ -263,6 +268,11 @@ class Recorder:
         """The last outcomes."""
         with self._lock:
             return self._window.copy()
+
+    def lists(self) -> ListWindow:
+        """The last lists that were judged."""
+        with self._lock:
+            return self._lists.copy()
 
     def checkpoints(self, shard: str) -> CheckpointTally:
         """The tally of a shard, by the name of its folder."""

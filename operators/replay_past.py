@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from headrace.config.settings import FraudSettings, digest, restore
+from headrace.config.settings import FraudSettings, digest, of_fraud, restore
 from headrace.errors import CheckpointDamaged, StateError
 from headrace.operators.checkpoint import checkpoint_path, read_checkpoint
 from headrace.operators.journal import (
@@ -167,7 +167,9 @@ def _recorded(directory: Path, said: Sequence[tuple[int, Mapping[str, Any]]]) ->
                 f"{directory}: a configuration that version {each['code']} wrote can't be read: {error}"
             ) from error
         found.append(
-            Recorded(ordinal, settings, digest(settings), each["learn"], each["code"], each.get("kernel"))
+            Recorded(
+                ordinal, of_fraud(settings), digest(settings), each["learn"], each["code"], each.get("kernel")
+            )
         )
     if not found:
         raise StateError(f"{directory}: neither journal nor checkpoint names a configuration")

@@ -13,12 +13,12 @@ import numpy as np
 from headrace import __version__
 from headrace.config.policy import CostSettings
 from headrace.config.settings import FraudSettings, digest
+from headrace.operators.intake import DAY_MS
 from headrace.operators.reapply import kernel
 from headrace.operators.replay_changes import Replayed
 from headrace.operators.replay_past import Recorded
 from headrace.operators.replay_quality import Compared, Judged, charges, compare, measure, recall_curve
 from headrace.operators.replay_rows import UNKNOWN, Bools, Example, Payments
-from headrace.operators.shard import DAY_MS
 
 __all__ = ["Costs", "Matrix", "Options", "Period", "Report", "Sides", "Unknown", "Week", "report_of"]
 

@@ -13,8 +13,8 @@ import orjson
 from numpy.typing import NDArray
 
 from headrace.operators.events import Outcome, Payment
+from headrace.operators.intake import DAY_MS
 from headrace.operators.ledger_keys import about_key
-from headrace.operators.shard import DAY_MS
 
 __all__ = [
     "ACTIONS",

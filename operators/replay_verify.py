@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from headrace.config.settings import FraudSettings, restore
+from headrace.config.settings import RunSettings, restore
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, StateMismatch
 from headrace.operators.checkpoint import (
     Checkpoint,
@@ -34,10 +34,11 @@ from headrace.operators.journal import (
     segment_path,
     start_of,
 )
+from headrace.operators.machine import Machine, Output
+from headrace.operators.machines import build_machine
 from headrace.operators.mismatch import other_version
 from headrace.operators.past import notes_of
 from headrace.operators.reapply import apply_again, kernel
-from headrace.operators.shard import FraudShard, Output
 
 __all__ = ["Difference", "Rederived", "Unlike", "other_kernels", "rederive", "refuse_other_kernels"]
 
@@ -242,7 +243,7 @@ class _Rederiving:
         self.directory, self.shard, self.progress = directory, shard, progress
         self.found = Rederived(directory.name)
         self.names: dict[int, str] = {}
-        self.state: FraudShard | None = None
+        self.state: Machine | None = None
 
     def run(self) -> Rederived:
         """Walk to the end, or to the first broken place."""
@@ -283,14 +284,14 @@ class _Rederiving:
         self.found.gone = start.ordinal - first.ordinal
         return start
 
-    def _first_settings(self, first: Boundary) -> FraudSettings:
+    def _first_settings(self, first: Boundary) -> RunSettings:
         for note in notes_of(self.directory, first):
             if note["control"] == "config":
                 return restore(note["settings"].encode())
         raise StateError(f"{self.directory}: the journal names no configuration")
 
-    def _state(self, settings: FraudSettings, *, learn: bool) -> FraudShard:
-        state = FraudShard(settings, shard=self.shard, learn=learn)
+    def _state(self, settings: RunSettings, *, learn: bool) -> Machine:
+        state = build_machine(settings, shard=self.shard, learn=learn)
         state.source_names = ChainMap(self.names, {CONTROL_SOURCE: "control"})
         return state
 
@@ -333,7 +334,7 @@ class _Rederiving:
         if self.state is not None:
             self.state.graded.clear()
 
-    def _applied(self, state: FraudShard, record: Record) -> Output:
+    def _applied(self, state: Machine, record: Record) -> Output:
         try:
             return apply_again(state, record)
         except ValueError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
+from headrace.config.settings import RecommendSettings, RunSettings
 from headrace.operators.codec import Undecodable
 from headrace.operators.commands import Command, Erase, KillSwitch, ReloadList, Retry
-from headrace.operators.events import Event, Item, Outcome
+from headrace.operators.events import Cart, Click, Event, Item, Order, Outcome
 
-__all__ = ["party_of", "shard_of"]
+__all__ = ["party_of", "route_of", "shard_of"]
 
 
 def party_of(event: Event) -> str | None:
@@ -35,3 +37,22 @@ def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
     if key is None and isinstance(event, Outcome):
         return None
     return zlib.crc32((key or "").encode()) % shards
+
+
+def route_of(settings: RunSettings) -> Callable[[Command | Event | Undecodable], int | None]:
+    """Tells which shard of a flow an event belongs to; None for all of them."""
+    shards = settings.flow.shards
+    if isinstance(settings, RecommendSettings):
+        learns_from_all = settings.flow.learn_from == "all"
+        return lambda event: _by_session(event, shards, learns_from_all=learns_from_all)
+    return lambda event: shard_of(event, shards)
+
+
+def _by_session(event: Command | Event | Undecodable, shards: int, *, learns_from_all: bool) -> int | None:
+    """As `shard_of`, but the session is the key; what others learn from goes to all."""
+    if isinstance(event, Click | Cart | Order):
+        if learns_from_all and not isinstance(event, Cart):
+            return None
+        if event.session_id is not None:
+            return zlib.crc32(event.session_id.encode()) % shards
+    return shard_of(event, shards)

@@ -21,13 +21,15 @@ from headrace.operators.events import (
     Outcome,
     Payment,
     Reason,
+    Recommendation,
+    RecommendedItem,
 )
 
 __all__ = ["schema_files"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_CONTRACT: Final = (Click, Item, Cart, Order, Payment, Outcome, Decision, DeadLetter)
-_STRUCTS: Final = {struct.__name__: struct for struct in (*_CONTRACT, OrderItem, Reason)}
+_CONTRACT: Final = (Click, Item, Cart, Order, Payment, Outcome, Decision, Recommendation, DeadLetter)
+_STRUCTS: Final = {struct.__name__: struct for struct in (*_CONTRACT, OrderItem, Reason, RecommendedItem)}
 _WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ATTRIBUTES: Final = re.compile(r"Attributes\n-+\n(.*)", re.DOTALL)
 

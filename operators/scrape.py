@@ -15,11 +15,16 @@ from typing import Final, TypeAlias, get_args
 
 from headrace import __version__
 from headrace.config.policy import PolicySettings
-from headrace.config.settings import FraudSettings
+from headrace.config.settings import FraudSettings, RunSettings
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.operators.durable import DurableShard
 from headrace.operators.journal import JournalWriter, segment_numbers, segment_path
+from headrace.operators.machine import Machine
 from headrace.operators.prequential import WindowQuality
+from headrace.operators.recommend.engine import SOURCES
+from headrace.operators.recommend.lists import ListQuality
+from headrace.operators.recommend.shard import EMPTY_REASONS, RecommendShard
+from headrace.operators.recommend.spread import Popularity
 from headrace.operators.recorder import Histogram, Recorder
 from headrace.operators.repeats import IdMemory
 from headrace.operators.shard import FraudShard
@@ -33,6 +38,7 @@ Reader: TypeAlias = "Callable[[Scrape], Iterable[Sample]]"
 DAY_MS: Final = 86_400_000
 _SHADOW: Final = "shadow"
 ACTIONS: Final = ("approve", "review", "block")
+LIST_ACTIONS: Final = ("recommend", "none")
 _REASONS: Final = (
     *("line_too_long", "invalid_utf8", "invalid_json", "unknown_type", "missing_field", "invalid_field"),
     *("event_time_out_of_range", "id_conflict", "other_currency", "unfit", "refused_command"),
@@ -64,10 +70,12 @@ class Scrape:
         The beginning of its digest.
     """
 
-    def __init__(self, recorder: Recorder, settings: FraudSettings, config: str) -> None:
+    def __init__(self, recorder: Recorder, settings: RunSettings, config: str) -> None:
         self.recorder, self.settings, self.config = recorder, settings, config
         self.shards: tuple[DurableShard, ...] = recorder.shards
-        self.states: list[FraudShard] = [shard.state for shard in self.shards]
+        self.states: list[Machine] = [shard.state for shard in self.shards]
+        self.frauds = [state for state in self.states if isinstance(state, FraudShard)]
+        self.lists = [state for state in self.states if isinstance(state, RecommendShard)]
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -81,7 +89,7 @@ class Scrape:
     def verdicts(self) -> Counter[str]:
         """What the policies of all shards together have counted."""
         together: Counter[str] = Counter()
-        for state in self.states:
+        for state in self.frauds:
             together.update(state.policy.counts.copy())
         return together
 
@@ -89,6 +97,11 @@ class Scrape:
     def quality(self) -> WindowQuality | None:
         """Quality over the window of outcomes."""
         return self.recorder.window().quality()
+
+    @cached_property
+    def list_quality(self) -> ListQuality | None:
+        """Quality of lists over the window of next clicks."""
+        return self.recorder.lists().quality()
 
     def counted(self, keys: Iterable[tuple[str, str]]) -> Iterator[Sample]:
         """Counts of the shards by their keys, each with the label that stands for it."""
@@ -102,8 +115,8 @@ class Scrape:
 
     def summed(self, read_one: Callable[[FraudShard], float]) -> Iterator[float]:
         """The sum over the shards, once they are open."""
-        if self.states:
-            yield sum(map(read_one, self.states))
+        if self.frauds:
+            yield sum(map(read_one, self.frauds))
 
     def numbered(self) -> Iterator[tuple[str, DurableShard]]:
         """The shards, each with its number in the flow; other processes may have others."""
@@ -168,12 +181,12 @@ def events(scrape: Scrape) -> Iterator[Sample]:
 
 def decisions(scrape: Scrape) -> Iterator[Sample]:
     """By action."""
-    return scrape.counted((action, action) for action in ACTIONS)
+    return scrape.counted((action, action) for action in (LIST_ACTIONS if scrape.lists else ACTIONS))
 
 
 def paths(scrape: Scrape) -> Iterator[Sample]:
     """By the part of the policy that decided, and the name of the list or rule."""
-    if scrape.shards:
+    if scrape.frauds and isinstance(scrape.settings, FraudSettings):
         counts = scrape.verdicts
         known = dict.fromkeys([*_verdicts(scrape.settings.policy), *sorted(counts)])
         for path, _, name in (counter.partition(".") for counter in known):
@@ -192,18 +205,25 @@ def _verdicts(policy: PolicySettings) -> Iterator[str]:
 
 def shadow_decisions(scrape: Scrape) -> Iterator[Sample]:
     """By the action that would have been."""
-    if scrape.shards:
+    if scrape.frauds:
         yield from (((action,), scrape.verdicts[f"{_SHADOW}.{action}"]) for action in ACTIONS)
 
 
 def kill_switches(scrape: Scrape) -> Iterator[Sample]:
     """By shard."""
-    return (((number,), shard.state.policy.kill_switch) for number, shard in scrape.numbered())
+    for number, shard in scrape.numbered():
+        state = shard.state
+        if isinstance(state, FraudShard):
+            yield (number,), state.policy.kill_switch
+        elif isinstance(state, RecommendShard):
+            yield (number,), state.kill_switch
 
 
 def reviews_unused(scrape: Scrape) -> Iterator[Sample]:
     """By shard, on the day of its clock; none without a capacity."""
     for number, shard in scrape.numbered():
+        if not isinstance(shard.state, FraudShard):
+            return
         unused = shard.state.policy.unused(shard.state.clock.now // DAY_MS)
         if unused is not None:
             yield (number,), unused
@@ -211,7 +231,8 @@ def reviews_unused(scrape: Scrape) -> Iterator[Sample]:
 
 def reasons(scrape: Scrape) -> Iterator[Sample]:
     """By reason code."""
-    return scrape.prefixed("reason_", scrape.settings.reasons.texts)
+    texts = scrape.settings.reasons.texts if isinstance(scrape.settings, FraudSettings) else ()
+    return scrape.prefixed("reason_", texts)
 
 
 def dead_letters(scrape: Scrape) -> Iterator[Sample]:
@@ -221,13 +242,15 @@ def dead_letters(scrape: Scrape) -> Iterator[Sample]:
 
 def untimely(scrape: Scrape) -> Iterator[Sample]:
     """By type, of those that move windows, and by whether late or ahead."""
-    for kind, timing in product(("payment", "click"), ("late", "ahead")) if scrape.shards else ():
+    kinds = ("click",) if scrape.lists else ("payment", "click")
+    for kind, timing in product(kinds, ("late", "ahead")) if scrape.shards else ():
         yield (kind, timing), scrape.counts[f"{kind}s_{timing}"]
 
 
 def outcomes(scrape: Scrape) -> Iterator[Sample]:
     """By what became of them."""
-    yield from scrape.counted(_OUTCOME_RESULTS.items())
+    if scrape.frauds:
+        yield from scrape.counted(_OUTCOME_RESULTS.items())
     for value in scrape.summed(lambda state: state.early.unmatched):
         yield ("unmatched",), value
 
@@ -242,7 +265,9 @@ def outcomes_waiting(scrape: Scrape) -> Iterator[Sample]:
 
 def outcomes_held(scrape: Scrape) -> Iterator[Sample]:
     """By what they had to wait for."""
-    return scrape.counted((("payment", "outcomes_early"), ("clock", "outcomes_ahead")))
+    return scrape.counted(
+        (("payment", "outcomes_early"), ("clock", "outcomes_ahead")) if scrape.frauds else ()
+    )
 
 
 def given_up(scrape: Scrape) -> Iterator[Sample]:
@@ -253,19 +278,83 @@ def given_up(scrape: Scrape) -> Iterator[Sample]:
         yield ("limit",), value
 
 
+# -- lists
+
+
+def of_lists(name: str) -> Reader:
+    """Read a figure of the window's lists, by its name in `ListQuality`."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        quality = scrape.list_quality
+        value = None if quality is None else getattr(quality, name)
+        if value is not None:
+            yield (), value
+
+    return read
+
+
+def list_counts(key: str) -> Reader:
+    """Read a count that only lists have."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        if scrape.lists:
+            yield (), scrape.counts[key]
+
+    return read
+
+
+def list_sources(scrape: Scrape) -> Iterator[Sample]:
+    """By the source that spoke most for a list's first item."""
+    return scrape.counted((name, f"source_{name}") for name in (SOURCES if scrape.lists else ()))
+
+
+def empty_lists(scrape: Scrape) -> Iterator[Sample]:
+    """By reason."""
+    return scrape.counted((name, f"empty_{name}") for name in (EMPTY_REASONS if scrape.lists else ()))
+
+
+def lists_waiting(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if scrape.lists:
+        yield (), sum(len(state.pending) for state in scrape.lists)
+
+
+def catalogue_share(scrape: Scrape) -> Iterator[Sample]:
+    """Of the known items, of the shard that has shown most."""
+    known = [state for state in scrape.lists if len(state.engine)]
+    if known:
+        shares = [state.spread.shown_of_late(state.clock.now) / len(state.engine) for state in known]
+        yield (), min(1.0, max(shares))
+
+
+def popularity_of_items(scrape: Scrape) -> Iterator[Sample]:
+    """By whether shown or clicked, the mean over the shards."""
+    for name in Popularity._fields if scrape.lists else ():
+        means = [getattr(state.spread.popularity, name) for state in scrape.lists]
+        yield (name,), sum(means) / len(means)
+
+
+def follow_ups(scrape: Scrape) -> Iterator[Sample]:
+    """By what was done, and whether with an item of the session's last list."""
+    for kind, on_it in product(("cart", "order"), ("from", "beside")) if scrape.lists else ():
+        yield (kind, on_it), scrape.counts[f"{kind}s_{on_it}_list"]
+
+
 # -- memory
 
 
 def entities(scrape: Scrape) -> Iterator[Sample]:
     """By kind."""
-    for name in scrape.settings.entities if scrape.states else ():
-        yield (name,), sum(len(state.features.tables[name]) for state in scrape.states)
+    if scrape.lists:
+        yield ("item",), sum(len(state.engine) for state in scrape.lists)
+    for name in scrape.frauds[0].features.tables if scrape.frauds else ():
+        yield (name,), sum(len(state.features.tables[name]) for state in scrape.frauds)
 
 
 def evictions(scrape: Scrape) -> Iterator[Sample]:
     """By kind and cause."""
-    for name in scrape.settings.entities if scrape.states else ():
-        tables = [state.features.tables[name] for state in scrape.states]
+    for name in scrape.frauds[0].features.tables if scrape.frauds else ():
+        tables = [state.features.tables[name] for state in scrape.frauds]
         yield (name, "idle"), sum(table.evicted_by_age for table in tables)
         yield (name, "limit"), sum(table.evicted_by_limit for table in tables)
 
@@ -354,7 +443,7 @@ def replayed(scrape: Scrape) -> Iterator[Sample]:
 def build(scrape: Scrape) -> Iterator[Sample]:
     """Version, Python, flow, model, configuration."""
     settings = scrape.settings
-    model = scrape.states[0].version if scrape.states else settings.model.name
+    model = scrape.states[0].version if scrape.states else settings.model_name
     labels = (__version__, platform.python_version(), settings.flow.kind, model, scrape.config)
     yield labels, 1.0
 

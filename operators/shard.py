@@ -19,14 +19,17 @@ from orjson import dumps
 
 from headrace.config.policy import COMBINATION_CODE
 from headrace.config.settings import FraudSettings
-from headrace.operators.clock import EventClock, Timing
-from headrace.operators.codec import Undecodable, base64_text, canonical_digest, encode_dead_letter
+from headrace.operators.clock import Timing
+from headrace.operators.codec import Undecodable, canonical_digest
 from headrace.operators.commands import REFUSED, Command, Erase, Retry
 from headrace.operators.detail import detail_struct
 from headrace.operators.erasure_state import forget
-from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
+from headrace.operators.events import Click, Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
+from headrace.operators.intake import DAY_MS, HOUR_MS, Intake
 from headrace.operators.journal import Kind
+from headrace.operators.machine import Held as HeldNow
+from headrace.operators.machine import Output, Position
 from headrace.operators.models import Model, ModelShape, build_model
 from headrace.operators.outcomes import (
     ASSUMED,
@@ -39,24 +42,19 @@ from headrace.operators.outcomes import (
     Pending,
 )
 from headrace.operators.policy import APPROVAL, Policy, Verdict
-from headrace.operators.repeats import IdMemory, Known
 from headrace.operators.routing import party_of
 from headrace.operators.typical import TypicalPayment
 
-__all__ = ["FraudShard", "Graded", "Output", "Position", "shape_of"]
+__all__ = ["FraudShard", "Graded", "shape_of"]
 
-DAY_MS: Final = 86_400_000
-HOUR_MS: Final = 3_600_000
 _ADVANCE_EVERY_INPUTS: Final = 16
 _SWEEP_EVERY_INPUTS: Final = 64
 _SWEEP_ROWS: Final = 64
 _NOTHING: Final = b""
 _DECIDED: Final = int(Kind.DECIDED)
 _APPLIED_KIND: Final = int(Kind.APPLIED)  # kinds up to it are of inputs that were of use
-_REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
 _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _LABEL_STATE: Final = (LEGITIMATE, FRAUD)
-_EVENTS: Final = (Payment, Outcome, Click, Cart, Order, Item)
 _COUNTED: Final = (
     "approve",
     "review",
@@ -95,14 +93,6 @@ _WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 _TIME_MS, _NUMBER, _LABELLED_MS, _SCORE, _FLAGS, _LABEL = range(6)
 
 
-Output = tuple[int, bytes, bytes]
-"""What became of an input: its `Kind`, the line that goes out, and the detail that only the journal keeps."""
-
-
-Position = tuple[int, int, int]
-"""Where an input comes from: the source's number, byte offset and line there."""
-
-
 Graded = tuple[float, int]
 """A score and how its payment turned out."""
 
@@ -115,7 +105,7 @@ def shape_of(settings: FraudSettings) -> dict[str, Any]:
     return {**kept, "entities": entities, "crosses": crosses, "model": settings.model.name}
 
 
-class FraudShard:
+class FraudShard(Intake):
     """Decides on payments, and learns from their outcomes.
 
     Parameters
@@ -129,11 +119,8 @@ class FraudShard:
     """
 
     def __init__(self, settings: FraudSettings, *, shard: int = 0, learn: bool = True) -> None:
-        self.number = 0
-        # A plain dictionary, as a Counter is slower. `dead_` and `reason_` with a code come beside.
-        self.counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
+        super().__init__(_COUNTED)
         self.graded: list[Graded] = []
-        self.source_names: Mapping[int, str] = {}
         self.features = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
         groups = self.features.groups
         shape = ModelShape(
@@ -149,9 +136,6 @@ class FraudShard:
         self.codes = self._codes(settings)
         self.policy = Policy(settings, shard=shard, shards=settings.flow.shards)
         self.typical = TypicalPayment(len(self.codes))
-        self.clock = EventClock(0, 0, 1)
-        self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
-        self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
         self._payment_ids = self.ids["payment"]
         self.pending = Pending(
             len(settings.entities), len(names), slot_code if self._takes_slots else "d", 1, 0
@@ -171,16 +155,9 @@ class FraudShard:
         self._currency = settings.flow.currency
         self.policy.configure(settings)
         time, outcomes = settings.time, settings.outcomes
-        self.clock.configure(
-            round(time.late_days_max * DAY_MS),
-            round(time.ahead_hours_max * HOUR_MS),
-            time.ahead_agree_events,
-            time.ahead_alone_events,
-        )
+        self._configure_intake(time, settings.ids)
         self._unmoved_max = max(time.ahead_agree_events, time.ahead_alone_events)
         self._ahead_ms = round(time.ahead_hours_max * HOUR_MS)
-        for memory in self.ids.values():
-            memory.configure(settings.ids.memory_max, round(settings.ids.memory_days_max * DAY_MS))
         self.pending.rows_max = outcomes.pending_max
         self.pending.age_ms_max = round(outcomes.pending_days_max * DAY_MS)
         self.early.outcomes_max = outcomes.early_max
@@ -247,35 +224,6 @@ class FraudShard:
         if not number % _ADVANCE_EVERY_INPUTS:
             self._advance(number)
         return output
-
-    def _dead(self, why: Undecodable, payload: bytes, position: Position) -> Output:
-        self._count(f"dead_{why.reason}")
-        source, offset, line = position
-        letter = DeadLetter(
-            reason=why.reason,
-            message=why.message,
-            field=why.field,
-            source=self.source_names.get(source, ""),
-            offset=offset,
-            line=line,
-            payload_base64=base64_text(payload),
-        )
-        return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
-
-    def _count(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
-
-    def _known(
-        self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position
-    ) -> Output | None:
-        known = memory.known(event.event_id, digest)
-        if known is Known.NEW:
-            return None
-        if known is Known.REPEAT:
-            self._count("repeats")
-            return _REPEAT
-        message = f"event_id: {event.event_id!r} came before with other content"
-        return self._dead(Undecodable("id_conflict", message, "event_id"), payload, position)
 
     # -- payments
 
@@ -496,6 +444,16 @@ class FraudShard:
                 self.features.label(row.rows, row.number, row.flags, row.time_ms, 0)
                 self.pending.label(event_id, ASSUMED, now)
                 self._learn(row.features, row.score, 0)
+
+    @property
+    def lists(self) -> Mapping[str, str]:
+        """Digest of the content of each of the policy's lists that has one."""
+        return self.policy.digests
+
+    def held(self) -> HeldNow:
+        """How much it holds now."""
+        entities = sum(len(table) for table in self.features.tables.values())
+        return HeldNow(len(self.pending), entities, self.early.unmatched + len(self.early))
 
     # -- the state as a whole
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headrace.config.settings import FraudSettings, restore
+from headrace.config.settings import RunSettings, restore
 from headrace.errors import StateError
 from headrace.operators.addresses import partition_of
 from headrace.operators.batches import Batch
@@ -19,14 +19,14 @@ from headrace.operators.files import MergedReader
 from headrace.operators.journal import CONTROL_SOURCE, first_boundary, start_of
 from headrace.operators.past import notes_of
 from headrace.operators.resume import commands_again, level_pipes, names_of, went_on_at
-from headrace.operators.routing import shard_of
+from headrace.operators.routing import route_of
 from headrace.operators.topic_reader import TopicCommands
 from headrace.operators.topic_shard import TopicShard
 
 __all__ = ["apply_waiting", "configuration_of"]
 
 
-def configuration_of(directory: Path) -> tuple[FraudSettings, bool]:
+def configuration_of(directory: Path) -> tuple[RunSettings, bool]:
     """The configuration that a shard was last run with, and whether its model learns.
 
     Raises
@@ -120,7 +120,7 @@ def _process(
 ) -> None:
     line_bytes_max = shards[0].settings.input.line_bytes_max
     events: list[Any] = list(decode_flagged(batch.payloads, batch.flags, line_bytes_max))
-    belongs = [shard_of(event, len(shards)) for event in events]
+    belongs = list(map(route_of(shards[0].settings), events))
     for number, part in enumerate(parts):
         places = [place for place, of in enumerate(belongs) if of is None or of == number]
         part.process(batch, events, None if len(shards) == 1 else places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from headrace.operators.checkpoint import Finished
 
@@ -42,8 +42,8 @@ class Telemetry(Protocol):
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         """Decisions are about to go out: lines, each with the ordinal of its input."""
 
-    def graded(self, graded: Sequence[tuple[float, int]], *, learnt: bool) -> None:
-        """Outcomes have judged scores: pairs of score and label, and whether the model learnt from them."""
+    def graded(self, graded: Sequence[Any], *, learnt: bool) -> None:
+        """Outcomes have judged scores (with their labels) or lists, and whether they taught the model."""
 
     def checkpointed(self, finished: Finished) -> None:
         """A checkpoint has ended, well or not."""
@@ -93,7 +93,7 @@ class _Silent:
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         """Say nothing."""
 
-    def graded(self, graded: Sequence[tuple[float, int]], *, learnt: bool) -> None:
+    def graded(self, graded: Sequence[Any], *, learnt: bool) -> None:
         """Say nothing."""
 
     def checkpointed(self, finished: Finished) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 from headrace.config.lists import ListContent, list_content, read_list
 from headrace.config.policy import ListSettings
-from headrace.config.settings import FraudSettings
+from headrace.config.settings import RunSettings
 from headrace.operators.policy.verdict import Verdict, trace_of
 
 __all__ = ["ListContent", "changed_lists", "list_content", "list_lines", "read_list", "read_lists"]
 
 
-def read_lists(settings: FraudSettings) -> list[tuple[str, ListContent]]:
+def read_lists(settings: RunSettings) -> list[tuple[str, ListContent]]:
     """The lists of a configuration with what their files say now, in the order of the file.
 
     Raises
@@ -22,7 +22,7 @@ def read_lists(settings: FraudSettings) -> list[tuple[str, ListContent]]:
     ConfigError
         If a file can't be read or has mistakes.
     """
-    lists = settings.policy.lists.items()
+    lists = settings.lists.items()
     return [(name, read_list(Path(each.file), each.entries_max)) for name, each in lists]
 
 

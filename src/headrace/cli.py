@@ -24,7 +24,7 @@ from headrace.ledger_cli import explain, ledger
 from headrace.replay_cli import replay
 
 if TYPE_CHECKING:
-    from headrace.config.settings import FraudSettings
+    from headrace.config.settings import RunSettings
     from headrace.runs import RunRequest, RunSummary
 
 __all__ = ["EXIT_CODES", "app", "main"]
@@ -74,6 +74,7 @@ class FlowName(StrEnum):
     """The flows."""
 
     FRAUD = "fraud"
+    RECOMMEND = "recommend"
 
 
 class Moved(StrEnum):
@@ -140,7 +141,7 @@ def _headrace(
 
 @app.command()
 def run(
-    flow: Annotated[FlowName, typer.Argument(help="Which flow to run: fraud.")],
+    flow: Annotated[FlowName, typer.Argument(help="Which flow to run: fraud, recommend.")],
     sources: Annotated[
         list[str],
         typer.Option(
@@ -224,7 +225,7 @@ def run(
         to=to,
         dead_letters=dead_letters,
         state=state,
-        settings=_settings(config, overrides),
+        settings=_settings(config, overrides, flow.value),
         config_file=config,
         speed=_speed(speed),
         learn=learn,
@@ -287,11 +288,12 @@ def demo(
     The shop's customers, merchants and frauds are made up anew from the seed. The flow knows nothing of them
     at first; its quality is judged by the truth, which it never sees.
     """
+    from headrace.config.settings import of_fraud
     from headrace.demo import Files, make_world, refuse_used, request, show
     from headrace.live import view
     from headrace.runtime import run as run_flow
 
-    settings = _settings(None, None)
+    settings = of_fraud(_settings(None, None))
     if to is not None:
         refuse_used(to)
     files = Files(to or Path(mkdtemp(prefix="headrace-demo-")))
@@ -371,10 +373,16 @@ def check(
     from headrace.config.settings import SHIPPED, digest
 
     settings = _settings(config, overrides)
-    declared = (
-        f"{len(settings.features)} features, {len(settings.bins)} bins, {len(settings.crosses)} crosses"
-    )
-    typer.echo(f"{config or SHIPPED}: {settings.flow.kind}, {declared}, digest {digest(settings)[:12]}")
+    declared = f"{settings.flow.kind}{_declared(settings)}"
+    typer.echo(f"{config or SHIPPED}: {declared}, digest {digest(settings)[:12]}")
+
+
+def _declared(settings: RunSettings) -> str:
+    from headrace.config.settings import FraudSettings
+
+    if not isinstance(settings, FraudSettings):
+        return ""
+    return f", {len(settings.features)} features, {len(settings.bins)} bins, {len(settings.crosses)} crosses"
 
 
 @app.command()
@@ -430,11 +438,11 @@ def _reader_may_leave() -> Iterator[None]:
         raise typer.Exit(_PIPE_CLOSED) from None
 
 
-def _settings(config: Path | None, overrides: list[str] | None) -> FraudSettings:
+def _settings(config: Path | None, overrides: list[str] | None, flow: str | None = None) -> RunSettings:
     from headrace.config.settings import load
     from headrace.operators.models import model_mistakes
 
-    return load(config, overrides or (), model_mistakes=model_mistakes)
+    return load(config, overrides or (), flow=flow, model_mistakes=model_mistakes)
 
 
 def _end(error: str | None, exit_code: int) -> None:

@@ -16,7 +16,7 @@ from headrace.errors import ConfigError, HeadraceError, Mistake, StateError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.config.settings import FraudSettings
+    from headrace.config.settings import RunSettings
     from headrace.operators.commands import Command
 
 __all__ = ["Config", "app", "existing", "running", "send", "settings_of"]
@@ -70,7 +70,7 @@ def reload_list(
     from headrace.operators.commands import ReloadList
 
     settings = settings_of(config)
-    lists = settings.policy.lists
+    lists = settings.lists
     if name not in lists:
         known = f"known are {', '.join(lists)}" if lists else "there are none"
         raise ConfigError([Mistake(str(config or "fraud.toml"), "policy.lists", f"no list {name}; {known}")])
@@ -106,7 +106,7 @@ def status(state: State, config: Config = None) -> None:
         typer.echo(f"{path}: was refused")
 
 
-def send(state: Path, files: Sequence[Sequence[Command]], settings: FraudSettings) -> None:
+def send(state: Path, files: Sequence[Sequence[Command]], settings: RunSettings) -> None:
     """Put commands into a state's control folder, and say when they are taken.
 
     Parameters
@@ -186,7 +186,7 @@ def running(state: Path) -> bool:
     return False
 
 
-def settings_of(config: Path | None) -> FraudSettings:
+def settings_of(config: Path | None) -> RunSettings:
     """The configuration, checked."""
     from headrace.config.settings import load
     from headrace.operators.models import model_mistakes

@@ -15,7 +15,7 @@ from headrace.control_cli import Config, existing, running, settings_of
 from headrace.errors import ErasureUnfinished, StateError, StateLocked
 
 if TYPE_CHECKING:
-    from headrace.config.settings import FraudSettings
+    from headrace.config.settings import RunSettings
     from headrace.operators.erasure_search import Found
 
 __all__ = ["erase"]
@@ -111,7 +111,7 @@ def _places(state: Path, found: Found) -> Iterator[str]:
 # ---------------------------------------------------------------- carrying out
 
 
-def _ask(state: Path, found: Found, settings: FraudSettings) -> None:
+def _ask(state: Path, found: Found, settings: RunSettings) -> None:
     from headrace.operators.control import control_folder, limits_of, put, taken_of
 
     put(control_folder(state), [found.command()], limits_of(settings), lambda: taken_of(state))

@@ -213,7 +213,7 @@ def _not_swapped(ends: list[JournalEnd], inputs: list[str], outputs: Mapping[str
 
 
 def _within_limits(request: RunRequest, plan: Plan) -> None:
-    limits, file = request.settings.input, str(request.config_file or "fraud.toml")
+    limits, file = request.settings.input, str(request.config_file or f"{request.flow}.toml")
     known = max((each.number + 1 for each in plan.partitions), default=0)
     wrong = [
         Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")

@@ -89,7 +89,10 @@ def _title(found: Explained) -> Text:
     title.append(f"  {action}", style=f"bold {_STYLES.get(action, '')}")
     if found.decision.get("shadow_action"):
         title.append(f"  (only watching; else {found.decision['shadow_action']})")
-    title.append(f"  score {found.decision['score']:.4f}", style="default")
+    if "score" in found.decision:
+        title.append(f"  score {found.decision['score']:.4f}", style="default")
+    else:
+        title.append(f"  {len(found.items)} items", style="default")
     replaced = found.letter is not None and found.letter.replaced
     marks = ("  retried" * found.retried, "  bytes replaced" * replaced, "  overdue" * found.overdue)
     return title.append("".join(marks), style="magenta")
@@ -102,15 +105,21 @@ def _sections(found: Explained, width: int) -> Iterator[tuple[str, RenderableTyp
             Text("Input, decision and features were removed from the ledger; its place and times are left."),
         )
     else:
-        yield "Reasons", _reasons(found)
-        yield "Contributions, in log-odds", _contributions(found)
-        yield "Features", _features(found.features, width - 2)
+        if "items" not in (found.decision or {}):
+            yield "Reasons", _reasons(found)
+            yield "Contributions, in log-odds", _contributions(found)
+            yield "Features", _features(found.features, width - 2)
+        elif found.items:
+            yield "Items", _items(found)
+        else:
+            yield "Reasons for the empty list", _reasons(found)
         yield "Event", _fields(found.input)
         if found.retried:
             yield "Dead letter before", _letter(found.letter)
         if found.policy is not None:
             yield "Policy", _fields(found.policy)
-        yield "Outcomes", _outcomes(found)
+        if "items" not in (found.decision or {}):
+            yield "Outcomes", _outcomes(found)
     yield "When and where", _pairs(_whereabouts(found))
     if found.others:
         yield "Decided before under the same id", _pairs((one.shard, _place(one)) for one in found.others)
@@ -124,6 +133,13 @@ def _reasons(found: Explained) -> RenderableType:
         table.add_row(
             _signed(reason.contribution), reason.code, reason.text or Text("(no text)", style="dim")
         )
+    return table
+
+
+def _items(found: Explained) -> RenderableType:
+    table = _grid("right", "left", "right", "left", "left")
+    for place, item in enumerate(found.items, 1):
+        table.add_row(str(place), item.item_id, f"{item.score:.4f}", item.source, item.text)
     return table
 
 

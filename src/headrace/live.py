@@ -16,12 +16,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from headrace.operators.recommend.lists import ListQuality
+from headrace.runs import ACTIONS as FLOW_ACTIONS
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
 __all__ = ["LivePanel", "PlainLines", "View", "eta_s", "progress_line", "summary_lines", "view"]
 
-ACTIONS: Final = ("approve", "review", "block")
-_STYLES: Final = {"approve": "green", "review": "yellow", "block": "red"}
+ACTIONS: Final = FLOW_ACTIONS["fraud"]
+LIST_ACTIONS: Final = FLOW_ACTIONS["recommend"]
+_STYLES: Final = {
+    "approve": "green",
+    "review": "yellow",
+    "block": "red",
+    "recommend": "green",
+    "none": "yellow",
+}
 _REASONS_SHOWN: Final = 5
 _RATE_SECONDS: Final = 3.0
 _REFRESH_SECONDS: Final = 0.1
@@ -101,11 +110,24 @@ def _latency(latency: Latency | None) -> str:
     return f"p50 {latency.p50_ms:.2f} ms, p99 {latency.p99_ms:.2f} ms, p99.9 {latency.p999_ms:.2f} ms"
 
 
+def _actions(progress: Progress) -> tuple[str, ...]:
+    """What decisions of this flow say."""
+    return LIST_ACTIONS if LIST_ACTIONS[0] in progress.by_action else ACTIONS
+
+
 def _quality(progress: Progress, judge: str) -> str:
+    if LIST_ACTIONS[0] in progress.by_action:
+        return _list_quality(progress.lists)
     quality = progress.quality
     if quality is None:
         return f"quality - (no {judge} yet)"
     return f"average precision {quality.average_precision:.3f}, AUC {quality.auc:.3f} against {judge}"
+
+
+def _list_quality(lists: ListQuality | None) -> str:
+    if lists is None:
+        return "quality - (no next click yet)"
+    return f"HR {lists.hit_rate:.3f}, MRR {lists.mrr:.3f}, NDCG {lists.ndcg:.3f} against next clicks"
 
 
 def _judge(request: RunRequest | None) -> str:
@@ -125,7 +147,7 @@ def progress_line(progress: Progress, rate: float, judge: str) -> str:
         f"{rate:,.0f} events/s",
         *(
             f"{action} {_percent(progress.by_action.get(action, 0), progress.decisions)}"
-            for action in ACTIONS
+            for action in _actions(progress)
         ),
         _quality(progress, judge),
         _latency(progress.latency),
@@ -138,14 +160,15 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
     """How a run ended, as lines of text."""
     progress, seconds = summary.progress, summary.seconds
     rate = progress.inputs / seconds if seconds else 0.0
-    actions = ", ".join(f"{progress.by_action.get(action, 0):,} {action}" for action in ACTIONS)
+    actions = ", ".join(f"{progress.by_action.get(action, 0):,} {action}" for action in _actions(progress))
     yield f"{progress.inputs:,} events in {seconds:.1f} s, {rate:,.0f} a second"
     yield f"{progress.decisions:,} decisions ({actions}) in {_place(request.to)}"
-    yield (
-        f"{progress.outcomes_matched:,} outcomes matched, {progress.outcomes_unmatched:,} not;"
-        f" {progress.outcomes_corrected:,} corrections, {progress.outcomes_late:,} too late;"
-        f" {progress.pending:,} payments wait"
-    )
+    if LIST_ACTIONS[0] not in progress.by_action:
+        yield (
+            f"{progress.outcomes_matched:,} outcomes matched, {progress.outcomes_unmatched:,} not;"
+            f" {progress.outcomes_corrected:,} corrections, {progress.outcomes_late:,} too late;"
+            f" {progress.pending:,} payments wait"
+        )
     yield f"{progress.repeats:,} repeats, {progress.dead_letters:,} dead letters{_beside(summary)}"
     if summary.reviews:
         yield _reviews_unused(summary.reviews, summary.reviews_per_day_max)
@@ -172,6 +195,8 @@ def _beside(summary: RunSummary) -> str:
 
 
 def _judged(progress: Progress) -> str:
+    if progress.lists is not None:
+        return f" (the last {progress.lists.lists:,} judged)"
     quality = progress.quality
     return f" ({quality.frauds:,} frauds among the last {quality.payments:,} judged)" if quality else ""
 
@@ -326,7 +351,7 @@ def _bar(progress: Progress, rate: float, width: int) -> Table:
 
 def _decisions(progress: Progress) -> Table:
     table = _pairs("decisions", f"{progress.decisions:,}")
-    for action in ACTIONS:
+    for action in _actions(progress):
         count = progress.by_action.get(action, 0)
         share = _percent(count, progress.decisions)
         table.add_row(Text(action, style=_STYLES[action]), f"{count:,}  {share:>6}")
@@ -336,10 +361,13 @@ def _decisions(progress: Progress) -> Table:
 
 
 def _figures(progress: Progress, judge: str) -> Table:
-    quality, latency = progress.quality, progress.latency
+    quality, latency, lists = progress.quality, progress.latency, progress.lists
     table = _pairs(f"against {judge}", "so far")
-    table.add_row("average precision", f"{quality.average_precision:.3f}" if quality else "-")
-    table.add_row("AUC", f"{quality.auc:.3f}" if quality else "-")
+    if LIST_ACTIONS[0] in progress.by_action:
+        table.add_row("HR, MRR", f"{lists.hit_rate:.3f}, {lists.mrr:.3f}" if lists else "-")
+    else:
+        table.add_row("average precision", f"{quality.average_precision:.3f}" if quality else "-")
+        table.add_row("AUC", f"{quality.auc:.3f}" if quality else "-")
     table.add_row("latency p50, p99", f"{latency.p50_ms:.2f}, {latency.p99_ms:.2f} ms" if latency else "-")
     table.add_row("event time", _time(progress.event_time_ms))
     table.add_row("outcomes, pending", f"{progress.outcomes_matched:,}, {progress.pending:,}")

@@ -115,7 +115,7 @@ def _read_beside(request: RunRequest) -> list[Place]:
 
 
 def _lists(request: RunRequest) -> Iterable[tuple[str, ListSettings]]:
-    return request.settings.policy.lists.items()
+    return request.settings.lists.items()
 
 
 def _with_others(reads: Sequence[Place], writes: Sequence[Place]) -> Iterator[Mistake]:

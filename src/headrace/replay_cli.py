@@ -216,13 +216,13 @@ def _replayed(
 
 
 def _settings(config: Path | None, overrides: list[str], past: Past) -> FraudSettings:
-    from headrace.config.settings import lay_over, load
+    from headrace.config.settings import lay_over, load, of_fraud
     from headrace.operators.models import model_mistakes
 
     if config is not None:
-        return load(config, overrides, model_mistakes=model_mistakes)
+        return of_fraud(load(config, overrides, flow="fraud", model_mistakes=model_mistakes))
     recorded = past.configurations[-1].settings
-    return lay_over(recorded, overrides, _RECORDED, model_mistakes=model_mistakes)
+    return of_fraud(lay_over(recorded, overrides, _RECORDED, model_mistakes=model_mistakes))
 
 
 def _see_that_it_is_outside(html: Path, state: Path) -> None:

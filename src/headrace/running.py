@@ -18,24 +18,25 @@ from typing import Final, Protocol
 
 import orjson
 
-from headrace.config.settings import FraudSettings
+from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
 from headrace.errors import DiskFull, HeadraceError, StateLocked
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import Progress as Read
 from headrace.operators.latency import LatencyHistogram
 from headrace.operators.policy.verdict import DAY_MS
 from headrace.operators.prequential import Prequential
+from headrace.operators.recommend.lists import ListWindow
 from headrace.operators.resume import make_state
+from headrace.operators.shard import FraudShard
 from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
-from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
+from headrace.runs import ACTIONS, Latency, Observer, Progress, RunRequest, RunSummary
 
 __all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warn_of_changes", "warnings_to"]
 
 _log = logging.getLogger(__name__)
 _REPORT_EVERY_S: Final = 0.2
 _GC_ALLOCATIONS: Final = 50_000
-_ACTIONS: Final = ("approve", "review", "block")
 _REASON: Final = "reason_"
 _LOCK_TRIES: Final = 4
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -148,9 +149,10 @@ class Tally:
 
     def __init__(self, request: RunRequest, observer: Observer) -> None:
         self.request, self.observer = request, observer
-        self.settings: FraudSettings = request.settings
+        self.settings: RunSettings = request.settings
         self.started = self.reported = time.monotonic()
         self.latency, self.quality = LatencyHistogram(), Prequential()
+        self.lists = ListWindow(self.settings.metrics.window_outcomes_max)
         self.truth = read_truth(request.truth) if request.truth else None
         self.inputs = self.decisions = self.dead_letters = 0
         self.stopping = self.draining = False
@@ -204,7 +206,9 @@ class Tally:
         self.telemetry.graded(graded, learnt=shard.learn)
         if applied.decisions:
             self.telemetry.decided(applied.decisions)
-        if self.truth is None:
+        if isinstance(self.settings, RecommendSettings):
+            self.lists.extend(graded)
+        elif self.truth is None:
             self.quality.extend(graded)
         else:
             self._judge(applied, self.truth)
@@ -242,7 +246,7 @@ class Tally:
         together: Counter[str] = Counter()
         for shard in self.shards:
             together.update(shard.state.counts)
-            together["outcomes_unmatched"] += shard.state.early.unmatched + len(shard.state.early)
+            together["outcomes_unmatched"] += shard.state.held().unmatched
         return together
 
     def progress(self) -> Progress:
@@ -251,10 +255,11 @@ class Tally:
         counts.subtract(self.before)
         read = self.reader.progress
         states = [shard.state for shard in self.shards]
+        held = [state.held() for state in states]
         return Progress(
             inputs=self.inputs,
             decisions=self.decisions,
-            by_action={action: counts[action] for action in _ACTIONS},
+            by_action={action: counts[action] for action in ACTIONS[self.settings.flow.kind]},
             dead_letters=self.dead_letters,
             repeats=counts["repeats"],
             outcomes_matched=counts["outcomes_matched"],
@@ -272,8 +277,9 @@ class Tally:
                 if name.startswith(_REASON)
             },
             quality=self.quality.quality(),
-            pending=sum(len(state.pending) for state in states),
-            entities=sum(len(table) for state in states for table in state.features.tables.values()),
+            lists=self.lists.quality(),
+            pending=sum(each.pending for each in held),
+            entities=sum(each.entities for each in held),
             recovered=self.recovered,
         )
 
@@ -286,7 +292,8 @@ class Tally:
         self, error: Exception | None, dead_letters: str | None, *, notes: tuple[str, ...] = ()
     ) -> RunSummary:
         """How the run ended; `dead_letters` is where some went, `notes` what else is to be said."""
-        capacity = self.settings.policy.capacity
+        settings = self.settings
+        capacity = settings.policy.capacity if isinstance(settings, FraudSettings) else None
         return RunSummary(
             progress=self.progress(),
             seconds=time.monotonic() - self.started,
@@ -300,8 +307,8 @@ class Tally:
 
     def _reviews_unused(self) -> dict[int, int]:
         """Reviews left on each day that had a decision and that a clock has reached, over all shards."""
-        policies = [shard.state.policy for shard in self.shards]
-        if self.settings.policy.capacity is None or not policies:
+        policies = [shard.state.policy for shard in self.shards if isinstance(shard.state, FraudShard)]
+        if not policies or policies[0].unused(0) is None:
             return {}
         last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
         days = sorted({day for policy in policies for day in policy.decided_days() if day <= last})

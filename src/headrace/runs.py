@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-from headrace.config.settings import FraudSettings
+from headrace.config.settings import RunSettings
 from headrace.operators.prequential import Quality
+from headrace.operators.recommend.lists import ListQuality
 from headrace.operators.sources import IfMoved
 from headrace.operators.telemetry import Telemetry
 
-__all__ = ["Latency", "Observer", "Progress", "RunRequest", "RunSummary"]
+__all__ = ["ACTIONS", "Latency", "Observer", "Progress", "RunRequest", "RunSummary"]
+
+ACTIONS: Final = {"fraud": ("approve", "review", "block"), "recommend": ("recommend", "none")}
+"""What decisions say, by flow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,7 @@ class RunRequest:
     Attributes
     ----------
     flow
-        Name of the flow: `fraud`.
+        Name of the flow: `fraud` or `recommend`.
     sources
         Paths of the inputs, `-` for standard input; several are merged by event time.
     to
@@ -62,7 +66,7 @@ class RunRequest:
     to: str
     dead_letters: str | None
     state: Path | None
-    settings: FraudSettings
+    settings: RunSettings
     config_file: Path | None
     speed: float | None
     learn: bool
@@ -117,8 +121,10 @@ class Progress:
         How often each code was a reason.
     quality
         Of the scores against the truth, or else the outcomes that came; None before there is any.
+    lists
+        How well lists foresaw the next click; None in other flows, and before there is any.
     pending, entities
-        Payments that wait for their outcome, and entities that are known, now.
+        Decisions that wait for their outcome, and entities that are known, now.
     recovered
         How an earlier run's state was taken up again; empty when there was none.
     """
@@ -139,6 +145,7 @@ class Progress:
     event_time_ms: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     quality: Quality | None = None
+    lists: ListQuality | None = None
     pending: int = 0
     entities: int = 0
     recovered: str = ""

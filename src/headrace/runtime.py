@@ -11,8 +11,9 @@ from typing import Any
 
 from bytewax.run import cli_main
 
+from headrace.config.settings import FraudSettings
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
-from headrace.flows import fraud
+from headrace.flows import named
 from headrace.operators import steps
 from headrace.operators.addresses import on_topics, partition_of
 from headrace.operators.commands import Command, ReloadList
@@ -57,10 +58,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     ConfigError, InputError, StateError
         If the run can't begin. An input that breaks off later ends the run with its exit code in the summary.
     """
-    wrong = model_mistakes(request.settings.model.name, request.settings.model.parameters)
-    if wrong:
-        file = str(request.config_file or "fraud.toml")
-        raise ConfigError([Mistake(file, f"model.{key}", message) for key, message in wrong])
+    _refuse_mistakes(request)
     if on_topics(request.sources, request.to, request.dead_letters):
         from headrace.launcher import run_on_topics
 
@@ -73,6 +71,19 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
             stack.enter_context(locked(request.state))
         stack.enter_context(warnings_to(observer))
         return _Run(request, observer, stack).run()
+
+
+def _refuse_mistakes(request: RunRequest) -> None:
+    """Refuse what the settings can't know of themselves."""
+    settings = request.settings
+    if isinstance(settings, FraudSettings):
+        file = str(request.config_file or "fraud.toml")
+        wrong = model_mistakes(settings.model.name, settings.model.parameters)
+        found = [Mistake(file, f"model.{key}", message) for key, message in wrong]
+    else:
+        found = [Mistake("--truth", "", "has no meaning for lists")] if request.truth else []
+    if found:
+        raise ConfigError(found)
 
 
 class _Run(Tally):
@@ -197,7 +208,7 @@ class _Run(Tally):
         """Contents of the configured lists of which no shard has any, nor finds it waiting."""
         digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
         waiting: set[str] = set()
-        for number in inbox.waiting() if self.settings.policy.lists else ():
+        for number in inbox.waiting() if self.settings.lists else ():
             waiting |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
         read = read_lists(self.settings)
         warn_of_changes(changed_lists(read, digests, waiting))
@@ -231,7 +242,7 @@ class _Run(Tally):
             ("sources_known_max", len(numbered.names), limits.sources_known_max),
         ):
             if count > most:
-                file = str(request.config_file or "fraud.toml")
+                file = str(request.config_file or f"{request.flow}.toml")
                 raise ConfigError([Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")])
         return numbered
 
@@ -253,14 +264,14 @@ class _Run(Tally):
         )
         for sink in self.sinks:
             sink.reached = self.rewind.ordinal
-        edges = fraud.Edges(
+        edges = named.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
             decisions=self.sinks[0],
             dead_letters=self.sinks[1],
         )
-        flow = fraud.build(self.settings, edges)
+        flow = named.build(self.settings, edges)
         with self.stopping_on_signals(), own_errors(), state_left_alone_by_gc():
             telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types

@@ -12,7 +12,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final, NamedTuple, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from headrace.config.settings import SHIPPED, FraudSettings, MetricsSettings
+from headrace.config.settings import SHIPPED, MetricsSettings, RunSettings
 from headrace.errors import ConfigError, Mistake
 from headrace.operators.recorder import Recorder
 
@@ -43,7 +43,7 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(settings: FraudSettings, port: int | None, config_file: Path | None) -> Iterator[Served | None]:
+def served(settings: RunSettings, port: int | None, config_file: Path | None) -> Iterator[Served | None]:
     """Serve `/metrics`, `/healthz` and `/readyz` as long as the context is open; None if nobody asked for it.
 
     Parameters
@@ -73,7 +73,7 @@ def served(settings: FraudSettings, port: int | None, config_file: Path | None) 
         yield Served(recorder, f"http://{shown}:{listened}/metrics")
 
 
-def _metrics(recorder: Recorder, settings: FraudSettings, place: tuple[str, str]) -> WsgiApp:
+def _metrics(recorder: Recorder, settings: RunSettings, place: tuple[str, str]) -> WsgiApp:
     try:
         from headrace.operators.metrics import application
     except ModuleNotFoundError as error:

@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from headrace.config.settings import ProcessesSettings
+from headrace.config.tables import ProcessesSettings
 from headrace.errors import BrokerError, DiskFull
 from headrace.members import Member, Said, instructions, together
 from headrace.operators.positions import Plan

@@ -15,7 +15,7 @@ from bytewax.run import cli_main
 from bytewax.testing import cluster_main
 
 from headrace.errors import HeadraceError, StateError
-from headrace.flows import fraud
+from headrace.flows import named
 from headrace.members import ALONE, Member
 from headrace.operators import steps
 from headrace.operators.batches import Batch
@@ -205,7 +205,7 @@ class TopicRun(Tally):
         """Contents of the configured lists of which no shard here has any, nor finds it waiting."""
         digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
         waiting: set[str] = set()
-        for number in inbox.waiting() if self.settings.policy.lists else ():
+        for number in inbox.waiting() if self.settings.lists else ():
             waiting |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
         read = read_lists(self.settings)
         warn_of_changes(changed_lists(read, digests, waiting))
@@ -257,7 +257,7 @@ class TopicRun(Tally):
         return summary
 
     def _run_flow(self) -> None:
-        flow = fraud.build(self.settings, self._edges())
+        flow = named.build(self.settings, self._edges())
         if self.member.count == 1:
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
             self.failure.raise_again()
@@ -267,7 +267,7 @@ class TopicRun(Tally):
                     flow, list(self.member.addresses), self.member.index, epoch_interval=_EPOCH
                 )
 
-    def _edges(self) -> fraud.Edges:
+    def _edges(self) -> named.Edges:
         count, telemetry = self.member.count, self.telemetry
         source = TopicSource(
             self.member.index,
@@ -284,7 +284,7 @@ class TopicRun(Tally):
                 output, count, _Guarded(self), on_sent=on_sent, on_close=self._wait, telemetry=telemetry
             )
 
-        return fraud.Edges(
+        return named.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self._part(number)),

@@ -18,7 +18,7 @@ from headrace.operators.durable import DurableShard
 from headrace.operators.journal import JournalReader, Kind, first_boundary, start_of
 
 sys.path.insert(0, str(Path(__file__).parent))
-from worlds import World, overrides, tiny_world, write_lines
+from worlds import World, clicks, overrides, tiny_world, write_lines
 
 KILLS = 20
 LINES = 3000
@@ -34,6 +34,11 @@ def options(shards: int) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def events(tmp_path_factory) -> Path:
     return write_lines(tmp_path_factory.mktemp("world") / "events.jsonl", tiny_world(LINES))
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory) -> Path:
+    return write_lines(tmp_path_factory.mktemp("world") / "clicks.jsonl", clicks(LINES))
 
 
 @pytest.fixture
@@ -57,11 +62,11 @@ def tails_of(world: World, settings) -> tuple[int, int]:
     # A checkpoint's child may not be gone yet, and take its unfinished file away.
     shutil.copytree(world.state, copy, ignore=shutil.ignore_patterns("*.tmp"))
     replayed = inputs = 0
-    for directory in sorted(copy.glob("shard-*")):
+    for number, directory in enumerate(sorted(copy.glob("shard-*"))):
         checkpoints = checkpoint_numbers(directory)
         tail = start_of(directory, checkpoints[0]) if checkpoints else first_boundary(directory)
         expected = records_from(directory, tail)
-        shard = DurableShard(directory, settings)
+        shard = DurableShard(directory, settings, shard=number)
         assert shard.replayed == expected
         replayed += shard.replayed
         inputs += records_from(directory, first_boundary(directory))
@@ -78,12 +83,14 @@ def seconds_of(world: World) -> float:
 
 
 @pytest.mark.parametrize("shards", [1, 4])
-def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, seed, shards):
-    whole = World(tmp_path / "whole", (events,), options(shards))
+@pytest.mark.parametrize("flow", ["fraud", "recommend"])
+def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, visits, seed, flow, shards):
+    sources = (visits if flow == "recommend" else events,)
+    whole = World(tmp_path / "whole", sources, options(shards), flow)
     seconds = min(seconds_of(whole) for _ in range(3))
     assert min(map(len, whole.outputs())) > 1000
-    settings = load(None, options(shards)[1::2])
-    moments, world = random.Random(seed), World(tmp_path / "killed", (events,), options(shards))
+    settings = load(None, options(shards)[1::2], flow=flow)
+    moments, world = random.Random(seed), World(tmp_path / "killed", sources, options(shards), flow)
     kills = least = finished = 0
     while kills < KILLS or not finished:
         child = world.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -23,7 +24,7 @@ from headrace.operators.journal_end import journal_end
 
 sys.path.insert(0, str(Path(__file__).parent))
 from topic_worlds import PATIENCE_S, Running, inputs_in, journalled, messages, send
-from worlds import tiny_world, write_lines
+from worlds import clicks, tiny_world, write_lines
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -43,6 +44,8 @@ def lines() -> list[bytes]:
 
 class World:
     """Topics and a state of a test's own."""
+
+    flow = "fraud"
 
     def __init__(self, broker, folder: Path, partitions: int = SHARDS, shards: int = SHARDS) -> None:
         self.brokers, self.shards, self.partitions = broker.brokers, shards, partitions
@@ -72,6 +75,7 @@ class World:
             sources=[self.source],
             to=self.to,
             dead_letters=self.dead_letters,
+            flow=self.flow,
         )
         self.started.append(running)
         return running
@@ -219,6 +223,57 @@ def size_of(state: Path) -> int:
     return sum(path.stat().st_size for path in state.glob("shard-*/journal-*.seg"))
 
 
+def killed_some_time(world: World, running: Running, rng: random.Random) -> None:
+    """Kill while it starts, or when it has journalled some more."""
+    if rng.random() < 0.3:
+        time.sleep(rng.uniform(0.0, 2.5))
+    else:
+        wanted = size_of(world.state) + rng.randrange(1, 60_000)
+        until = time.monotonic() + rng.uniform(2.0, 6.0)
+        while size_of(world.state) < wanted and time.monotonic() < until:
+            time.sleep(0.001)
+    running.kill()
+
+
+def inputs_of_lists(lines: list[bytes], shards: int) -> int:
+    """How many inputs lines are to shards that all learn from all clicks, orders and catalogue."""
+    shared = sum(
+        f'"type": "{kind}"'.encode() in line for line in lines for kind in ("click", "order", "item")
+    )
+    broken = sum(line.endswith(b'\xff"}') for line in lines)
+    return (shared - broken) * shards + len(lines) - (shared - broken)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_lists_outlive_kills_and_have_their_session_as_key(world, processes):
+    """D-ONCE-1, D-ONCE-2, D-OUT-2, D-STATE-1."""
+    seed = int.from_bytes(os.urandom(4))
+    print(f"seed {seed}")  # noqa: T201  # shown when the test fails
+    rng, lines, kills = random.Random(seed), clicks(1500), 5
+    world.flow = "recommend"
+    options = ("--processes", str(processes))
+    step = len(lines) // kills
+    for kill in range(kills):
+        world.send(lines[kill * step : (kill + 1) * step])
+        killed_some_time(world, world.start(*options), rng)
+        wait_until_gone(members(world) if processes > 1 else [])
+    world.send(lines[kills * step :])
+    world.run(inputs_of_lists(lines, SHARDS), *options)
+    world.check()
+    sessions = {event["event_id"]: event["session_id"] for event in map(read, lines) if event}
+    found = messages(world.brokers, world.to)
+    assert found
+    for each in found:
+        assert each.key == sessions[json.loads(each.value)["event_id"]].encode()
+        assert ("ce_type", b"headrace.decision.recommend") in each.headers
+
+
+def read(line: bytes) -> dict[str, str] | None:
+    """A click; None for anything else."""
+    event = orjson.loads(line) if b'\xff"}' not in line else {}
+    return event if event.get("type") == "click" else None
+
+
 def members(world: World) -> list[int]:
     try:
         told = json.loads((world.state / "processes.json").read_bytes())
@@ -232,6 +287,14 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Wait until no process of a killed launcher holds the state's lock any more."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(map(gone, pids)):
+        assert time.monotonic() < deadline, "members outlived their launcher"
+        time.sleep(0.05)
 
 
 def test_a_second_launcher_is_refused(world, lines):

@@ -103,7 +103,14 @@ class Running:
     """The command line on topics, in a process of its own."""
 
     def __init__(
-        self, state: Path, brokers: str, *options: str, sources: Sequence[str], to: str, dead_letters: str
+        self,
+        state: Path,
+        brokers: str,
+        *options: str,
+        sources: Sequence[str],
+        to: str,
+        dead_letters: str,
+        flow: str = "fraud",
     ) -> None:
         given = [part for source in sources for part in ("--from", f"kafka:{source}")]
         outputs = ["--to", f"kafka:{to}", "--dead-letters", f"kafka:{dead_letters}"]
@@ -111,7 +118,7 @@ class Running:
         with self.said.open("ab") as said:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "headrace", "run", "fraud", *given, *outputs),
+                    *(sys.executable, "-m", "headrace", "run", flow, *given, *outputs),
                     *("--state", str(state), "--set", f'kafka.brokers=["{brokers}"]', *options),
                 ],
                 stdin=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import shutil
 import signal
 import sys
@@ -76,6 +77,44 @@ def tiny_world(lines: int) -> list[bytes]:
     return world
 
 
+def click(number: int, session: int, item: int, **changes: object) -> bytes:
+    """A click, one in ten seconds."""
+    fields: dict[str, object] = {
+        "type": "click",
+        "event_id": f"k{number}",
+        "event_time": START_MS + number * 10_000,
+        "session_id": f"s{session}",
+        "item_id": f"i{item}",
+    }
+    return json.dumps(fields | changes).encode()
+
+
+def clicks(lines: int, seed: int = 1) -> list[bytes]:
+    """Clicks of sessions that go through a small shop, with what else happens there and some of no use."""
+    draws, world = random.Random(seed), []
+    walks = [(session, draws.randrange(120)) for session in range(8)]
+    for number in range(lines):
+        place = draws.randrange(len(walks))
+        session, item = walks[place]
+        item = (item + draws.choice((1, 1, 2, 7))) % 120 if draws.random() < 0.9 else draws.randrange(120)
+        walks[place] = (session, item) if draws.random() < 0.85 else (number + 8, draws.randrange(120))
+        event = click(number, session, item)
+        kind = draws.random()
+        if kind < 0.05:
+            event = click(number, session, item, type="cart")
+        elif kind < 0.08:
+            bought = [{"item_id": f"i{item + by}", "quantity": 1, "price": 2.5} for by in (0, 1)]
+            fields = json.loads(event) | {"type": "order", "order_id": f"r{number}", "customer_id": "c1"}
+            event = json.dumps(fields | {"items": bought}).encode()
+        elif kind < 0.12:
+            event = click(number, session, item, type="item", available=draws.random() < 0.5)
+        world.append(event)
+    for place in range(len(world) - 1, 0, -97):
+        world.insert(place, b'{"type": "click", "event_time": "\xff"}')
+        world.insert(place, world[place // 2])
+    return world
+
+
 def write_lines(path: Path, lines: list[bytes]) -> Path:
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     return path
@@ -88,6 +127,7 @@ class World:
     folder: Path
     sources: tuple[Path, ...]
     options: tuple[str, ...] = ()
+    flow: str = "fraud"
 
     @property
     def decisions(self) -> Path:
@@ -110,7 +150,7 @@ class World:
     def arguments(self) -> list[str]:
         sources = [part for source in self.sources for part in ("--from", str(source))]
         outputs = ["--to", str(self.decisions), "--dead-letters", str(self.dead_letters)]
-        return ["run", "fraud", *sources, *outputs, "--state", str(self.state), *self.options]
+        return ["run", self.flow, *sources, *outputs, "--state", str(self.state), *self.options]
 
     def outputs(self) -> tuple[bytes, bytes]:
         return self.decisions.read_bytes(), self.dead_letters.read_bytes()

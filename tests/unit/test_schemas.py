@@ -13,7 +13,7 @@ SCHEMAS = {name.removesuffix(".schema.json"): json.loads(text) for name, text in
 
 
 def test_every_event_has_one():
-    assert SCHEMAS.keys() == {*EVENT_TYPES, "decision", "dead_letter"}
+    assert SCHEMAS.keys() == {*EVENT_TYPES, "decision", "recommendation", "dead_letter"}
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))

@@ -1,0 +1,102 @@
+"""Typed settings of the recommend flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from headrace.config.base import Settings as _Settings
+from headrace.config.recommend import EngineSettings
+from headrace.config.tables import FlowTable, RunSettings
+from headrace.errors import Mistake
+
+__all__ = [
+    "ListTable",
+    "RecommendFlowSettings",
+    "RecommendPolicySettings",
+    "RecommendSettings",
+    "recommend_mistakes",
+]
+
+LeaveOut = Literal["current", "seen", "nothing"]
+Fallback = Literal["nothing", "trending"]
+
+
+class RecommendFlowSettings(FlowTable):
+    """What is decided.
+
+    Attributes
+    ----------
+    kind
+        The flow.
+    learn_from
+        With several shards: whether each learns from all clicks and answers for its own sessions, or learns
+        from its own sessions only. Fixed for the life of a state.
+    """
+
+    kind: Literal["recommend"] = "recommend"
+    learn_from: Literal["all", "own"] = "all"
+
+
+class ListTable(_Settings):
+    """The lists that go out.
+
+    Attributes
+    ----------
+    items_max
+        Items of a list.
+    leave_out
+        Which items of its session a list leaves out: the one that was just clicked, all, or none.
+    pending_max, pending_minutes_max
+        Lists that wait for their session's next click, and for how long.
+    """
+
+    items_max: int = Field(default=20, ge=1, le=100)
+    leave_out: LeaveOut = "current"
+    pending_max: int = Field(default=100_000, ge=1, le=10_000_000)
+    pending_minutes_max: float = Field(default=60.0, gt=0.0, le=100_000.0)
+
+
+class RecommendPolicySettings(_Settings):
+    """What goes out in place of a session's own list.
+
+    Attributes
+    ----------
+    kill_switch
+        While the kill switch is on.
+    overdue
+        For a click that waited longer than `wait_ms_max`.
+    wait_ms_max
+        From accepted to applied; not set: no limit.
+    """
+
+    kill_switch: Fallback = "trending"
+    overdue: Fallback = "trending"
+    wait_ms_max: int | None = Field(default=None, ge=1, le=86_400_000)
+
+
+class RecommendSettings(RunSettings):
+    """All settings of the recommend flow, one attribute for each table of the file."""
+
+    flow: RecommendFlowSettings = RecommendFlowSettings()
+    list: ListTable = ListTable()
+    engine: EngineSettings = EngineSettings()
+    policy: RecommendPolicySettings = RecommendPolicySettings()
+
+    @property
+    def wait_ms_max(self) -> int | None:
+        """A click that waited longer before it was applied gets the fallback."""
+        return self.policy.wait_ms_max
+
+
+def recommend_mistakes(settings: RecommendSettings) -> Iterator[Mistake]:
+    """Mistakes between settings that are each well-formed."""
+    if settings.list.items_max > settings.engine.candidates_max:
+        yield Mistake(
+            "",
+            "list.items_max",
+            f"must be at most engine.candidates_max ({settings.engine.candidates_max};"
+            f" is {settings.list.items_max})",
+        )

@@ -1,0 +1,215 @@
+"""Tables that the settings of every flow have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from headrace.config.base import Settings as _Settings
+from headrace.config.kafka import KafkaSettings
+from headrace.config.policy import ListSettings
+
+__all__ = [
+    "ControlSettings",
+    "Days",
+    "FlowTable",
+    "IdSettings",
+    "InputSettings",
+    "JournalSettings",
+    "MetricsSettings",
+    "ProcessesSettings",
+    "RunSettings",
+    "TimeSettings",
+]
+
+Days = Annotated[float, Field(gt=0.0, le=400.0)]
+
+
+class FlowTable(_Settings):
+    """What is decided.
+
+    Attributes
+    ----------
+    kind
+        The flow.
+    shards
+        State machines that share nothing; fixed for the life of a state.
+    """
+
+    kind: str
+    shards: int = Field(default=1, ge=1, le=64)
+
+
+class TimeSettings(_Settings):
+    """How event time is believed.
+
+    Attributes
+    ----------
+    late_days_max
+        Events older than the clock by more are decided on the state as it is and move no window.
+    ahead_hours_max
+        The largest step of the clock that one event alone may make.
+    ahead_agree_events
+        Different customers whose events, in a row, must agree on a larger step.
+    ahead_alone_events
+        Events in a row, with rising times, that may make a larger step though they are of fewer customers.
+    """
+
+    late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
+    ahead_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
+    ahead_agree_events: int = Field(default=3, ge=1, le=1000)
+    ahead_alone_events: int = Field(default=16, ge=1, le=1000)
+
+
+class InputSettings(_Settings):
+    """Limits of what is read.
+
+    Attributes
+    ----------
+    line_bytes_max
+        Longer lines are dead letters.
+    batch_lines_max
+        Lines that travel together, and are journalled together.
+    sources_max
+        Sources of one run.
+    sources_known_max
+        Sources that one state may ever have read.
+    """
+
+    line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
+    batch_lines_max: int = Field(default=512, ge=1, le=65_536)
+    sources_max: int = Field(default=64, ge=1, le=65_534)
+    sources_known_max: int = Field(default=10_000, ge=1, le=65_534)
+
+
+class ControlSettings(_Settings):
+    """Limits of the control channel.
+
+    Attributes
+    ----------
+    poll_seconds
+        A running flow looks for commands so often.
+    file_bytes_max
+        Bytes of commands that are applied together.
+    files_max
+        Files of commands that wait at most.
+    """
+
+    poll_seconds: float = Field(default=1.0, ge=0.01, le=3600.0)
+    file_bytes_max: int = Field(default=67_108_864, ge=1024, le=1_073_741_824)
+    files_max: int = Field(default=1000, ge=1, le=100_000)
+
+
+class ProcessesSettings(_Settings):
+    """How processes that share a state are started again.
+
+    Attributes
+    ----------
+    restarts_max
+        After so many in a row the run ends; one that has gone on for a minute counts from the beginning.
+    backoff_seconds_max
+        The pause before a start doubles each time, up to this.
+    """
+
+    restarts_max: int = Field(default=10, ge=0, le=1_000_000)
+    backoff_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
+
+
+class IdSettings(_Settings):
+    """How long event ids are remembered, to tell repeats.
+
+    Attributes
+    ----------
+    memory_days_max
+        Days of event time.
+    memory_max
+        Ids of one event type.
+    """
+
+    memory_days_max: Days = 10.0
+    memory_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
+
+
+class JournalSettings(_Settings):
+    """The journal and its checkpoints.
+
+    Attributes
+    ----------
+    segment_bytes_max
+        A segment that has grown beyond is followed by a new one.
+    fsync
+        Whether each batch is forced to the disk before its decisions go out.
+    checkpoint_seconds, checkpoint_inputs_max
+        Whichever comes first asks for a checkpoint.
+    checkpoints_max
+        Checkpoints kept.
+    keep_days_max, keep_bytes_max
+        Segments of which all is older, or beyond so many bytes of a shard's journal, are deleted, the oldest
+        first, after a checkpoint and as far as recovery doesn't need them; not set: all are kept.
+    """
+
+    segment_bytes_max: int = Field(default=268_435_456, ge=1024, le=4_294_967_296)
+    fsync: bool = False
+    checkpoint_seconds: float = Field(default=60.0, gt=0.0, le=86_400.0)
+    checkpoint_inputs_max: int = Field(default=2_000_000, ge=1, le=1_000_000_000)
+    checkpoints_max: int = Field(default=2, ge=1, le=100)
+    keep_days_max: float | None = Field(default=None, gt=0.0, le=36_500.0)
+    keep_bytes_max: int | None = Field(default=None, ge=1024, le=1_000_000_000_000_000)
+
+
+class MetricsSettings(_Settings):
+    """What a run tells of itself over HTTP; it changes nothing that is decided.
+
+    Attributes
+    ----------
+    port
+        Where `/metrics`, `/healthz` and `/readyz` are served; 0 for a free port, not set: nowhere.
+    host
+        The address to listen on.
+    window_outcomes_max
+        Quality is judged on so many of the last outcomes.
+    stalled_seconds_max
+        A flow that has not moved for longer is not healthy.
+    requests_max
+        Requests answered at the same time; further ones are refused.
+    request_seconds_max
+        A request that takes longer to arrive, or its answer to be taken, is cut off.
+    """
+
+    port: int | None = Field(default=None, ge=0, le=65_535)
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "127.0.0.1"
+    window_outcomes_max: int = Field(default=10_000, ge=1, le=1_000_000)
+    stalled_seconds_max: float = Field(default=30.0, gt=0.0, le=86_400.0)
+    requests_max: int = Field(default=8, ge=1, le=256)
+    request_seconds_max: float = Field(default=5.0, gt=0.0, le=300.0)
+
+
+class RunSettings(_Settings):
+    """The tables that whatever runs a flow looks at; each flow's own settings have more."""
+
+    flow: FlowTable
+    time: TimeSettings = TimeSettings()
+    input: InputSettings = InputSettings()
+    control: ControlSettings = ControlSettings()
+    ids: IdSettings = IdSettings()
+    journal: JournalSettings = JournalSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    processes: ProcessesSettings = ProcessesSettings()
+
+    @property
+    def lists(self) -> Mapping[str, ListSettings]:
+        """Lists whose contents come from files and commands."""
+        return {}
+
+    @property
+    def wait_ms_max(self) -> int | None:
+        """An input that waited longer before it was applied is overdue; None without such a limit."""
+        return None
+
+    @property
+    def model_name(self) -> str:
+        """What its decisions are computed with."""
+        return self.flow.kind

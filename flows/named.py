@@ -1,0 +1,19 @@
+"""Which flow a configuration is of."""
+
+from __future__ import annotations
+
+from bytewax.dataflow import Dataflow
+
+from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
+from headrace.flows import fraud, recommend
+from headrace.flows.wiring import Edges
+
+__all__ = ["Edges", "build"]
+
+
+def build(settings: RunSettings, edges: Edges) -> Dataflow:
+    """Wire the flow of a configuration; it runs nothing."""
+    if isinstance(settings, RecommendSettings):
+        return recommend.build(settings, edges)
+    assert isinstance(settings, FraudSettings)
+    return fraud.build(settings, edges)

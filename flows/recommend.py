@@ -1,0 +1,15 @@
+"""The recommend flow: clicks in, a list of items for each of them out, dead letters aside."""
+
+from __future__ import annotations
+
+from bytewax.dataflow import Dataflow
+
+from headrace.config.settings import RecommendSettings
+from headrace.flows.wiring import Edges, wire
+
+__all__ = ["Edges", "build"]
+
+
+def build(settings: RecommendSettings, edges: Edges) -> Dataflow:
+    """Wire the flow; it runs nothing."""
+    return wire("recommend", settings, edges)

@@ -1,0 +1,64 @@
+"""The way of an event that all flows share: decoded, split by shard, decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+from headrace.config.settings import RunSettings
+from headrace.operators import steps
+from headrace.operators.batches import Batch
+from headrace.operators.codec import decode
+from headrace.operators.commands import decode_flagged
+from headrace.operators.routing import route_of
+from headrace.operators.telemetry import SILENT, Telemetry
+
+__all__ = ["Edges", "wire"]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What the flow is wired to.
+
+    Attributes
+    ----------
+    source
+        Batches of lines.
+    shard
+        Builds a shard's logic from its number.
+    decisions, dead_letters
+        Where the lines go.
+    telemetry
+        Is told how long decoding takes.
+    """
+
+    source: Source[Batch]
+    shard: Callable[[int], steps.ShardLogic]
+    decisions: Sink[Any]
+    dead_letters: Sink[Any]
+    telemetry: Telemetry = SILENT
+
+
+def wire(name: str, settings: RunSettings, edges: Edges) -> Dataflow:
+    """Wire a flow; it runs nothing."""
+    line_bytes_max = settings.input.line_bytes_max
+
+    def decoder(payloads: Sequence[bytes], flags: Sequence[int]) -> list[Any]:
+        if flags:
+            return list(decode_flagged(payloads, flags, line_bytes_max))
+        return list(decode(payloads, line_bytes_max))
+
+    flow = Dataflow(name)
+    batches = op.input("source", flow, edges.source)
+    decoded = steps.decode("decode", batches, decoder, edges.telemetry)
+    parts = steps.by_shard("by_shard", decoded, settings.flow.shards, route_of(settings))
+    out = steps.shard("shard", parts, edges.shard)
+    op.output("decisions", out.decisions, edges.decisions)
+    op.output("dead_letters", out.dead_letters, edges.dead_letters)
+    return flow

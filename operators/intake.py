@@ -1,0 +1,84 @@
+"""What state machines do with an input before it means anything: tell repeats, refuse what can't be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from headrace.config.tables import IdSettings, TimeSettings
+from headrace.operators.clock import EventClock
+from headrace.operators.codec import Undecodable, base64_text, encode_dead_letter
+from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
+from headrace.operators.journal import Kind
+from headrace.operators.machine import Output, Position
+from headrace.operators.repeats import IdMemory, Known
+
+__all__ = ["DAY_MS", "HOUR_MS", "Intake"]
+
+DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+_NOTHING: Final = b""
+_REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
+_EVENTS: Final = (Payment, Outcome, Click, Cart, Order, Item)
+
+
+class Intake:
+    """The part of a state machine that all flows share.
+
+    Parameters
+    ----------
+    counted
+        What is counted from the beginning, at 0.
+
+    Attributes
+    ----------
+    counts : dict[str, int]
+        A plain dictionary, as a Counter is slower. `dead_` and `reason_` with a code come beside.
+    """
+
+    def __init__(self, counted: Iterable[str]) -> None:
+        self.number = 0
+        self.counts: dict[str, int] = dict.fromkeys(counted, 0)
+        self.source_names: Mapping[int, str] = {}
+        self.clock = EventClock(0, 0, 1)
+        self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
+        self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
+
+    def _configure_intake(self, time: TimeSettings, ids: IdSettings) -> None:
+        self.clock.configure(
+            round(time.late_days_max * DAY_MS),
+            round(time.ahead_hours_max * HOUR_MS),
+            time.ahead_agree_events,
+            time.ahead_alone_events,
+        )
+        for memory in self.ids.values():
+            memory.configure(ids.memory_max, round(ids.memory_days_max * DAY_MS))
+
+    def _dead(self, why: Undecodable, payload: bytes, position: Position) -> Output:
+        self._count(f"dead_{why.reason}")
+        source, offset, line = position
+        letter = DeadLetter(
+            reason=why.reason,
+            message=why.message,
+            field=why.field,
+            source=self.source_names.get(source, ""),
+            offset=offset,
+            line=line,
+            payload_base64=base64_text(payload),
+        )
+        return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
+
+    def _count(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def _known(
+        self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position
+    ) -> Output | None:
+        known = memory.known(event.event_id, digest)
+        if known is Known.NEW:
+            return None
+        if known is Known.REPEAT:
+            self._count("repeats")
+            return _REPEAT
+        message = f"event_id: {event.event_id!r} came before with other content"
+        return self._dead(Undecodable("id_conflict", message, "event_id"), payload, position)

@@ -1,0 +1,1 @@
+"""What makes lists of items for sessions, and learns from their clicks."""

@@ -1,0 +1,76 @@
+"""What a list's record keeps in the journal only: from which item of the session each of its items came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from headrace.operators.recommend.engine import Ranked
+
+__all__ = ["ListDetail", "Origin", "pack", "read"]
+
+_SUPPORT_MAX: Final = 0xFFFF
+
+
+class Origin(NamedTuple):
+    """Where an item of a list came from.
+
+    Attributes
+    ----------
+    anchor
+        The session's item that its strongest source goes out from; None for none.
+    support
+        In how many recent sessions, or how many times, it was seen so.
+    """
+
+    anchor: str | None
+    support: int
+
+
+class ListDetail(NamedTuple):
+    """A detail taken apart.
+
+    Attributes
+    ----------
+    origins
+        Of each item of the list, in its order.
+    candidates
+        How many items were ranked.
+    """
+
+    origins: tuple[Origin, ...]
+    candidates: int
+
+
+def pack(ranked: Ranked, shown: int, name_of: Callable[[int], str]) -> bytes:
+    """The detail of a list of the first `shown` ranked items, as MessagePack."""
+    anchors, support = ranked.anchors[:shown], ranked.support[:shown]
+    names = {anchor: place for place, anchor in enumerate(dict.fromkeys(anchors))}
+    return msgspec.msgpack.encode(
+        (
+            [name_of(anchor) if anchor >= 0 else None for anchor in names],
+            bytes(map(names.__getitem__, anchors)),
+            [min(each, _SUPPORT_MAX) for each in support],
+            len(ranked.items),
+        )
+    )
+
+
+def read(detail: bytes) -> ListDetail:
+    """Take a detail apart.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        names, places, support, candidates = msgspec.msgpack.decode(
+            detail, type=tuple[list[str | None], bytes, list[int], int]
+        )
+        origins = [Origin(names[place], seen) for place, seen in zip(places, support, strict=True)]
+    except (msgspec.MsgspecError, IndexError) as error:
+        raise ValueError(f"no detail of a list: {error}") from error
+    return ListDetail(tuple(origins), candidates)

@@ -1,0 +1,82 @@
+"""Says of each item of a recorded list why it was on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from headrace.operators.recommend.detail import Origin, read
+
+__all__ = ["LIST_TEXTS", "ExplainedItem", "explained_items"]
+
+_TEXTS: Final = {
+    "neighbours": "after {anchor} in {support} recent {sessions}",
+    "next_clicks": "clicked next after {anchor} {support} {times}",
+    "session": "seen before in this session",
+    "bought_together": "bought together with {anchor} {support} {times}",
+    "trending": "among the most clicked of late",
+}
+
+LIST_TEXTS: Final = {
+    "no_candidates": "nothing is known yet that could be shown",
+    "kill_switch": "the kill switch is on",
+    "deadline": "the click had waited too long",
+}
+"""What the reasons of an empty list mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedItem:
+    """An item of a list.
+
+    Attributes
+    ----------
+    item_id, score, source
+        As the decision has them.
+    anchor
+        The session's item that the source went out from; None for none.
+    support
+        In how many recent sessions, or how many times, the source had seen it so.
+    text
+        The same in words.
+    """
+
+    item_id: str
+    score: float
+    source: str
+    anchor: str | None
+    support: int
+    text: str
+
+
+def explained_items(decision: Mapping[str, Any], detail: bytes) -> tuple[ExplainedItem, ...]:
+    """The items of a decision, best first.
+
+    Raises
+    ------
+    ValueError
+        If the detail is none of a list, or of another one.
+    """
+    origins = read(detail).origins
+    return tuple(
+        ExplainedItem(
+            item["item_id"],
+            item["score"],
+            item["source"],
+            origin.anchor,
+            origin.support,
+            _text(item["source"], origin),
+        )
+        for item, origin in zip(decision["items"], origins, strict=True)
+    )
+
+
+def _text(source: str, origin: Origin) -> str:
+    one = origin.support == 1
+    return _TEXTS.get(source, source).format(
+        anchor=origin.anchor,
+        support=origin.support,
+        sessions="session" if one else "sessions",
+        times="time" if one else "times",
+    )

@@ -1,0 +1,190 @@
+"""Lists that wait for what their session clicks next, and how they are judged by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log2
+from typing import Final, NamedTuple
+
+import msgspec
+
+__all__ = ["Graded", "ListQuality", "ListWindow", "PendingLists", "Shown"]
+
+_MINUTE_MS: Final = 60_000
+
+
+class Graded(NamedTuple):
+    """A list, and where in it the next click was.
+
+    Attributes
+    ----------
+    rank
+        From 1; 0 if the item was not on the list.
+    length
+        Items of the list.
+    new
+        Whether the item was new to the session.
+    """
+
+    rank: int
+    length: int
+    new: bool
+
+
+class Shown(NamedTuple):
+    """A list that went out."""
+
+    time_ms: int
+    items: Sequence[int]
+
+
+class PendingLists:
+    """The last list of each session, limited in age and in number.
+
+    Attributes
+    ----------
+    expired, dropped_by_limit : int
+        Lists whose session was quiet for too long, or of which there were too many.
+    """
+
+    def __init__(self) -> None:
+        self._lists: dict[str, Shown] = {}  # the oldest comes first
+        self.expired = self.dropped_by_limit = 0
+        self.configure(1, 1.0)
+
+    def configure(self, lists_max: int, minutes_max: float) -> None:
+        """Change the limits."""
+        self._lists_max, self._age_ms_max = lists_max, round(minutes_max * _MINUTE_MS)
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    def of(self, session: str) -> Shown | None:
+        """The session's last list."""
+        return self._lists.get(session)
+
+    def take(self, session: str, now_ms: int) -> Shown | None:
+        """The session's last list, which waits no longer; None if there is none that is young enough."""
+        shown = self._lists.pop(session, None)
+        if shown is not None and now_ms - shown.time_ms > self._age_ms_max:
+            self.expired += 1
+            return None
+        return shown
+
+    def put(self, session: str, time_ms: int, items: Sequence[int]) -> None:
+        """Let a list wait, and drop at most two that are too old or too many."""
+        lists = self._lists
+        lists.pop(session, None)
+        lists[session] = Shown(time_ms, items)
+        for _ in range(2):
+            oldest = next(iter(lists))
+            if len(lists) > self._lists_max:
+                self.dropped_by_limit += 1
+            elif time_ms - lists[oldest].time_ms > self._age_ms_max:
+                self.expired += 1
+            else:
+                return
+            del lists[oldest]
+
+    def forget(self, session: str) -> None:
+        """Drop a session's list."""
+        self._lists.pop(session, None)
+
+    def save(self) -> bytes:
+        """The state as bytes."""
+        lists = [[session, *shown] for session, shown in self._lists.items()]
+        return msgspec.msgpack.encode([lists, self.expired, self.dropped_by_limit])
+
+    def load(self, saved: bytes) -> None:
+        """Take over a saved state."""
+        lists, self.expired, self.dropped_by_limit = msgspec.msgpack.decode(saved)
+        self._lists = {session: Shown(time_ms, items) for session, time_ms, items in lists}
+
+
+class ListQuality(NamedTuple):
+    """How well lists foresaw the next click; lists that no click followed are not judged.
+
+    Attributes
+    ----------
+    hit_rate
+        Share of next clicks that were on the list.
+    mrr
+        Mean of 1 / rank, 0 where the click was not on it.
+    ndcg
+        Mean of 1 / log2(1 + rank), as there is one right item.
+    new_hit_rate, new_mrr
+        The same, of clicks on items that were new to their session; None before there was any.
+    length
+        Mean number of items.
+    lists
+        How many were judged.
+    """
+
+    hit_rate: float
+    mrr: float
+    ndcg: float
+    new_hit_rate: float | None
+    new_mrr: float | None
+    length: float
+    lists: int
+
+
+class ListWindow:
+    """The last judged lists, for their quality.
+
+    Parameters
+    ----------
+    lists_max
+        How many are kept; each takes 3 bytes.
+
+    Examples
+    --------
+    >>> window = ListWindow(10)
+    >>> window.extend([Graded(1, 20, False), Graded(2, 20, True), Graded(0, 20, True)])
+    >>> quality = window.quality()
+    >>> round(quality.hit_rate, 2), quality.mrr, quality.new_mrr, quality.lists
+    (0.67, 0.5, 0.25, 3)
+    """
+
+    def __init__(self, lists_max: int) -> None:
+        self._lists_max = lists_max
+        self._ring = bytearray(3 * lists_max)  # rank, length, new
+        self.judged = 0
+
+    def extend(self, graded: Sequence[Graded]) -> None:
+        """Take in judged lists."""
+        for each in graded:
+            at = 3 * (self.judged % self._lists_max)
+            self._ring[at : at + 3] = bytes((min(each.rank, 255), min(each.length, 255), each.new))
+            self.judged += 1
+
+    def copy(self) -> ListWindow:
+        """The same window, to compute from while this one goes on."""
+        twin = ListWindow(0)
+        twin._lists_max, twin._ring, twin.judged = self._lists_max, self._ring[:], self.judged
+        return twin
+
+    def quality(self) -> ListQuality | None:
+        """The quality over the window; None while it is empty."""
+        held = min(self.judged, self._lists_max)
+        if not held:
+            return None
+        ranks, lengths, new = (self._ring[part : 3 * held : 3] for part in range(3))
+        fresh = [rank for rank, is_new in zip(ranks, new, strict=True) if is_new]
+        return ListQuality(
+            hit_rate=_mean([1.0 if rank else 0.0 for rank in ranks]),
+            mrr=_mean([_reciprocal(rank) for rank in ranks]),
+            ndcg=_mean([1.0 / log2(1 + rank) if rank else 0.0 for rank in ranks]),
+            new_hit_rate=_mean([1.0 if rank else 0.0 for rank in fresh]) if fresh else None,
+            new_mrr=_mean([_reciprocal(rank) for rank in fresh]) if fresh else None,
+            length=_mean(list(map(float, lengths))),
+            lists=held,
+        )
+
+
+def _reciprocal(rank: int) -> float:
+    return 1.0 / rank if rank else 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
