@@ -26,6 +26,7 @@ from headrace.operators.ledger import Ledger
 from headrace.operators.ledger_explained import Explained
 from headrace.operators.ledger_export import Selection, columns_of, export
 from headrace.operators.ledger_tables import open_table
+from headrace.operators.recommend.exported import ListLayout
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ledgers import Journal, decided, outcome
@@ -303,8 +304,15 @@ def test_a_decision_without_its_detail_is_an_error_not_a_guess(tmp_path):
 
 
 def test_the_documented_columns_are_the_exported_ones():
-    text = (Path(__file__).parents[2] / "docs" / "ledger-export.md").read_text()
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    whole = (Path(__file__).parents[2] / "docs" / "ledger-export.md").read_text()
+    text, of_lists = whole.split("## Of lists")
+    rows, more = (
+        [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| `")]
+        for part in (text, of_lists)
+    )
+    scored = {one.name for one in columns_of(detail_layout(load(None)))}
+    own = [one for one in columns_of(ListLayout()) if one.name not in scored]
+    assert more == [[f"`{one.name}`", one.kind, one.meaning] for one in own]
     columns = columns_of(detail_layout(load(None)))
     fixed = [one for one in columns if not one.name.startswith(("feature_", "contribution_"))]
     documented = [row for row in rows if "NAME" not in row[0]]
