@@ -36,20 +36,20 @@ class PlainVmis:
         Different items at a session's end that find neighbours.
     """
 
-    def __init__(
-        self, *, sample_max: int = 1502, neighbours_max: int = 288, looked_at_max: int = 9
-    ) -> None:
+    def __init__(self, *, sample_max: int = 1502, neighbours_max: int = 288, looked_at_max: int = 9) -> None:
         self._sample_max = sample_max
         self._neighbours_max = neighbours_max
         self._looked_at_max = looked_at_max
-        self._items: dict[str, dict[str, None]] = {}  # of a session, each once, the one clicked last at the end
+        self._items: dict[
+            str, dict[str, None]
+        ] = {}  # of a session, each once, the one clicked last at the end
         self._touched: dict[str, int] = {}  # number of a session's newest click
         self._sessions: dict[str, dict[str, None]] = {}  # of an item, the one clicked last at the end
         self._pairs = 0
         self._clicks = 0
 
     def take(self, session: str, item: str) -> None:
-        """Learn from a click; O(1) but for the items of its session, that become as new as it."""
+        """Learn from a click, in time that grows with its session's items, as they all become as new as it."""
         items = self._items.setdefault(session, {})
         self._pairs += item not in items
         items.pop(item, None)
@@ -65,16 +65,18 @@ class PlainVmis:
         """The sessions most similar to this one with their similarities, the most similar first."""
         last = self._last(session)
         sample = self._sample(session, last)
-        alike = dict.fromkeys(sample, 0.0)
+        alike = dict.fromkeys(sample, 0)
         for place, item in enumerate(last):
-            weight = (len(last) - place) / len(last)
             for other in self._newest(item):
                 if other in alike:
-                    alike[other] += weight
-        alike = {other: weight for other, weight in alike.items() if weight}
-        return nlargest(
-            self._neighbours_max, alike.items(), key=lambda pair: (pair[1], self._touched[pair[0]])
+                    alike[other] += len(last) - place
+        # Whole numbers are compared, so that what is equal is no matter of rounding.
+        nearest = nlargest(
+            self._neighbours_max,
+            ((other, summed) for other, summed in alike.items() if summed),
+            key=lambda pair: (pair[1], self._touched[pair[0]]),
         )
+        return [(other, summed / len(last)) for other, summed in nearest]
 
     def _sample(self, session: str, last: list[str]) -> list[str]:
         """The newest sessions among those that share an item with this one."""
