@@ -49,7 +49,7 @@ class PlainVmis:
         self._clicks = 0
 
     def take(self, session: str, item: str) -> None:
-        """Learn from a click, in time that grows with its session's items, as they all become as new as it."""
+        """Learn from a click; it makes all items of its session as new as itself."""
         items = self._items.setdefault(session, {})
         self._pairs += item not in items
         items.pop(item, None)
