@@ -30,7 +30,9 @@ __all__ = ["SOURCES", "Engine", "Ranked"]
 SOURCES: Final = ("neighbours", "next_clicks", "session", "bought_together", "trending")
 _NEIGHBOURS, _NEXT, _SESSION, _BOUGHT, _TRENDING = range(len(SOURCES))
 _START_WEIGHTS: Final = (6.0, 4.0, 2.0, 2.0, 1.0)
-_FEATURES: Final = 2 * len(SOURCES)  # shares, and their roots
+# Shares, their roots, both of items that are new to the session apart, and logarithms.
+_FEATURES: Final = 5 * len(SOURCES)
+_LEAST_SHARE: Final = 0.001  # smaller ones hardly differ in their logarithms
 _LENGTHS: Final = (1, 3, 6)  # different items of a session; longer ones are a class of their own
 _STEP: Final = 0.1  # of Adagrad
 _LOOKED_AT_MAX: Final = 6  # distinct items at a session's end that find neighbours
@@ -43,6 +45,7 @@ _HOTTEST_EVERY_CLICKS: Final = 32
 _HOUR_MS: Final = 3_600_000
 _POPULARITY_MAX: Final = 1e100
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 
 
 class Ranked(NamedTuple):
@@ -89,8 +92,8 @@ class _Found:
                     guess[item] = guess.get(item, 0.0) + scale * weight
         return guess
 
-    def features(self, items: Sequence[int]) -> Floats:
-        """For each item a row: of each source the share of its largest weight, and the root of that."""
+    def shares(self, items: Sequence[int]) -> Floats32:
+        """For each source a row: of each item the share of the source's largest weight."""
         shares = np.zeros((len(SOURCES), len(items)), dtype=np.float32)
         places = {item: place for place, item in enumerate(items)}
         for source, weights in enumerate(self.weights):
@@ -102,7 +105,7 @@ class _Found:
             else:
                 shares[source] = [weights.get(item, 0.0) for item in items]
             shares[source] /= max(weights.values())
-        return np.concatenate((shares, np.sqrt(shares))).T
+        return shares
 
     def said(self, sources: Sequence[int], items: Sequence[int]) -> list[tuple[int, int]]:
         """Anchor and support of each item by its source."""
@@ -193,7 +196,7 @@ class Engine:
         if shown is None or item not in shown[0]:
             return False
         items, kept, length = shown
-        features = np.frombuffer(kept, dtype=np.float32).astype(np.float64).reshape(-1, _FEATURES)
+        features = _features(np.frombuffer(kept, dtype=np.float32).reshape(len(SOURCES), -1))
         shares = _softmax((features * self._weights_of(length)).sum(axis=1))
         step = features[items.index(item)] - (shares[:, None] * features).sum(axis=0)
         for row in (0, length):
@@ -319,14 +322,14 @@ class Engine:
         items = sorted(guess, key=guess.__getitem__, reverse=True)[: self._settings.candidates_max]
         if not items:
             return _NONE
-        features, length = found.features(items), 1 + bisect_left(_LENGTHS, len(self.history(session)))
-        self._keep(session, items, features, length)
-        return self._ranked(items, features * self._weights_of(length), found)
+        shares, length = found.shares(items), 1 + bisect_left(_LENGTHS, len(self.history(session)))
+        self._keep(session, items, shares, length)
+        return self._ranked(items, _features(shares) * self._weights_of(length), found)
 
     def _ranked(self, items: list[int], parts: Floats, found: _Found) -> Ranked:
         shares = _softmax(parts.sum(axis=1))
         order = np.argsort(-shares, kind="stable").tolist()
-        by_source = parts[:, : len(SOURCES)] + parts[:, len(SOURCES) :]
+        by_source = parts.reshape(len(items), -1, len(SOURCES)).sum(axis=1)
         strongest = np.where(by_source != 0.0, by_source, -np.inf).argmax(axis=1).tolist()
         scores = shares.tolist()
         ordered = [items[place] for place in order]
@@ -340,10 +343,10 @@ class Engine:
             [support for _, support in said],
         )
 
-    def _keep(self, session: str, items: list[int], features: Floats, length: int) -> None:
+    def _keep(self, session: str, items: list[int], shares: Floats32, length: int) -> None:
         shown = self._shown
         shown.pop(session, None)
-        shown[session] = items, features.tobytes(), length
+        shown[session] = items, shares.tobytes(), length
         if len(shown) > self._settings.shown_max:
             del shown[next(iter(shown))]
 
@@ -461,6 +464,14 @@ def _count(followers: dict[int, float], item: int) -> None:
     if len(followers) > _FOLLOWERS_MAX:
         for idle in islice(list(followers), 1):
             del followers[idle]
+
+
+def _features(shares: Floats32) -> Floats:
+    """For each item a row, each kind of feature with a column for each source."""
+    new = shares[_SESSION] == 0.0
+    roots, logs = np.sqrt(shares), np.log1p(shares / _LEAST_SHARE) / log(1.0 + 1.0 / _LEAST_SHARE)
+    features: Floats = np.concatenate((shares, roots, shares * new, roots * new, logs)).T.astype(np.float64)
+    return features
 
 
 def _softmax(logits: Floats) -> Floats:

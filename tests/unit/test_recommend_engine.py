@@ -144,3 +144,28 @@ def test_lists_that_prefer_popular_items_are_told():
     twin.load(spread.save())
     assert twin.save() == spread.save()
     assert twin.popularity == spread.popularity
+
+
+def test_a_source_that_knows_nothing_of_an_item_never_speaks_for_it():
+    index = engine()
+    a, b, c = map(index.number_of, "abc")
+    for place, item in enumerate((a, b, a, c, a, b)):
+        index.learn_next("s1", item)
+        index.take("s1", item, 1000 + place)
+        index.rank("s1", 1000 + place, (item,))
+    index._weights[:] = -1.0  # what speaks for an item then lowers it, and saying nothing would be better
+    ranked = index.rank("s1", 2000, (b,))
+    found = index._find(index._sessions["s1"]).weights
+    for item, source in zip(ranked.items, ranked.sources, strict=True):
+        assert item in found[source]
+
+
+def test_what_the_ranker_learns_from_is_what_it_ranked_by():
+    index = engine()
+    a, b = map(index.number_of, "ab")
+    for item in (a, b, a):
+        index.take("s1", item, 1000)
+    before = index.rank("s1", 1000)
+    assert index.learn_next("s1", b)
+    after = index.rank("s1", 1000)
+    assert after.scores[after.items.index(b)] > before.scores[before.items.index(b)]
