@@ -352,9 +352,9 @@ def test_another_kernel_is_known_where_the_beginning_is_gone(segments, copied, r
 
 def test_a_new_kernel_is_journalled_when_a_run_goes_on_with_it(plain, copied, monkeypatch):
     state = copied(plain)
-    from headrace.operators import durable
+    from headrace.operators import in_force
 
-    monkeypatch.setattr(durable, "kernel", lambda: "3.99.0 vax 1.0")
+    monkeypatch.setattr(in_force, "kernel", lambda: "3.99.0 vax 1.0")
     settings = Past([state.shard]).configurations[-1].settings
     DurableShard(state.shard, settings).close()
     assert [each.kernel for each in Past([state.shard]).configurations][-1] == "3.99.0 vax 1.0"
