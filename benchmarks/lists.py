@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from _conditions import conditions
+from _conditions import conditions, simulated
 
 SETTINGS = ((1, "all"), (4, "all"), (4, "own"))
 
@@ -52,22 +52,11 @@ def run(events: list[str], folder: Path, shards: int, learn_from: str, *, durabl
     )
 
 
-def simulated(folder: Path) -> str:
-    """A world's events in a file."""
-    path = folder / "events.jsonl"
-    subprocess.run(
-        [sys.executable, "-m", "headrace", "simulate", "--preset", "network-small", "--to", str(path)],
-        check=True,
-        capture_output=True,
-    )
-    return str(path)
-
-
 def main() -> None:
     """Run it with each setting and print what was seen."""
     print(conditions())
     with TemporaryDirectory(prefix="headrace-lists-") as folder:
-        events = sys.argv[1:] or [simulated(Path(folder))]
+        events = sys.argv[1:] or [str(simulated("network-small", Path(folder)))]
         for durable in (False, True):
             for shards, learn_from in SETTINGS if durable else SETTINGS[:1]:
                 with TemporaryDirectory(dir=folder) as place:

@@ -48,7 +48,7 @@ class Learned:
         engine.learn_next(session, item)
         engine.take(session, item, at)
         known = map(engine.known, excluded)
-        ranked = engine.rank(session, at, [number for number in known if number is not None])
+        ranked = engine.rank(session, [number for number in known if number is not None])
         return [engine.name_of(number) for number in ranked.items[:_LIST]]
 
 

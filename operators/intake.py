@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from headrace.config.tables import IdSettings, TimeSettings
 from headrace.operators.clock import EventClock
@@ -13,7 +17,7 @@ from headrace.operators.journal import Kind
 from headrace.operators.machine import Output, Position
 from headrace.operators.repeats import IdMemory, Known
 
-__all__ = ["DAY_MS", "HOUR_MS", "Intake"]
+__all__ = ["DAY_MS", "HOUR_MS", "Intake", "under", "version_of"]
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
@@ -38,7 +42,8 @@ class Intake:
 
     def __init__(self, counted: Iterable[str]) -> None:
         self.number = 0
-        self.counts: dict[str, int] = dict.fromkeys(counted, 0)
+        self._uncounted = dict.fromkeys(counted, 0)
+        self.counts: dict[str, int] = self._uncounted.copy()
         self.source_names: Mapping[int, str] = {}
         self.clock = EventClock(0, 0, 1)
         self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
@@ -82,3 +87,33 @@ class Intake:
             return _REPEAT
         message = f"event_id: {event.event_id!r} came before with other content"
         return self._dead(Undecodable("id_conflict", message, "event_id"), payload, position)
+
+    # -- the state as a whole
+
+    def _intake_head(self) -> dict[str, Any]:
+        """The small part of what is saved."""
+        return {
+            "number": self.number,
+            "counts": dict(sorted(self.counts.items())),
+            "clock": self.clock.save(),
+        }
+
+    def _saved_ids(self) -> dict[str, bytes | array[int] | array[float]]:
+        return {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
+
+    def _load_intake(self, head: Mapping[str, Any], blobs: Mapping[str, bytes]) -> None:
+        self.number, self.counts = head["number"], self._uncounted | head["counts"]
+        self.clock.load(head["clock"])
+        for name, memory in self.ids.items():
+            memory.load(blobs[f"ids/{name}"])
+
+
+def version_of(name: str, configured: Any) -> str:
+    """A model's name with a digest of what it was configured with, as decisions have it."""
+    digest = hashlib.sha256(orjson.dumps(configured, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"{name}:{digest[:8]}"
+
+
+def under(prefix: str, blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The blobs of a part of the state, by their names in it."""
+    return {name.removeprefix(prefix): blob for name, blob in blobs.items() if name.startswith(prefix)}

@@ -21,6 +21,7 @@ from headrace.operators.journal import (
     read_frame,
     start_of,
 )
+from headrace.operators.known_sources import KnownSources
 
 __all__ = ["JournalEnd", "journal_end", "shard_folders"]
 
@@ -88,15 +89,13 @@ def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalE
     """
     if not directory.is_dir():
         return JournalEnd(directory, shard, GENESIS, {}, {})
-    names: dict[int, str] = {}
-    topic_ids: dict[int, str] = {}
+    known = KnownSources()
     sinks: dict[str, Mapping[str, Any]] = {}
     in_force: InForce | None = None
     start = first_boundary(directory)
     checkpoint = newest_readable(directory)
     if checkpoint is not None:
-        names = {int(number): name for number, name in checkpoint.header["sources"].items()}
-        topic_ids = {int(number): known for number, known in checkpoint.header.get("topic_ids", {}).items()}
+        known.load(checkpoint.header)
         sinks = dict(checkpoint.header.get("sinks", {}))
         in_force = InForce.of(checkpoint.header)
         start = start_of(directory, checkpoint.segment)
@@ -106,20 +105,10 @@ def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalE
             for record in read_frame(directory, head.segment, head.position).records:
                 if record.kind == Kind.CONTROL:
                     note = orjson.loads(record.input)
-                    _take(note, names, topic_ids, sinks)
-                    in_force = InForce.of(note) if note["control"] == "config" else in_force
-    return JournalEnd(directory, shard, reader.boundary, names, sinks, topic_ids, in_force)
-
-
-def _take(
-    note: dict[str, Any],
-    names: dict[int, str],
-    topic_ids: dict[int, str],
-    sinks: dict[str, Mapping[str, Any]],
-) -> None:
-    if note["control"] == "source":
-        names[note["number"]] = note["name"]
-        if "topic_id" in note:
-            topic_ids[note["number"]] = note["topic_id"]
-    elif note["control"] == "sink":
-        sinks[note["output"]] = note
+                    if note["control"] == "source":
+                        known.take(note)
+                    elif note["control"] == "sink":
+                        sinks[note["output"]] = note
+                    elif note["control"] == "config":
+                        in_force = InForce.of(note)
+    return JournalEnd(directory, shard, reader.boundary, known.names, sinks, known.topic_ids, in_force)

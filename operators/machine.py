@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from headrace.config.settings import RunSettings
 from headrace.operators.clock import EventClock
@@ -13,7 +13,11 @@ from headrace.operators.commands import Command
 from headrace.operators.events import Event
 from headrace.operators.repeats import IdMemory
 
-__all__ = ["Held", "Machine", "Output", "Position"]
+__all__ = ["ACTIONS", "Held", "Machine", "Output", "Position"]
+
+
+ACTIONS: Final = {"fraud": ("approve", "review", "block"), "recommend": ("recommend", "none")}
+"""What decisions say, by flow."""
 
 
 Output = tuple[int, bytes, bytes]

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from headrace.operators import machine
 from headrace.operators.events import Outcome, Payment
 from headrace.operators.intake import DAY_MS
 from headrace.operators.ledger_keys import about_key
@@ -31,7 +32,7 @@ __all__ = [
     "decided_of",
 ]
 
-ACTIONS: Final = ("approve", "review", "block")
+ACTIONS: Final = machine.ACTIONS["fraud"]
 UNKNOWN: Final = -1
 _NUMBER_OF: Final = {action: number for number, action in enumerate(ACTIONS)}
 

@@ -10,7 +10,7 @@ from headrace.operators.codec import Undecodable
 from headrace.operators.commands import Command, Erase, KillSwitch, ReloadList, Retry
 from headrace.operators.events import Cart, Click, Event, Item, Order, Outcome
 
-__all__ = ["party_of", "route_of", "shard_of"]
+__all__ = ["keyed", "party_of", "route_of", "shard_of"]
 
 
 def party_of(event: Event) -> str | None:
@@ -20,6 +20,11 @@ def party_of(event: Event) -> str | None:
     if event.customer_id is None and not isinstance(event, Outcome):
         return event.session_id
     return event.customer_id
+
+
+def keyed(key: str, shards: int) -> int:
+    """Number of the shard that a key belongs to."""
+    return zlib.crc32(key.encode()) % shards
 
 
 def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
@@ -36,7 +41,7 @@ def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
     key = party_of(event)
     if key is None and isinstance(event, Outcome):
         return None
-    return zlib.crc32((key or "").encode()) % shards
+    return keyed(key or "", shards)
 
 
 def route_of(settings: RunSettings) -> Callable[[Command | Event | Undecodable], int | None]:
@@ -54,5 +59,5 @@ def _by_session(event: Command | Event | Undecodable, shards: int, *, learns_fro
         if learns_from_all and not isinstance(event, Cart):
             return None
         if event.session_id is not None:
-            return zlib.crc32(event.session_id.encode()) % shards
+            return keyed(event.session_id, shards)
     return shard_of(event, shards)

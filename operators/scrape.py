@@ -19,12 +19,10 @@ from headrace.config.settings import FraudSettings, RunSettings
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.operators.durable import DurableShard
 from headrace.operators.journal import JournalWriter, segment_numbers, segment_path
-from headrace.operators.machine import Machine
+from headrace.operators.machine import ACTIONS, Machine
 from headrace.operators.prequential import WindowQuality
-from headrace.operators.recommend.engine import SOURCES
 from headrace.operators.recommend.lists import ListQuality
-from headrace.operators.recommend.shard import EMPTY_REASONS, RecommendShard
-from headrace.operators.recommend.spread import Popularity
+from headrace.operators.recommend.shard import RecommendShard
 from headrace.operators.recorder import Histogram, Recorder
 from headrace.operators.repeats import IdMemory
 from headrace.operators.shard import FraudShard
@@ -37,8 +35,6 @@ Reader: TypeAlias = "Callable[[Scrape], Iterable[Sample]]"
 
 DAY_MS: Final = 86_400_000
 _SHADOW: Final = "shadow"
-ACTIONS: Final = ("approve", "review", "block")
-LIST_ACTIONS: Final = ("recommend", "none")
 _REASONS: Final = (
     *("line_too_long", "invalid_utf8", "invalid_json", "unknown_type", "missing_field", "invalid_field"),
     *("event_time_out_of_range", "id_conflict", "other_currency", "unfit", "refused_command"),
@@ -181,7 +177,7 @@ def events(scrape: Scrape) -> Iterator[Sample]:
 
 def decisions(scrape: Scrape) -> Iterator[Sample]:
     """By action."""
-    return scrape.counted((action, action) for action in (LIST_ACTIONS if scrape.lists else ACTIONS))
+    return scrape.counted((action, action) for action in ACTIONS[scrape.settings.flow.kind])
 
 
 def paths(scrape: Scrape) -> Iterator[Sample]:
@@ -206,7 +202,7 @@ def _verdicts(policy: PolicySettings) -> Iterator[str]:
 def shadow_decisions(scrape: Scrape) -> Iterator[Sample]:
     """By the action that would have been."""
     if scrape.frauds:
-        yield from (((action,), scrape.verdicts[f"{_SHADOW}.{action}"]) for action in ACTIONS)
+        yield from (((action,), scrape.verdicts[f"{_SHADOW}.{action}"]) for action in ACTIONS["fraud"])
 
 
 def kill_switches(scrape: Scrape) -> Iterator[Sample]:
@@ -276,68 +272,6 @@ def given_up(scrape: Scrape) -> Iterator[Sample]:
         yield ("age",), value
     for value in scrape.summed(lambda state: state.pending.dropped_by_limit):
         yield ("limit",), value
-
-
-# -- lists
-
-
-def of_lists(name: str) -> Reader:
-    """Read a figure of the window's lists, by its name in `ListQuality`."""
-
-    def read(scrape: Scrape) -> Iterator[Sample]:
-        quality = scrape.list_quality
-        value = None if quality is None else getattr(quality, name)
-        if value is not None:
-            yield (), value
-
-    return read
-
-
-def list_counts(key: str) -> Reader:
-    """Read a count that only lists have."""
-
-    def read(scrape: Scrape) -> Iterator[Sample]:
-        if scrape.lists:
-            yield (), scrape.counts[key]
-
-    return read
-
-
-def list_sources(scrape: Scrape) -> Iterator[Sample]:
-    """By the source that spoke most for a list's first item."""
-    return scrape.counted((name, f"source_{name}") for name in (SOURCES if scrape.lists else ()))
-
-
-def empty_lists(scrape: Scrape) -> Iterator[Sample]:
-    """By reason."""
-    return scrape.counted((name, f"empty_{name}") for name in (EMPTY_REASONS if scrape.lists else ()))
-
-
-def lists_waiting(scrape: Scrape) -> Iterator[Sample]:
-    """Over all shards."""
-    if scrape.lists:
-        yield (), sum(len(state.pending) for state in scrape.lists)
-
-
-def catalogue_share(scrape: Scrape) -> Iterator[Sample]:
-    """Of the known items, of the shard that has shown most."""
-    known = [state for state in scrape.lists if len(state.engine)]
-    if known:
-        shares = [state.spread.shown_of_late(state.clock.now) / len(state.engine) for state in known]
-        yield (), min(1.0, max(shares))
-
-
-def popularity_of_items(scrape: Scrape) -> Iterator[Sample]:
-    """By whether shown or clicked, the mean over the shards."""
-    for name in Popularity._fields if scrape.lists else ():
-        means = [getattr(state.spread.popularity, name) for state in scrape.lists]
-        yield (name,), sum(means) / len(means)
-
-
-def follow_ups(scrape: Scrape) -> Iterator[Sample]:
-    """By what was done, and whether with an item of the session's last list."""
-    for kind, on_it in product(("cart", "order"), ("from", "beside")) if scrape.lists else ():
-        yield (kind, on_it), scrape.counts[f"{kind}s_{on_it}_list"]
 
 
 # -- memory

@@ -7,7 +7,6 @@ the state as it was and becomes a dead letter.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Callable, Mapping
 from operator import eq, ge, gt, le, lt, ne
@@ -26,7 +25,7 @@ from headrace.operators.detail import detail_struct
 from headrace.operators.erasure_state import forget
 from headrace.operators.events import Click, Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
-from headrace.operators.intake import DAY_MS, HOUR_MS, Intake
+from headrace.operators.intake import DAY_MS, HOUR_MS, Intake, under, version_of
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Held as HeldNow
 from headrace.operators.machine import Output, Position
@@ -171,7 +170,7 @@ class FraudShard(Intake):
             table.entities_max, table.idle_ms_max = entity.entities_max, round(entity.idle_days_max * DAY_MS)
         configured = [shape_of(settings), settings.model.model_dump(mode="json")]
         self.codes = self._codes(settings)
-        self.version = f"{settings.model.name}:{_digest(configured)[:8]}"
+        self.version = version_of(settings.model.name, configured)
         self._explained = self.model.cheap_explain
         self._contribution_min = settings.reasons.contribution_min
         self._reasons_max = settings.reasons.count_max
@@ -460,9 +459,7 @@ class FraudShard(Intake):
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """The state as named blobs."""
         head = {
-            "number": self.number,
-            "counts": dict(sorted(self.counts.items())),
-            "clock": self.clock.save(),
+            **self._intake_head(),
             "typical": self.typical.save(),
             "unmoved": [msgspec.msgpack.encode(payment) for payment in self._unmoved],
         }
@@ -472,7 +469,7 @@ class FraudShard(Intake):
             "policy": self.policy.save(),
             "early": self.early.save(),
         }
-        blobs |= {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
+        blobs |= self._saved_ids()
         blobs |= {f"pending/{name}": blob for name, blob in self.pending.save().items()}
         blobs |= {f"features/{name}": blob for name, blob in self.features.save().items()}
         return blobs
@@ -486,17 +483,14 @@ class FraudShard(Intake):
             If the model's or the policy's part doesn't fit.
         """
         head = msgspec.msgpack.decode(blobs["head"])
-        self.number, self.counts = head["number"], dict.fromkeys(_COUNTED, 0) | head["counts"]
-        self.clock.load(head["clock"])
+        self._load_intake(head, blobs)
         self.typical.load(head["typical"])
         self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
         self.model.load(blobs["model"])
         self.policy.load(blobs["policy"])
         self.early.load(blobs["early"])
-        for name, memory in self.ids.items():
-            memory.load(blobs[f"ids/{name}"])
-        self.pending.load(_under("pending/", blobs))
-        self.features.load(_under("features/", blobs))
+        self.pending.load(under("pending/", blobs))
+        self.features.load(under("features/", blobs))
 
     # -- commands
 
@@ -519,11 +513,3 @@ class FraudShard(Intake):
         for name in (command.customer_id, *command.keys.get("session_id", ())):
             self.clock.forget(name)
         self._count("commands")
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _under(prefix: str, blobs: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {name[len(prefix) :]: blob for name, blob in blobs.items() if name.startswith(prefix)}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from broker import Broker, missing
+
+pytest.register_assert_rewrite("entrances", "topic_worlds")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,6 +36,14 @@ def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:
 def headrace_data() -> Path:
     """The folder with the real data; a test that asks for it is marked `acceptance`."""
     return Path(os.environ["HEADRACE_DATA"])
+
+
+@pytest.fixture(scope="module")
+def benchmark_named() -> Iterator[Callable[[str], ModuleType]]:
+    """Imports a module of the benchmarks by its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+        yield importlib.import_module
 
 
 @pytest.fixture(scope="session")

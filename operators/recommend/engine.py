@@ -15,7 +15,6 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest
-from itertools import islice
 from math import exp, log
 from typing import Any, Final, NamedTuple
 
@@ -124,8 +123,6 @@ class Engine:
         Its limits.
     """
 
-    kernel: Final = "python"
-
     def __init__(self, settings: EngineSettings) -> None:
         self.hidden: set[int] = set()  # learned from, and never ranked
         self.noted_ms: dict[int, int] = {}  # when the catalogue said so, event time
@@ -133,7 +130,6 @@ class Engine:
         self._names: dict[int, str] = {}
         self._next_number = 0
         self._sessions: dict[str, int] = {}
-        self._session_names: dict[int, str] = {}
         self._histories: dict[int, list[int]] = {}
         self._next_session = 0
         self._postings: dict[int, deque[int]] = {}
@@ -219,14 +215,12 @@ class Engine:
             self._postings.setdefault(item, deque(maxlen=self._settings.postings_max)).append(number)
         self._move(history, item)
 
-    def follow(self, session: str, item: int, time_ms: int) -> None:
+    def follow(self, session: str, item: int) -> None:
         """Move the session by a click that others learn nothing from."""
-        del time_ms
         self._move(self._histories[self._session(session)], item)
 
-    def bought(self, items: Sequence[int], session: str | None, time_ms: int) -> None:
+    def bought(self, items: Sequence[int]) -> None:
         """Learn which items were bought together."""
-        del session, time_ms
         for item in items:
             for other in items:
                 if other != item:
@@ -237,13 +231,12 @@ class Engine:
         number = self._sessions.pop(session, None)
         self._shown.pop(session, None)
         if number is not None:
-            del self._session_names[number], self._histories[number]
+            del self._histories[number]
 
     def _session(self, session: str) -> int:
         number = self._sessions.pop(session, None)
         if number is None:
             number, self._next_session = self._next_session, self._next_session + 1
-            self._session_names[number] = session
             self._histories[number] = []
             if len(self._sessions) >= self._settings.sessions_max:
                 self.forget_session(next(iter(self._sessions)))
@@ -299,19 +292,16 @@ class Engine:
         number = self._sessions.get(session)
         return [] if number is None else list(self._histories[number])
 
-    def rank(self, session: str, time_ms: int, excluded: Iterable[int] = ()) -> Ranked:
+    def rank(self, session: str, excluded: Iterable[int] = ()) -> Ranked:
         """Rank candidates for the session as it stands; what the ranker saw is kept for its next click.
 
         Parameters
         ----------
         session
             Its id.
-        time_ms
-            Now, event time.
         excluded
             Items that are no candidates.
         """
-        del time_ms
         gone = {*excluded, *self.hidden}
         found = self._find(self._sessions.get(session, -1))
         for weights in found.weights:
@@ -437,7 +427,6 @@ class Engine:
         self._numbers = dict(parts["items"])
         self._names = {number: name for name, number in self._numbers.items()}
         self._sessions = {name: number for name, number, _ in parts["sessions"]}
-        self._session_names = {number: name for name, number, _ in parts["sessions"]}
         self._histories = {number: history for _, number, history in parts["sessions"]}
         most = self._settings.postings_max
         self._postings = {item: deque(sessions, maxlen=most) for item, sessions in parts["postings"]}
@@ -462,8 +451,7 @@ def _count(followers: dict[int, float], item: int) -> None:
     """Count one more, moved to the end; the one idle for longest makes room."""
     followers[item] = followers.pop(item, 0.0) + 1.0
     if len(followers) > _FOLLOWERS_MAX:
-        for idle in islice(list(followers), 1):
-            del followers[idle]
+        del followers[next(iter(followers))]
 
 
 def _features(shares: Floats32) -> Floats:

@@ -2,12 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Final
 
-from headrace.operators import scrape
 from headrace.operators.metric import Metric
+from headrace.operators.recommend.engine import SOURCES
+from headrace.operators.recommend.shard import EMPTY_REASONS
+from headrace.operators.recommend.spread import Popularity
+from headrace.operators.scrape import Reader, Sample, Scrape
 
 __all__ = ["LIST_METRICS"]
+
+
+def _of_lists(name: str) -> Reader:
+    """Read a figure of the window's lists, by its name in `ListQuality`."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        quality = scrape.list_quality
+        value = None if quality is None else getattr(quality, name)
+        if value is not None:
+            yield (), value
+
+    return read
+
+
+def _list_counts(key: str) -> Reader:
+    """Read a count that only lists have."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        if scrape.lists:
+            yield (), scrape.counts[key]
+
+    return read
+
+
+def _list_sources(scrape: Scrape) -> Iterator[Sample]:
+    """By the source that spoke most for a list's first item."""
+    return scrape.counted((name, f"source_{name}") for name in (SOURCES if scrape.lists else ()))
+
+
+def _empty_lists(scrape: Scrape) -> Iterator[Sample]:
+    """By reason."""
+    return scrape.counted((name, f"empty_{name}") for name in (EMPTY_REASONS if scrape.lists else ()))
+
+
+def _lists_waiting(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if scrape.lists:
+        yield (), sum(len(state.pending) for state in scrape.lists)
+
+
+def _catalogue_share(scrape: Scrape) -> Iterator[Sample]:
+    """Of the known items, of the shard that has shown most."""
+    known = [state for state in scrape.lists if len(state.engine)]
+    if known:
+        shares = [state.spread.shown_of_late(state.clock.now) / len(state.engine) for state in known]
+        yield (), min(1.0, max(shares))
+
+
+def _popularity_of_items(scrape: Scrape) -> Iterator[Sample]:
+    """By whether shown or clicked, the mean over the shards."""
+    for name in Popularity._fields if scrape.lists else ():
+        means = [getattr(state.spread.popularity, name) for state in scrape.lists]
+        yield (name,), sum(means) / len(means)
+
+
+def _follow_ups(scrape: Scrape) -> Iterator[Sample]:
+    """By what was done, and whether with an item of the session's last list."""
+    for kind, on_it in product(("cart", "order"), ("from", "beside")) if scrape.lists else ():
+        yield (kind, on_it), scrape.counts[f"{kind}s_{on_it}_list"]
+
 
 LIST_METRICS: Final = (
     Metric(
@@ -16,7 +81,7 @@ LIST_METRICS: Final = (
         "Share of next clicks that were on their session's last list, of the last ones judged.",
         (),
         "now",
-        scrape.of_lists("hit_rate"),
+        _of_lists("hit_rate"),
     ),
     Metric(
         "headrace_list_reciprocal_rank",
@@ -24,7 +89,7 @@ LIST_METRICS: Final = (
         "Mean of 1 / rank of the next click, 0 where it wasn't on the list, of the last ones judged.",
         (),
         "now",
-        scrape.of_lists("mrr"),
+        _of_lists("mrr"),
     ),
     Metric(
         "headrace_list_ndcg",
@@ -32,7 +97,7 @@ LIST_METRICS: Final = (
         "Mean of 1 / log2(1 + rank) of the next click, of the last ones judged.",
         (),
         "now",
-        scrape.of_lists("ndcg"),
+        _of_lists("ndcg"),
     ),
     Metric(
         "headrace_list_new_hit_rate",
@@ -40,7 +105,7 @@ LIST_METRICS: Final = (
         "As the hit rate, of next clicks on items that were new to their session.",
         (),
         "now",
-        scrape.of_lists("new_hit_rate"),
+        _of_lists("new_hit_rate"),
     ),
     Metric(
         "headrace_list_new_reciprocal_rank",
@@ -48,7 +113,7 @@ LIST_METRICS: Final = (
         "As the reciprocal rank, of items that were new to their session.",
         (),
         "now",
-        scrape.of_lists("new_mrr"),
+        _of_lists("new_mrr"),
     ),
     Metric(
         "headrace_list_length",
@@ -56,7 +121,7 @@ LIST_METRICS: Final = (
         "Mean number of items, of the last ones judged.",
         (),
         "now",
-        scrape.of_lists("length"),
+        _of_lists("length"),
     ),
     Metric(
         "headrace_lists_judged_total",
@@ -64,7 +129,7 @@ LIST_METRICS: Final = (
         "Lists that a next click followed in time.",
         (),
         "state",
-        scrape.list_counts("lists_judged"),
+        _list_counts("lists_judged"),
     ),
     Metric(
         "headrace_lists_waiting",
@@ -72,7 +137,7 @@ LIST_METRICS: Final = (
         "Lists that wait for their session's next click.",
         (),
         "now",
-        scrape.lists_waiting,
+        _lists_waiting,
     ),
     Metric(
         "headrace_lists_empty_total",
@@ -80,7 +145,7 @@ LIST_METRICS: Final = (
         "Empty lists, by reason.",
         ("reason",),
         "state",
-        scrape.empty_lists,
+        _empty_lists,
     ),
     Metric(
         "headrace_lists_by_origin_total",
@@ -88,7 +153,7 @@ LIST_METRICS: Final = (
         "Lists, by what spoke most for their first item.",
         ("origin",),
         "state",
-        scrape.list_sources,
+        _list_sources,
     ),
     Metric(
         "headrace_list_items_total",
@@ -96,7 +161,7 @@ LIST_METRICS: Final = (
         "Items of all lists.",
         (),
         "state",
-        scrape.list_counts("items_shown"),
+        _list_counts("items_shown"),
     ),
     Metric(
         "headrace_lists_followed_total",
@@ -104,7 +169,7 @@ LIST_METRICS: Final = (
         "Items put into the cart or ordered after a list, by whether they were on it.",
         ("event", "item"),
         "state",
-        scrape.follow_ups,
+        _follow_ups,
     ),
     Metric(
         "headrace_list_catalogue_share",
@@ -112,7 +177,7 @@ LIST_METRICS: Final = (
         "Share of the known items that lists have shown in the last day of event time.",
         (),
         "now",
-        scrape.catalogue_share,
+        _catalogue_share,
     ),
     Metric(
         "headrace_list_popularity",
@@ -120,6 +185,6 @@ LIST_METRICS: Final = (
         "Clicks of late that items have had: the mean over those on lists, and over those clicked.",
         ("items",),
         "now",
-        scrape.popularity_of_items,
+        _popularity_of_items,
     ),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import zlib
 from array import array
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -17,14 +15,14 @@ from headrace.operators.clock import Timing
 from headrace.operators.codec import Undecodable, canonical_digest
 from headrace.operators.commands import REFUSED, Command, Erase, KillSwitch, ReloadList
 from headrace.operators.events import Cart, Click, Event, Item, Order
-from headrace.operators.intake import Intake
+from headrace.operators.intake import Intake, under, version_of
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Held, Output, Position
 from headrace.operators.recommend import detail
 from headrace.operators.recommend.engine import SOURCES, Engine, Ranked
 from headrace.operators.recommend.lists import Graded, PendingLists
 from headrace.operators.recommend.spread import Spread
-from headrace.operators.routing import party_of
+from headrace.operators.routing import keyed, party_of
 
 __all__ = ["EMPTY_REASONS", "KILL_SWITCH", "OVERDUE", "RecommendShard", "shape_of"]
 
@@ -102,7 +100,7 @@ class RecommendShard(Intake):
         self.pending.configure(table.pending_max, table.pending_minutes_max)
         self._items_max, self._leave_out = table.items_max, table.leave_out
         configured = [shape_of(settings), settings.engine.model_dump(mode="json")]
-        self.version = f"sessions:{_digest(configured)[:8]}"
+        self.version = version_of("sessions", configured)
 
     # -- one input
 
@@ -139,7 +137,7 @@ class RecommendShard(Intake):
         at = event.event_time if timing is _ON_TIME or not now else now
         if isinstance(event, Click):
             return self._click(event, timing, at, overdue=overdue)
-        self._other(event, at)
+        self._other(event)
         return _APPLIED
 
     def _click(self, click: Click, timing: Timing, at: int, *, overdue: bool) -> Output:
@@ -163,7 +161,7 @@ class RecommendShard(Intake):
             self._unmoved.append((click.session_id, click.item_id, click.event_time))
             del self._unmoved[: -self._unmoved_max]
         else:
-            self.engine.follow(click.session_id, self.engine.number_of(click.item_id), self.clock.now)
+            self.engine.follow(click.session_id, self.engine.number_of(click.item_id))
 
     def _settle_ahead(self) -> None:
         """Take in the clicks whose step ahead was believed after all; forget the others."""
@@ -174,7 +172,7 @@ class RecommendShard(Intake):
 
     def _own(self, session: str) -> bool:
         """Whether the shard answers for a session; others' clicks come to it to be learned from."""
-        return self._shards == 1 or zlib.crc32(session.encode()) % self._shards == self.shard
+        return self._shards == 1 or keyed(session, self._shards) == self.shard
 
     def _judge(self, session: str, item: int, at: int) -> None:
         """Judge the session's last list by what it clicks now, and let the ranker learn."""
@@ -192,7 +190,7 @@ class RecommendShard(Intake):
     def _answer(self, click: Click, item: int, at: int, *, overdue: bool) -> Output:
         path, ranked = self._path(overdue=overdue), _NO_LIST
         if path is None:
-            ranked = self.engine.rank(click.session_id, at, self._left_out(click.session_id, item))
+            ranked = self.engine.rank(click.session_id, self._left_out(click.session_id, item))
         elif self._fallback(path) == "trending":
             ranked = self._trending(self._left_out(click.session_id, item))
         shown = ranked.items[: self._items_max]
@@ -259,22 +257,22 @@ class RecommendShard(Intake):
 
     # -- other events
 
-    def _other(self, event: Event, at: int) -> None:
+    def _other(self, event: Event) -> None:
         if isinstance(event, Cart):
             self._follow_up("carts", event.session_id, event.item_id)
         elif isinstance(event, Order):
-            self._order(event, at)
+            self._order(event)
         elif isinstance(event, Item):
             self._item(event)
         else:
             self._count("events_without_effect")
 
-    def _order(self, order: Order, at: int) -> None:
+    def _order(self, order: Order) -> None:
         items = list(dict.fromkeys(line.item_id for line in order.items))
         if order.session_id is not None and self._own(order.session_id):
             for item_id in items:
                 self._follow_up("orders", order.session_id, item_id)
-        self.engine.bought([self.engine.number_of(item_id) for item_id in items], order.session_id, at)
+        self.engine.bought([self.engine.number_of(item_id) for item_id in items])
 
     def _follow_up(self, kind: str, session: str, item_id: str) -> None:
         """Count what was put into the cart or ordered, by whether it was on the session's last list."""
@@ -332,9 +330,7 @@ class RecommendShard(Intake):
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """The state as named blobs."""
         head = {
-            "number": self.number,
-            "counts": dict(sorted(self.counts.items())),
-            "clock": self.clock.save(),
+            **self._intake_head(),
             "kill_switch": self.kill_switch,
             "unmoved": self._unmoved,
         }
@@ -343,25 +339,15 @@ class RecommendShard(Intake):
             "pending": self.pending.save(),
             "spread": self.spread.save(),
         }
-        blobs |= {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
+        blobs |= self._saved_ids()
         blobs |= {f"engine/{name}": blob for name, blob in self.engine.save().items()}
         return blobs
 
     def load(self, blobs: Mapping[str, bytes]) -> None:
         """Take over a state that `save` gave."""
         head = msgspec.msgpack.decode(blobs["head"])
-        self.number, self.counts = head["number"], dict.fromkeys(_COUNTED, 0) | head["counts"]
-        self.clock.load(head["clock"])
+        self._load_intake(head, blobs)
         self.kill_switch, self._unmoved = head["kill_switch"], list(map(tuple, head["unmoved"]))
         self.pending.load(blobs["pending"])
         self.spread.load(blobs["spread"])
-        for name, memory in self.ids.items():
-            memory.load(blobs[f"ids/{name}"])
-        prefix = "engine/"
-        self.engine.load(
-            {name.removeprefix(prefix): blob for name, blob in blobs.items() if name.startswith(prefix)}
-        )
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        self.engine.load(under("engine/", blobs))

@@ -51,9 +51,7 @@ class Spread:
         self.popularity = Popularity(0.0, 0.0)
         self._lists = 0
 
-    def note(
-        self, items: Sequence[int], clicked: int, at_ms: int, heat: Callable[[int, float], float]
-    ) -> None:
+    def note(self, items: Sequence[int], clicked: int, at_ms: int, heat: Heat) -> None:
         """Take note of a list; `heat` gives an item's popularity, or else the default that it is given."""
         if not items:
             return

@@ -16,14 +16,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from headrace.operators import machine
 from headrace.operators.recommend.lists import ListQuality
-from headrace.runs import ACTIONS as FLOW_ACTIONS
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
 __all__ = ["LivePanel", "PlainLines", "View", "eta_s", "progress_line", "summary_lines", "view"]
 
-ACTIONS: Final = FLOW_ACTIONS["fraud"]
-LIST_ACTIONS: Final = FLOW_ACTIONS["recommend"]
+ACTIONS: Final = machine.ACTIONS["fraud"]
+LIST_ACTIONS: Final = machine.ACTIONS["recommend"]
 _STYLES: Final = {
     "approve": "green",
     "review": "yellow",

@@ -20,9 +20,13 @@ import orjson
 
 from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
 from headrace.errors import DiskFull, HeadraceError, StateLocked
+from headrace.operators.commands import Command, ReloadList
+from headrace.operators.control import ControlInbox
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.files import Progress as Read
 from headrace.operators.latency import LatencyHistogram
+from headrace.operators.machine import ACTIONS
+from headrace.operators.policy.lists import changed_lists, read_lists
 from headrace.operators.policy.verdict import DAY_MS
 from headrace.operators.prequential import Prequential
 from headrace.operators.recommend.lists import ListWindow
@@ -30,7 +34,7 @@ from headrace.operators.resume import make_state
 from headrace.operators.shard import FraudShard
 from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
-from headrace.runs import ACTIONS, Latency, Observer, Progress, RunRequest, RunSummary
+from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
 __all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warn_of_changes", "warnings_to"]
 
@@ -164,6 +168,20 @@ class Tally:
     def opened(self) -> None:
         """The shards are open: from here on is counted."""
         self.before = self._counts()
+
+    def first_commands(self, inbox: ControlInbox) -> list[Command]:
+        """Contents of the configured lists of which no shard here has any, nor finds it waiting."""
+        digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
+        waiting: set[str] = set()
+        for number in inbox.waiting() if self.settings.lists else ():
+            waiting |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
+        read = read_lists(self.settings)
+        warn_of_changes(changed_lists(read, digests, waiting))
+        return [
+            ReloadList(name=name, entries=content.entries, digest=content.digest)
+            for name, content in read
+            if name not in digests and name not in waiting
+        ]
 
     # -- stopping
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from headrace.config.settings import RunSettings
 from headrace.operators.prequential import Quality
@@ -13,10 +13,7 @@ from headrace.operators.recommend.lists import ListQuality
 from headrace.operators.sources import IfMoved
 from headrace.operators.telemetry import Telemetry
 
-__all__ = ["ACTIONS", "Latency", "Observer", "Progress", "RunRequest", "RunSummary"]
-
-ACTIONS: Final = {"fraud": ("approve", "review", "block"), "recommend": ("recommend", "none")}
-"""What decisions say, by flow."""
+__all__ = ["Latency", "Observer", "Progress", "RunRequest", "RunSummary"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
 from headrace.flows import named
 from headrace.operators import steps
 from headrace.operators.addresses import on_topics, partition_of
-from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
 from headrace.operators.controlled import BatchReader, ControlledReader
 from headrace.operators.durable import Applied, DurableShard
@@ -24,7 +23,6 @@ from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputF
 from headrace.operators.in_force import changes, in_force_now
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.models import model_mistakes
-from headrace.operators.policy.lists import changed_lists, read_lists
 from headrace.operators.resume import (
     commands_again,
     directories_of,
@@ -192,7 +190,7 @@ class _Run(Tally):
         limits, mark = limits_of(self.settings), self.rewind.marks.get(CONTROL_SOURCE)
         state = self.request.state or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
         inbox = ControlInbox(control_folder(state), limits, mark.offset if mark else 0)
-        first = self._first_commands(inbox)
+        first = self.first_commands(inbox)
         if first:
             put(inbox.directory, first, limits, lambda: inbox.taken)
         return ControlledReader(
@@ -203,20 +201,6 @@ class _Run(Tally):
             owed=max(shard.position for shard in self.shards),
             again=commands_again(self.shards, self.rewind.ordinal),
         )
-
-    def _first_commands(self, inbox: ControlInbox) -> list[Command]:
-        """Contents of the configured lists of which no shard has any, nor finds it waiting."""
-        digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
-        waiting: set[str] = set()
-        for number in inbox.waiting() if self.settings.lists else ():
-            waiting |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
-        read = read_lists(self.settings)
-        warn_of_changes(changed_lists(read, digests, waiting))
-        return [
-            ReloadList(name=name, entries=content.entries, digest=content.digest)
-            for name, content in read
-            if name not in digests and name not in waiting
-        ]
 
     def _open_source(self, path: str, number: int) -> LineReader:
         """Open one where it was left; what came through standard input before is only counted on."""

@@ -19,7 +19,6 @@ from headrace.flows import named
 from headrace.members import ALONE, Member
 from headrace.operators import steps
 from headrace.operators.batches import Batch
-from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
 from headrace.operators.durable import DurableShard
 from headrace.operators.journal import CONTROL_SOURCE
@@ -32,13 +31,12 @@ from headrace.operators.kafka.reader import PartitionReader
 from headrace.operators.kafka.starts import Partition, at_offset
 from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing
 from headrace.operators.partition_merge import PartitionMerge
-from headrace.operators.policy.lists import changed_lists, read_lists
 from headrace.operators.positions import Plan, PlannedPartition
 from headrace.operators.topic_reader import TopicCommands, TopicReader
 from headrace.operators.topic_shard import TopicShard
 from headrace.operators.topic_steps import TopicSink, TopicSource
 from headrace.operators.watermarks import note_of, watermark_of
-from headrace.running import Tally, own_errors, state_left_alone_by_gc, warn_of_changes
+from headrace.running import Tally, own_errors, state_left_alone_by_gc
 from headrace.runs import Observer, RunRequest, RunSummary
 
 __all__ = ["TopicRun", "outputs_of"]
@@ -195,25 +193,11 @@ class TopicRun(Tally):
     def _commands(self) -> TopicCommands:
         limits = limits_of(self.settings)
         inbox = ControlInbox(control_folder(self.state), limits, self.plan.control)
-        first = self._first_commands(inbox)
+        first = self.first_commands(inbox)
         if first:
             put(inbox.directory, first, limits, self._taken_max)
         names = {each.name: each.number for each in self.plan.partitions}
         return TopicCommands(inbox, names, self._taken_by_all)
-
-    def _first_commands(self, inbox: ControlInbox) -> list[Command]:
-        """Contents of the configured lists of which no shard here has any, nor finds it waiting."""
-        digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
-        waiting: set[str] = set()
-        for number in inbox.waiting() if self.settings.lists else ():
-            waiting |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
-        read = read_lists(self.settings)
-        warn_of_changes(changed_lists(read, digests, waiting))
-        return [
-            ReloadList(name=name, entries=content.entries, digest=content.digest)
-            for name, content in read
-            if name not in digests and name not in waiting
-        ]
 
     def _taken(self) -> list[int]:
         """The last file of commands that each shard has journalled, those of other processes too."""

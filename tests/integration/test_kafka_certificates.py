@@ -21,9 +21,9 @@ from headrace.errors import BrokerError, BrokerRefused, ConfigError
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.producer import DecisionProducer, Outgoing
 from headrace.operators.kafka.read_back import read_back
-from headrace.operators.kafka.reader import PartitionReader
-from headrace.operators.kafka.starts import EARLIEST, Partition
-from headrace.operators.kafka.topics import Needed, check_topics
+
+sys.path.insert(0, str(Path(__file__).parent))
+from entrances import begin, check_everything_works
 
 pytestmark = pytest.mark.broker
 
@@ -56,28 +56,10 @@ def connected(broker, certificate, **changed) -> Connection:
     return Connection(KafkaSettings(**settings | changed), environ=environ)
 
 
-def begin(connection: Connection, what: str) -> object:
-    """Each of the ways to begin with the brokers."""
-    if what == "reader":
-        return PartitionReader(connection, {Partition("any", 0): EARLIEST})
-    if what == "producer":
-        return DecisionProducer(connection)
-    return check_topics(connection, [Needed("any")], memory_days_max=1)
-
-
 def test_with_a_certificate_everything_works(broker, client):
     topic = broker.create_topic(f"mutual-{time.time_ns()}", retention_ms="-1")
     connection = connected(broker, client)
-    assert check_topics(connection, [Needed(topic, written=True)], memory_days_max=1).partitions == {topic: 1}
-    producer = DecisionProducer(connection)
-    producer.send(topic, [Outgoing(None, b"secret matters", [("ce_id", b"d-1")])])
-    producer.flush()
-    assert [each.ce_id for each in read_back(connection, topic, {})] == ["d-1"]
-    reader = PartitionReader(connection, {Partition(topic, 0): EARLIEST})
-    while not (fetched := reader.read(10)):
-        pass
-    reader.close()
-    assert fetched[0].payloads == [b"secret matters"]
+    check_everything_works(connection, topic)
 
 
 @pytest.mark.parametrize("what", ["reader", "producer", "topics"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import traceback
 import urllib.request
@@ -15,14 +16,13 @@ from headrace.config.settings import load
 from headrace.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from headrace.operators import simulator
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.producer import DecisionProducer, Outgoing
-from headrace.operators.kafka.read_back import read_back
-from headrace.operators.kafka.reader import PartitionReader
-from headrace.operators.kafka.starts import EARLIEST, Partition
-from headrace.operators.kafka.topics import Needed, check_topics
+from headrace.operators.kafka.topics import check_topics
 from headrace.runs import Progress, RunRequest, RunSummary
 from headrace.runtime import run
 from headrace.serving import served
+
+sys.path.insert(0, str(Path(__file__).parent))
+from entrances import begin, check_everything_works
 
 pytestmark = pytest.mark.broker
 
@@ -42,31 +42,11 @@ def secured(broker, password: str, **changed) -> Connection:
     return Connection(KafkaSettings(**settings | changed), environ={VARIABLE: password})
 
 
-def begin(connection: Connection, what: str) -> object:
-    """Each of the ways to begin with the brokers."""
-    if what == "reader":
-        return PartitionReader(connection, {Partition("any", 0): EARLIEST})
-    if what == "producer":
-        return DecisionProducer(connection)
-    if what == "topics":
-        return check_topics(connection, [Needed("any")], memory_days_max=1)
-    return list(read_back(connection, "any", {}))
-
-
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])
 def test_with_the_right_password_everything_works(broker, mechanism):
     topic = broker.create_topic(f"secured-{time.time_ns()}", retention_ms="-1")
     connection = secured(broker, broker.password, sasl_mechanism=mechanism)
-    assert check_topics(connection, [Needed(topic, written=True)], memory_days_max=1).partitions == {topic: 1}
-    producer = DecisionProducer(connection)
-    producer.send(topic, [Outgoing(None, b"secret matters", [("ce_id", b"d-1")])])
-    producer.flush()
-    assert [each.ce_id for each in read_back(connection, topic, {})] == ["d-1"]
-    reader = PartitionReader(connection, {Partition(topic, 0): EARLIEST})
-    while not (fetched := reader.read(10)):
-        pass
-    reader.close()
-    assert fetched[0].payloads == [b"secret matters"]
+    check_everything_works(connection, topic)
 
 
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])

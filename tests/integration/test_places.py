@@ -96,6 +96,15 @@ def test_a_state_that_is_a_file_is_told(folder):
     assert not (folder / "x").exists()
 
 
+def check_refused(folder, arguments, clashes):
+    """A run is refused for so many clashes of its options, and leaves all as it was."""
+    before = contents(folder)
+    code, said = headrace(folder, f"run fraud {arguments}")
+    assert code == 2, said
+    assert len([line for line in said if line.startswith("error: --")]) == clashes
+    assert contents(folder) == before
+
+
 ON_TOPICS = (
     "--from kafka:events --to kafka:decided --dead-letters kafka:dead --set kafka.brokers=['127.0.0.1:1']"
 )
@@ -111,11 +120,7 @@ ON_TOPICS = (
     ],
 )
 def test_on_topics_the_state_is_no_file_that_is_read(folder, arguments, clashes):
-    before = contents(folder)
-    code, said = headrace(folder, f"run fraud {ON_TOPICS} {arguments}")
-    assert code == 2, said
-    assert len([line for line in said if line.startswith("error: --")]) == clashes
-    assert contents(folder) == before
+    check_refused(folder, f"{ON_TOPICS} {arguments}", clashes)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +135,5 @@ def test_on_topics_the_state_is_no_file_that_is_read(folder, arguments, clashes)
     ],
 )
 def test_topics_that_are_named_twice_or_beside_files_are_refused(folder, arguments, clashes):
-    before = contents(folder)
-    code, said = headrace(folder, f"run fraud {arguments} --state fresh")
-    assert code == 2, said
-    assert len([line for line in said if line.startswith("error: --")]) == clashes
-    assert contents(folder) == before
+    check_refused(folder, f"{arguments} --state fresh", clashes)
     assert not (folder / "fresh").exists()

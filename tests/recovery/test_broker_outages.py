@@ -11,8 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_topics import World, members
-from topic_worlds import PATIENCE_S, inputs_in
+from topic_worlds import PATIENCE_S, World, inputs_in, members
 from worlds import tiny_world
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak]

@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,8 +16,7 @@ from headrace.operators.journal import segment_numbers, segment_path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from erasures import CUSTOMER, TRACE, customers
-from test_topics import SHARDS, World
-from topic_worlds import PATIENCE_S, inputs_in, messages
+from topic_worlds import PATIENCE_S, SHARDS, World, inputs_in, messages
 from worlds import tiny_world
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -30,12 +27,6 @@ LINES = 1500
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
     return tiny_world(LINES)
-
-
-@pytest.fixture
-def world(broker, tmp_path) -> Iterator[World]:
-    with closing(World(broker, tmp_path)) as made:
-        yield made
 
 
 def headrace(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -9,15 +9,14 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_topics import World, gone, members, size_of
-from topic_worlds import PATIENCE_S, Running, inputs_in
+from topic_worlds import PATIENCE_S, Running, World, inputs_in, members, size_of, wait_until_gone
 from worlds import tiny_world
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -35,12 +34,6 @@ OPTIONS = ("--set", "journal.checkpoint_inputs_max=5")
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
     return tiny_world(LINES)
-
-
-@pytest.fixture
-def world(broker, tmp_path) -> Iterator[World]:
-    with closing(World(broker, tmp_path)) as made:
-        yield made
 
 
 def unfinished(state: Path) -> set[tuple[Path, int]]:
@@ -219,10 +212,7 @@ class Cluster:
             self.running.wait_for(lambda: members(self.world) != pids, "started again")
             return False
         code = self.running.process.wait(PATIENCE_S)
-        deadline = time.monotonic() + PATIENCE_S
-        while not all(map(gone, pids)):
-            assert time.monotonic() < deadline, "members outlived their launcher"
-            time.sleep(0.05)
+        wait_until_gone(pids)
         self.running = self._start()
         return code != 0
 

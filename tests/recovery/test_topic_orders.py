@@ -18,8 +18,7 @@ from confluent_kafka import Producer
 from headrace.operators.journal import JournalReader, Kind, first_boundary
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_topics import QUICK, World
-from topic_worlds import Running, inputs_in, journalled, messages, send
+from topic_worlds import QUICK, Running, World, inputs_in, journalled, messages, send
 from worlds import tiny_world
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]

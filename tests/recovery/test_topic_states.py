@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +19,7 @@ from headrace.operators.journal_end import journal_end
 
 sys.path.insert(0, str(Path(__file__).parent))
 from erasures import CUSTOMER, check_gone, customers
-from test_topics import PATIENCE_S, SHARDS, World, gone, members
-from topic_worlds import Running, messages
+from topic_worlds import PATIENCE_S, SHARDS, Running, World, members, messages, wait_until_gone
 from worlds import stream, tiny_world
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -30,12 +28,6 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
     return tiny_world(1500)
-
-
-@pytest.fixture
-def world(broker, tmp_path) -> Iterator[World]:
-    with closing(World(broker, tmp_path)) as made:
-        yield made
 
 
 def said(world: World) -> str:
@@ -90,10 +82,7 @@ def kill_all(world: World, running: Running) -> None:
     """Kill a launcher, and wait until its members have ended too."""
     pids = members(world)
     running.kill()
-    until = time.monotonic() + PATIENCE_S
-    while not all(map(gone, pids)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until_gone(pids)
 
 
 def outputs(world: World) -> list[list[bytes]]:

@@ -23,87 +23,29 @@ from headrace.operators.journal import Kind
 from headrace.operators.journal_end import journal_end
 
 sys.path.insert(0, str(Path(__file__).parent))
-from topic_worlds import PATIENCE_S, Running, inputs_in, journalled, messages, send
+from topic_worlds import (
+    PATIENCE_S,
+    QUICK,
+    SHARDS,
+    Running,
+    World,
+    inputs_in,
+    journalled,
+    members,
+    messages,
+    size_of,
+    wait_until_gone,
+)
 from worlds import clicks, tiny_world, write_lines
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 LINES = 3000
-SHARDS = 4
-QUICK = (
-    *("--set", "input.batch_lines_max=16", "--set", "journal.checkpoint_inputs_max=150"),
-    *("--set", "kafka.watermark_seconds=0.1", "--set", "kafka.settle_ms=200"),
-    *("--set", "processes.backoff_seconds_max=0.1", "--set", "processes.restarts_max=1000"),
-)
 
 
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
     return tiny_world(LINES)
-
-
-class World:
-    """Topics and a state of a test's own."""
-
-    flow = "fraud"
-
-    def __init__(self, broker, folder: Path, partitions: int = SHARDS, shards: int = SHARDS) -> None:
-        self.brokers, self.shards, self.partitions = broker.brokers, shards, partitions
-        self.broker = broker
-        stamp = time.time_ns()
-        self.source = broker.create_topic(f"in-{stamp}", partitions, retention_ms="-1")
-        self.folder = folder
-        self.started: list[Running] = []
-        self.anew("first")
-
-    def anew(self, name: str) -> None:
-        """Another state and other outputs, on the same source."""
-        stamp = time.time_ns()
-        self.to = self.broker.create_topic(f"out-{stamp}", 2, retention_ms="-1")
-        self.dead_letters = self.broker.create_topic(f"dead-{stamp}", 1, retention_ms="-1")
-        self.state = self.folder / name
-
-    def send(self, lines: list[bytes]) -> None:
-        send(self.brokers, self.source, lines, self.partitions)
-
-    def start(self, *options: str) -> Running:
-        running = Running(
-            self.state,
-            self.brokers,
-            *QUICK,
-            *("--set", f"flow.shards={self.shards}", *options),
-            sources=[self.source],
-            to=self.to,
-            dead_letters=self.dead_letters,
-            flow=self.flow,
-        )
-        self.started.append(running)
-        return running
-
-    def close(self) -> None:
-        """Leave no process behind, of a test that failed."""
-        for running in self.started:
-            if running.process.poll() is None:
-                running.kill()
-
-    def run(self, inputs: int, *options: str) -> None:
-        """Run until the journals have so many inputs, and let it drain."""
-        running = self.start(*options)
-        running.wait_for(lambda: inputs_in(self.state) >= inputs, f"{inputs} inputs")
-        assert running.stop() == 0, running.said.read_text()
-
-    def check(self) -> None:
-        """The topics hold what the journals say, each message once."""
-        for topic, kind in ((self.to, Kind.DECIDED), (self.dead_letters, Kind.DEAD)):
-            found = messages(self.brokers, topic)
-            assert [known for known, count in Counter(each.id for each in found).items() if count > 1] == []
-            assert sorted(each.value for each in found) == sorted(journalled(self.state, kind))
-
-
-@pytest.fixture
-def world(broker, tmp_path) -> Iterator[World]:
-    with closing(World(broker, tmp_path)) as made:
-        yield made
 
 
 def decided(lines: list[bytes]) -> set[str]:
@@ -218,11 +160,6 @@ def test_other_numbers_of_processes_give_the_same_bytes(world, lines):
 # -- processes
 
 
-def size_of(state: Path) -> int:
-    """Bytes of all journals."""
-    return sum(path.stat().st_size for path in state.glob("shard-*/journal-*.seg"))
-
-
 def killed_some_time(world: World, running: Running, rng: random.Random) -> None:
     """Kill while it starts, or when it has journalled some more."""
     if rng.random() < 0.3:
@@ -274,29 +211,6 @@ def read(line: bytes) -> dict[str, str] | None:
     return event if event.get("type") == "click" else None
 
 
-def members(world: World) -> list[int]:
-    try:
-        told = json.loads((world.state / "processes.json").read_bytes())
-    except (OSError, ValueError):
-        return []
-    return [each["pid"] for each in told["processes"]]
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    """Wait until no process of a killed launcher holds the state's lock any more."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not all(map(gone, pids)):
-        assert time.monotonic() < deadline, "members outlived their launcher"
-        time.sleep(0.05)
-
-
 def test_a_second_launcher_is_refused(world, lines):
     """D-PROC-3."""
     world.send(lines[:100])
@@ -307,10 +221,7 @@ def test_a_second_launcher_is_refused(world, lines):
     running.process.kill()  # its members hold the lock for as long as they live
     assert running.process.wait(PATIENCE_S) == -signal.SIGKILL
     pids = members(world)
-    deadline = time.monotonic() + PATIENCE_S
-    while not all(map(gone, pids)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until_gone(pids)
     world.send(lines[100:200])
     world.run(200)
     world.check()
@@ -521,10 +432,7 @@ def test_a_member_that_waits_for_one_that_is_gone_ends_with_its_launcher(world, 
         os.kill(pids[1], signal.SIGKILL)
         running.process.kill()
         running.process.wait(PATIENCE_S)
-        deadline = time.monotonic() + PATIENCE_S
-        while not all(map(gone, pids)):
-            assert time.monotonic() < deadline, "a member outlived its launcher"
-            time.sleep(0.05)
+        wait_until_gone(pids)
         (world.state / "processes.json").unlink(missing_ok=True)
     world.run(50)
     world.check()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,12 @@ from headrace.operators.cloudevents import id_in
 from headrace.operators.journal import JournalReader, Kind, first_boundary
 
 PATIENCE_S = 120
+SHARDS = 4
+QUICK = (
+    *("--set", "input.batch_lines_max=16", "--set", "journal.checkpoint_inputs_max=150"),
+    *("--set", "kafka.watermark_seconds=0.1", "--set", "kafka.settle_ms=200"),
+    *("--set", "processes.backoff_seconds_max=0.1", "--set", "processes.restarts_max=1000"),
+)
 
 
 class Message(NamedTuple):
@@ -143,3 +150,89 @@ class Running:
             assert self.process.poll() is None, f"it ended: {self.said.read_text()}"
             assert time.monotonic() < until, f"{what}: {self.said.read_text()}"
             time.sleep(0.05)
+
+
+class World:
+    """Topics and a state of a test's own."""
+
+    flow = "fraud"
+
+    def __init__(self, broker, folder: Path, partitions: int = SHARDS, shards: int = SHARDS) -> None:
+        self.brokers, self.shards, self.partitions = broker.brokers, shards, partitions
+        self.broker = broker
+        stamp = time.time_ns()
+        self.source = broker.create_topic(f"in-{stamp}", partitions, retention_ms="-1")
+        self.folder = folder
+        self.started: list[Running] = []
+        self.anew("first")
+
+    def anew(self, name: str) -> None:
+        """Another state and other outputs, on the same source."""
+        stamp = time.time_ns()
+        self.to = self.broker.create_topic(f"out-{stamp}", 2, retention_ms="-1")
+        self.dead_letters = self.broker.create_topic(f"dead-{stamp}", 1, retention_ms="-1")
+        self.state = self.folder / name
+
+    def send(self, lines: list[bytes]) -> None:
+        send(self.brokers, self.source, lines, self.partitions)
+
+    def start(self, *options: str) -> Running:
+        running = Running(
+            self.state,
+            self.brokers,
+            *QUICK,
+            *("--set", f"flow.shards={self.shards}", *options),
+            sources=[self.source],
+            to=self.to,
+            dead_letters=self.dead_letters,
+            flow=self.flow,
+        )
+        self.started.append(running)
+        return running
+
+    def close(self) -> None:
+        """Leave no process behind, of a test that failed."""
+        for running in self.started:
+            if running.process.poll() is None:
+                running.kill()
+
+    def run(self, inputs: int, *options: str) -> None:
+        """Run until the journals have so many inputs, and let it drain."""
+        running = self.start(*options)
+        running.wait_for(lambda: inputs_in(self.state) >= inputs, f"{inputs} inputs")
+        assert running.stop() == 0, running.said.read_text()
+
+    def check(self) -> None:
+        """The topics hold what the journals say, each message once."""
+        for topic, kind in ((self.to, Kind.DECIDED), (self.dead_letters, Kind.DEAD)):
+            found = messages(self.brokers, topic)
+            assert [known for known, count in Counter(each.id for each in found).items() if count > 1] == []
+            assert sorted(each.value for each in found) == sorted(journalled(self.state, kind))
+
+
+def size_of(state: Path) -> int:
+    """Bytes of all journals."""
+    return sum(path.stat().st_size for path in state.glob("shard-*/journal-*.seg"))
+
+
+def members(world: World) -> list[int]:
+    try:
+        told = json.loads((world.state / "processes.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [each["pid"] for each in told["processes"]]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Wait until no process of a killed launcher holds the state's lock any more."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(map(gone, pids)):
+        assert time.monotonic() < deadline, "members outlived their launcher"
+        time.sleep(0.05)

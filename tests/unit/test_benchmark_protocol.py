@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +13,8 @@ DAY_S = 86_400
 
 
 @pytest.fixture(scope="module")
-def modules():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-        yield importlib.import_module("_protocol"), importlib.import_module("_forest")
+def modules(benchmark_named):
+    return benchmark_named("_protocol"), benchmark_named("_forest")
 
 
 @pytest.fixture(scope="module")

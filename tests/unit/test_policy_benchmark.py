@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +16,8 @@ ACTIONS = ("approve", "review", "block")
 
 
 @pytest.fixture(scope="module")
-def cost():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-        yield importlib.import_module("cost")
+def cost(benchmark_named):
+    return benchmark_named("cost")
 
 
 def test_charges_are_the_expected_costs_of_who_knows_the_truth(cost):

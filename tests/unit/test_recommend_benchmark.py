@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from math import log2
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,10 +11,8 @@ from headrace.operators.events import Click
 
 
 @pytest.fixture(scope="module")
-def modules():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-        yield importlib.import_module("_next_clicks"), importlib.import_module("recommend")
+def modules(benchmark_named):
+    return benchmark_named("_next_clicks"), benchmark_named("recommend")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def test_an_item_without_room_is_forgotten_with_all_that_names_it():
     assert small.known("b") is None
     assert small.name_of(numbers[1]) == ""
     assert third not in numbers
-    assert numbers[1] not in small.rank("s1", 2000).items
+    assert numbers[1] not in small.rank("s1").items
 
 
 def test_a_session_without_room_no_longer_speaks_for_items():
@@ -37,7 +37,7 @@ def test_a_session_without_room_no_longer_speaks_for_items():
     for session, item in (("s1", a), ("s1", b), ("s2", c), ("s3", a)):
         small.take(session, item, 1000)
     assert small.history("s1") == []
-    ranked = small.rank("s3", 1000)
+    ranked = small.rank("s3")
     assert SOURCES[ranked.sources[ranked.items.index(b)]] == "next_clicks"
 
 
@@ -47,7 +47,7 @@ def test_an_item_is_counted_once_a_session():
     for item in (a, b, a, b, a, b):
         index.take("s1", item, 1000)
     index.take("s2", a, 1000)
-    ranked = index.rank("s2", 1000, excluded=(a,))
+    ranked = index.rank("s2", excluded=(a,))
     place = ranked.items.index(b)
     assert (SOURCES[ranked.sources[place]], ranked.anchors[place], ranked.support[place]) == (
         "neighbours",
@@ -81,7 +81,7 @@ def test_scores_are_shares_in_falling_order():
     for session in range(20):
         for step in range(4):
             index.take(f"s{session}", index.number_of(f"i{(session * step) % 9}"), 1000)
-    ranked = index.rank("s3", 1000)
+    ranked = index.rank("s3")
     assert ranked.scores == sorted(ranked.scores, reverse=True)
     assert sum(ranked.scores) == pytest.approx(1.0)
 
@@ -93,7 +93,7 @@ def test_the_ranker_learns_which_source_to_trust():
     for session in range(50):
         index.take(f"s{session}", others[session % 4], 1000)
         index.take(f"s{session}", a, 1000)
-        index.rank(f"s{session}", 1000, excluded=(a,))
+        index.rank(f"s{session}", excluded=(a,))
         index.learn_next(f"s{session}", b)
         index.take(f"s{session}", b, 1000)
     assert not index.learn_next("nobody", b)
@@ -152,9 +152,9 @@ def test_a_source_that_knows_nothing_of_an_item_never_speaks_for_it():
     for place, item in enumerate((a, b, a, c, a, b)):
         index.learn_next("s1", item)
         index.take("s1", item, 1000 + place)
-        index.rank("s1", 1000 + place, (item,))
+        index.rank("s1", (item,))
     index._weights[:] = -1.0  # what speaks for an item then lowers it, and saying nothing would be better
-    ranked = index.rank("s1", 2000, (b,))
+    ranked = index.rank("s1", (b,))
     found = index._find(index._sessions["s1"]).weights
     for item, source in zip(ranked.items, ranked.sources, strict=True):
         assert item in found[source]
@@ -165,7 +165,7 @@ def test_what_the_ranker_learns_from_is_what_it_ranked_by():
     a, b = map(index.number_of, "ab")
     for item in (a, b, a):
         index.take("s1", item, 1000)
-    before = index.rank("s1", 1000)
+    before = index.rank("s1")
     assert index.learn_next("s1", b)
-    after = index.rank("s1", 1000)
+    after = index.rank("s1")
     assert after.scores[after.items.index(b)] > before.scores[before.items.index(b)]
