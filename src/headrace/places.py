@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from headrace.config.policy import ListSettings
-from headrace.config.settings import SHIPPED
+from headrace.config.settings import shipped
 from headrace.errors import ConfigError, Mistake
 from headrace.runs import RunRequest
 
@@ -108,7 +108,7 @@ def clashes_on_topics(request: RunRequest) -> list[Mistake]:
 
 def _read_beside(request: RunRequest) -> list[Place]:
     """What a run reads beside its sources."""
-    reads = [Place("--config", str(request.config_file or SHIPPED))]
+    reads = [Place("--config", str(request.config_file or shipped(request.flow)))]
     if request.truth is not None:
         reads.append(Place("--truth", str(request.truth)))
     return [*reads, *(Place(f"policy.lists.{name}.file", each.file) for name, each in _lists(request))]

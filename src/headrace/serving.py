@@ -12,7 +12,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final, NamedTuple, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from headrace.config.settings import SHIPPED, MetricsSettings, RunSettings
+from headrace.config.settings import MetricsSettings, RunSettings, shipped
 from headrace.errors import ConfigError, Mistake
 from headrace.operators.recorder import Recorder
 
@@ -64,7 +64,11 @@ def served(settings: RunSettings, port: int | None, config_file: Path | None) ->
     if wanted is None:
         yield None
         return
-    place = (_OPTION, "") if port is not None else (str(config_file or SHIPPED), "metrics.port")
+    place = (
+        (_OPTION, "")
+        if port is not None
+        else (str(config_file or shipped(settings.flow.kind)), "metrics.port")
+    )
     recorder = Recorder(settings.metrics.window_outcomes_max)
     application = _routes(_metrics(recorder, settings, place), recorder, settings.metrics)
     with _listening(settings.metrics, wanted, application, place) as server:
