@@ -30,6 +30,7 @@ _FILE_OPTIONS: Final = {
     "key_file": "ssl.key.location",
 }
 _SECRET_OPTIONS: Final = {"password_env": "sasl.password", "key_password_env": "ssl.key.password"}
+_REASON: Final = "handshake failed"
 _HIDDEN: Final = "***"
 _PROBE_S: Final = 0.5
 _AGAIN_S: Final = 0.1
@@ -193,10 +194,15 @@ class Connection:
 
 
 def _telling(error: KafkaError) -> int:
-    """How much an error says of why nothing works: a refusal most, that brokers are down least."""
+    """How much an error says of why nothing works: a refusal most, that brokers are down least.
+
+    When a handshake fails, the client tells now the reason and now only that the other side hung up.
+    """
     if error.name() == "_ALL_BROKERS_DOWN":
         return 0
-    return 1 if fault_of(error) is None else 2
+    if fault_of(error) is not None:
+        return 3
+    return 2 if _REASON in error.str() else 1
 
 
 def _mistakes(settings: KafkaSettings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 _REPORT_EVERY_S: Final = 0.2
 _GC_ALLOCATIONS: Final = 50_000
 _REASON: Final = "reason_"
-_LOCK_TRIES: Final = 4
+_LOCK_TRIES: Final = 40
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOCK_WAIT_S: Final = 0.05
 
@@ -60,7 +60,8 @@ def locked(state: Path) -> Iterator[int]:
 
 
 def _lock(fd: int, state: Path) -> None:
-    # Whoever only asks whether a flow is running holds the lock for a moment.
+    # Whoever only asks whether a flow is running holds the lock for a moment, and so does the child that wrote
+    # a checkpoint for a process that was killed.
     for left in reversed(range(_LOCK_TRIES)):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

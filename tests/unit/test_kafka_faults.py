@@ -8,7 +8,9 @@ import sys
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from headrace.config.kafka import KafkaSettings
 from headrace.errors import BrokerError, BrokerRefused, BrokerUnreachable, OffsetLost
+from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.faults import FAULTS, PASSING, error_in, fault_of, raised_as
 
 CODES = {name: getattr(KafkaError, name) for name in dir(KafkaError) if name.lstrip("_").isupper()}
@@ -69,3 +71,17 @@ def test_a_missing_client_is_named_with_what_to_install():
     assert done.stdout == (
         "kafka:: needs Kafka's client, which is not installed: pip install 'headrace[kafka]' 2\n"
     )
+
+
+def test_the_reason_of_a_failed_handshake_is_kept_over_what_comes_after_it():
+    connection = Connection(KafkaSettings(brokers=("127.0.0.1:1",), security="ssl"))
+    hung_up = KafkaError(KafkaError._TRANSPORT, "Disconnected: SSL connection closed by peer")
+    reason = KafkaError(
+        KafkaError._TRANSPORT, "SSL handshake failed: connecting to a PLAINTEXT broker listener?"
+    )
+    down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
+    for errors in ((hung_up, reason, down), (reason, hung_up), (down, reason, hung_up)):
+        connection.forget()
+        for error in errors:
+            connection.heard_error(error)
+        assert "PLAINTEXT" in connection.trouble
