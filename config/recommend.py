@@ -33,7 +33,7 @@ class EngineSettings(_Settings):
     candidates_max
         Items that are ranked.
     shown_max
-        Sessions whose last list the ranker can still learn from; each takes 34 bytes for each of the candidates.
+        Sessions whose last list the ranker can still learn from; each takes 34 bytes a candidate.
     trending_half_life_hours
         After so long a click counts half as much for what is trending.
     """
@@ -44,8 +44,6 @@ class EngineSettings(_Settings):
     sessions_max: int = Field(default=100_000, ge=1, le=10_000_000)
     order_lines_max: int = Field(default=200_000, ge=1, le=100_000_000)
     order_items_max: int = Field(default=64, ge=2, le=1000)
-    sessions_max: int = Field(default=300_000, ge=1, le=16_000_000)
-    live_sessions_max: int = Field(default=100_000, ge=1, le=10_000_000)
     session_clicks_max: int = Field(default=64, ge=1, le=128)
     postings_max: int = Field(default=200, ge=10, le=1000)
     neighbours_max: int = Field(default=64, ge=1, le=1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import exp
 from random import Random
 from typing import Any, Final, NamedTuple, TypeVar
@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from headrace.operators.recommend import kernels as k
 from headrace.operators.recommend.compiled import cells
 
-__all__ = ["Arrays", "new_room", "start_weights"]
+__all__ = ["Arrays", "Slots", "new_room", "start_weights"]
 
 Array = NDArray[Any]
 T = TypeVar("T", bound=NamedTuple)
@@ -25,6 +25,32 @@ _BLEND: Final = (1.0, 2.0, 1.5, 1.0, 2.0, 1.0, 0.1)
 _NEAR: Final = 2.0  # clicks, after which a neighbour's item counts 1/e
 _LATER: Final = 4.0
 _MATTERS: Final = 1.5  # items of a session, after which one counts 1/e
+
+
+class Slots:
+    """Places in arrays that are given and given back; the one given back last is given first.
+
+    Attributes
+    ----------
+    used
+        Places below this were given before.
+    free
+        Those of them that were given back.
+    """
+
+    def __init__(self, used: int = 0, free: Sequence[int] = ()) -> None:
+        self.used, self.free = used, list(free)
+
+    def take(self) -> int:
+        """Get a place."""
+        if self.free:
+            return self.free.pop()
+        self.used += 1
+        return self.used - 1
+
+    def give_back(self, place: int) -> None:
+        """Have a place given again."""
+        self.free.append(place)
 
 
 class Arrays:
@@ -63,7 +89,7 @@ class Arrays:
 
 def start_weights(of: dict[str, Array]) -> None:
     """Fill in the ranker's weights as they are before the first click: the same in every run."""
-    draw = Random(_SEED)
+    draw = Random(_SEED)  # noqa: S311  # nothing secret
     of["inner"][:] = [draw.gauss(0.0, _SPREAD) for _ in range(len(of["inner"]))]
     of["outer"][:] = [draw.gauss(0.0, 0.1) for _ in range(len(of["outer"]))]
     for name in ("linear", "inner", "bias", "outer"):

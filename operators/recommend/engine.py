@@ -6,18 +6,19 @@ What costs is in `kernels`; here are the names of items and sessions, the limits
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from functools import cache
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from headrace.config.recommend import EngineSettings
 from headrace.operators.recommend import kernels
-from headrace.operators.recommend.arrays import Arrays, new_room, start_weights
-from headrace.operators.recommend.compiled import COMPILED, cells
+from headrace.operators.recommend.arrays import Arrays, Slots, new_room, start_weights
+from headrace.operators.recommend.compiled import cells
 
-__all__ = ["SOURCES", "Engine", "Ranked"]
+__all__ = ["SOURCES", "Engine", "Ranked", "prepare"]
 
 SOURCES: Final = (
     "neighbours",
@@ -84,8 +85,8 @@ class Ranked(NamedTuple):
 class Engine:
     """An index of sessions, and a ranker that learns from each next click.
 
-    An item's number is its slot in the arrays and, above that, how often the slot was given before: so numbers are
-    never given again, and what was dropped stays unknown.
+    An item's number is its slot in the arrays and, above that, how often the slot was given before; so
+    numbers are never given again, and what was dropped stays unknown.
 
     Parameters
     ----------
@@ -99,11 +100,9 @@ class Engine:
         self._names: list[str] = []  # by slot
         self._number_at: list[int] = []
         self._sessions: dict[str, int] = {}  # the session that was idle for longest comes first
-        self._free_sessions: list[int] = []
         self._next_session = 0
-        self._free_items: list[int] = []
         self._lists: dict[str, int] = {}  # the list made longest ago comes first
-        self._free_lists: list[int] = []
+        self._slots = {"items": Slots(), "sessions": Slots(), "lists": Slots()}
         self.lists_dropped = 0
         self._width = 0  # candidates of a list that are kept
         self._room, self._room_arrays = new_room()
@@ -135,7 +134,9 @@ class Engine:
         self._settings = settings
         self._half_life_ms = settings.trending_half_life_hours * _HOUR_MS
         arrays, head = self._arrays, self._arrays.of["head"]
-        arrays.resize_ring("postings", kernels.POSTING, settings.postings_kept_max, int(head[kernels.POSTINGS]))
+        arrays.resize_ring(
+            "postings", kernels.POSTING, settings.postings_kept_max, int(head[kernels.POSTINGS])
+        )
         arrays.resize_ring("chunks", kernels.CHUNK, settings.chunks_max, int(head[kernels.CHUNKS]))
         arrays.resize_ring("orders", kernels.LINE, settings.order_lines_max, int(head[kernels.LINES]))
         arrays.grow(_OF_ITEMS, settings.items_max)
@@ -148,21 +149,20 @@ class Engine:
             self._drop_item(next(iter(self._numbers)))
         while len(self._sessions) > settings.sessions_max:
             self._drop_session(next(iter(self._sessions)))
-        self._free_sessions = _free(settings.sessions_max, self._sessions.values())
         self._view()
 
     def _take_over_lists(self, settings: EngineSettings) -> None:
-        """Make room for what lists were ranked by; with another number of candidates the old ones are let go."""
+        """Make room for what lists were ranked by; with another number of candidates old ones are let go."""
         of, width = self._arrays.of, settings.candidates_max
         if self._width != width:
             self._width = width
             self._lists.clear()
+            self._slots["lists"] = Slots()
             of["shown"], of["features"] = np.zeros(0, np.int32), np.zeros(0, np.uint8)
         self._arrays.grow(("shown",), settings.shown_max * width)
         self._arrays.grow(("features",), settings.shown_max * width * kernels.FEATURES)
         while len(self._lists) > settings.shown_max:
-            del self._lists[next(iter(self._lists))]
-        self._free_lists = _free(settings.shown_max, self._lists.values())
+            self._slots["lists"].give_back(self._lists.pop(next(iter(self._lists))))
 
     def _view(self) -> None:
         """Hand the arrays to the kernels; anew whenever one of them was replaced."""
@@ -187,11 +187,11 @@ class Engine:
     def _new_item(self, item_id: str) -> int:
         if len(self._numbers) >= self._settings.items_max:
             self._drop_item(next(iter(self._numbers)))
-        if not self._free_items:
+        slot = self._slots["items"].take()
+        if slot == len(self._names):
             self._names.append(item_id)
-            self._number_at.append(len(self._number_at))
-            return self._number_at[-1]
-        slot = self._free_items.pop()
+            self._number_at.append(slot)
+            return slot
         number = self._number_at[slot] + (1 << _SLOT_BITS)
         self._names[slot], self._number_at[slot] = item_id, number
         of = self._arrays.of
@@ -215,13 +215,13 @@ class Engine:
         self._names[slot] = ""
         self._arrays.of["gone"][slot] |= _DROPPED
         self._arrays.of["heat"][slot] = 0.0
-        self._free_items.append(slot)
+        self._slots["items"].give_back(slot)
         self.noted_ms.pop(number, None)
 
     def hide(self, number: int, *, hidden: bool) -> None:
         """Show an item never again, though it is learned from; or show it again."""
         gone, slot = self._arrays.of["gone"], number & _SLOT
-        gone[slot] = gone[slot] | _HIDDEN if hidden else gone[slot] & ~_HIDDEN
+        gone[slot] = gone[slot] | _HIDDEN if hidden else gone[slot] & (0xFF ^ _HIDDEN)
 
     # -- learning
 
@@ -243,7 +243,7 @@ class Engine:
         row = self._lists.pop(session, None)
         if row is None:
             return False
-        self._free_lists.append(row)
+        self._slots["lists"].give_back(row)
         of, slot = self._arrays.of, item & _SLOT
         return bool(
             kernels.learn(
@@ -268,6 +268,12 @@ class Engine:
         live = self._session(session)
         kernels.take(self._index, item & _SLOT, live, time_ms, True, self._half_life_ms)
 
+    def believe(self, session: str, item: int, time_ms: int) -> None:
+        """Let the index learn after all from a click that so far moved its session only."""
+        live = self._sessions.get(session)
+        if live is None or not kernels.believe(self._index, item & _SLOT, live, time_ms, self._half_life_ms):
+            self.take(session, item, time_ms)
+
     def bought(self, items: Sequence[int]) -> None:
         """Learn which items, each given once, were bought together."""
         most = self._settings.order_items_max
@@ -285,9 +291,9 @@ class Engine:
         """The session's place among those that go on; the one idle for longest makes room."""
         live = self._sessions.pop(session, None)
         if live is None:
-            if not self._free_sessions:
+            if len(self._sessions) >= self._settings.sessions_max:
                 self._drop_session(next(iter(self._sessions)))
-            live = self._free_sessions.pop()
+            live = self._slots["sessions"].take()
             of = self._arrays.of
             of["last"][live], of["number"][live] = 0, self._next_session
             self._next_session = (self._next_session + 1) & kernels.NUMBER
@@ -296,10 +302,10 @@ class Engine:
 
     def _drop_session(self, session: str) -> None:
         """Let a session end; what others learn from it stays."""
-        self._free_sessions.append(self._sessions.pop(session))
+        self._slots["sessions"].give_back(self._sessions.pop(session))
         row = self._lists.pop(session, None)
         if row is not None:
-            self._free_lists.append(row)
+            self._slots["lists"].give_back(row)
 
     # -- popularity
 
@@ -312,7 +318,7 @@ class Engine:
         """Items that are clicked most of late, best first."""
         of = self._arrays.of
         hot = of["hot"][: of["head"][kernels.HOT_COUNT]]
-        hot = hot[of["gone"][hot] == 0]
+        hot = hot[(of["gone"][hot] == 0) & (of["heat"][hot] > 0.0)]
         ordered = hot[np.lexsort((hot, -of["heat"][hot]))].tolist()
         numbers = [self._number_at[slot] for slot in ordered]
         return [number for number in numbers if within is None or within(number)][:count]
@@ -339,7 +345,7 @@ class Engine:
         excluded
             Items that are no candidates.
         past
-            Items that its customer clicked in earlier sessions, the newest first; they come after the session's own.
+            Items that its customer clicked in earlier sessions, the newest first; they come after its own.
         best
             How many are asked for; all candidates, unless given.
         """
@@ -384,10 +390,10 @@ class Engine:
         """Where what a session's list was ranked by is kept; the list made longest ago makes room."""
         row = self._lists.pop(session, None)
         if row is None:
-            if not self._free_lists:
+            if len(self._lists) >= self._settings.shown_max:
                 self.lists_dropped += 1
-                self._free_lists.append(self._lists.pop(next(iter(self._lists))))
-            row = self._free_lists.pop()
+                self._slots["lists"].give_back(self._lists.pop(next(iter(self._lists))))
+            row = self._slots["lists"].take()
         self._lists[session] = row
         return row
 
@@ -410,7 +416,8 @@ class Engine:
         """The state as named blobs."""
         names = {
             "items": [[name, number] for name, number in self._numbers.items()],
-            "slots": self._number_at,
+            "numbers": self._number_at,
+            "slots": {kind: [slots.used, slots.free] for kind, slots in self._slots.items()},
             "sessions": list(self._sessions.items()),
             "lists": list(self._lists.items()),
             "noted_ms": list(self.noted_ms.items()),
@@ -429,14 +436,13 @@ class Engine:
 
     def _used(self) -> dict[str, int]:
         """How many cells of an array say anything, where it is less than all."""
-        head, lists = self._arrays.of["head"], 1 + max(self._lists.values(), default=-1)
-        sessions = 1 + max(self._sessions.values(), default=-1)
+        head, lists = self._arrays.of["head"], self._slots["lists"].used
         return {
             "postings": int(head[kernels.POSTINGS]) * kernels.POSTING,
             "chunks": int(head[kernels.CHUNKS]) * kernels.CHUNK,
             "orders": int(head[kernels.LINES]) * kernels.LINE,
             **dict.fromkeys(_OF_ITEMS, len(self._names)),
-            **dict.fromkeys(_OF_SESSIONS, sessions),
+            **dict.fromkeys(_OF_SESSIONS, self._slots["sessions"].used),
             **dict.fromkeys(_OF_LISTS, lists),
             "shown": lists * self._width,
             "features": lists * self._width * kernels.FEATURES,
@@ -448,19 +454,33 @@ class Engine:
         for name, array in self._arrays.of.items():
             size, saved = names["sizes"][name], np.frombuffer(blobs.get(name, b""), array.dtype)
             self._arrays.of[name] = np.concatenate((saved, np.zeros(size - len(saved), array.dtype)))
-        self._numbers = {name: number for name, number in names["items"]}
-        self._number_at = names["slots"]
+        self._numbers = dict(names["items"])
+        self._number_at = names["numbers"]
         self._names = [""] * len(self._number_at)
         for name, number in self._numbers.items():
             self._names[number & _SLOT] = name
-        self._free_items = [slot for slot in range(len(self._names)) if not self._names[slot]]
+        self._slots = {kind: Slots(*slots) for kind, slots in names["slots"].items()}
         self._sessions, self._lists = dict(names["sessions"]), dict(names["lists"])
         self.noted_ms = dict(names["noted_ms"])
         self._next_session, self._width, self.lists_dropped = names["rest"]
         self.configure(self._settings)
 
 
-def _free(count: int, used: Iterable[int]) -> list[int]:
-    """Those of the first places that are not used, so that the lowest is taken first."""
-    taken = set(used)
-    return [place for place in range(count - 1, -1, -1) if place not in taken]
+_SMALL: Final = EngineSettings(
+    items_max=4, postings_kept_max=8, chunks_max=8, sessions_max=4, order_lines_max=8, shown_max=4
+)
+
+
+@cache
+def prepare() -> None:
+    """Have all kernels compiled, or loaded if they were before, so that no click waits for it."""
+    engine = Engine(_SMALL)
+    a, b = engine.number_of("a"), engine.number_of("b")
+    engine.bought((a, b))
+    for place, item in enumerate((a, b, a)):
+        for session in ("s", "t"):
+            engine.learn_next(session, item, new=True)
+            engine.follow(session, item, place)
+            engine.believe(session, item, place)
+            engine.rank(session, (item,), best=1)
+    engine.forget_session("s")

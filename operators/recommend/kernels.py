@@ -1,7 +1,7 @@
-"""What every click costs: the index of sessions, the search for candidates, and the ranker, as compiled loops.
+"""What every click costs: the index of sessions, the search for candidates, the ranker, as compiled loops.
 
-A session's clicks lie in chunks of sixteen cells, one line of the cache each, so that reading a neighbour costs few
-misses:
+A session's clicks lie in chunks of sixteen cells, one line of the cache each, so that reading a neighbour
+costs few misses:
 
 ======= =======================================================================================
 SESSION number of the session; -1 if it was erased
@@ -12,8 +12,8 @@ MINUTE  of its newest click
 ITEMS   one cell for each click: the item, tagged, with the bits `AGAIN` and `SILENT`
 ======= =======================================================================================
 
-A posting says that a session met an item for the first time. Both lie in rings and point to each other by distances or
-by numbers that count on, so that nothing is renumbered when a ring comes round.
+A posting says that a session met an item for the first time. Both lie in rings and point to each other by
+distances or by numbers that count on, so that nothing is renumbered when a ring comes round.
 
 ======= =======================================================================================
 ITEM    the item, tagged
@@ -22,10 +22,11 @@ WHERE   number of the chunk
 PLACE   of the click in the chunk
 ======= =======================================================================================
 
-Slots of items are given again. A tagged item is its slot and, above that, a count of how often it was; what doesn't
-have the tag that holds is another item's, and isn't read. Others learn nothing from silent clicks.
+Slots of items are given again. A tagged item is its slot and, above that, a count of how often it was; what
+doesn't have the tag that holds is another item's, and isn't read. Others learn nothing from silent clicks.
 
-All kernels are in this one file, as Numba's cache notices a change only in the file of the kernel that is called.
+All kernels are in this one file, as Numba's cache notices a change only in the file of the kernel that is
+called.
 
 References
 ----------
@@ -33,7 +34,8 @@ Kersbergen, Sprangers, Schelter: Serenade: low-latency session-based recommendat
 SIGMOD (2022): neighbours from the newest sessions of the last items.
 Garg, Gupta, Malhotra, Vig, Shroff: Sequence and time aware neighborhood for session-based recommendations.
 SIGIR (2019): the decays of recent neighbours.
-Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization. JMLR (2011).
+Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization.
+JMLR (2011).
 """
 
 from __future__ import annotations
@@ -51,9 +53,9 @@ __all__ = [
     "FEATURES",
     "FOUND_MAX",
     "HIDDEN",
+    "HOT_COUNT",
     "HOT_MAX",
     "LENGTHS",
-    "HOT_COUNT",
     "LINE",
     "LINES",
     "MASKS",
@@ -67,6 +69,7 @@ __all__ = [
     "Index",
     "Ranker",
     "Room",
+    "believe",
     "erase",
     "learn",
     "order",
@@ -205,7 +208,7 @@ class Ranker(NamedTuple):
 @kernel
 def take(index: Index, item: int, live: int, time_ms: int, silent: bool, half_life_ms: float) -> None:
     """Append a click; a silent one moves nothing but its own session."""
-    chunks, head = index.chunks, index.head
+    chunks = index.chunks
     tagged = item | (index.tag[item] << SLOT_BITS)
     again = _has_met(index, live, tagged)
     at = _chunk_for(index, live)
@@ -218,20 +221,48 @@ def take(index: Index, item: int, live: int, time_ms: int, silent: bool, half_li
     chunks[at + ITEMS + place] = value
     chunks[at + COUNT] = place + 1
     chunks[at + MINUTE] = min(max(time_ms // 60_000, 0), 0x7FFF_FFFF)
-    if silent:
-        return
-    if not again:
-        postings, number = index.postings, head[POSTINGS]
-        capacity = len(postings) // POSTING
-        before = index.newest[item] - 1
-        row = (number % capacity) * POSTING
-        postings[row + ITEM] = tagged
-        postings[row + BEFORE] = number - before if before >= 0 and number - before < capacity else 0
-        postings[row + WHERE] = (index.last[live] - 1) & NUMBER
-        postings[row + PLACE] = place
-        index.newest[item] = number + 1
-        head[POSTINGS] = number + 1
-    _warm(index, item, time_ms, half_life_ms)
+    if not silent:
+        if not again:
+            _post(index, item, index.last[live] - 1, place)
+        _warm(index, item, time_ms, half_life_ms)
+
+
+@kernel
+def _post(index: Index, item: int, chunk: int, place: int) -> None:
+    """Append a posting: from now on others find the session by the item."""
+    postings, head = index.postings, index.head
+    capacity, number = len(postings) // POSTING, head[POSTINGS]
+    before = index.newest[item] - 1
+    row = (number % capacity) * POSTING
+    postings[row + ITEM] = item | (index.tag[item] << SLOT_BITS)
+    postings[row + BEFORE] = number - before if before >= 0 and number - before < capacity else 0
+    postings[row + WHERE] = chunk & NUMBER
+    postings[row + PLACE] = place
+    index.newest[item] = number + 1
+    head[POSTINGS] = number + 1
+
+
+@kernel
+def believe(index: Index, item: int, live: int, time_ms: int, half_life_ms: float) -> bool:
+    """Let others learn from the session's newest silent click on an item after all; whether there was one."""
+    chunks, taken = index.chunks, index.head[CHUNKS]
+    capacity = len(chunks) // CHUNK
+    tagged = item | (index.tag[item] << SLOT_BITS)
+    again = _has_met(index, live, tagged)
+    each = index.last[live] - 1
+    while each >= 0 and taken - each <= capacity:
+        at = (each % capacity) * CHUNK
+        for place in range(chunks[at + COUNT] - 1, -1, -1):
+            if chunks[at + ITEMS + place] & (TAGGED | SILENT) == tagged | SILENT:
+                chunks[at + ITEMS + place] = tagged - AGAIN if again else tagged
+                if not again:
+                    _post(index, item, each, place)
+                _warm(index, item, time_ms, half_life_ms)
+                return True
+        if chunks[at + PREV] == 0:
+            break
+        each -= chunks[at + PREV]
+    return False
 
 
 @kernel
@@ -329,7 +360,7 @@ def _warm(index: Index, item: int, time_ms: int, half_life_ms: float) -> None:
     unit[1] += 1.0
     index.clicks[item] += 1
     _keep_hot(index, item)
-    if head[HOT_TAKEN] % HOTTEST_EVERY_CLICKS == 0:
+    if head[HOTTEST_COUNT] < HOTTEST or head[HOT_TAKEN] % HOTTEST_EVERY_CLICKS == 0:
         _note_hottest(index)
     head[HOT_TAKEN] += 1
 
@@ -359,7 +390,11 @@ def _note_hottest(index: Index) -> None:
     count = 0
     for place in range(index.head[HOT_COUNT]):
         item = hot[place]
-        if index.gone[item] or (count == HOTTEST and heat[item] <= heat[hottest[count - 1]]):
+        if (
+            index.gone[item]
+            or heat[item] <= 0.0
+            or (count == HOTTEST and heat[item] <= heat[hottest[count - 1]])
+        ):
             continue
         if count < HOTTEST:
             count += 1
@@ -406,8 +441,8 @@ def past_of(index: Index, room: Room, live: int, clicks_max: int) -> int:
 # -- the search
 
 
-# These two are called for each click of each neighbour, so they get the few arrays that they need: a call with a
-# whole `Room` would copy it.
+# These two are called for each click of each neighbour, so they get the few arrays that they need: a call
+# with a whole `Room` would copy it.
 
 
 @kernel
@@ -502,9 +537,13 @@ def _follow_postings(
                 if place + 1 < chunks[at + COUNT]:
                     other = chunks[at + ITEMS + place + 1]
                 elif chunks[at + NEXT_CHUNK] > 0:
-                    other = chunks[((chunks_taken - age + chunks[at + NEXT_CHUNK]) % chunks_max) * CHUNK + ITEMS]
+                    other = chunks[
+                        ((chunks_taken - age + chunks[at + NEXT_CHUNK]) % chunks_max) * CHUNK + ITEMS
+                    ]
                 if other != -1 and not other & SILENT:
-                    place = _place_of(marks, gone, tag, items, weight, support, through, found, other & TAGGED)
+                    place = _place_of(
+                        marks, gone, tag, items, weight, support, through, found, other & TAGGED
+                    )
                     if place >= 0:
                         found = max(found, place + 1)
                         _speak(weight, support, through, place * SOURCES + NEXT, value, item)
@@ -578,7 +617,9 @@ def _hear_neighbours(index: Index, room: Room, found: int, neighbours: int, now:
                         _speak(weight, support, through, cell + NEIGHBOURS, plain, anchor)
                         _speak(weight, support, through, cell + RECENT, recent * room.near[distance], anchor)
                         if direction > 0 and distance > 0:
-                            _speak(weight, support, through, cell + LATER, recent * room.later[distance], anchor)
+                            _speak(
+                                weight, support, through, cell + LATER, recent * room.later[distance], anchor
+                            )
                 step += direction
                 distance += 1
     return found
@@ -623,7 +664,9 @@ def _find(index: Index, room: Room, live: int, anchored: int, postings_max: int,
     marks, gone, tag, items = index.mark, index.gone, index.tag, room.item
     weight, support, through = room.weight, room.support, room.through
     newest, chunks_max = index.last[live] - 1, len(index.chunks) // CHUNK
-    now = index.chunks[(newest % chunks_max) * CHUNK + MINUTE] if newest >= 0 else 0
+    now = 0
+    if newest >= 0 and index.head[CHUNKS] - newest <= chunks_max:
+        now = index.chunks[(newest % chunks_max) * CHUNK + MINUTE]
     anchors = min(anchored, ANCHORS)
     found, entries = _follow_postings(index, room, 0, index.number[live], anchors, now, postings_max)
     _nearest(room, entries)
@@ -731,7 +774,9 @@ def _step(value: float) -> int:
 
 
 @kernel
-def _describe(index: Index, room: Room, count: int, past: int, items: Cells, first: int, features: Cells) -> None:
+def _describe(
+    index: Index, room: Room, count: int, past: int, items: Cells, first: int, features: Cells
+) -> None:
     """Fill in the features of the candidates, a row each, from the row `first` on."""
     weight, top = room.weight, room.top
     best = 1e-9
