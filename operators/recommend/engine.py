@@ -49,6 +49,7 @@ _OF_ITEMS: Final[dict[str, DTypeLike]] = {
     "tag": "u1",
     "gone": "u1",
     "mark": "i2",
+    "touched": "u1",
 }
 _OF_SESSIONS: Final[dict[str, DTypeLike]] = {"last": "i8", "number": "i4"}
 _OF_LISTS: Final[dict[str, DTypeLike]] = {"size": "i4", "length": "i4"}
@@ -96,7 +97,7 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.noted_ms: dict[int, int] = {}  # when the catalogue said so, event time
-        self._numbers: dict[str, int] = {}  # the item that was idle for longest comes first
+        self._numbers: dict[str, int] = {}
         self._names: list[str] = []  # by slot
         self._number_at: list[int] = []
         self._sessions: dict[str, int] = {}  # the session that was idle for longest comes first
@@ -145,11 +146,11 @@ class Engine:
         arrays.grow(("active",), settings.candidates_max * kernels.HIDDEN)
         arrays.grow(("share",), settings.candidates_max)
         self._take_over_lists(settings)
+        self._view()
         while len(self._numbers) > settings.items_max:
-            self._drop_item(next(iter(self._numbers)))
+            self._drop_item(self._idle_item())
         while len(self._sessions) > settings.sessions_max:
             self._drop_session(next(iter(self._sessions)))
-        self._view()
 
     def _take_over_lists(self, settings: EngineSettings) -> None:
         """Make room for what lists were ranked by; with another number of candidates old ones are let go."""
@@ -167,6 +168,7 @@ class Engine:
     def _view(self) -> None:
         """Hand the arrays to the kernels; anew whenever one of them was replaced."""
         arrays = self._arrays
+        self._touched = cells(arrays.of["touched"])
         self._index = arrays.as_cells(kernels.Index)
         self._ranker = arrays.as_cells(kernels.Ranker)
         self._shown, self._features = cells(arrays.of["shown"]), cells(arrays.of["features"])
@@ -177,16 +179,17 @@ class Engine:
     # -- names
 
     def number_of(self, item_id: str) -> int:
-        """The item's number, a new one for a new item; the one idle for longest makes room."""
-        number = self._numbers.pop(item_id, None)
+        """The item's number, a new one for a new item; one that was idle for long makes room."""
+        number = self._numbers.get(item_id)
         if number is None:
-            number = self._new_item(item_id)
-        self._numbers[item_id] = number
+            number = self._numbers[item_id] = self._new_item(item_id)
+        else:
+            self._touched[number & _SLOT] = 1
         return number
 
     def _new_item(self, item_id: str) -> int:
         if len(self._numbers) >= self._settings.items_max:
-            self._drop_item(next(iter(self._numbers)))
+            self._drop_item(self._idle_item())
         slot = self._slots["items"].take()
         if slot == len(self._names):
             self._names.append(item_id)
@@ -199,6 +202,21 @@ class Engine:
             of[name][slot] = 0
         of["tag"][slot] = (number >> _SLOT_BITS) & kernels.TAG
         return number
+
+    def _idle_item(self) -> str:
+        """One that wasn't asked for since it was last looked at here (Corbató: A paging experiment, 1968).
+
+        Unlike moving each item to the end whenever it is asked for, this leaves the table of names small.
+        """
+        numbers, touched = self._numbers, self._touched
+        while True:
+            item_id = next(iter(numbers))
+            number = numbers[item_id]
+            if not touched[number & _SLOT]:
+                return item_id
+            touched[number & _SLOT] = 0
+            del numbers[item_id]
+            numbers[item_id] = number
 
     def known(self, item_id: str) -> int | None:
         """The item's number; None if it has none."""
