@@ -45,11 +45,11 @@ class Learned:
         """Learn from the click, and list what may come next."""
         engine, session, at = self._engine, click.session_id, click.event_time
         item = engine.number_of(click.item_id)
-        engine.learn_next(session, item)
+        engine.learn_next(session, item, new=item not in engine.history(session))
         engine.take(session, item, at)
         known = map(engine.known, excluded)
-        ranked = engine.rank(session, [number for number in known if number is not None])
-        return [engine.name_of(number) for number in ranked.items[:_LIST]]
+        ranked = engine.rank(session, [number for number in known if number is not None], best=_LIST)
+        return [engine.name_of(number) for number in ranked.items]
 
 
 class Plain:

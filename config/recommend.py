@@ -16,10 +16,16 @@ class EngineSettings(_Settings):
     ----------
     items_max
         Items that are known; the one that was idle for longest makes room.
+    postings_kept_max
+        Newest meetings of a session with an item that are learned from; each takes 16 bytes.
+    chunks_max
+        Pieces of sessions, of up to 11 clicks, that are learned from, the newest ones; each takes 64 bytes.
     sessions_max
-        Sessions that are remembered.
-    session_items_max
-        Items of a session's end that are looked at and remembered.
+        Sessions that go on; the one that was idle for longest makes room, and is learned from all the same.
+    order_lines_max, order_items_max
+        Newest lines of orders that are learned from, each 16 bytes; and different items of one order.
+    session_clicks_max
+        Clicks of a session's end that are looked at.
     postings_max
         Newest sessions of an item that are looked at.
     neighbours_max
@@ -27,16 +33,20 @@ class EngineSettings(_Settings):
     candidates_max
         Items that are ranked.
     shown_max
-        Sessions whose last list the ranker can still learn from; each takes up to 4 kB.
+        Sessions whose last list the ranker can still learn from; each takes 34 bytes a candidate.
     trending_half_life_hours
         After so long a click counts half as much for what is trending.
     """
 
-    items_max: int = Field(default=100_000, ge=1, le=10_000_000)
-    sessions_max: int = Field(default=200_000, ge=1, le=10_000_000)
-    session_items_max: int = Field(default=12, ge=1, le=100)
-    postings_max: int = Field(default=250, ge=10, le=10_000)
-    neighbours_max: int = Field(default=100, ge=1, le=10_000)
-    candidates_max: int = Field(default=128, ge=20, le=1000)
+    items_max: int = Field(default=100_000, ge=1, le=16_000_000)
+    postings_kept_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
+    chunks_max: int = Field(default=400_000, ge=1, le=100_000_000)
+    sessions_max: int = Field(default=100_000, ge=1, le=10_000_000)
+    order_lines_max: int = Field(default=200_000, ge=1, le=100_000_000)
+    order_items_max: int = Field(default=64, ge=2, le=1000)
+    session_clicks_max: int = Field(default=64, ge=1, le=128)
+    postings_max: int = Field(default=200, ge=10, le=1000)
+    neighbours_max: int = Field(default=64, ge=1, le=1000)
+    candidates_max: int = Field(default=128, ge=20, le=1024)
     shown_max: int = Field(default=20_000, ge=1, le=10_000_000)
     trending_half_life_hours: float = Field(default=24.0, gt=0.0, le=10_000.0)

@@ -303,7 +303,8 @@ class RecommendedItem(Struct, frozen=True):
     score
         Its share among all items that were ranked, 0 to 1; of a fallback list 1 / place.
     source
-        What speaks most for it: `neighbours`, `next_clicks`, `session`, `bought_together` or `trending`.
+        What speaks most for it: `neighbours`, `recent_neighbours`, `next_clicks`, `later_clicks`,
+        `session`, `bought_together` or `trending`.
     """
 
     item_id: str

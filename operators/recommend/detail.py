@@ -53,7 +53,7 @@ def pack(ranked: Ranked, shown: int, name_of: Callable[[int], str]) -> bytes:
             [name_of(anchor) if anchor >= 0 else None for anchor in names],
             bytes(map(names.__getitem__, anchors)),
             [min(each, _SUPPORT_MAX) for each in support],
-            len(ranked.items),
+            ranked.candidates,
         )
     )
 

@@ -1,50 +1,59 @@
-"""Ranks items for a session from an index of recent sessions that every click moves, in plain Python.
+"""Ranks items for a session from an index of recent sessions that every click moves.
 
-The neighbours are those of VMIS-kNN, with these differences: the index is updated by each click, an item is
-counted once a session, and how much each source of candidates counts is learned from the next clicks.
-
-References
-----------
-Kersbergen, Sprangers, Schelter: Serenade: low-latency session-based recommendation in e-commerce at scale.
-SIGMOD (2022).
+What costs is in `kernels`; here are the names of items and sessions, the limits, and the state as a whole.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from heapq import nlargest
-from math import exp, log
-from typing import Any, Final, NamedTuple
+from functools import cache
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
 from headrace.config.recommend import EngineSettings
+from headrace.operators.recommend import kernels
+from headrace.operators.recommend.arrays import Arrays, Slots, new_room, start_weights
+from headrace.operators.recommend.compiled import cells
 
-__all__ = ["SOURCES", "Engine", "Ranked"]
+__all__ = ["SOURCES", "Engine", "Ranked", "prepare"]
 
-SOURCES: Final = ("neighbours", "next_clicks", "session", "bought_together", "trending")
-_NEIGHBOURS, _NEXT, _SESSION, _BOUGHT, _TRENDING = range(len(SOURCES))
-_START_WEIGHTS: Final = (6.0, 4.0, 2.0, 2.0, 1.0)
-# Shares, their roots, both of items that are new to the session apart, and logarithms.
-_FEATURES: Final = 5 * len(SOURCES)
-_LEAST_SHARE: Final = 0.001  # smaller ones hardly differ in their logarithms
-_LENGTHS: Final = (1, 3, 6)  # different items of a session; longer ones are a class of their own
-_STEP: Final = 0.1  # of Adagrad
-_LOOKED_AT_MAX: Final = 6  # distinct items at a session's end that find neighbours
-_DECAY: Final = tuple(exp(-place / 1.5) for place in range(128))
-_NEAR: Final = tuple(exp(-distance / 8.0) for distance in range(128))  # in a neighbour, from what is shared
-_FOLLOWERS_MAX: Final = 64  # that are remembered of one item
-_HOT_MAX: Final = 256
-_HOT_AMONG_CANDIDATES: Final = 20
-_HOTTEST_EVERY_CLICKS: Final = 32
+SOURCES: Final = (
+    "neighbours",
+    "recent_neighbours",
+    "next_clicks",
+    "later_clicks",
+    "session",
+    "bought_together",
+    "trending",
+)
 _HOUR_MS: Final = 3_600_000
-_POPULARITY_MAX: Final = 1e100
-Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
+_SLOT_BITS: Final = kernels.SLOT_BITS
+_SLOT: Final = kernels.SLOT
+_HIDDEN, _DROPPED = 1, 2  # reasons against showing an item
+_LENGTHS: Final = (1, 3, 6)  # different items of a session; longer ones are a class of their own
+_NO_ITEMS: Final = np.zeros(0, np.int32)
+_RANKER: Final = {
+    "linear": (kernels.LENGTHS + 1) * kernels.FEATURES,
+    "inner": kernels.FEATURES * kernels.HIDDEN,
+    "bias": kernels.HIDDEN,
+    "outer": kernels.HIDDEN,
+}
+_OF_ITEMS: Final[dict[str, DTypeLike]] = {
+    "newest": "i8",
+    "bought": "i8",
+    "heat": "f8",
+    "clicks": "i4",
+    "tag": "u1",
+    "gone": "u1",
+    "mark": "i2",
+    "touched": "u1",
+}
+_OF_SESSIONS: Final[dict[str, DTypeLike]] = {"last": "i8", "number": "i4"}
+_OF_LISTS: Final[dict[str, DTypeLike]] = {"size": "i4", "length": "i4"}
+_NOT_SAVED: Final = frozenset({"active", "gradient", "share", "mark"})
 
 
 class Ranked(NamedTuple):
@@ -55,13 +64,15 @@ class Ranked(NamedTuple):
     items
         Their numbers.
     scores
-        The share that the ranker gives each of them, 0 to 1; together 1.
+        The share that the ranker gives each of them among all candidates, 0 to 1.
     sources
         Which of `SOURCES` speaks most for it.
     anchors
         The item of the session that this source goes out from; -1 for none.
     support
         In how many recent sessions, or how many times, it was seen so.
+    candidates
+        How many items were ranked.
     """
 
     items: list[int]
@@ -69,53 +80,14 @@ class Ranked(NamedTuple):
     sources: list[int]
     anchors: list[int]
     support: list[int]
-
-
-_NONE: Final = Ranked([], [], [], [], [])
-
-
-class _Found:
-    """What the sources say of candidates."""
-
-    def __init__(self) -> None:
-        self.weights: list[dict[int, float]] = [{} for _ in SOURCES]
-        self.anchors: list[dict[int, tuple[int, int]]] = [{} for _ in SOURCES]
-
-    def blended(self) -> dict[int, float]:
-        """A first guess, before the ranker."""
-        guess: dict[int, float] = {}
-        for weights, start in zip(self.weights, _START_WEIGHTS, strict=True):
-            if weights:
-                scale = start / max(weights.values())
-                for item, weight in weights.items():
-                    guess[item] = guess.get(item, 0.0) + scale * weight
-        return guess
-
-    def shares(self, items: Sequence[int]) -> Floats32:
-        """For each source a row: of each item the share of the source's largest weight."""
-        shares = np.zeros((len(SOURCES), len(items)), dtype=np.float32)
-        places = {item: place for place, item in enumerate(items)}
-        for source, weights in enumerate(self.weights):
-            if not weights:
-                continue
-            if len(weights) < len(items):
-                known = [(places[item], weight) for item, weight in weights.items() if item in places]
-                shares[source, [place for place, _ in known]] = [weight for _, weight in known]
-            else:
-                shares[source] = [weights.get(item, 0.0) for item in items]
-            shares[source] /= max(weights.values())
-        return shares
-
-    def said(self, sources: Sequence[int], items: Sequence[int]) -> list[tuple[int, int]]:
-        """Anchor and support of each item by its source."""
-        anchors, nothing = self.anchors, (-1, 0)
-        return [anchors[source].get(item, nothing) for source, item in zip(sources, items, strict=True)]
+    candidates: int
 
 
 class Engine:
     """An index of sessions, and a ranker that learns from each next click.
 
-    Numbers of items and sessions ascend and are never given again, so that what was dropped stays unknown.
+    An item's number is its slot in the arrays and, above that, how often the slot was given before; so
+    numbers are never given again, and what was dropped stays unknown.
 
     Parameters
     ----------
@@ -124,49 +96,127 @@ class Engine:
     """
 
     def __init__(self, settings: EngineSettings) -> None:
-        self.hidden: set[int] = set()  # learned from, and never ranked
         self.noted_ms: dict[int, int] = {}  # when the catalogue said so, event time
-        self._numbers: dict[str, int] = {}  # the item that was idle for longest comes first
-        self._names: dict[int, str] = {}
-        self._next_number = 0
-        self._sessions: dict[str, int] = {}
-        self._histories: dict[int, list[int]] = {}
+        self._numbers: dict[str, int] = {}
+        self._names: list[str] = []  # by slot
+        self._number_at: list[int] = []
+        self._sessions: dict[str, int] = {}  # the session that was idle for longest comes first
         self._next_session = 0
-        self._postings: dict[int, deque[int]] = {}
-        self._followers: dict[int, dict[int, float]] = {}
-        self._bought: dict[int, dict[int, float]] = {}
-        self._popularity: dict[int, float] = {}
-        self._unit, self._unit_at_ms = 1.0, 0
-        self._hot: dict[int, None] = {}
-        self._hottest_of_late: list[int] = []
-        self._taken = 0
-        self._shown: dict[str, tuple[list[int], bytes, int]] = {}
-        # One row for all sessions, and one for those of a class of length.
-        self._weights = np.zeros((len(_LENGTHS) + 2, _FEATURES))
-        self._weights[0, : len(SOURCES)] = _START_WEIGHTS
-        self._squares = np.full(self._weights.shape, 1e-6)
+        self._lists: dict[str, int] = {}  # the list made longest ago comes first
+        self._slots = {"items": Slots(), "sessions": Slots(), "lists": Slots()}
+        self.lists_dropped = 0
+        self._width = 0  # candidates of a list that are kept
+        self._room, self._room_arrays = new_room()
+        self._arrays = Arrays(
+            {
+                "postings": (settings.postings_kept_max * kernels.POSTING, "i4"),
+                "chunks": (settings.chunks_max * kernels.CHUNK, "i4"),
+                "orders": (settings.order_lines_max * kernels.LINE, "i4"),
+                "head": (8, "i8"),
+                "unit": (2, "f8"),
+                "hot": (kernels.HOT_MAX, "i4"),
+                "hottest": (kernels.HOT_MAX, "i4"),
+                **{name: (size, "f8") for name, size in _RANKER.items()},
+                **{f"{name}_squares": (size, "f8") for name, size in _RANKER.items()},
+                "gradient": (kernels.WEIGHTS, "f8"),
+                **{name: (0, kind) for name, kind in (_OF_ITEMS | _OF_SESSIONS | _OF_LISTS).items()},
+                "active": (0, "f8"),
+                "share": (0, "f8"),
+                "shown": (0, "i4"),
+                "features": (0, "u1"),
+            }
+        )
+        self._arrays.of["unit"][0] = 1.0
+        start_weights(self._arrays.of)
         self.configure(settings)
 
     def configure(self, settings: EngineSettings) -> None:
         """Change the limits; they hold from the next click on."""
         self._settings = settings
         self._half_life_ms = settings.trending_half_life_hours * _HOUR_MS
+        arrays, head = self._arrays, self._arrays.of["head"]
+        arrays.resize_ring(
+            "postings", kernels.POSTING, settings.postings_kept_max, int(head[kernels.POSTINGS])
+        )
+        arrays.resize_ring("chunks", kernels.CHUNK, settings.chunks_max, int(head[kernels.CHUNKS]))
+        arrays.resize_ring("orders", kernels.LINE, settings.order_lines_max, int(head[kernels.LINES]))
+        arrays.grow(_OF_ITEMS, settings.items_max)
+        arrays.grow(_OF_SESSIONS, settings.sessions_max)
+        arrays.grow(_OF_LISTS, settings.shown_max)
+        arrays.grow(("active",), settings.candidates_max * kernels.HIDDEN)
+        arrays.grow(("share",), settings.candidates_max)
+        self._take_over_lists(settings)
+        self._view()
+        while len(self._numbers) > settings.items_max:
+            self._drop_item(self._idle_item())
+        while len(self._sessions) > settings.sessions_max:
+            self._drop_session(next(iter(self._sessions)))
+
+    def _take_over_lists(self, settings: EngineSettings) -> None:
+        """Make room for what lists were ranked by; with another number of candidates old ones are let go."""
+        of, width = self._arrays.of, settings.candidates_max
+        if self._width != width:
+            self._width = width
+            self._lists.clear()
+            self._slots["lists"] = Slots()
+            of["shown"], of["features"] = np.zeros(0, np.int32), np.zeros(0, np.uint8)
+        self._arrays.grow(("shown",), settings.shown_max * width)
+        self._arrays.grow(("features",), settings.shown_max * width * kernels.FEATURES)
+        while len(self._lists) > settings.shown_max:
+            self._slots["lists"].give_back(self._lists.pop(next(iter(self._lists))))
+
+    def _view(self) -> None:
+        """Hand the arrays to the kernels; anew whenever one of them was replaced."""
+        arrays = self._arrays
+        self._touched = cells(arrays.of["touched"])
+        self._index = arrays.as_cells(kernels.Index)
+        self._ranker = arrays.as_cells(kernels.Ranker)
+        self._shown, self._features = cells(arrays.of["shown"]), cells(arrays.of["features"])
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._numbers)
 
     # -- names
 
     def number_of(self, item_id: str) -> int:
-        """The item's number, a new one for a new item; the one idle for longest makes room."""
-        number = self._numbers.pop(item_id, None)
+        """The item's number, a new one for a new item; one that was idle for long makes room."""
+        number = self._numbers.get(item_id)
         if number is None:
-            number, self._next_number = self._next_number, self._next_number + 1
-            self._names[number] = item_id
-            if len(self._numbers) >= self._settings.items_max:
-                self._drop_item(next(iter(self._numbers)))
-        self._numbers[item_id] = number
+            number = self._numbers[item_id] = self._new_item(item_id)
+        else:
+            self._touched[number & _SLOT] = 1
         return number
+
+    def _new_item(self, item_id: str) -> int:
+        if len(self._numbers) >= self._settings.items_max:
+            self._drop_item(self._idle_item())
+        slot = self._slots["items"].take()
+        if slot == len(self._names):
+            self._names.append(item_id)
+            self._number_at.append(slot)
+            return slot
+        number = self._number_at[slot] + (1 << _SLOT_BITS)
+        self._names[slot], self._number_at[slot] = item_id, number
+        of = self._arrays.of
+        for name in _OF_ITEMS:
+            of[name][slot] = 0
+        of["tag"][slot] = (number >> _SLOT_BITS) & kernels.TAG
+        return number
+
+    def _idle_item(self) -> str:
+        """One that wasn't asked for since it was last looked at here (Corbató: A paging experiment, 1968).
+
+        Unlike moving each item to the end whenever it is asked for, this leaves the table of names small.
+        """
+        numbers, touched = self._numbers, self._touched
+        while True:
+            item_id = next(iter(numbers))
+            number = numbers[item_id]
+            if not touched[number & _SLOT]:
+                return item_id
+            touched[number & _SLOT] = 0
+            del numbers[item_id]
+            numbers[item_id] = number
 
     def known(self, item_id: str) -> int | None:
         """The item's number; None if it has none."""
@@ -174,125 +224,136 @@ class Engine:
 
     def name_of(self, number: int) -> str:
         """The item's id; empty if it was dropped."""
-        return self._names.get(number, "")
+        slot = number & _SLOT
+        return self._names[slot] if self._number_at[slot] == number else ""
 
     def _drop_item(self, item_id: str) -> None:
         number = self._numbers.pop(item_id)
-        del self._names[number]
-        tables: tuple[dict[int, Any], ...] = (self._postings, self._followers, self._bought, self._popularity)
-        for table in (*tables, self._hot, self.noted_ms):
-            table.pop(number, None)
-        self.hidden.discard(number)
+        slot = number & _SLOT
+        self._names[slot] = ""
+        self._arrays.of["gone"][slot] |= _DROPPED
+        self._arrays.of["heat"][slot] = 0.0
+        self._slots["items"].give_back(slot)
+        self.noted_ms.pop(number, None)
+
+    def hide(self, number: int, *, hidden: bool) -> None:
+        """Show an item never again, though it is learned from; or show it again."""
+        gone, slot = self._arrays.of["gone"], number & _SLOT
+        gone[slot] = gone[slot] | _HIDDEN if hidden else gone[slot] & (0xFF ^ _HIDDEN)
 
     # -- learning
 
-    def learn_next(self, session: str, item: int) -> bool:
-        """Let the ranker learn from what came after the session's last list, on what it saw then."""
-        shown = self._shown.pop(session, None)
-        if shown is None or item not in shown[0]:
-            return False
-        items, kept, length = shown
-        features = _features(np.frombuffer(kept, dtype=np.float32).reshape(len(SOURCES), -1))
-        shares = _softmax((features * self._weights_of(length)).sum(axis=1))
-        step = features[items.index(item)] - (shares[:, None] * features).sum(axis=0)
-        for row in (0, length):
-            self._squares[row] += step * step
-            self._weights[row] += _STEP * step / np.sqrt(self._squares[row])
-        return True
+    def learn_next(self, session: str, item: int, *, new: bool) -> bool:
+        """Let the ranker learn from what came after the session's last list, on what it saw then.
 
-    def _weights_of(self, length: int) -> Floats:
-        weights: Floats = self._weights[0] + self._weights[length]
-        return weights
+        Parameters
+        ----------
+        session, item
+            The session, and what it clicked.
+        new
+            Whether the item is new to the session.
+
+        Returns
+        -------
+        bool
+            Whether the item was among the candidates of a list that is still remembered.
+        """
+        row = self._lists.pop(session, None)
+        if row is None:
+            return False
+        self._slots["lists"].give_back(row)
+        of, slot = self._arrays.of, item & _SLOT
+        return bool(
+            kernels.learn(
+                self._ranker,
+                self._shown,
+                self._features,
+                row * self._width,
+                int(of["size"][row]),
+                int(of["length"][row]),
+                slot | int(of["tag"][slot]) << _SLOT_BITS,
+                new,
+            )
+        )
 
     def take(self, session: str, item: int, time_ms: int) -> None:
         """Let the index learn from a click."""
-        self._warm(item, time_ms)
-        number = self._session(session)
-        history = self._histories[number]
-        if history and history[-1] != item:
-            _count(self._followers.setdefault(history[-1], {}), item)
-        if item not in history:
-            self._postings.setdefault(item, deque(maxlen=self._settings.postings_max)).append(number)
-        self._move(history, item)
+        live = self._session(session)
+        kernels.take(self._index, item & _SLOT, live, time_ms, False, self._half_life_ms)
 
-    def follow(self, session: str, item: int) -> None:
+    def follow(self, session: str, item: int, time_ms: int) -> None:
         """Move the session by a click that others learn nothing from."""
-        self._move(self._histories[self._session(session)], item)
+        live = self._session(session)
+        kernels.take(self._index, item & _SLOT, live, time_ms, True, self._half_life_ms)
+
+    def believe(self, session: str, item: int, time_ms: int) -> None:
+        """Let the index learn after all from a click that so far moved its session only."""
+        live = self._sessions.get(session)
+        if live is None or not kernels.believe(self._index, item & _SLOT, live, time_ms, self._half_life_ms):
+            self.take(session, item, time_ms)
 
     def bought(self, items: Sequence[int]) -> None:
-        """Learn which items were bought together."""
-        for item in items:
-            for other in items:
-                if other != item:
-                    _count(self._bought.setdefault(item, {}), other)
+        """Learn which items, each given once, were bought together."""
+        most = self._settings.order_items_max
+        slots = np.array([item & _SLOT for item in items[:most]], np.int32)
+        kernels.take_order(self._index, cells(slots), len(slots))
 
     def forget_session(self, session: str) -> None:
         """Drop a session with what it says for items."""
-        number = self._sessions.pop(session, None)
-        self._shown.pop(session, None)
-        if number is not None:
-            del self._histories[number]
+        live = self._sessions.get(session)
+        if live is not None:
+            kernels.erase(self._index, live)
+            self._drop_session(session)
 
     def _session(self, session: str) -> int:
-        number = self._sessions.pop(session, None)
-        if number is None:
-            number, self._next_session = self._next_session, self._next_session + 1
-            self._histories[number] = []
+        """The session's place among those that go on; the one idle for longest makes room."""
+        live = self._sessions.pop(session, None)
+        if live is None:
             if len(self._sessions) >= self._settings.sessions_max:
-                self.forget_session(next(iter(self._sessions)))
-        self._sessions[session] = number
-        return number
+                self._drop_session(next(iter(self._sessions)))
+            live = self._slots["sessions"].take()
+            of = self._arrays.of
+            of["last"][live], of["number"][live] = 0, self._next_session
+            self._next_session = (self._next_session + 1) & kernels.NUMBER
+        self._sessions[session] = live
+        return live
 
-    def _move(self, history: list[int], item: int) -> None:
-        if item in history:
-            history.remove(item)
-        history.append(item)
-        del history[: -self._settings.session_items_max]
+    def _drop_session(self, session: str) -> None:
+        """Let a session end; what others learn from it stays."""
+        self._slots["sessions"].give_back(self._sessions.pop(session))
+        row = self._lists.pop(session, None)
+        if row is not None:
+            self._slots["lists"].give_back(row)
 
     # -- popularity
 
-    def _warm(self, item: int, time_ms: int) -> None:
-        """Count a click for what is trending: what counts is not the old ones less, but the new ones more."""
-        if time_ms > self._unit_at_ms:
-            passed = time_ms - self._unit_at_ms if self._unit_at_ms else 0
-            self._unit_at_ms = time_ms
-            self._unit *= 2.0 ** min(passed / self._half_life_ms, 100.0)
-            if self._unit > _POPULARITY_MAX:
-                self._scale_down()
-        self._popularity[item] = self._popularity.get(item, 0.0) + self._unit
-        self._hot.setdefault(item)
-        self._taken += 1
-        if self._taken % _HOTTEST_EVERY_CLICKS == 1:
-            self._hottest_of_late = self._hottest(_HOT_AMONG_CANDIDATES)
-        if len(self._hot) > _HOT_MAX:
-            self._hot = dict.fromkeys(self._hottest(_HOT_MAX // 2))
-
     def heat(self, item: int, otherwise: float = 0.0) -> float:
         """How many of its clicks still count."""
-        heat = self._popularity.get(item)
-        return otherwise if heat is None else heat / self._unit
-
-    def _scale_down(self) -> None:
-        self._popularity = {item: heat / self._unit for item, heat in self._popularity.items()}
-        self._unit = 1.0
-
-    def _hottest(self, count: int) -> list[int]:
-        heat = self._popularity
-        return nlargest(count, self._hot, key=lambda item: (heat.get(item, 0.0), item))
+        of, slot = self._arrays.of, item & _SLOT
+        return float(of["heat"][slot] / of["unit"][0]) if self._number_at[slot] == item else otherwise
 
     def trending(self, count: int, within: Callable[[int], bool] | None = None) -> list[int]:
         """Items that are clicked most of late, best first."""
-        shown = [item for item in self._hottest(_HOT_MAX) if item not in self.hidden]
-        return [item for item in shown if within is None or within(item)][:count]
+        of = self._arrays.of
+        hot = of["hot"][: of["head"][kernels.HOT_COUNT]]
+        hot = hot[(of["gone"][hot] == 0) & (of["heat"][hot] > 0.0)]
+        ordered = hot[np.lexsort((hot, -of["heat"][hot]))].tolist()
+        numbers = [self._number_at[slot] for slot in ordered]
+        return [number for number in numbers if within is None or within(number)][:count]
 
     # -- ranking
 
     def history(self, session: str) -> list[int]:
         """The different items at a session's end, the newest last."""
-        number = self._sessions.get(session)
-        return [] if number is None else list(self._histories[number])
+        live = self._sessions.get(session)
+        if live is None:
+            return []
+        count = kernels.past_of(self._index, self._room, live, self._settings.session_clicks_max)
+        return [self._number_at[slot] for slot in self._room_arrays["past"][:count][::-1].tolist()]
 
-    def rank(self, session: str, excluded: Iterable[int] = ()) -> Ranked:
+    def rank(
+        self, session: str, excluded: Iterable[int] = (), past: Sequence[int] = (), *, best: int | None = None
+    ) -> Ranked:
         """Rank candidates for the session as it stands; what the ranker saw is kept for its next click.
 
         Parameters
@@ -301,168 +362,143 @@ class Engine:
             Its id.
         excluded
             Items that are no candidates.
+        past
+            Items that its customer clicked in earlier sessions, the newest first; they come after its own.
+        best
+            How many are asked for; all candidates, unless given.
         """
-        gone = {*excluded, *self.hidden}
-        found = self._find(self._sessions.get(session, -1))
-        for weights in found.weights:
-            for item in [item for item in weights if item in gone or item not in self._names]:
-                del weights[item]
-        guess = found.blended()
-        # As sorting in full is quicker here than a heap; of equal ones the one that was found first.
-        items = sorted(guess, key=guess.__getitem__, reverse=True)[: self._settings.candidates_max]
-        if not items:
-            return _NONE
-        shares, length = found.shares(items), 1 + bisect_left(_LENGTHS, len(self.history(session)))
-        self._keep(session, items, shares, length)
-        return self._ranked(items, _features(shares) * self._weights_of(length), found)
-
-    def _ranked(self, items: list[int], parts: Floats, found: _Found) -> Ranked:
-        shares = _softmax(parts.sum(axis=1))
-        order = np.argsort(-shares, kind="stable").tolist()
-        by_source = parts.reshape(len(items), -1, len(SOURCES)).sum(axis=1)
-        strongest = np.where(by_source != 0.0, by_source, -np.inf).argmax(axis=1).tolist()
-        scores = shares.tolist()
-        ordered = [items[place] for place in order]
-        sources = [strongest[place] for place in order]
-        said = found.said(sources, ordered)
-        return Ranked(
-            ordered,
-            [scores[place] for place in order],
-            sources,
-            [anchor for anchor, _ in said],
-            [support for _, support in said],
+        settings, room, of = self._settings, self._room, self._arrays.of
+        live = self._session(session)
+        count = kernels.past_of(self._index, room, live, settings.session_clicks_max)
+        anchored = self._add_past(count, past) if past else count
+        row = self._list_row(session)
+        left_out = [each & _SLOT for each in excluded]
+        length = 1 + (count > _LENGTHS[0]) + (count > _LENGTHS[1]) + (count > _LENGTHS[2])
+        candidates = kernels.rank(
+            self._index,
+            room,
+            self._ranker,
+            live,
+            count,
+            anchored,
+            cells(np.array(left_out, np.int32)) if left_out else _NO_ITEMS,
+            settings.postings_max,
+            settings.neighbours_max,
+            settings.candidates_max,
+            self._shown,
+            row * self._width,
+            self._features,
+            length,
+            settings.candidates_max if best is None else best,
         )
+        of["size"][row], of["length"][row] = candidates, length
+        return self._ranked(row, candidates, candidates if best is None else min(best, candidates))
 
-    def _keep(self, session: str, items: list[int], shares: Floats32, length: int) -> None:
-        shown = self._shown
-        shown.pop(session, None)
-        shown[session] = items, shares.tobytes(), length
-        if len(shown) > self._settings.shown_max:
-            del shown[next(iter(shown))]
+    def _add_past(self, count: int, past: Sequence[int]) -> int:
+        own = self._room_arrays["past"]
+        known = set(own[:count].tolist())
+        for item in past:
+            slot = item & _SLOT
+            if count < kernels.PAST_MAX and self._number_at[slot] == item and slot not in known:
+                own[count] = slot
+                count += 1
+        return count
 
-    def _find(self, number: int) -> _Found:
-        found, history = _Found(), self._histories.get(number, ())
-        last = list(reversed(history))
-        if last:
-            self._add_neighbours(found, number, last[:_LOOKED_AT_MAX])
-            self._add_followers(found, _NEXT, self._followers, last[:_LOOKED_AT_MAX])
-            self._add_followers(found, _BOUGHT, self._bought, last)
-            for place, item in enumerate(last):
-                found.weights[_SESSION][item] = _DECAY[place]
-                found.anchors[_SESSION][item] = item, 1
-        for item in self._hottest_of_late if last else self._hottest(self._settings.candidates_max):
-            found.weights[_TRENDING][item] = self._popularity.get(item, 0.0) / self._unit
-        return found
+    def _list_row(self, session: str) -> int:
+        """Where what a session's list was ranked by is kept; the list made longest ago makes room."""
+        row = self._lists.pop(session, None)
+        if row is None:
+            if len(self._lists) >= self._settings.shown_max:
+                self.lists_dropped += 1
+                self._slots["lists"].give_back(self._lists.pop(next(iter(self._lists))))
+            row = self._slots["lists"].take()
+        self._lists[session] = row
+        return row
 
-    def _add_neighbours(self, found: _Found, number: int, last: list[int]) -> None:
-        alike: dict[int, float] = {}
-        through: dict[int, int] = {}
-        for place, item in enumerate(last):
-            weight = _DECAY[place]
-            for session in reversed(self._postings.get(item, ())):
-                if session in alike:
-                    alike[session] += weight
-                elif session in self._histories:
-                    alike[session], through[session] = weight, item
-        alike.pop(number, None)
-        weights, seen, popularity = found.weights[_NEIGHBOURS], found.anchors[_NEIGHBOURS], self._popularity
-        most = self._settings.neighbours_max
-        # Of those equally alike the one that was found first, through a later item or as the newer one.
-        for session in sorted(alike, key=alike.__getitem__, reverse=True)[:most]:
-            weight, anchor = alike[session], through[session]
-            history = self._histories[session]
-            stood = history.index(anchor) if anchor in history else len(history)
-            for place, item in enumerate(history):
-                weights[item] = weights.get(item, 0.0) + weight * _NEAR[abs(place - stood)]
-                first = seen.get(item)
-                seen[item] = (anchor, 1) if first is None else (first[0], first[1] + 1)
-        for item in weights:
-            # What is clicked by everybody says less.
-            weights[item] /= log(2.0 + popularity.get(item, 0.0) / self._unit)
-
-    @staticmethod
-    def _add_followers(
-        found: _Found, source: int, table: Mapping[int, dict[int, float]], last: Sequence[int]
-    ) -> None:
-        weights, seen = found.weights[source], found.anchors[source]
-        for place, anchor in enumerate(last):
-            followers = table.get(anchor)
-            if followers:
-                share = _DECAY[place] / sum(followers.values())
-                for item, count in followers.items():
-                    weights[item] = weights.get(item, 0.0) + share * count
-                    seen.setdefault(item, (anchor, round(count)))
+    def _ranked(self, row: int, candidates: int, best: int) -> Ranked:
+        room, number_at = self._room_arrays, self._number_at
+        shown = self._arrays.of["shown"][row * self._width : (row + 1) * self._width]
+        anchors = room["out_anchor"][:best].tolist()
+        return Ranked(
+            [number_at[tagged & _SLOT] for tagged in shown[room["out_place"][:best]].tolist()],
+            room["out_score"][:best].tolist(),
+            room["out_source"][:best].tolist(),
+            [number_at[slot] if slot >= 0 else -1 for slot in anchors],
+            room["out_support"][:best].tolist(),
+            candidates,
+        )
 
     # -- the state as a whole
 
     def save(self) -> dict[str, bytes]:
         """The state as named blobs."""
-        return {name: msgspec.msgpack.encode(part) for name, part in self._parts().items()}
-
-    def _parts(self) -> dict[str, Any]:
-        sessions = [[name, number, self._histories[number]] for name, number in self._sessions.items()]
+        names = {
+            "items": [[name, number] for name, number in self._numbers.items()],
+            "numbers": self._number_at,
+            "slots": {kind: [slots.used, slots.free] for kind, slots in self._slots.items()},
+            "sessions": list(self._sessions.items()),
+            "lists": list(self._lists.items()),
+            "noted_ms": list(self.noted_ms.items()),
+            "rest": [self._next_session, self._width, self.lists_dropped],
+            "sizes": {name: len(array) for name, array in self._arrays.of.items()},
+        }
+        used = self._used()
         return {
-            "items": list(self._numbers.items()),
-            "sessions": sessions,
-            "postings": [[item, list(sessions)] for item, sessions in self._postings.items()],
-            "followers": _flat(self._followers),
-            "bought": _flat(self._bought),
-            "popularity": list(self._popularity.items()),
-            "shown": [[session, *shown] for session, shown in self._shown.items()],
-            "rest": {
-                "next": [self._next_number, self._next_session],
-                "unit": [self._unit, self._unit_at_ms],
-                "hot": list(self._hot),
-                "hottest": [self._taken, self._hottest_of_late],
-                "hidden": sorted(self.hidden),
-                "noted_ms": list(self.noted_ms.items()),
-                "weights": self._weights.tolist(),
-                "squares": self._squares.tolist(),
+            "names": msgspec.msgpack.encode(names),
+            **{
+                name: array[: used.get(name, len(array))].tobytes()
+                for name, array in self._arrays.of.items()
+                if name not in _NOT_SAVED
             },
+        }
+
+    def _used(self) -> dict[str, int]:
+        """How many cells of an array say anything, where it is less than all."""
+        head, lists = self._arrays.of["head"], self._slots["lists"].used
+        return {
+            "postings": int(head[kernels.POSTINGS]) * kernels.POSTING,
+            "chunks": int(head[kernels.CHUNKS]) * kernels.CHUNK,
+            "orders": int(head[kernels.LINES]) * kernels.LINE,
+            **dict.fromkeys(_OF_ITEMS, len(self._names)),
+            **dict.fromkeys(_OF_SESSIONS, self._slots["sessions"].used),
+            **dict.fromkeys(_OF_LISTS, lists),
+            "shown": lists * self._width,
+            "features": lists * self._width * kernels.FEATURES,
         }
 
     def load(self, blobs: Mapping[str, bytes]) -> None:
         """Take over a state that `save` gave."""
-        parts = {name: msgspec.msgpack.decode(blob) for name, blob in blobs.items()}
-        self._numbers = dict(parts["items"])
-        self._names = {number: name for name, number in self._numbers.items()}
-        self._sessions = {name: number for name, number, _ in parts["sessions"]}
-        self._histories = {number: history for _, number, history in parts["sessions"]}
-        most = self._settings.postings_max
-        self._postings = {item: deque(sessions, maxlen=most) for item, sessions in parts["postings"]}
-        self._followers = {item: dict(pairs) for item, pairs in parts["followers"]}
-        self._bought = {item: dict(pairs) for item, pairs in parts["bought"]}
-        self._popularity = dict(parts["popularity"])
-        self._shown = {session: (items, kept, length) for session, items, kept, length in parts["shown"]}
-        rest = parts["rest"]
-        self._next_number, self._next_session = rest["next"]
-        self._unit, self._unit_at_ms = rest["unit"]
-        self._hot, self.hidden = dict.fromkeys(rest["hot"]), set(rest["hidden"])
-        self.noted_ms = dict(rest["noted_ms"])
-        self._taken, self._hottest_of_late = rest["hottest"]
-        self._weights, self._squares = np.array(rest["weights"]), np.array(rest["squares"])
+        names = msgspec.msgpack.decode(blobs["names"])
+        for name, array in self._arrays.of.items():
+            size, saved = names["sizes"][name], np.frombuffer(blobs.get(name, b""), array.dtype)
+            self._arrays.of[name] = np.concatenate((saved, np.zeros(size - len(saved), array.dtype)))
+        self._numbers = dict(names["items"])
+        self._number_at = names["numbers"]
+        self._names = [""] * len(self._number_at)
+        for name, number in self._numbers.items():
+            self._names[number & _SLOT] = name
+        self._slots = {kind: Slots(*slots) for kind, slots in names["slots"].items()}
+        self._sessions, self._lists = dict(names["sessions"]), dict(names["lists"])
+        self.noted_ms = dict(names["noted_ms"])
+        self._next_session, self._width, self.lists_dropped = names["rest"]
+        self.configure(self._settings)
 
 
-def _flat(table: Mapping[int, dict[int, float]]) -> list[Any]:
-    return [[item, list(followers.items())] for item, followers in table.items()]
+_SMALL: Final = EngineSettings(
+    items_max=4, postings_kept_max=8, chunks_max=8, sessions_max=4, order_lines_max=8, shown_max=4
+)
 
 
-def _count(followers: dict[int, float], item: int) -> None:
-    """Count one more, moved to the end; the one idle for longest makes room."""
-    followers[item] = followers.pop(item, 0.0) + 1.0
-    if len(followers) > _FOLLOWERS_MAX:
-        del followers[next(iter(followers))]
-
-
-def _features(shares: Floats32) -> Floats:
-    """For each item a row, each kind of feature with a column for each source."""
-    new = shares[_SESSION] == 0.0
-    roots, logs = np.sqrt(shares), np.log1p(shares / _LEAST_SHARE) / log(1.0 + 1.0 / _LEAST_SHARE)
-    features: Floats = np.concatenate((shares, roots, shares * new, roots * new, logs)).T.astype(np.float64)
-    return features
-
-
-def _softmax(logits: Floats) -> Floats:
-    shares: Floats = np.exp(logits - logits.max())
-    shares /= shares.sum()
-    return shares
+@cache
+def prepare() -> None:
+    """Have all kernels compiled, or loaded if they were before, so that no click waits for it."""
+    engine = Engine(_SMALL)
+    a, b = engine.number_of("a"), engine.number_of("b")
+    engine.bought((a, b))
+    for place, item in enumerate((a, b, a)):
+        for session in ("s", "t"):
+            engine.learn_next(session, item, new=True)
+            engine.follow(session, item, place)
+            engine.believe(session, item, place)
+            engine.rank(session, (item,), best=1)
+    engine.forget_session("s")

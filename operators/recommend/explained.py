@@ -11,8 +11,10 @@ from headrace.operators.recommend.detail import Origin, read
 __all__ = ["LIST_TEXTS", "ExplainedItem", "explained_items"]
 
 _TEXTS: Final = {
-    "neighbours": "after {anchor} in {support} recent {sessions}",
+    "neighbours": "beside {anchor} in {support} recent {sessions}",
+    "recent_neighbours": "near {anchor} in {support} recent {sessions}",
     "next_clicks": "clicked next after {anchor} {support} {times}",
+    "later_clicks": "after {anchor} in {support} recent {sessions}",
     "session": "seen before in this session",
     "bought_together": "bought together with {anchor} {support} {times}",
     "trending": "among the most clicked of late",

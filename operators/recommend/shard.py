@@ -19,7 +19,7 @@ from headrace.operators.intake import Intake, under, version_of
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Held, Output, Position
 from headrace.operators.recommend import detail
-from headrace.operators.recommend.engine import SOURCES, Engine, Ranked
+from headrace.operators.recommend.engine import SOURCES, Engine, Ranked, prepare
 from headrace.operators.recommend.lists import Graded, PendingLists
 from headrace.operators.recommend.spread import Spread
 from headrace.operators.routing import keyed, party_of
@@ -33,7 +33,7 @@ _ON_TIME: Final = Timing.ON_TIME
 _WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 _SCORE_DIGITS: Final = 6
 _TRENDING: Final = SOURCES.index("trending")
-_NO_LIST: Final = Ranked([], [], [], [], [])
+_NO_LIST: Final = Ranked([], [], [], [], [], 0)
 KILL_SWITCH: Final = "kill_switch"
 OVERDUE: Final = "deadline"
 EMPTY_REASONS: Final = ("no_candidates", KILL_SWITCH, OVERDUE)
@@ -82,6 +82,7 @@ class RecommendShard(Intake):
         super().__init__(_COUNTED)
         self.shard = shard
         self.graded: list[Graded] = []
+        prepare()
         self.engine = Engine(settings.engine)
         self.pending = PendingLists()
         self.spread = Spread(settings.engine.items_max)
@@ -150,24 +151,24 @@ class RecommendShard(Intake):
             engine.take(session, item, at)
         else:
             self._count(f"clicks_{timing.name.lower()}")
-            self._not_on_time(click, timing)
+            self._not_on_time(click, item, timing, at)
         if not own:
             self._count("clicks_of_other_shards")
             return _APPLIED
         return self._answer(click, item, at, overdue=overdue)
 
-    def _not_on_time(self, click: Click, timing: Timing) -> None:
+    def _not_on_time(self, click: Click, item: int, timing: Timing, at: int) -> None:
+        """Let only the session itself move; the others as well once a step ahead is believed."""
+        self.engine.follow(click.session_id, item, at)
         if timing is Timing.AHEAD:
             self._unmoved.append((click.session_id, click.item_id, click.event_time))
             del self._unmoved[: -self._unmoved_max]
-        else:
-            self.engine.follow(click.session_id, self.engine.number_of(click.item_id))
 
     def _settle_ahead(self) -> None:
         """Take in the clicks whose step ahead was believed after all; forget the others."""
         for session, item_id, time_ms in self._unmoved:
             if time_ms <= self.clock.now:
-                self.engine.take(session, self.engine.number_of(item_id), time_ms)
+                self.engine.believe(session, self.engine.number_of(item_id), time_ms)
         self._unmoved.clear()
 
     def _own(self, session: str) -> bool:
@@ -180,17 +181,19 @@ class RecommendShard(Intake):
         if shown is None:
             return
         rank = shown.items.index(item) + 1 if item in shown.items else 0
-        self.graded.append(Graded(rank, len(shown.items), item not in self.engine.history(session)))
+        new = item not in self.engine.history(session)
+        self.graded.append(Graded(rank, len(shown.items), new))
         self.counts["lists_judged"] += 1
         if self.learn:
-            self.engine.learn_next(session, item)
+            self.engine.learn_next(session, item, new=new)
 
     # -- lists
 
     def _answer(self, click: Click, item: int, at: int, *, overdue: bool) -> Output:
         path, ranked = self._path(overdue=overdue), _NO_LIST
         if path is None:
-            ranked = self.engine.rank(click.session_id, self._left_out(click.session_id, item))
+            left_out = self._left_out(click.session_id, item)
+            ranked = self.engine.rank(click.session_id, left_out, best=self._items_max)
         elif self._fallback(path) == "trending":
             ranked = self._trending(self._left_out(click.session_id, item))
         shown = ranked.items[: self._items_max]
@@ -235,7 +238,7 @@ class RecommendShard(Intake):
         items = self.engine.trending(self._items_max, lambda item: item not in left_out)
         count = len(items)
         scores = [round(1.0 / place, _SCORE_DIGITS) for place in range(1, count + 1)]
-        return Ranked(items, scores, [_TRENDING] * count, [-1] * count, [0] * count)
+        return Ranked(items, scores, [_TRENDING] * count, [-1] * count, [0] * count, count)
 
     def _said(self, ranked: Ranked, count: int) -> list[dict[str, Any]]:
         name_of = self.engine.name_of
@@ -286,10 +289,7 @@ class RecommendShard(Intake):
         number = self.engine.number_of(item.item_id)
         if item.event_time >= self.engine.noted_ms.get(number, 0):
             self.engine.noted_ms[number] = item.event_time
-            change = (
-                self.engine.hidden.add if item.hidden or not item.available else self.engine.hidden.discard
-            )
-            change(number)
+            self.engine.hide(number, hidden=item.hidden or not item.available)
 
     # -- commands
 

@@ -133,7 +133,7 @@ def test_a_list_is_explained_item_by_item(ran):
     ]
     neighbour = next(each for each in said["items"] if each["source"] == "neighbours")
     assert neighbour["text"].startswith(
-        f"after {neighbour['anchor']} in {neighbour['support']} recent session"
+        f"beside {neighbour['anchor']} in {neighbour['support']} recent session"
     )
     shown = headrace("explain", decision["decision_id"], "--state", ran / "state").stdout
     assert neighbour["text"] in " ".join(shown.split())

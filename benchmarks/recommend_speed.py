@@ -1,0 +1,136 @@
+"""Measures what a click costs the recommend engine, and what it remembers, with a full index.
+
+The index is filled first; then for each further click all is done that a shard does: judge, learn, update,
+and rank 20 items. Clicks are made up: sessions keep to a kind of item mostly, and kinds and items differ in
+how much they are liked.
+
+usage: python benchmarks/recommend_speed.py [--clicks 1000000] [--items 50000] [--plain-clicks 50000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from _conditions import conditions, held_to_one_core
+
+from headrace.config.recommend import EngineSettings
+from headrace.operators.recommend.compiled import COMPILED
+from headrace.operators.recommend.engine import Engine, prepare
+
+KINDS: Final = 1000
+LIVE: Final = 2000  # sessions that go on at the same time
+START_MS: Final = 1_700_000_000_000
+MEASURED: Final = 20_000
+
+
+def clicks(count: int, items: int) -> Iterator[tuple[str, str, int]]:
+    """Session, item and time of made-up clicks; sessions have five on average."""
+    draw, each_kind = np.random.default_rng(1), max(items // KINDS, 1)
+    kinds = draw.choice(KINDS, size=count, p=_falling(KINDS, 0.8)).tolist()
+    liked = draw.choice(each_kind, size=count, p=_falling(each_kind, 0.9)).tolist()
+    who, ends, strays = draw.integers(0, LIVE, count).tolist(), draw.random(count), draw.random(count)
+    sessions = [(f"s{number}", kinds[number % count]) for number in range(LIVE)]
+    begun = LIVE
+    for place in range(count):
+        if ends[place] < 0.2:
+            sessions[who[place]] = f"s{begun}", kinds[place]
+            begun += 1
+        session, kind = sessions[who[place]]
+        kind = kinds[place] if strays[place] < 0.15 else kind
+        yield session, f"i-{kind * each_kind + liked[place]}", START_MS + 1000 * place
+
+
+def _falling(count: int, power: float) -> np.ndarray:
+    weights = 1.0 / np.arange(1, count + 1) ** power
+    shares: np.ndarray = weights / weights.sum()
+    return shares
+
+
+def measure(full: int, items: int) -> tuple[np.ndarray, Engine]:
+    """CPU seconds of each measured click after so many that only fill the index, and the engine."""
+    prepare()
+    engine, seconds = Engine(EngineSettings()), []
+    for place, (session, item_id, at_ms) in enumerate(clicks(full + MEASURED, items)):
+        if place < full:
+            engine.take(session, engine.number_of(item_id), at_ms)
+            continue
+        begun = time.thread_time()
+        item = engine.number_of(item_id)
+        engine.learn_next(session, item, new=item not in engine.history(session))
+        engine.take(session, item, at_ms)
+        engine.rank(session, (item,), best=20)
+        seconds.append(time.thread_time() - begun)
+    return np.array(seconds), engine
+
+
+def remembered(engine: Engine, full: int) -> list[str]:
+    """Lines that say what clicks, items, sessions and lists take."""
+    of, used = engine._arrays.of, engine._used()
+
+    def held(*names: str) -> int:
+        return sum(min(used.get(name, len(of[name])), len(of[name])) * of[name].itemsize for name in names)
+
+    names = sys.getsizeof(engine._numbers) + sys.getsizeof(engine._names) + sys.getsizeof(engine._number_at)
+    names += sum(sys.getsizeof(name) + sys.getsizeof(number) for name, number in engine._numbers.items())
+    items = held("newest", "bought", "heat", "clicks", "tag", "gone", "mark", "touched") + names
+    live = sys.getsizeof(engine._sessions) + held("last", "number")
+    live += sum(sys.getsizeof(name) + sys.getsizeof(place) for name, place in engine._sessions.items())
+    lists = held("shown", "features", "size", "length")
+    return [
+        f"a click {held('postings', 'chunks') / full:.1f} bytes",
+        f"an item {items / len(engine):.0f} bytes ({len(engine):,})",
+        f"a live session {live / len(engine._sessions):.0f} bytes ({len(engine._sessions):,})",
+        f"what a list was ranked by {lists / len(engine._lists):,.0f} bytes ({len(engine._lists):,})",
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure compiled and plain code, and print both."""
+    options = _parser().parse_args(arguments)
+    held_to_one_core()
+    if options.only:
+        seconds, engine = measure(options.clicks, options.items)
+        _print(seconds, options.clicks)
+        for line in remembered(engine, options.clicks):
+            print(f"  {line}")
+        return
+    print(conditions(["numba", "numpy"]))
+    for switch, full in (("0", options.clicks), ("1", options.plain_clicks)):
+        command = [sys.executable, str(Path(__file__)), "--only", "--clicks", str(full)]
+        subprocess.run(
+            [*command, "--items", str(options.items)],
+            check=True,
+            env={**os.environ, "NUMBA_DISABLE_JIT": switch},
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clicks", type=int, default=1_000_000, help="how many fill the index")
+    parser.add_argument("--plain-clicks", type=int, default=50_000, help="the same for plain Python")
+    parser.add_argument("--items", type=int, default=50_000)
+    parser.add_argument("--only", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _print(seconds: np.ndarray, full: int) -> None:
+    p50, p99, p999 = np.quantile(seconds * 1e3, (0.5, 0.99, 0.999))
+    how = "compiled" if COMPILED else "plain Python"
+    print(
+        f"{how}, {full:,} clicks in the index: CPU a click p50 {p50:.3f} ms, p99 {p99:.3f} ms,"
+        f" p99.9 {p999:.3f} ms (judge, learn, update, rank 20; {len(seconds):,} clicks)"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1018 @@
+"""What every click costs: the index of sessions, the search for candidates, the ranker, as compiled loops.
+
+A session's clicks lie in chunks of sixteen cells, one line of the cache each, so that reading a neighbour
+costs few misses:
+
+======= =======================================================================================
+SESSION number of the session; -1 if it was erased
+PREV    chunks back to the session's chunk before, 0 for none
+NEXT    chunks on to its next one, 0 for none
+COUNT   clicks in this chunk
+MINUTE  of its newest click
+ITEMS   one cell for each click: the item, tagged, with the bits `AGAIN` and `SILENT`
+======= =======================================================================================
+
+A posting says that a session met an item for the first time. Both lie in rings and point to each other by
+distances or by numbers that count on, so that nothing is renumbered when a ring comes round.
+
+======= =======================================================================================
+ITEM    the item, tagged
+BEFORE  postings back to the item's one before, 0 for none
+WHERE   number of the chunk
+PLACE   of the click in the chunk
+======= =======================================================================================
+
+Slots of items are given again. A tagged item is its slot and, above that, a count of how often it was; what
+doesn't have the tag that holds is another item's, and isn't read. Others learn nothing from silent clicks.
+
+All kernels are in this one file, as Numba's cache notices a change only in the file of the kernel that is
+called.
+
+References
+----------
+Kersbergen, Sprangers, Schelter: Serenade: low-latency session-based recommendation in e-commerce at scale.
+SIGMOD (2022): neighbours from the newest sessions of the last items.
+Garg, Gupta, Malhotra, Vig, Shroff: Sequence and time aware neighborhood for session-based recommendations.
+SIGIR (2019): the decays of recent neighbours.
+Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization.
+JMLR (2011).
+"""
+
+from __future__ import annotations
+
+from math import exp, log, sqrt
+from typing import Final, NamedTuple
+
+from headrace.operators.recommend.compiled import Cells, kernel
+
+__all__ = [
+    "ANCHORS",
+    "CHUNK",
+    "CHUNKS",
+    "ENTRIES_MAX",
+    "FEATURES",
+    "FOUND_MAX",
+    "HIDDEN",
+    "HOT_COUNT",
+    "HOT_MAX",
+    "LENGTHS",
+    "LINE",
+    "LINES",
+    "MASKS",
+    "PAST_MAX",
+    "POSTING",
+    "POSTINGS",
+    "SOURCES",
+    "STEPS",
+    "TABLE",
+    "WEIGHTS",
+    "Index",
+    "Ranker",
+    "Room",
+    "believe",
+    "erase",
+    "learn",
+    "order",
+    "past_of",
+    "rank",
+    "search",
+    "take",
+    "take_order",
+]
+
+ITEM, BEFORE, WHERE, PLACE = range(4)
+POSTING: Final = 4
+SESSION, PREV, NEXT_CHUNK, COUNT, MINUTE, ITEMS = range(6)
+CHUNK: Final = 16
+HELD: Final = CHUNK - ITEMS
+SLOT_BITS: Final = 24
+SLOT: Final = (1 << SLOT_BITS) - 1
+TAG: Final = 0x3F
+TAGGED: Final = 0x3FFF_FFFF
+SILENT: Final = 0x4000_0000
+AGAIN: Final = 0x8000_0000  # taken from the cell, so that it is negative
+NUMBER: Final = 0x7FFF_FFFF  # numbers of chunks are kept up to this, and then from 0 on
+
+# A line of an order: the item, its place, how many lines, lines back to the item's line before.
+LINE_ITEM, LINE_PLACE, LINE_COUNT, LINE_BEFORE = range(4)
+LINE: Final = 4
+
+# Cells of `Index.head`.
+POSTINGS, CHUNKS, LINES, UNIT_AT_MS, HOT_COUNT, HOT_TAKEN, HOTTEST_COUNT = range(7)
+
+NEIGHBOURS, RECENT, NEXT, LATER, OWN, BOUGHT, TRENDING = range(7)
+SOURCES: Final = 7
+
+ANCHORS: Final = 6  # items at a session's end that find neighbours
+MASKS: Final = 1 << ANCHORS
+PAST_MAX: Final = 128  # clicks of the session, and then items of earlier ones, that are looked at
+OWN_MAX: Final = 12  # items of the session that are candidates themselves
+LINES_MAX: Final = 50  # of an item's orders
+TABLE: Final = 16_384  # a power of two; of sessions that postings lead to
+ENTRIES_MAX: Final = 8192
+FOUND_MAX: Final = 16_384
+STEPS: Final = 24  # clicks of a neighbour, in each direction
+FORCED: Final = 1e6  # among the candidates in any case
+AGE_MINUTES: Final = 14_400.0  # after which a neighbour counts half
+HOT_MAX: Final = 256
+HOTTEST: Final = 24
+HOTTEST_EVERY_CLICKS: Final = 32
+UNIT_MAX: Final = 1e100
+
+FEATURES: Final = 30
+HIDDEN: Final = 16
+LENGTHS: Final = 4  # classes of sessions by their different items
+STEPS_OF_ONE: Final = 250  # features are kept in so many steps of 0 to 1
+WEIGHTS: Final = FEATURES + FEATURES * HIDDEN + 2 * HIDDEN
+LEAST_ERROR: Final = 1e-5
+RATE: Final = 0.1
+NEW_WEIGHT: Final = 1.5  # a click on an item new to its session teaches so much more than a return
+
+
+class Index(NamedTuple):
+    """Sessions, items and orders; each array as long as its limit."""
+
+    postings: Cells
+    chunks: Cells
+    orders: Cells
+    head: Cells
+    last: Cells  # of a live session: 1 + number of its newest chunk; 0 for none
+    number: Cells  # of a live session
+    newest: Cells  # of an item: 1 + number of its newest posting; 0 for none
+    bought: Cells  # of an item: 1 + number of its newest order line; 0 for none
+    heat: Cells  # of an item: its clicks, each in the unit of its time
+    clicks: Cells  # of an item
+    tag: Cells  # of an item
+    gone: Cells  # of an item: reasons against showing it, a bit each
+    mark: Cells  # of an item: 1 + its place in a search; 0 outside of one
+    unit: Cells  # what a click counts now, and how many clicks count in all
+    hot: Cells
+    hottest: Cells
+
+
+class Room(NamedTuple):
+    """Room for one search, and tables that it reads."""
+
+    table: Cells
+    used: Cells
+    key: Cells
+    mask: Cells
+    chunk: Cells
+    place: Cells
+    anchor: Cells
+    ordered: Cells
+    bucket: Cells
+    item: Cells
+    weight: Cells
+    support: Cells
+    through: Cells
+    past: Cells
+    distance: Cells
+    times: Cells
+    guess: Cells
+    moved: Cells
+    chosen: Cells
+    top: Cells
+    sims: Cells
+    sims_order: Cells
+    decay: Cells  # by place in the session
+    near: Cells  # by distance in a neighbour
+    later: Cells
+    blend: Cells  # of the first guess, by source
+    out_place: Cells
+    out_score: Cells
+    out_source: Cells
+    out_anchor: Cells
+    out_support: Cells
+
+
+class Ranker(NamedTuple):
+    """Weights with the sums of their squared gradients, and room."""
+
+    linear: Cells  # a row of FEATURES for all sessions, and one for each class of length
+    linear_squares: Cells
+    inner: Cells  # FEATURES rows of HIDDEN
+    inner_squares: Cells
+    bias: Cells
+    bias_squares: Cells
+    outer: Cells
+    outer_squares: Cells
+    active: Cells
+    gradient: Cells
+    share: Cells
+
+
+# -- the index
+
+
+@kernel
+def take(index: Index, item: int, live: int, time_ms: int, silent: bool, half_life_ms: float) -> None:
+    """Append a click; a silent one moves nothing but its own session."""
+    chunks = index.chunks
+    tagged = item | (index.tag[item] << SLOT_BITS)
+    again = _has_met(index, live, tagged)
+    at = _chunk_for(index, live)
+    place = chunks[at + COUNT]
+    value = tagged
+    if silent:
+        value |= SILENT
+    if again:
+        value -= AGAIN
+    chunks[at + ITEMS + place] = value
+    chunks[at + COUNT] = place + 1
+    chunks[at + MINUTE] = min(max(time_ms // 60_000, 0), 0x7FFF_FFFF)
+    if not silent:
+        if not again:
+            _post(index, item, index.last[live] - 1, place)
+        _warm(index, item, time_ms, half_life_ms)
+
+
+@kernel
+def _post(index: Index, item: int, chunk: int, place: int) -> None:
+    """Append a posting: from now on others find the session by the item."""
+    postings, head = index.postings, index.head
+    capacity, number = len(postings) // POSTING, head[POSTINGS]
+    before = index.newest[item] - 1
+    row = (number % capacity) * POSTING
+    postings[row + ITEM] = item | (index.tag[item] << SLOT_BITS)
+    postings[row + BEFORE] = number - before if before >= 0 and number - before < capacity else 0
+    postings[row + WHERE] = chunk & NUMBER
+    postings[row + PLACE] = place
+    index.newest[item] = number + 1
+    head[POSTINGS] = number + 1
+
+
+@kernel
+def believe(index: Index, item: int, live: int, time_ms: int, half_life_ms: float) -> bool:
+    """Let others learn from the session's newest silent click on an item after all; whether there was one."""
+    chunks, taken = index.chunks, index.head[CHUNKS]
+    capacity = len(chunks) // CHUNK
+    tagged = item | (index.tag[item] << SLOT_BITS)
+    again = _has_met(index, live, tagged)
+    each = index.last[live] - 1
+    while each >= 0 and taken - each <= capacity:
+        at = (each % capacity) * CHUNK
+        for place in range(chunks[at + COUNT] - 1, -1, -1):
+            if chunks[at + ITEMS + place] & (TAGGED | SILENT) == tagged | SILENT:
+                chunks[at + ITEMS + place] = tagged - AGAIN if again else tagged
+                if not again:
+                    _post(index, item, each, place)
+                _warm(index, item, time_ms, half_life_ms)
+                return True
+        if chunks[at + PREV] == 0:
+            break
+        each -= chunks[at + PREV]
+    return False
+
+
+@kernel
+def _chunk_for(index: Index, live: int) -> int:
+    """Where the session's chunk with room for one more click begins."""
+    chunks, head, last = index.chunks, index.head, index.last
+    capacity = len(chunks) // CHUNK
+    newest = last[live] - 1
+    at = (newest % capacity) * CHUNK
+    known = newest >= 0 and head[CHUNKS] - newest <= capacity
+    if known and chunks[at + COUNT] < HELD:
+        return int(at)
+    number = head[CHUNKS]
+    back = number - newest if known and number - newest < capacity else 0
+    if back > 0:
+        chunks[at + NEXT_CHUNK] = back
+    at = (number % capacity) * CHUNK
+    for cell in range(at, at + CHUNK):
+        chunks[cell] = 0
+    chunks[at + SESSION] = index.number[live]
+    chunks[at + PREV] = back
+    last[live] = number + 1
+    head[CHUNKS] = number + 1
+    return int(at)
+
+
+@kernel
+def _has_met(index: Index, live: int, tagged: int) -> bool:
+    """Whether others learned already that the session met the item."""
+    chunks, taken = index.chunks, index.head[CHUNKS]
+    capacity = len(chunks) // CHUNK
+    each = index.last[live] - 1
+    looked_at = 0
+    while each >= 0 and taken - each <= capacity and looked_at < PAST_MAX:
+        at = (each % capacity) * CHUNK
+        for cell in range(at + ITEMS, at + ITEMS + chunks[at + COUNT]):
+            if chunks[cell] & (TAGGED | SILENT) == tagged:
+                return True
+        looked_at += HELD
+        if chunks[at + PREV] == 0:
+            break
+        each -= chunks[at + PREV]
+    return False
+
+
+@kernel
+def erase(index: Index, live: int) -> None:
+    """Take a session's clicks out of what others learn from."""
+    chunks, taken = index.chunks, index.head[CHUNKS]
+    capacity = len(chunks) // CHUNK
+    each = index.last[live] - 1
+    while each >= 0 and taken - each <= capacity:
+        at = (each % capacity) * CHUNK
+        back = chunks[at + PREV]
+        for cell in range(at, at + CHUNK):
+            chunks[cell] = 0
+        chunks[at + SESSION] = -1
+        if back == 0:
+            break
+        each -= back
+
+
+@kernel
+def take_order(index: Index, items: Cells, count: int) -> None:
+    """Append the lines of an order, each item once."""
+    orders, head, bought = index.orders, index.head, index.bought
+    capacity = len(orders) // LINE
+    for place in range(count):
+        number, item = head[LINES], items[place]
+        line = bought[item] - 1
+        at = (number % capacity) * LINE
+        orders[at + LINE_ITEM] = item | (index.tag[item] << SLOT_BITS)
+        orders[at + LINE_PLACE] = place
+        orders[at + LINE_COUNT] = count
+        orders[at + LINE_BEFORE] = number - line if line >= 0 and number - line < capacity else 0
+        bought[item] = number + 1
+        head[LINES] = number + 1
+
+
+@kernel
+def _warm(index: Index, item: int, time_ms: int, half_life_ms: float) -> None:
+    """Count a click for what is trending: it's not the old ones that count less, but the new ones more."""
+    head, unit, heat = index.head, index.unit, index.heat
+    if time_ms > head[UNIT_AT_MS]:
+        if head[UNIT_AT_MS] > 0:
+            grown = 2.0 ** min((time_ms - head[UNIT_AT_MS]) / half_life_ms, 100.0)
+            unit[0] *= grown
+            unit[1] /= grown
+        head[UNIT_AT_MS] = time_ms
+        if unit[0] > UNIT_MAX:
+            for each in range(len(heat)):
+                heat[each] /= unit[0]
+            unit[0] = 1.0
+    heat[item] += unit[0]
+    unit[1] += 1.0
+    index.clicks[item] += 1
+    _keep_hot(index, item)
+    if head[HOTTEST_COUNT] < HOTTEST or head[HOT_TAKEN] % HOTTEST_EVERY_CLICKS == 0:
+        _note_hottest(index)
+    head[HOT_TAKEN] += 1
+
+
+@kernel
+def _keep_hot(index: Index, item: int) -> None:
+    """Let an item that is hot be among the hot ones; the coldest of them makes room."""
+    hot, heat, count = index.hot, index.heat, index.head[HOT_COUNT]
+    for place in range(count):
+        if hot[place] == item:
+            return
+    if count < HOT_MAX:
+        hot[count] = item
+        index.head[HOT_COUNT] = count + 1
+        return
+    coldest = 0
+    for place in range(1, count):
+        if heat[hot[place]] < heat[hot[coldest]]:
+            coldest = place
+    if heat[item] > heat[hot[coldest]]:
+        hot[coldest] = item
+
+
+@kernel
+def _note_hottest(index: Index) -> None:
+    hot, heat, hottest = index.hot, index.heat, index.hottest
+    count = 0
+    for place in range(index.head[HOT_COUNT]):
+        item = hot[place]
+        if (
+            index.gone[item]
+            or heat[item] <= 0.0
+            or (count == HOTTEST and heat[item] <= heat[hottest[count - 1]])
+        ):
+            continue
+        if count < HOTTEST:
+            count += 1
+        at = count - 1
+        while at > 0 and heat[hottest[at - 1]] < heat[item]:
+            hottest[at] = hottest[at - 1]
+            at -= 1
+        hottest[at] = item
+    index.head[HOTTEST_COUNT] = count
+
+
+@kernel
+def past_of(index: Index, room: Room, live: int, clicks_max: int) -> int:
+    """Put the session's different items into `room.past`, the newest first, and say how many."""
+    chunks, taken, past = index.chunks, index.head[CHUNKS], room.past
+    capacity = len(chunks) // CHUNK
+    each = index.last[live] - 1
+    count = 0
+    distance = 0
+    while each >= 0 and taken - each <= capacity:
+        at = (each % capacity) * CHUNK
+        for cell in range(at + ITEMS + chunks[at + COUNT] - 1, at + ITEMS - 1, -1):
+            if distance == clicks_max:
+                return count
+            tagged = chunks[cell] & TAGGED
+            item = tagged & SLOT
+            if index.tag[item] == tagged >> SLOT_BITS:
+                place = 0
+                while place < count and past[place] != item:
+                    place += 1
+                if place == count:
+                    past[count] = item
+                    room.distance[count] = distance
+                    room.times[count] = 0
+                    count += 1
+                room.times[place] += 1
+            distance += 1
+        if chunks[at + PREV] == 0:
+            break
+        each -= chunks[at + PREV]
+    return count
+
+
+# -- the search
+
+
+# These two are called for each click of each neighbour, so they get the few arrays that they need: a call
+# with a whole `Room` would copy it.
+
+
+@kernel
+def _place_of(
+    mark: Cells,
+    gone: Cells,
+    tag: Cells,
+    items: Cells,
+    weight: Cells,
+    support: Cells,
+    through: Cells,
+    found: int,
+    tagged: int,
+) -> int:
+    """The item's place in the search, which is `found` if it is new there; -1 if it may not be shown."""
+    item = tagged & SLOT
+    if tag[item] != tagged >> SLOT_BITS:
+        return -1
+    place = mark[item] - 1
+    if place >= 0:
+        return int(place)
+    if found == FOUND_MAX or gone[item]:
+        return -1
+    mark[item] = found + 1
+    items[found] = item
+    for cell in range(found * SOURCES, (found + 1) * SOURCES):
+        weight[cell] = 0.0
+        support[cell] = 0
+        through[cell] = -1
+    return found
+
+
+@kernel
+def _speak(weight: Cells, support: Cells, through: Cells, cell: int, value: float, anchor: int) -> None:
+    """Let a source speak for an item."""
+    weight[cell] += value
+    support[cell] += 1
+    if through[cell] < 0:
+        through[cell] = anchor
+
+
+@kernel
+def _age(then: int, now: int) -> float:
+    """What is left of the weight of something as old, in minutes."""
+    return 1.0 / (1.0 + max(now - then, 0) / AGE_MINUTES)
+
+
+@kernel
+def _follow_postings(
+    index: Index, room: Room, found: int, own: int, anchors: int, now: int, postings_max: int
+) -> tuple[int, int]:
+    """Find the sessions that met the last items, with what they clicked next; how many items and sessions."""
+    postings, chunks, tag = index.postings, index.chunks, index.tag
+    taken, chunks_taken = index.head[POSTINGS], index.head[CHUNKS]
+    table, key, mask = room.table, room.key, room.mask
+    marks, gone, items = index.mark, index.gone, room.item
+    weight, support, through = room.weight, room.support, room.through
+    capacity, chunks_max = len(postings) // POSTING, len(chunks) // CHUNK
+    entries = 0
+    for anchor in range(anchors):
+        item = room.past[anchor]
+        tagged = item | (tag[item] << SLOT_BITS)
+        each = index.newest[item] - 1
+        for _ in range(max(postings_max >> (anchor // 2), 1)):
+            if each < 0 or taken - each > capacity:
+                break
+            row = (each % capacity) * POSTING
+            age = (chunks_taken - postings[row + WHERE]) & NUMBER
+            if age > chunks_max or postings[row + ITEM] != tagged:
+                break
+            place = postings[row + PLACE]
+            at = ((chunks_taken - age) % chunks_max) * CHUNK
+            session = chunks[at + SESSION]
+            if session >= 0 and session != own:
+                cell = session & (TABLE - 1)
+                while table[cell] >= 0 and key[table[cell]] != session:
+                    cell = (cell + 1) & (TABLE - 1)
+                entry = table[cell]
+                if entry >= 0:
+                    mask[entry] |= 1 << anchor
+                elif entries < ENTRIES_MAX:
+                    table[cell] = entries
+                    room.used[entries] = cell
+                    key[entries] = session
+                    mask[entries] = 1 << anchor
+                    room.chunk[entries] = chunks_taken - age
+                    room.place[entries] = place
+                    room.anchor[entries] = anchor
+                    entries += 1
+                value = room.decay[anchor] * _age(chunks[at + MINUTE], now)
+                other = -1
+                if place + 1 < chunks[at + COUNT]:
+                    other = chunks[at + ITEMS + place + 1]
+                elif chunks[at + NEXT_CHUNK] > 0:
+                    other = chunks[
+                        ((chunks_taken - age + chunks[at + NEXT_CHUNK]) % chunks_max) * CHUNK + ITEMS
+                    ]
+                if other != -1 and not other & SILENT:
+                    place = _place_of(
+                        marks, gone, tag, items, weight, support, through, found, other & TAGGED
+                    )
+                    if place >= 0:
+                        found = max(found, place + 1)
+                        _speak(weight, support, through, place * SOURCES + NEXT, value, item)
+            step = postings[row + BEFORE]
+            if step == 0:
+                break
+            each -= step
+    for entry in range(entries):
+        table[room.used[entry]] = -1
+    return found, entries
+
+
+@kernel
+def _nearest(room: Room, entries: int) -> None:
+    """Order the sessions by their similarity: as it only depends on what they share, by counting."""
+    bucket, mask = room.bucket, room.mask
+    for each in range(MASKS):
+        bucket[each] = 0
+    for entry in range(entries):
+        bucket[mask[entry]] += 1
+    begin = 0
+    for rank in range(MASKS):
+        each = room.sims_order[rank]
+        size = bucket[each]
+        bucket[each] = begin
+        begin += size
+    for entry in range(entries):
+        room.ordered[bucket[mask[entry]]] = entry
+        bucket[mask[entry]] += 1
+
+
+@kernel
+def _hear_neighbours(index: Index, room: Room, found: int, neighbours: int, now: int) -> int:
+    """Let the nearest sessions speak for their items, from the click on that they share, on and back."""
+    chunks, tag, taken = index.chunks, index.tag, index.head[CHUNKS]
+    marks, gone, items = index.mark, index.gone, room.item
+    weight, support, through = room.weight, room.support, room.through
+    chunks_max = len(chunks) // CHUNK
+    for rank in range(neighbours):
+        entry = room.ordered[rank]
+        start, first = room.chunk[entry], room.anchor[entry]
+        anchor = room.past[first]
+        similar = room.sims[room.mask[entry]]
+        plain = similar * max(1.0 - 0.1 * (first + 1), 0.0)
+        recent = similar * _age(chunks[(start % chunks_max) * CHUNK + MINUTE], now)
+        for direction in (1, -1):
+            each = start
+            at = (each % chunks_max) * CHUNK
+            step = room.place[entry] if direction > 0 else room.place[entry] - 1
+            distance = 0 if direction > 0 else 1
+            while distance < STEPS:
+                if step < 0:
+                    back = chunks[at + PREV]
+                    if back == 0 or taken - (each - back) > chunks_max:
+                        break
+                    each -= back
+                    at = (each % chunks_max) * CHUNK
+                    step = chunks[at + COUNT] - 1
+                elif step >= chunks[at + COUNT]:
+                    if chunks[at + NEXT_CHUNK] == 0:
+                        break
+                    each += chunks[at + NEXT_CHUNK]
+                    at = (each % chunks_max) * CHUNK
+                    step = 0
+                value = chunks[at + ITEMS + step]
+                if 0 <= value < SILENT:  # neither again nor silent
+                    place = _place_of(marks, gone, tag, items, weight, support, through, found, value)
+                    if place >= 0:
+                        found = max(found, place + 1)
+                        cell = place * SOURCES
+                        _speak(weight, support, through, cell + NEIGHBOURS, plain, anchor)
+                        _speak(weight, support, through, cell + RECENT, recent * room.near[distance], anchor)
+                        if direction > 0 and distance > 0:
+                            _speak(
+                                weight, support, through, cell + LATER, recent * room.later[distance], anchor
+                            )
+                step += direction
+                distance += 1
+    return found
+
+
+@kernel
+def _follow_orders(index: Index, room: Room, found: int, places: int) -> int:
+    """Find what orders had together with the session's items."""
+    orders, taken, tag = index.orders, index.head[LINES], index.tag
+    marks, gone, items = index.mark, index.gone, room.item
+    weight, support, through = room.weight, room.support, room.through
+    capacity = len(orders) // LINE
+    for own in range(places):
+        item = room.past[own]
+        tagged = item | (tag[item] << SLOT_BITS)
+        each = index.bought[item] - 1
+        for _ in range(LINES_MAX):
+            if each < 0 or taken - each > capacity:
+                break
+            at = (each % capacity) * LINE
+            if orders[at + LINE_ITEM] != tagged:
+                break
+            first = each - orders[at + LINE_PLACE]
+            for line in range(first, first + orders[at + LINE_COUNT]):
+                if line == each or line >= taken or taken - line > capacity:
+                    continue
+                other = orders[(line % capacity) * LINE + LINE_ITEM]
+                place = _place_of(marks, gone, tag, items, weight, support, through, found, other)
+                if place >= 0:
+                    found = max(found, place + 1)
+                    _speak(weight, support, through, place * SOURCES + BOUGHT, room.decay[own], item)
+            step = orders[at + LINE_BEFORE]
+            if step == 0:
+                break
+            each -= step
+    return found
+
+
+@kernel
+def _find(index: Index, room: Room, live: int, anchored: int, postings_max: int, neighbours_max: int) -> int:
+    """Find what the sources speak for; how many items."""
+    marks, gone, tag, items = index.mark, index.gone, index.tag, room.item
+    weight, support, through = room.weight, room.support, room.through
+    newest, chunks_max = index.last[live] - 1, len(index.chunks) // CHUNK
+    now = 0
+    if newest >= 0 and index.head[CHUNKS] - newest <= chunks_max:
+        now = index.chunks[(newest % chunks_max) * CHUNK + MINUTE]
+    anchors = min(anchored, ANCHORS)
+    found, entries = _follow_postings(index, room, 0, index.number[live], anchors, now, postings_max)
+    _nearest(room, entries)
+    found = _hear_neighbours(index, room, found, min(entries, neighbours_max), now)
+    found = _follow_orders(index, room, found, min(anchored, OWN_MAX))
+    for own in range(min(anchored, OWN_MAX)):
+        item = room.past[own]
+        tagged = item | (tag[item] << SLOT_BITS)
+        place = _place_of(marks, gone, tag, items, weight, support, through, found, tagged)
+        if place >= 0:
+            found = max(found, place + 1)
+            _speak(weight, support, through, place * SOURCES + OWN, room.decay[own], item)
+    for hot in range(index.head[HOTTEST_COUNT]):
+        item = index.hottest[hot]
+        tagged = item | (tag[item] << SLOT_BITS)
+        place = _place_of(marks, gone, tag, items, weight, support, through, found, tagged)
+        if place >= 0:
+            found = max(found, place + 1)
+            value = index.heat[item] / index.unit[0]
+            _speak(weight, support, through, place * SOURCES + TRENDING, value, -1)
+    return found
+
+
+@kernel
+def _guess(room: Room, found: int) -> None:
+    """A first order of what was found: the shares of each source's largest weight, blended."""
+    weight, top, guess, moved = room.weight, room.top, room.guess, room.moved
+    for source in range(SOURCES):
+        most = 0.0
+        total = 0.0
+        for cell in range(source, found * SOURCES, SOURCES):
+            total += weight[cell]
+            most = max(most, weight[cell])
+        top[source] = most
+        top[SOURCES + source] = total
+    for place in range(found):
+        cell = place * SOURCES
+        summed = 0.0
+        for source in range(SOURCES):
+            if top[source] > 0.0:
+                summed += room.blend[source] * weight[cell + source] / top[source]
+        forced = weight[cell + OWN] > 0.0 or weight[cell + TRENDING] > 0.0
+        guess[place] = summed
+        moved[place] = summed + (FORCED if forced else 0.0)
+
+
+@kernel
+def _choose(room: Room, found: int, candidates_max: int) -> int:
+    """Put the places of the best guesses into `room.chosen`; of equal ones the one that was found first."""
+    chosen, moved = room.chosen, room.moved
+    if found <= candidates_max:
+        for place in range(found):
+            chosen[place] = place
+        return found
+    for place in range(found):
+        room.guess[FOUND_MAX + place] = moved[place]
+    limit = _kth_largest(moved, found, candidates_max)
+    equal = candidates_max
+    for place in range(found):
+        equal -= 1 if room.guess[FOUND_MAX + place] > limit else 0
+    count = 0
+    for place in range(found):
+        value = room.guess[FOUND_MAX + place]
+        if value > limit or (value == limit and equal > 0):
+            equal -= 1 if value == limit else 0
+            chosen[count] = place
+            count += 1
+    return count
+
+
+@kernel
+def _kth_largest(values: Cells, count: int, k: int) -> float:
+    """The k-th largest of the first values, which are moved about (Hoare: Algorithm 65: find. CACM 1961)."""
+    low, high, wanted = 0, count - 1, k - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while values[left] > pivot:
+                left += 1
+            while values[right] < pivot:
+                right -= 1
+            if left <= right:
+                kept = values[left]
+                values[left] = values[right]
+                values[right] = kept
+                left += 1
+                right -= 1
+        if wanted <= right:
+            high = right
+        elif wanted >= left:
+            low = left
+        else:
+            break
+    return float(values[wanted])
+
+
+# -- the ranker
+
+
+@kernel
+def _step(value: float) -> int:
+    """A feature of 0 to 1 as it is kept."""
+    return int(min(value, 1.0) * STEPS_OF_ONE + 0.5)
+
+
+@kernel
+def _describe(
+    index: Index, room: Room, count: int, past: int, items: Cells, first: int, features: Cells
+) -> None:
+    """Fill in the features of the candidates, a row each, from the row `first` on."""
+    weight, top = room.weight, room.top
+    best = 1e-9
+    clicks = 0
+    for place in range(past):
+        clicks += room.times[place]
+    returns = (clicks - past) / max(clicks, 1)
+    length = min(past, 10) / 10.0
+    for place in range(count):
+        best = max(best, room.guess[room.chosen[place]])
+    for place in range(count):
+        at = room.chosen[place]
+        item = room.item[at]
+        cell = at * SOURCES
+        items[first + place] = item | (index.tag[item] << SLOT_BITS)
+        own = 0.0
+        distance = 0
+        times = 0
+        for each in range(past):
+            if room.past[each] == item:
+                own = 1.0
+                distance = room.distance[each]
+                times = room.times[each]
+                break
+        out = (first + place) * FEATURES
+        for source in (NEIGHBOURS, RECENT, NEXT, LATER, BOUGHT):
+            share = 0.0
+            whole = 0.0
+            if top[source] > 0.0:
+                share = weight[cell + source] / top[source]
+                whole = weight[cell + source] / top[SOURCES + source]
+            features[out] = _step(share)
+            features[out + 1] = _step(log(1.0 + 1000.0 * whole) / 6.908754779)
+            out += 2
+        # A session's own clicks don't make its items popular.
+        heat = max(index.heat[item] / index.unit[0] - times, 0.0) / max(index.unit[1], 1.0)
+        others = max(index.clicks[item] - times, 0)
+        new = 1.0 - own
+        features[out] = _step(log(1.0 + 10_000.0 * heat) / 9.210440367)
+        features[out + 1] = _step(log(1.0 + others) / 10.0)
+        features[out + 2] = _step(1.0 / (1.0 + others))
+        features[out + 3] = _step(own)
+        features[out + 4] = _step(own / (1.0 + distance))
+        features[out + 5] = _step(own * exp(-distance / 4.0))
+        features[out + 6] = _step(min(times, 4) / 4.0)
+        features[out + 7] = _step(own if distance == 0 else 0.0)
+        features[out + 8] = _step(room.guess[at] / best)
+        features[out + 9] = _step(new * weight[cell + NEIGHBOURS] / max(top[NEIGHBOURS], 1e-12))
+        features[out + 10] = _step(new * weight[cell + NEXT] / max(top[NEXT], 1e-12))
+        features[out + 11] = _step(own * returns)
+        features[out + 12] = _step(own if clicks == past else 0.0)
+        features[out + 13] = _step(length)
+        features[out + 14] = _step(returns)
+        features[out + 15] = _step(1.0 if 0.0 < top[SOURCES + NEXT] < 3.0 else 0.0)
+        features[out + 16] = _step(log(1.0 + top[SOURCES + NEXT]) / 5.0)
+        features[out + 17] = _step(own if distance == 1 else 0.0)
+        features[out + 18] = _step(new)
+        features[out + 19] = _step(own * length)
+
+
+@kernel
+def score(ranker: Ranker, features: Cells, first: int, count: int, length: int) -> None:
+    """Put each candidate's share, 0 to 1 and together 1, into `ranker.share`."""
+    linear, inner, active, share = ranker.linear, ranker.inner, ranker.active, ranker.share
+    most = -1e300
+    for place in range(count):
+        row = (first + place) * FEATURES
+        at = place * HIDDEN
+        for unit in range(HIDDEN):
+            active[at + unit] = ranker.bias[unit]
+        total = 0.0
+        for each in range(FEATURES):
+            step = features[row + each]
+            if step:
+                value = step / STEPS_OF_ONE
+                total += value * (linear[each] + linear[length * FEATURES + each])
+                for unit in range(HIDDEN):
+                    active[at + unit] += value * inner[each * HIDDEN + unit]
+        for unit in range(HIDDEN):
+            active[at + unit] = max(active[at + unit], 0.0)
+            total += active[at + unit] * ranker.outer[unit]
+        share[place] = total
+        most = max(most, total)
+    summed = 0.0
+    for place in range(count):
+        share[place] = exp(share[place] - most)
+        summed += share[place]
+    for place in range(count):
+        share[place] /= summed
+
+
+@kernel
+def _move(weights: Cells, squares: Cells, at: int, step: float, rate: float) -> None:
+    squares[at] += step * step
+    weights[at] += rate * step / sqrt(squares[at])
+
+
+@kernel
+def learn(
+    ranker: Ranker, items: Cells, features: Cells, first: int, count: int, length: int, item: int, new: bool
+) -> bool:
+    """One step of Adagrad on the logarithm of the share of what was clicked; whether that was a candidate."""
+    target = 0
+    while target < count and items[first + target] != item:
+        target += 1
+    if target == count:
+        return False
+    score(ranker, features, first, count, length)
+    gradient, active, share = ranker.gradient, ranker.active, ranker.share
+    bias_at = FEATURES + FEATURES * HIDDEN
+    outer_at = bias_at + HIDDEN
+    for each in range(WEIGHTS):
+        gradient[each] = 0.0
+    for place in range(count):
+        error = (1.0 if place == target else 0.0) - share[place]
+        if abs(error) < LEAST_ERROR:
+            continue
+        at = place * HIDDEN
+        for unit in range(HIDDEN):
+            value = active[at + unit]
+            gradient[outer_at + unit] += error * value
+            active[at + unit] = error * ranker.outer[unit] if value > 0.0 else 0.0
+            gradient[bias_at + unit] += active[at + unit]
+        row = (first + place) * FEATURES
+        for each in range(FEATURES):
+            step = features[row + each]
+            if step:
+                value = step / STEPS_OF_ONE
+                gradient[each] += error * value
+                for unit in range(HIDDEN):
+                    gradient[FEATURES + each * HIDDEN + unit] += value * active[at + unit]
+    rate = RATE * (NEW_WEIGHT if new else 1.0)
+    for each in range(FEATURES):
+        if gradient[each] != 0.0:
+            _move(ranker.linear, ranker.linear_squares, each, gradient[each], rate)
+            _move(ranker.linear, ranker.linear_squares, length * FEATURES + each, gradient[each], rate)
+    for each in range(FEATURES * HIDDEN):
+        if gradient[FEATURES + each] != 0.0:
+            _move(ranker.inner, ranker.inner_squares, each, gradient[FEATURES + each], rate)
+    for unit in range(HIDDEN):
+        _move(ranker.bias, ranker.bias_squares, unit, gradient[bias_at + unit], rate)
+        _move(ranker.outer, ranker.outer_squares, unit, gradient[outer_at + unit], rate)
+    return True
+
+
+# -- a list
+
+
+@kernel
+def search(
+    index: Index,
+    room: Room,
+    live: int,
+    past: int,
+    anchored: int,
+    excluded: Cells,
+    postings_max: int,
+    neighbours_max: int,
+    candidates_max: int,
+    items: Cells,
+    first: int,
+    features: Cells,
+) -> int:
+    """Fill in candidates with their features; how many.
+
+    `room.past` holds `past` items of the session, and after them, up to `anchored`, items of earlier ones.
+    """
+    gone, mark = index.gone, index.mark
+    for each in range(len(excluded)):
+        gone[excluded[each]] |= 128
+    found = _find(index, room, live, anchored, postings_max, neighbours_max)
+    for each in range(len(excluded)):
+        gone[excluded[each]] &= 127
+    for place in range(found):
+        mark[room.item[place]] = 0
+    _guess(room, found)
+    count = _choose(room, found, candidates_max)
+    _describe(index, room, count, past, items, first, features)
+    return count
+
+
+@kernel
+def order(room: Room, share: Cells, count: int, best: int) -> int:
+    """Put the best candidates into `room.out_…`, with the source that speaks most for each; how many."""
+    place_of, scores = room.out_place, room.out_score
+    taken = 0
+    for place in range(count):
+        value = share[place]
+        if taken == best and value <= scores[taken - 1]:
+            continue
+        if taken < best:
+            taken += 1
+        at = taken - 1
+        while at > 0 and scores[at - 1] < value:
+            scores[at] = scores[at - 1]
+            place_of[at] = place_of[at - 1]
+            at -= 1
+        scores[at] = value
+        place_of[at] = place
+    for rank in range(taken):
+        cell = room.chosen[place_of[rank]] * SOURCES
+        most = -1.0
+        for source in range(SOURCES):
+            if room.top[source] > 0.0:
+                part = room.blend[source] * room.weight[cell + source] / room.top[source]
+                if part > most:
+                    most = part
+                    room.out_source[rank] = source
+                    room.out_anchor[rank] = room.through[cell + source]
+                    room.out_support[rank] = room.support[cell + source]
+    return taken
+
+
+@kernel
+def rank(
+    index: Index,
+    room: Room,
+    ranker: Ranker,
+    live: int,
+    past: int,
+    anchored: int,
+    excluded: Cells,
+    postings_max: int,
+    neighbours_max: int,
+    candidates_max: int,
+    items: Cells,
+    first: int,
+    features: Cells,
+    length: int,
+    best: int,
+) -> int:
+    """Search, score and order in one; how many candidates. The best are in `room.out_…`."""
+    count = search(
+        index, room, live, past, anchored, excluded,
+        postings_max, neighbours_max, candidates_max, items, first, features,
+    )  # fmt: skip
+    score(ranker, features, first, count, length)
+    order(room, ranker.share, count, best)
+    return count
