@@ -60,8 +60,8 @@ def locked(state: Path) -> Iterator[int]:
 
 
 def _lock(fd: int, state: Path) -> None:
-    # Whoever only asks whether a flow is running holds the lock for a moment, and so does the child that wrote
-    # a checkpoint for a process that was killed.
+    # Whoever only asks whether a flow is running holds the lock for a moment, and so does the child that was
+    # writing a checkpoint for a process that was killed.
     for left in reversed(range(_LOCK_TRIES)):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
