@@ -22,7 +22,7 @@ import numpy as np
 from _conditions import conditions, held_to_one_core
 
 from headrace.config.recommend import EngineSettings
-from headrace.operators.recommend.compiled import COMPILED
+from headrace.operators.recommend.compiled import compiled
 from headrace.operators.recommend.engine import Engine, prepare
 
 KINDS: Final = 1000
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _print(seconds: np.ndarray, full: int) -> None:
     p50, p99, p999 = np.quantile(seconds * 1e3, (0.5, 0.99, 0.999))
-    how = "compiled" if COMPILED else "plain Python"
+    how = "compiled" if compiled() else "plain Python"
     print(
         f"{how}, {full:,} clicks in the index: CPU a click p50 {p50:.3f} ms, p99 {p99:.3f} ms,"
         f" p99.9 {p999:.3f} ms (judge, learn, update, rank 20; {len(seconds):,} clicks)"

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from headrace.config.base import Settings as _Settings
 from headrace.config.recommend import EngineSettings
+from headrace.config.recommend_rules import RulesTable
 from headrace.config.tables import FlowTable, RunSettings
 from headrace.errors import Mistake
 
@@ -82,6 +83,7 @@ class RecommendSettings(RunSettings):
 
     flow: RecommendFlowSettings = RecommendFlowSettings()
     list: ListTable = ListTable()
+    rules: RulesTable = RulesTable()
     engine: EngineSettings = EngineSettings()
     policy: RecommendPolicySettings = RecommendPolicySettings()
 
@@ -93,6 +95,12 @@ class RecommendSettings(RunSettings):
 
 def recommend_mistakes(settings: RecommendSettings) -> Iterator[Mistake]:
     """Mistakes between settings that are each well-formed."""
+    least, most = settings.rules.price_min, settings.rules.price_max
+    if least is not None and most is not None and least > most:
+        yield Mistake("", "rules.price_min", f"must be at most rules.price_max ({most}; is {least})")
+    both = sorted({*settings.rules.categories_only} & {*settings.rules.categories_never})
+    if both:
+        yield Mistake("", "rules.categories_never", f"also in rules.categories_only: {', '.join(both)}")
     if settings.list.items_max > settings.engine.candidates_max:
         yield Mistake(
             "",

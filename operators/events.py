@@ -301,15 +301,18 @@ class RecommendedItem(Struct, frozen=True):
     item_id
         Which item.
     score
-        Its share among all items that were ranked, 0 to 1; of a fallback list 1 / place.
+        Its share among all items that were ranked, 0 to 1; of a fallback list 1 / place; else 0.
     source
         What speaks most for it: `neighbours`, `recent_neighbours`, `next_clicks`, `later_clicks`,
-        `session`, `bought_together` or `trending`.
+        `session`, `bought_together`, `trending`; `new` if it is there for being new.
+    propensity
+        Where chance put it there: how probable it was that this list would show it. Else left out.
     """
 
     item_id: str
     score: Annotated[float, Meta(ge=0.0, le=1.0)]
     source: str
+    propensity: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):

@@ -452,7 +452,7 @@ LABELS: Final = {
     "items": "`shown` on lists, `clicked`",
     "item": "`from` the session's last list, or `beside` it",
     "origin": "source of candidates: `neighbours`, `recent_neighbours`, `next_clicks`, `later_clicks`,"
-    " `session`, `bought_together`, `trending`",
+    " `session`, `bought_together`, `trending`, `new`",
     "model": "the model's name, and a digest of what it depends on, as in decisions",
     "name": "name of the list or rule in the configuration; empty for other paths",
     "path": "`model`, `cost`, `list`, `rule`, `capacity`, `deadline`, `kill_switch`",

@@ -1,4 +1,4 @@
-"""Compiles kernels with Numba where it is installed, and runs the same code as plain Python where it isn't.
+"""Compiles kernels with Numba where it is installed; the same code runs as plain Python where it isn't.
 
 Kernels touch only cells of flat arrays and plain numbers, so that both ways compute the same, bit for bit: no
 fast math, no sums in another order. Plain Python gets memory views, whose cells are plain numbers.
@@ -6,33 +6,51 @@ fast math, no sums in another order. Plain Python gets memory views, whose cells
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from functools import cache
+from types import FunctionType
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from numpy.typing import NDArray
 
-__all__ = ["COMPILED", "Cells", "cells", "kernel"]
-
-try:
-    from numba import config, njit
-except ImportError:  # the extra "fast" is not installed
-    COMPILED = False
-else:
-    COMPILED = not config.DISABLE_JIT  # type: ignore[attr-defined]  # Numba's own switch: NUMBA_DISABLE_JIT=1
+__all__ = ["Cells", "cells", "compiled", "kernel"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Cells = Any  # NDArray in compiled code, memoryview in plain Python: both are read and written by the cell
+Cells = Any  # an array in compiled code, a memory view in plain Python: both are read and written by the cell
+_KERNELS: Final[list[FunctionType]] = []
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function at its first call; compiled code is kept on the disk for the next process."""
-    if not COMPILED:
-        return function
-    compiled: Callable[P, R] = njit(cache=True, error_model="numpy")(function)
-    return compiled
+    """Name a function as one that is to be compiled; its module's other kernels call it by its name there."""
+    _KERNELS.append(cast("FunctionType", function))
+    return function
+
+
+@cache
+def compiled() -> bool:
+    """Put compiled kernels in the place of plain ones, once; whether that is possible here.
+
+    What is compiled at a kernel's first call is kept on the disk for the next process. Numba's own switch,
+    `NUMBA_DISABLE_JIT=1`, leaves them as they are.
+    """
+    try:
+        # Only when it is needed: it takes a third of a second.
+        from numba import config, njit
+    except ImportError:  # the extra "fast" is not installed
+        return False
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return False
+    for function in _KERNELS:
+        setattr(
+            sys.modules[function.__module__],
+            function.__name__,
+            njit(cache=True, error_model="numpy")(function),
+        )
+    return True
 
 
 def cells(array: NDArray[Any]) -> Cells:
     """A flat array as kernels take it."""
-    return array if COMPILED else memoryview(array)  # type: ignore[arg-type]  # flat arrays are buffers
+    return array if compiled() else memoryview(array)  # type: ignore[arg-type]  # flat arrays are buffers

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from headrace.operators.recommend.engine import Ranked
+from headrace.operators.recommend.rules import Place
 
 __all__ = ["ListDetail", "Origin", "pack", "read"]
 
@@ -44,16 +44,16 @@ class ListDetail(NamedTuple):
     candidates: int
 
 
-def pack(ranked: Ranked, shown: int, name_of: Callable[[int], str]) -> bytes:
-    """The detail of a list of the first `shown` ranked items, as MessagePack."""
-    anchors, support = ranked.anchors[:shown], ranked.support[:shown]
+def pack(places: Sequence[Place], candidates: int, name_of: Callable[[int], str]) -> bytes:
+    """The detail of a list, as MessagePack."""
+    anchors = [place.anchor for place in places]
     names = {anchor: place for place, anchor in enumerate(dict.fromkeys(anchors))}
     return msgspec.msgpack.encode(
         (
             [name_of(anchor) if anchor >= 0 else None for anchor in names],
             bytes(map(names.__getitem__, anchors)),
-            [min(each, _SUPPORT_MAX) for each in support],
-            ranked.candidates,
+            [min(place.support, _SUPPORT_MAX) for place in places],
+            candidates,
         )
     )
 

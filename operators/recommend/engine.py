@@ -5,7 +5,7 @@ What costs is in `kernels`; here are the names of items and sessions, the limits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -32,9 +32,8 @@ SOURCES: Final = (
 _HOUR_MS: Final = 3_600_000
 _SLOT_BITS: Final = kernels.SLOT_BITS
 _SLOT: Final = kernels.SLOT
-_HIDDEN, _DROPPED = 1, 2  # reasons against showing an item
+_HIDDEN, _DROPPED, _WITHHELD = 1, 2, 4  # reasons against showing an item
 _LENGTHS: Final = (1, 3, 6)  # different items of a session; longer ones are a class of their own
-_NO_ITEMS: Final = np.zeros(0, np.int32)
 _RANKER: Final = {
     "linear": (kernels.LENGTHS + 1) * kernels.FEATURES,
     "inner": kernels.FEATURES * kernels.HIDDEN,
@@ -96,7 +95,9 @@ class Engine:
     """
 
     def __init__(self, settings: EngineSettings) -> None:
-        self.noted_ms: dict[int, int] = {}  # when the catalogue said so, event time
+        self.dropped: list[int] = []  # items, until somebody takes note of it
+        self._withheld: Collection[str] = ()
+        self._new_hidden = False
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []  # by slot
         self._number_at: list[int] = []
@@ -191,16 +192,18 @@ class Engine:
         if len(self._numbers) >= self._settings.items_max:
             self._drop_item(self._idle_item())
         slot = self._slots["items"].take()
-        if slot == len(self._names):
-            self._names.append(item_id)
-            self._number_at.append(slot)
-            return slot
-        number = self._number_at[slot] + (1 << _SLOT_BITS)
-        self._names[slot], self._number_at[slot] = item_id, number
         of = self._arrays.of
-        for name in _OF_ITEMS:
-            of[name][slot] = 0
-        of["tag"][slot] = (number >> _SLOT_BITS) & kernels.TAG
+        if slot == len(self._names):
+            number = slot
+            self._names.append(item_id)
+            self._number_at.append(number)
+        else:
+            number = self._number_at[slot] + (1 << _SLOT_BITS)
+            self._names[slot], self._number_at[slot] = item_id, number
+            for name in _OF_ITEMS:
+                of[name][slot] = 0
+            of["tag"][slot] = (number >> _SLOT_BITS) & kernels.TAG
+        of["gone"][slot] = _HIDDEN * self._new_hidden + _WITHHELD * (item_id in self._withheld)
         return number
 
     def _idle_item(self) -> str:
@@ -234,12 +237,43 @@ class Engine:
         self._arrays.of["gone"][slot] |= _DROPPED
         self._arrays.of["heat"][slot] = 0.0
         self._slots["items"].give_back(slot)
-        self.noted_ms.pop(number, None)
+        self.dropped.append(number)
 
     def hide(self, number: int, *, hidden: bool) -> None:
         """Show an item never again, though it is learned from; or show it again."""
         gone, slot = self._arrays.of["gone"], number & _SLOT
         gone[slot] = gone[slot] | _HIDDEN if hidden else gone[slot] & (0xFF ^ _HIDDEN)
+
+    def may_show(self, number: int) -> bool:
+        """Whether an item is known and nothing speaks against showing it."""
+        slot = number & _SLOT
+        return self._number_at[slot] == number and not self._arrays.of["gone"][slot]
+
+    def withhold(self, item_ids: Collection[str], *, new_hidden: bool) -> None:
+        """Never show these items, in place of those named before.
+
+        Parameters
+        ----------
+        item_ids
+            Their ids, whether they are known yet or not.
+        new_hidden
+            Whether items that come are hidden until `hide` shows them.
+        """
+        gone = self._arrays.of["gone"]
+        self._withheld, self._new_hidden = frozenset(item_ids), new_hidden
+        for item_id, number in self._numbers.items():
+            slot = number & _SLOT
+            rest = gone[slot] & (0xFF ^ _WITHHELD)
+            gone[slot] = rest | _WITHHELD if item_id in self._withheld else rest
+
+    def hidden_count(self) -> int:
+        """How many of the known items may not be shown."""
+        gone = self._arrays.of["gone"][: len(self._names)]
+        return int(np.count_nonzero(gone & (0xFF ^ _DROPPED)))
+
+    def numbers(self) -> list[int]:
+        """All items' numbers."""
+        return list(self._numbers.values())
 
     # -- learning
 
@@ -381,7 +415,7 @@ class Engine:
             live,
             count,
             anchored,
-            cells(np.array(left_out, np.int32)) if left_out else _NO_ITEMS,
+            cells(np.array(left_out, np.int32)),
             settings.postings_max,
             settings.neighbours_max,
             settings.candidates_max,
@@ -438,7 +472,6 @@ class Engine:
             "slots": {kind: [slots.used, slots.free] for kind, slots in self._slots.items()},
             "sessions": list(self._sessions.items()),
             "lists": list(self._lists.items()),
-            "noted_ms": list(self.noted_ms.items()),
             "rest": [self._next_session, self._width, self.lists_dropped],
             "sizes": {name: len(array) for name, array in self._arrays.of.items()},
         }
@@ -479,7 +512,6 @@ class Engine:
             self._names[number & _SLOT] = name
         self._slots = {kind: Slots(*slots) for kind, slots in names["slots"].items()}
         self._sessions, self._lists = dict(names["sessions"]), dict(names["lists"])
-        self.noted_ms = dict(names["noted_ms"])
         self._next_session, self._width, self.lists_dropped = names["rest"]
         self.configure(self._settings)
 

@@ -18,6 +18,7 @@ _TEXTS: Final = {
     "session": "seen before in this session",
     "bought_together": "bought together with {anchor} {support} {times}",
     "trending": "among the most clicked of late",
+    "new": "new",
 }
 
 LIST_TEXTS: Final = {
@@ -68,15 +69,18 @@ def explained_items(decision: Mapping[str, Any], detail: bytes) -> tuple[Explain
             item["source"],
             origin.anchor,
             origin.support,
-            _text(item["source"], origin),
+            _text(item, origin),
         )
         for item, origin in zip(decision["items"], origins, strict=True)
     )
 
 
-def _text(source: str, origin: Origin) -> str:
-    one = origin.support == 1
-    return _TEXTS.get(source, source).format(
+def _text(item: Mapping[str, Any], origin: Origin) -> str:
+    one, source = origin.support == 1, str(item["source"])
+    text = _TEXTS.get(source, source)
+    if "propensity" in item:
+        text += f"; put here by chance, with a probability of {item['propensity']:g}"
+    return text.format(
         anchor=origin.anchor,
         support=origin.support,
         sessions="session" if one else "sessions",

@@ -7,8 +7,8 @@ from itertools import product
 from typing import Final
 
 from headrace.operators.metric import Metric
-from headrace.operators.recommend.engine import SOURCES
-from headrace.operators.recommend.shard import EMPTY_REASONS
+from headrace.operators.recommend.rules import LIST_SOURCES
+from headrace.operators.recommend.shard import EMPTY_REASONS, RULED
 from headrace.operators.recommend.spread import Popularity
 from headrace.operators.scrape import Reader, Sample, Scrape
 
@@ -39,12 +39,35 @@ def _list_counts(key: str) -> Reader:
 
 def _list_sources(scrape: Scrape) -> Iterator[Sample]:
     """By the source that spoke most for a list's first item."""
-    return scrape.counted((name, f"source_{name}") for name in (SOURCES if scrape.lists else ()))
+    return scrape.counted((name, f"source_{name}") for name in (LIST_SOURCES if scrape.lists else ()))
 
 
 def _empty_lists(scrape: Scrape) -> Iterator[Sample]:
     """By reason."""
     return scrape.counted((name, f"empty_{name}") for name in (EMPTY_REASONS if scrape.lists else ()))
+
+
+def _ruled_items(scrape: Scrape) -> Iterator[Sample]:
+    """By what was done."""
+    return scrape.counted((name, f"items_{name}") for name in (RULED if scrape.lists else ()))
+
+
+def _hidden_items(scrape: Scrape) -> Iterator[Sample]:
+    """Of the shard that knows most."""
+    if scrape.lists:
+        yield (), max(state.engine.hidden_count() for state in scrape.lists)
+
+
+def _visitors_dropped(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if scrape.lists:
+        yield (), sum(state.visitors.dropped for state in scrape.lists)
+
+
+def _learnable_dropped(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if scrape.lists:
+        yield (), sum(state.engine.lists_dropped for state in scrape.lists)
 
 
 def _lists_waiting(scrape: Scrape) -> Iterator[Sample]:
@@ -162,6 +185,46 @@ LIST_METRICS: Final = (
         (),
         "state",
         _list_counts("items_shown"),
+    ),
+    Metric(
+        "headrace_list_items_ruled_total",
+        "counter",
+        "Items that rules left out (`own`, `capped`) or put in (`filled`, `new`, `explored`).",
+        ("rule",),
+        "state",
+        _ruled_items,
+    ),
+    Metric(
+        "headrace_items_hidden",
+        "gauge",
+        "Known items that the catalogue or a rule keeps off all lists.",
+        (),
+        "now",
+        _hidden_items,
+    ),
+    Metric(
+        "headrace_clicks_of_bots_total",
+        "counter",
+        "Clicks that taught nothing, as their session made too many in a minute.",
+        (),
+        "state",
+        _list_counts("clicks_of_bots"),
+    ),
+    Metric(
+        "headrace_visitors_dropped_total",
+        "counter",
+        "Known customers, and buyers, whose past made room for others'.",
+        (),
+        "state",
+        _visitors_dropped,
+    ),
+    Metric(
+        "headrace_lists_unlearnable_total",
+        "counter",
+        "Lists that can no longer be learned from, as newer ones needed the room.",
+        (),
+        "state",
+        _learnable_dropped,
     ),
     Metric(
         "headrace_lists_followed_total",

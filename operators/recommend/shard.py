@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,12 +19,15 @@ from headrace.operators.intake import Intake, under, version_of
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Held, Output, Position
 from headrace.operators.recommend import detail
+from headrace.operators.recommend.catalogue import Catalogue
 from headrace.operators.recommend.engine import SOURCES, Engine, Ranked, prepare
 from headrace.operators.recommend.lists import Graded, PendingLists
+from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
 from headrace.operators.recommend.spread import Spread
+from headrace.operators.recommend.visitors import Bots, Visitors
 from headrace.operators.routing import keyed, party_of
 
-__all__ = ["EMPTY_REASONS", "KILL_SWITCH", "OVERDUE", "RecommendShard", "shape_of"]
+__all__ = ["EMPTY_REASONS", "KILL_SWITCH", "OVERDUE", "RULED", "RecommendShard", "shape_of"]
 
 _NOTHING: Final = b""
 _DECIDED: Final = int(Kind.DECIDED)
@@ -33,9 +36,12 @@ _ON_TIME: Final = Timing.ON_TIME
 _WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 _SCORE_DIGITS: Final = 6
 _TRENDING: Final = SOURCES.index("trending")
+_TRENDING_MAX: Final = 256  # of the hot ones, from which a fallback list is made
 _NO_LIST: Final = Ranked([], [], [], [], [], 0)
 KILL_SWITCH: Final = "kill_switch"
 OVERDUE: Final = "deadline"
+RULED: Final = ("own", "capped", "filled", "new", "explored")
+"""What rules do to items of a list: leave them out, put them in."""
 EMPTY_REASONS: Final = ("no_candidates", KILL_SWITCH, OVERDUE)
 _COUNTED: Final = (
     "recommend",
@@ -52,7 +58,9 @@ _COUNTED: Final = (
     "orders_from_list",
     "orders_beside_list",
     "commands",
-    *(f"source_{name}" for name in SOURCES),
+    "clicks_of_bots",
+    *(f"items_{what}" for what in RULED),
+    *(f"source_{name}" for name in LIST_SOURCES),
     *(f"empty_{reason}" for reason in EMPTY_REASONS),
 )
 
@@ -84,6 +92,9 @@ class RecommendShard(Intake):
         self.graded: list[Graded] = []
         prepare()
         self.engine = Engine(settings.engine)
+        self.catalogue = Catalogue(self.engine, settings.rules)
+        self.rules = Rules(self.engine, self.catalogue)
+        self.visitors, self._bots = Visitors(), Bots(settings.engine.sessions_max)
         self.pending = PendingLists()
         self.spread = Spread(settings.engine.items_max)
         self.kill_switch = False
@@ -96,11 +107,21 @@ class RecommendShard(Intake):
         self._shards, table = settings.flow.shards, settings.list
         self._configure_intake(settings.time, settings.ids)
         self._unmoved_max = max(settings.time.ahead_agree_events, settings.time.ahead_alone_events)
+        rules = settings.rules
         self.engine.configure(settings.engine)
+        self.catalogue.configure(rules)
+        self.rules.configure(rules, table.items_max)
+        self.visitors.configure(rules.customers_max, rules.past_items_max, rules.bought_items_max)
+        self._bots.sessions_max = settings.engine.sessions_max
+        self._leave_out_bought = rules.leave_out_bought
+        self._bot_clicks_max = rules.bot_clicks_per_minute_max
         self.spread.items_max = settings.engine.items_max
         self.pending.configure(table.pending_max, table.pending_minutes_max)
         self._items_max, self._leave_out = table.items_max, table.leave_out
-        configured = [shape_of(settings), settings.engine.model_dump(mode="json")]
+        configured = [
+            shape_of(settings),
+            *(each.model_dump(mode="json") for each in (settings.engine, rules)),
+        ]
         self.version = version_of("sessions", configured)
 
     # -- one input
@@ -144,23 +165,32 @@ class RecommendShard(Intake):
     def _click(self, click: Click, timing: Timing, at: int, *, overdue: bool) -> Output:
         engine, session = self.engine, click.session_id
         item = engine.number_of(click.item_id)
-        own = self._own(session)
+        own, bot = self._own(session), self._bots.clicks(session, at) > self._bot_clicks_max
         if own:
-            self._judge(session, item, at)
-        if timing is _ON_TIME:
-            engine.take(session, item, at)
-        else:
+            self._judge(session, item, at, bot=bot)
+        if timing is not _ON_TIME:
             self._count(f"clicks_{timing.name.lower()}")
-            self._not_on_time(click, item, timing, at)
-        if not own:
+        if bot:
+            self._count("clicks_of_bots")
+        if timing is _ON_TIME and not bot:
+            engine.take(session, item, at)
+            self.catalogue.meet(item, at, at)
+        else:
+            self._only_move(click, item, timing, at, bot=bot)
+        answer = _APPLIED
+        if own:
+            answer = self._answer(click, item, at, overdue=overdue)
+        else:
             self._count("clicks_of_other_shards")
-            return _APPLIED
-        return self._answer(click, item, at, overdue=overdue)
+        if click.customer_id is not None:
+            self.visitors.clicked(click.customer_id, item)
+        self.catalogue.forget_dropped()
+        return answer
 
-    def _not_on_time(self, click: Click, item: int, timing: Timing, at: int) -> None:
+    def _only_move(self, click: Click, item: int, timing: Timing, at: int, *, bot: bool) -> None:
         """Let only the session itself move; the others as well once a step ahead is believed."""
         self.engine.follow(click.session_id, item, at)
-        if timing is Timing.AHEAD:
+        if timing is Timing.AHEAD and not bot:
             self._unmoved.append((click.session_id, click.item_id, click.event_time))
             del self._unmoved[: -self._unmoved_max]
 
@@ -175,10 +205,10 @@ class RecommendShard(Intake):
         """Whether the shard answers for a session; others' clicks come to it to be learned from."""
         return self._shards == 1 or keyed(session, self._shards) == self.shard
 
-    def _judge(self, session: str, item: int, at: int) -> None:
+    def _judge(self, session: str, item: int, at: int, *, bot: bool) -> None:
         """Judge the session's last list by what it clicks now, and let the ranker learn."""
         shown = self.pending.take(session, at)
-        if shown is None:
+        if shown is None or bot:
             return
         rank = shown.items.index(item) + 1 if item in shown.items else 0
         new = item not in self.engine.history(session)
@@ -190,33 +220,36 @@ class RecommendShard(Intake):
     # -- lists
 
     def _answer(self, click: Click, item: int, at: int, *, overdue: bool) -> Output:
-        path, ranked = self._path(overdue=overdue), _NO_LIST
+        path, ranked, places = self._path(overdue=overdue), _NO_LIST, list[Place]()
+        visit = self._visit(click, item, at)
         if path is None:
-            left_out = self._left_out(click.session_id, item)
-            ranked = self.engine.rank(click.session_id, left_out, best=self._items_max)
+            past = self.visitors.past(click.customer_id) if click.customer_id is not None else ()
+            best = self.rules.ranked_max(visit)
+            ranked = self.engine.rank(click.session_id, visit.left_out, past, best=best)
+            places = self.rules.arrange(ranked, visit)
         elif self._fallback(path) == "trending":
-            ranked = self._trending(self._left_out(click.session_id, item))
-        shown = ranked.items[: self._items_max]
+            places = self.rules.arrange(self._trending(visit.left_out), visit)
         decision = {
             "decision_id": "recommend:" + click.event_id,
             "event_id": click.event_id,
             "event_time": click.event_time,
             "kind": "recommend",
-            "action": "recommend" if shown else "none",
-            "items": self._said(ranked, len(shown)),
-            "reasons": () if shown else ({"code": path or "no_candidates", "contribution": None},),
+            "action": "recommend" if places else "none",
+            "items": list(map(self._said, places)),
+            "reasons": () if places else ({"code": path or "no_candidates", "contribution": None},),
             "model": self.version,
             "version": 1,
         }
         if path is not None:
             decision["policy"] = path
-        self._count_list(ranked, len(shown), path)
+        self._count_list(places, path)
+        shown = [place.item for place in places]
         self.pending.put(click.session_id, at, shown)
         self.spread.note(shown, item, at, self.engine.heat)
         return (
             _DECIDED,
             dumps(decision, None, _WITH_NEWLINE),
-            detail.pack(ranked, len(shown), self.engine.name_of),
+            detail.pack(places, ranked.candidates, self.engine.name_of),
         )
 
     def _path(self, *, overdue: bool) -> str | None:
@@ -229,34 +262,42 @@ class RecommendShard(Intake):
         policy = self.settings.policy
         return policy.kill_switch if path == KILL_SWITCH else policy.overdue
 
-    def _left_out(self, session: str, item: int) -> Collection[int]:
-        if self._leave_out == "current":
-            return (item,)
-        return self.engine.history(session) if self._leave_out == "seen" else ()
+    def _visit(self, click: Click, item: int, at: int) -> Visit:
+        history = self.engine.history(click.session_id)
+        left_out = (
+            {item} if self._leave_out == "current" else set(history if self._leave_out == "seen" else ())
+        )
+        if self._leave_out_bought:
+            left_out.update(self.visitors.bought(click.customer_id, click.session_id))
+        return Visit(click.event_id, at, click.customer_id, history, frozenset(left_out))
 
     def _trending(self, left_out: Collection[int]) -> Ranked:
-        items = self.engine.trending(self._items_max, lambda item: item not in left_out)
+        items = self.engine.trending(_TRENDING_MAX, lambda item: item not in left_out)
         count = len(items)
         scores = [round(1.0 / place, _SCORE_DIGITS) for place in range(1, count + 1)]
         return Ranked(items, scores, [_TRENDING] * count, [-1] * count, [0] * count, count)
 
-    def _said(self, ranked: Ranked, count: int) -> list[dict[str, Any]]:
-        name_of = self.engine.name_of
-        return [
-            {"item_id": name_of(item), "score": round(score, _SCORE_DIGITS), "source": SOURCES[source]}
-            for item, score, source, _ in zip(
-                ranked.items, ranked.scores, ranked.sources, range(count), strict=False
-            )
-        ]
+    def _said(self, place: Place) -> dict[str, Any]:
+        said = {
+            "item_id": self.engine.name_of(place.item),
+            "score": round(place.score, _SCORE_DIGITS),
+            "source": LIST_SOURCES[place.source],
+        }
+        if place.propensity is not None:
+            said["propensity"] = place.propensity
+        return said
 
-    def _count_list(self, ranked: Ranked, count: int, path: str | None) -> None:
+    def _count_list(self, places: Sequence[Place], path: str | None) -> None:
         counts = self.counts
-        counts["recommend" if count else "none"] += 1
-        counts["items_shown"] += count
-        if count:
-            counts[f"source_{SOURCES[ranked.sources[0]]}"] += 1
+        counts["recommend" if places else "none"] += 1
+        counts["items_shown"] += len(places)
+        if places:
+            counts[f"source_{LIST_SOURCES[places[0].source]}"] += 1
         else:
             self._count(f"empty_{path or 'no_candidates'}")
+        for what, number in self.rules.counts.items():
+            counts[f"items_{what}"] += number
+        self.rules.counts.clear()
 
     # -- other events
 
@@ -266,7 +307,8 @@ class RecommendShard(Intake):
         elif isinstance(event, Order):
             self._order(event)
         elif isinstance(event, Item):
-            self._item(event)
+            self.catalogue.note(event)
+            self.catalogue.forget_dropped()
         else:
             self._count("events_without_effect")
 
@@ -275,7 +317,10 @@ class RecommendShard(Intake):
         if order.session_id is not None and self._own(order.session_id):
             for item_id in items:
                 self._follow_up("orders", order.session_id, item_id)
-        self.engine.bought([self.engine.number_of(item_id) for item_id in items])
+        numbers = [self.engine.number_of(item_id) for item_id in items]
+        self.engine.bought(numbers)
+        self.visitors.buys(order.customer_id, order.session_id, numbers)
+        self.catalogue.forget_dropped()
 
     def _follow_up(self, kind: str, session: str, item_id: str) -> None:
         """Count what was put into the cart or ordered, by whether it was on the session's last list."""
@@ -283,13 +328,6 @@ class RecommendShard(Intake):
         if shown is not None:
             on_it = self.engine.known(item_id) in shown.items
             self._count(f"{kind}_from_list" if on_it else f"{kind}_beside_list")
-
-    def _item(self, item: Item) -> None:
-        """Take note of whether an item may be shown; of two notes the one of the later time holds."""
-        number = self.engine.number_of(item.item_id)
-        if item.event_time >= self.engine.noted_ms.get(number, 0):
-            self.engine.noted_ms[number] = item.event_time
-            self.engine.hide(number, hidden=item.hidden or not item.available)
 
     # -- commands
 
@@ -312,6 +350,8 @@ class RecommendShard(Intake):
             self._unmoved = [each for each in self._unmoved if each[0] != session]
             self.pending.forget(session)
             self.clock.forget(session)
+            self._bots.forget(session)
+        self.visitors.forget(command.customer_id, command.keys.get("session_id", ()))
         self.clock.forget(command.customer_id)
         for kind, memory in self.ids.items():
             memory.forget(command.events.get(kind, ()))
@@ -333,6 +373,9 @@ class RecommendShard(Intake):
             **self._intake_head(),
             "kill_switch": self.kill_switch,
             "unmoved": self._unmoved,
+            "catalogue": self.catalogue.save(),
+            "visitors": self.visitors.save(),
+            "bots": self._bots.save(),
         }
         blobs: dict[str, bytes | array[int] | array[float]] = {
             "head": msgspec.msgpack.encode(head),
@@ -348,6 +391,9 @@ class RecommendShard(Intake):
         head = msgspec.msgpack.decode(blobs["head"])
         self._load_intake(head, blobs)
         self.kill_switch, self._unmoved = head["kill_switch"], list(map(tuple, head["unmoved"]))
+        self.catalogue.load(head["catalogue"])
+        self.visitors.load(head["visitors"])
+        self._bots.load(head["bots"])
         self.pending.load(blobs["pending"])
         self.spread.load(blobs["spread"])
         self.engine.load(under("engine/", blobs))
