@@ -451,6 +451,7 @@ LABELS: Final = {
     "event": "`cart`, `order`",
     "items": "`shown` on lists, `clicked`",
     "item": "`from` the session's last list, or `beside` it",
+    "rule": "what a rule did to an item: `own`, `capped`, `filled`, `new`, `explored`",
     "origin": "source of candidates: `neighbours`, `recent_neighbours`, `next_clicks`, `later_clicks`,"
     " `session`, `bought_together`, `trending`, `new`",
     "model": "the model's name, and a digest of what it depends on, as in decisions",
