@@ -21,9 +21,10 @@ from typing import Final
 import numpy as np
 from _conditions import conditions, held_to_one_core
 
-from headrace.config.recommend import EngineSettings
+from headrace.config.recommend import NETWORK, EngineSettings, RankerSettings
 from headrace.operators.recommend.compiled import compiled
 from headrace.operators.recommend.engine import Engine, prepare
+from headrace.operators.recommend.pointwise import Pointwise
 
 KINDS: Final = 1000
 LIVE: Final = 2000  # sessions that go on at the same time
@@ -54,11 +55,13 @@ def _falling(count: int, power: float) -> np.ndarray:
     return shares
 
 
-def measure(full: int, items: int) -> tuple[np.ndarray, Engine]:
+def measure(full: int, items: int, ranker: str) -> tuple[np.ndarray, Engine]:
     """CPU seconds of each measured click after so many that only fill the index, and the engine."""
     prepare()
-    engine, seconds = Engine(EngineSettings()), []
-    for place, (session, item_id, at_ms) in enumerate(clicks(full + MEASURED, items)):
+    model = None if ranker == NETWORK else Pointwise(RankerSettings(name=ranker))
+    engine, seconds = Engine(EngineSettings(), model), []
+    measured = MEASURED if model is None else MEASURED // 10
+    for place, (session, item_id, at_ms) in enumerate(clicks(full + measured, items)):
         if place < full:
             engine.take(session, engine.number_of(item_id), at_ms)
             continue
@@ -97,14 +100,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     held_to_one_core()
     if options.only:
-        seconds, engine = measure(options.clicks, options.items)
-        _print(seconds, options.clicks)
+        seconds, engine = measure(options.clicks, options.items, options.ranker)
+        _print(seconds, options.clicks, options.ranker)
         for line in remembered(engine, options.clicks):
             print(f"  {line}")
         return
     print(conditions(["numba", "numpy"]))
-    for switch, full in (("0", options.clicks), ("1", options.plain_clicks)):
-        command = [sys.executable, str(Path(__file__)), "--only", "--clicks", str(full)]
+    runs = (("0", options.clicks, NETWORK), ("1", options.plain_clicks, NETWORK))
+    for switch, full, ranker in (*runs, ("0", options.plain_clicks, options.ranker)):
+        command = [sys.executable, str(Path(__file__)), "--only", "--clicks", str(full), "--ranker", ranker]
         subprocess.run(
             [*command, "--items", str(options.items)],
             check=True,
@@ -119,15 +123,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clicks", type=int, default=1_000_000, help="how many fill the index")
     parser.add_argument("--plain-clicks", type=int, default=50_000, help="the same for plain Python")
     parser.add_argument("--items", type=int, default=50_000)
+    parser.add_argument("--ranker", default="river_logistic_adagrad", help="what takes the network's place")
     parser.add_argument("--only", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
-def _print(seconds: np.ndarray, full: int) -> None:
+def _print(seconds: np.ndarray, full: int, ranker: str) -> None:
     p50, p99, p999 = np.quantile(seconds * 1e3, (0.5, 0.99, 0.999))
     how = "compiled" if compiled() else "plain Python"
     print(
-        f"{how}, {full:,} clicks in the index: CPU a click p50 {p50:.3f} ms, p99 {p99:.3f} ms,"
+        f"{how}, {ranker}, {full:,} clicks in the index: CPU a click p50 {p50:.3f} ms, p99 {p99:.3f} ms,"
         f" p99.9 {p999:.3f} ms (judge, learn, update, rank 20; {len(seconds):,} clicks)"
     )
 

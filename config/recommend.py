@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
+from headrace.config.base import Name
 from headrace.config.base import Settings as _Settings
 
-__all__ = ["EngineSettings"]
+__all__ = ["NETWORK", "EngineSettings", "RankerSettings"]
+
+NETWORK: Final = "network"
+
+
+class RankerSettings(_Settings):
+    """What ranks the candidates. Fixed for the life of a state.
+
+    Attributes
+    ----------
+    name
+        `network`, or one of the models of docs/models.md, which scores each candidate by itself.
+    parameters
+        The model's; those not given have its own defaults.
+    negatives_max
+        Of the list that was shown, how many of the best that weren't clicked such a model learns from.
+    """
+
+    name: Name = NETWORK
+    parameters: dict[Name, bool | int | float | str] = Field(default_factory=dict)
+    negatives_max: int = Field(default=10, ge=1, le=100)
 
 
 class EngineSettings(_Settings):

@@ -407,11 +407,20 @@ def _note_hottest(index: Index) -> None:
 
 
 @kernel
-def past_of(index: Index, room: Room, live: int, clicks_max: int) -> int:
-    """Put the session's different items into `room.past`, the newest first, and say how many."""
-    chunks, taken, past = index.chunks, index.head[CHUNKS], room.past
-    capacity = len(chunks) // CHUNK
-    each = index.last[live] - 1
+def past_of(
+    chunks: Cells,
+    head: Cells,
+    last: Cells,
+    tag: Cells,
+    past: Cells,
+    distances: Cells,
+    times: Cells,
+    live: int,
+    clicks_max: int,
+) -> int:
+    """Put the session's different items into `past`, the newest first, and say how many."""
+    taken, capacity = head[CHUNKS], len(chunks) // CHUNK
+    each = last[live] - 1
     count = 0
     distance = 0
     while each >= 0 and taken - each <= capacity:
@@ -421,16 +430,16 @@ def past_of(index: Index, room: Room, live: int, clicks_max: int) -> int:
                 return count
             tagged = chunks[cell] & TAGGED
             item = tagged & SLOT
-            if index.tag[item] == tagged >> SLOT_BITS:
+            if tag[item] == tagged >> SLOT_BITS:
                 place = 0
                 while place < count and past[place] != item:
                     place += 1
                 if place == count:
                     past[count] = item
-                    room.distance[count] = distance
-                    room.times[count] = 0
+                    distances[count] = distance
+                    times[count] = 0
                     count += 1
-                room.times[place] += 1
+                times[place] += 1
             distance += 1
         if chunks[at + PREV] == 0:
             break
