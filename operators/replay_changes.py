@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import orjson
 
-from headrace.config.settings import FraudSettings
-from headrace.operators.codec import decode_one
-from headrace.operators.commands import ReloadList, decode_command
-from headrace.operators.events import Outcome, Payment
-from headrace.operators.journal import COMMAND, CONTROL_SOURCE, OVERDUE, Kind, Record
+from headrace.config.settings import FraudSettings, of_fraud
+from headrace.operators.codec import Undecodable
+from headrace.operators.commands import Command, ReloadList
+from headrace.operators.events import Event, Outcome, Payment
+from headrace.operators.journal import Kind, Record
 from headrace.operators.ledger_keys import about_key
 from headrace.operators.policy import read_list
 from headrace.operators.replay_past import Past
@@ -30,23 +29,20 @@ from headrace.operators.replay_rows import (
     Outcomes,
     Payments,
     decided_of,
+    example_of,
 )
-from headrace.operators.routing import shard_of
+from headrace.operators.replay_walk import Progress, Walk, Walked, why_not
 from headrace.operators.shard import FraudShard
 
 __all__ = ["Replayed", "decide_again"]
 
 _DECIDED: Final = int(Kind.DECIDED)
 _APPLIED: Final = int(Kind.APPLIED)
-_DEAD: Final = int(Kind.DEAD)
 _UNPAIRED_MAX: Final = 100_000  # decisions of one side that are held in case the other one comes later
-_CLEAR_EVERY: Final = 4096
-
-Progress = Callable[[int, int], None]
 
 
-@dataclass(slots=True)
-class Replayed:
+@dataclass(slots=True, kw_only=True)
+class Replayed(Walked):
     """What came of deciding again.
 
     Attributes
@@ -58,42 +54,18 @@ class Replayed:
         score; of each the largest, in falling order.
     delays_ms
         From each payment to its first outcome, milliseconds.
-    inputs, ordinal_first, ordinal_next
-        How many inputs there were, and their range.
-    now_ms
-        The latest clock of a shard in the end, milliseconds since the epoch.
-    erased, erased_decisions
-        Erased records, and how many of them had been decided.
-    old_only
-        Decided then but not now: how many, by the reason code of the dead letter, or `repeat`.
-    new_only
-        Decided now but not then.
     withheld
         Outcomes that stood in the journal but that the configuration of the time left out, as the payment
         had been blocked; the new one doesn't see them either.
-    commands, commands_refused, lists_left_out
-        Commands that were applied, that the new configuration refused, and reloads of lists that were left
-        out as the new configuration has another file for them.
-    counts
-        What the new shards counted.
+    lists_left_out
+        Reloads of lists that were left out as the new configuration has another file for them.
     """
 
     payments: Payments
     examples: dict[int, dict[str, list[Example]]]
     delays_ms: Ints
-    inputs: int
-    ordinal_first: int
-    ordinal_next: int
-    now_ms: int
-    erased: int
-    erased_decisions: int
-    old_only: dict[str, int]
-    new_only: int
     withheld: int
-    commands: int
-    commands_refused: int
     lists_left_out: int
-    counts: dict[str, int]
 
 
 def decide_again(
@@ -132,31 +104,26 @@ def decide_again(
         At the first byte that is not what was written.
     """
     run = _Run(past, settings, learn=learn, examples_max=examples_max)
-    for record in past.inputs(progress):
-        run.take(record)
+    run.through(progress)
     return run.replayed()
 
 
 # ---------------------------------------------------------------- the run
 
 
-class _Run:
+class _Run(Walk[FraudShard]):
     """The shards under the other configuration, and what is noted beside them."""
 
     def __init__(self, past: Past, settings: FraudSettings, *, learn: bool, examples_max: int) -> None:
-        self.past, self.settings = past, settings
-        count = settings.flow.shards
-        self.states = [FraudShard(settings, shard=number, learn=learn) for number in range(count)]
-        for state in self.states:
-            state.source_names = {CONTROL_SOURCE: "control"}
+        shards = range(settings.flow.shards)
+        super().__init__(past, [FraudShard(settings, shard=number, learn=learn) for number in shards])
+        self.settings = settings
         self.columns, self.outcomes, self.examples = Columns(), Outcomes(), Examples(examples_max)
         self.customers: dict[str, int] = {}
         self.old_only: dict[str, tuple[Decided, str]] = {}
         self.new_only: dict[str, tuple[Payment, Decided]] = {}
         self.unheld: Counter[str] = Counter()
         self.hidden: set[str] = set()
-        self.noted: Counter[str] = Counter()
-        self.ordinal = past.ordinal_first
         self.recorded_lists = self._set_up_lists()
 
     def _set_up_lists(self) -> frozenset[str]:
@@ -164,7 +131,8 @@ class _Run:
         policies = self.past.policies
         for number, state in enumerate(self.states if policies else ()):
             state.policy.load(policies[min(number, len(policies) - 1)])
-        declared, recorded = self.settings.policy.lists, self.past.configurations[-1].settings.policy.lists
+        declared = self.settings.policy.lists
+        recorded = of_fraud(self.past.configurations[-1].settings).policy.lists
         told = frozenset(
             name
             for name, each in declared.items()
@@ -178,31 +146,14 @@ class _Run:
                     state.policy.command(command)
         return told
 
-    def take(self, record: Record) -> None:
+    def leaves_out(self, command: Command) -> bool:
+        """Leave the contents of lists out that the journal has for another file."""
+        left_out = isinstance(command, ReloadList) and command.name not in self.recorded_lists
+        self.noted["lists_left_out"] += left_out
+        return left_out
+
+    def input(self, record: Record, event: Event | Undecodable) -> None:
         """Decide on the next input."""
-        self.noted["inputs"] += 1
-        self.ordinal = record.ordinal + 1
-        if record.erased:
-            self.noted["erased"] += 1
-            self.noted["erased_decisions"] += record.kind == _DECIDED
-        elif record.flags & COMMAND:
-            self._command(record)
-        else:
-            self._input(record)
-        if not self.noted["inputs"] % _CLEAR_EVERY:
-            for state in self.states:
-                state.graded.clear()
-
-    def _command(self, record: Record) -> None:
-        command, position = decode_command(record.input), (record.source, record.offset, record.line)
-        if isinstance(command, ReloadList) and command.name not in self.recorded_lists:
-            self.noted["lists_left_out"] += 1
-            return
-        kinds = [state.command(command, record.input, position)[0] for state in self.states]
-        self.noted["commands_refused" if _DEAD in kinds else "commands"] += 1
-
-    def _input(self, record: Record) -> None:
-        event = decode_one(record.input, self.settings.input.line_bytes_max)
         if isinstance(event, Outcome) and record.kind == _APPLIED:
             if event.about in self.hidden:
                 self.noted["withheld"] += 1
@@ -211,27 +162,19 @@ class _Run:
         old = decided_of(record.output) if record.kind == _DECIDED else None
         if old is not None and self._hides(old):
             self._hide(orjson.loads(old.line)["event_id"])
-        kind, line = self._apply(record, event)
+        kind, line, _ = self.apply(record, event)
         new = decided_of(line) if kind == _DECIDED else None
         if old is None and new is None:
             return
         if isinstance(event, Payment):
             self._pair(event, old, new, line, kind)
         elif old is not None:
-            self._hold_old(orjson.loads(old.line)["event_id"], old, _reason(kind, line))
+            self._hold_old(orjson.loads(old.line)["event_id"], old, why_not(kind, line))
 
     def _hide(self, event_id: str) -> None:
         """Keep the outcome of a payment from the model, also if it came before the payment."""
         self.hidden.add(event_id)
         self.noted["withheld"] += sum(state.early.take(event_id) is not None for state in self.states)
-
-    def _apply(self, record: Record, event: Any) -> tuple[int, bytes]:
-        """What becomes of an input; of one that goes to all shards, what the first makes of it."""
-        position, overdue = (record.source, record.offset, record.line), bool(record.flags & OVERDUE)
-        number = shard_of(event, len(self.states)) if len(self.states) > 1 else 0
-        states: Iterable[FraudShard] = self.states if number is None else (self.states[number],)
-        outputs = [state.apply(event, record.input, position, overdue=overdue) for state in states]
-        return outputs[0][:2]
 
     # -- both sides of a payment
 
@@ -246,7 +189,7 @@ class _Run:
             if held is not None:
                 self._both(held[0], old, held[1])
             else:
-                self._hold_old(event_id, old, _reason(kind, line))
+                self._hold_old(event_id, old, why_not(kind, line))
         elif new is not None:
             before = self.old_only.pop(event_id, None)
             if before is not None:
@@ -260,7 +203,8 @@ class _Run:
         """Whether the configuration of the time kept the outcome of what it had decided from the model."""
         if not old.stopped:
             return False
-        return self.past.configuration_at(self.ordinal - 1).settings.outcomes.withhold_blocked
+        settings = of_fraud(self.past.configuration_at(self.ordinal - 1).settings)
+        return settings.outcomes.withhold_blocked
 
     def _hold_old(self, event_id: str, old: Decided, reason: str) -> None:
         if len(self.old_only) < _UNPAIRED_MAX:
@@ -272,7 +216,8 @@ class _Run:
         customer = self.customers.setdefault(payment.customer_id, len(self.customers))
         self.columns.add(payment, customer, old, new, payment.event_id in self.hidden)
         if old.action != new.action:
-            self.examples.add(payment, old, new)
+            sizes = {"amount": payment.amount, "score": abs(new.score - old.score)}
+            self.examples.add(payment.event_time, sizes, (payment, old.line, new.line))
 
     # -- the end
 
@@ -283,7 +228,7 @@ class _Run:
         label, outcome_ms, there = self.outcomes.join(keys)
         time_ms, hidden = _ints(columns.time_ms), np.array(columns.hidden, dtype=np.bool_)
         old_only = self.unheld + Counter(reason for _, reason in self.old_only.values())
-        seen = there & ~hidden
+        seen, labels = there & ~hidden, self._labels()
         return Replayed(
             payments=Payments(
                 time_ms=time_ms,
@@ -296,26 +241,18 @@ class _Run:
                 stopped=np.array(columns.stopped, dtype=np.bool_),
                 label=np.where(seen, label, UNKNOWN),
             ),
-            examples=self.examples.days(self._labels()),
+            examples=self.examples.days(lambda change: example_of(change, labels)),
             delays_ms=(outcome_ms - time_ms)[seen],
-            inputs=noted["inputs"],
-            ordinal_first=self.past.ordinal_first,
-            ordinal_next=self.ordinal,
-            now_ms=max(state.clock.now for state in self.states),
-            erased=noted["erased"],
-            erased_decisions=noted["erased_decisions"],
             old_only=dict(sorted(old_only.items())),
             new_only=noted["new_only"] + len(self.new_only),
             withheld=noted["withheld"],
-            commands=noted["commands"],
-            commands_refused=noted["commands_refused"],
             lists_left_out=noted["lists_left_out"],
-            counts=_summed([state.counts for state in self.states]),
+            **self.walked(),
         )
 
     def _labels(self) -> dict[str, int]:
         """Labels of the examples that have one."""
-        ids = [each for each in self.examples.event_ids() if each not in self.hidden]
+        ids = [each[0].event_id for each in self.examples.kept() if each[0].event_id not in self.hidden]
         keys = np.array(list(map(about_key, ids)), dtype=np.uint64)
         label, _, there = self.outcomes.join(keys)
         return {
@@ -325,16 +262,5 @@ class _Run:
         }
 
 
-def _reason(kind: int, line: bytes) -> str:
-    return str(orjson.loads(line)["reason"]) if kind == _DEAD else "repeat"
-
-
 def _ints(column: array[int]) -> Ints:
     return np.array(column, dtype=np.int64)
-
-
-def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
-    return dict(sorted(total.items()))

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from headrace.config.settings import FraudSettings, digest, of_fraud, restore
+from headrace.config.settings import FraudSettings, RunSettings, digest, restore
 from headrace.errors import CheckpointDamaged, StateError
 from headrace.operators.checkpoint import checkpoint_path, read_checkpoint
 from headrace.operators.journal import (
@@ -48,11 +48,16 @@ class Recorded:
     """
 
     ordinal: int
-    settings: FraudSettings
+    settings: RunSettings
     digest: str
     learn: bool
     code: str
     kernel: str | None
+
+    @property
+    def model(self) -> str:
+        """Name of the model; lists have but one."""
+        return self.settings.model.name if isinstance(self.settings, FraudSettings) else "sessions"
 
 
 class Past:
@@ -70,8 +75,8 @@ class Past:
     configurations
         Those in force, in order; with several shards, as the first one has them.
     policies
-        What a checkpoint has of the policy of each shard at the first input; empty where it begins with
-        nothing.
+        What a checkpoint has of the policy of each shard at the first input, of lists the head of the state;
+        empty where it begins with nothing.
     torn
         What interrupted writes, or some that go on, left at the ends; known when all inputs were read.
 
@@ -146,7 +151,7 @@ def _checkpointed(directory: Path, start: Boundary) -> tuple[Mapping[str, Any], 
     if start.segment > GENESIS.segment:
         with suppress(CheckpointDamaged):
             found = read_checkpoint(checkpoint_path(directory, start.segment))
-            return found.header, found.blobs["policy"]
+            return found.header, found.blobs.get("policy") or found.blobs["head"]
     return None
 
 
@@ -167,9 +172,7 @@ def _recorded(directory: Path, said: Sequence[tuple[int, Mapping[str, Any]]]) ->
                 f"{directory}: a configuration that version {each['code']} wrote can't be read: {error}"
             ) from error
         found.append(
-            Recorded(
-                ordinal, of_fraud(settings), digest(settings), each["learn"], each["code"], each.get("kernel")
-            )
+            Recorded(ordinal, settings, digest(settings), each["learn"], each["code"], each.get("kernel"))
         )
     if not found:
         raise StateError(f"{directory}: neither journal nor checkpoint names a configuration")

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.config.policy import CostSettings
+from headrace.operators.replay_intervals import Compared, compared, drawn, once
 
-__all__ = ["MEASURES", "Compared", "Interval", "Judged", "charges", "compare", "measure", "recall_curve"]
+__all__ = ["MEASURES", "Judged", "charges", "compare", "measure", "recall_curve"]
 
 MEASURES: Final = ("precision", "recall", "average_precision", "cost")
-_LEVEL: Final = 0.95
-_SEED: Final = 20_260_101
 _CURVE_POINTS_MAX: Final = 200
 
 Ints = NDArray[np.int64]
@@ -48,22 +47,6 @@ class Judged(NamedTuple):
     new_score: Floats
 
 
-class Interval(NamedTuple):
-    """A figure with its 95 % confidence interval; None where it isn't defined, or wasn't asked for."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-class Compared(NamedTuple):
-    """One measure of both configurations, and new minus old on the same payments."""
-
-    old: Interval
-    new: Interval
-    difference: Interval
-
-
 def charges(cost: CostSettings, amount: Floats, fraud: Bools) -> Floats:
     """What approving, reviewing and blocking cost in the end, given the truth, shape (3, n).
 
@@ -84,8 +67,7 @@ def measure(judged: Judged, cost: CostSettings) -> dict[str, Compared]:
     that is, *average precision* looks at the scores alone, *cost* is in the flow's currency.
     """
     figures = _Figures(judged, cost)
-    once = np.ones(figures.customers)
-    return _compared(figures.of(once)[:, np.newaxis], with_intervals=False)
+    return compared(MEASURES, once(figures.of, figures.customers), with_intervals=False)
 
 
 def compare(
@@ -98,9 +80,7 @@ def compare(
     """All measures with intervals by bootstrap, in which customers are drawn, not payments.
 
     A customer's payments have their amounts and frauds in common, so that intervals from payments drawn one
-    by one would be too narrow. Old and new are measured on the same draws, which makes the difference a
-    paired one. Intervals are percentiles; draws in which a measure isn't defined are left out of its
-    interval. The draws are the same each time.
+    by one would be too narrow.
 
     Parameters
     ----------
@@ -112,20 +92,10 @@ def compare(
         How many draws.
     progress
         Told of each draw.
-
-    References
-    ----------
-    Efron, Tibshirani: An Introduction to the Bootstrap (1993), chapters 8 and 13.
-    Field, Welsh: Bootstrapping clustered data. Journal of the Royal Statistical Society B 69 (2007).
     """
-    figures, random = _Figures(judged, cost), np.random.default_rng(_SEED)
-    customers = figures.customers
-    found = [figures.of(np.ones(customers))]
-    for _ in range(resamples if customers else 0):
-        drawn = random.integers(customers, size=customers)
-        found.append(figures.of(np.bincount(drawn, minlength=customers).astype(np.float64)))
-        progress(1)
-    return _compared(np.stack(found, axis=1), with_intervals=True)
+    figures = _Figures(judged, cost)
+    found = drawn(figures.of, figures.customers, resamples=resamples, progress=progress)
+    return compared(MEASURES, found, with_intervals=True)
 
 
 def recall_curve(fraud: Bools, scores: Floats) -> list[tuple[float, float]]:
@@ -209,19 +179,3 @@ class _Figures:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
-
-
-def _compared(found: Floats, *, with_intervals: bool) -> dict[str, Compared]:
-    """Intervals from figures, shape (2 * measures, 1 + resamples), the first column being the figures."""
-    old, new = found[: len(MEASURES)], found[len(MEASURES) :]
-    sides = [[_interval(row, with_intervals) for row in rows] for rows in (old, new, new - old)]
-    return {name: Compared(*each) for name, each in zip(MEASURES, zip(*sides, strict=True), strict=True)}
-
-
-def _interval(row: Floats, with_intervals: bool) -> Interval:
-    value = None if np.isnan(row[0]) else float(row[0])
-    drawn = row[1:][~np.isnan(row[1:])]
-    if not with_intervals or value is None or not drawn.size:
-        return Interval(value)
-    low, high = np.quantile(drawn, [(1.0 - _LEVEL) / 2, (1.0 + _LEVEL) / 2]).tolist()
-    return Interval(value, low, high)

@@ -12,15 +12,27 @@ import numpy as np
 
 from headrace import __version__
 from headrace.config.policy import CostSettings
-from headrace.config.settings import FraudSettings, digest
+from headrace.config.settings import FraudSettings, digest, of_fraud
 from headrace.operators.intake import DAY_MS
 from headrace.operators.reapply import kernel
 from headrace.operators.replay_changes import Replayed
+from headrace.operators.replay_intervals import Compared
 from headrace.operators.replay_past import Recorded
-from headrace.operators.replay_quality import Compared, Judged, charges, compare, measure, recall_curve
+from headrace.operators.replay_quality import Judged, charges, compare, measure, recall_curve
 from headrace.operators.replay_rows import UNKNOWN, Bools, Example, Payments
 
-__all__ = ["Costs", "Matrix", "Options", "Period", "Report", "Sides", "Unknown", "Week", "report_of"]
+__all__ = [
+    "Costs",
+    "Matrix",
+    "Options",
+    "Period",
+    "Report",
+    "Sides",
+    "Unknown",
+    "Week",
+    "report_of",
+    "warm_up_of",
+]
 
 WARM_UP_DAYS: Final = 28
 _WARM_UP_SHARE_MAX: Final = 3
@@ -250,7 +262,8 @@ def report_of(
     progress
         Told of each draw of the bootstrap.
     """
-    last, payments = recorded[-1].settings, replayed.payments
+    olds = [of_fraud(each.settings) for each in recorded]
+    last, payments = olds[-1], replayed.payments
     period, costs = _period(replayed, last, settings, options), _costs(last, settings, options.cost)
     compared = (payments.time_ms >= period.from_ms) & (payments.time_ms <= replayed.now_ms)
     due = compared & (payments.time_ms <= period.until_ms)
@@ -280,7 +293,7 @@ def report_of(
         by_score=by_score,
         weeks=_weeks(payments, judged, known, period, costs.settings),
         curves=_curves(known),
-        old_shadow=any(each.settings.policy.shadow for each in recorded),
+        old_shadow=any(each.policy.shadow for each in olds),
         new_shadow=settings.policy.shadow,
         learned_beyond=_learned_beyond(payments, settings),
         reviewed_by_one=int((compared & reviewed_by_one).sum()),
@@ -295,20 +308,32 @@ def _period(replayed: Replayed, last: FraudSettings, settings: FraudSettings, op
     time_ms = replayed.payments.time_ms
     time_ms = time_ms[time_ms <= replayed.now_ms]
     first, end = (int(time_ms.min()), int(time_ms.max())) if time_ms.size else (0, 0)
-    day = first - first % DAY_MS
-    warm_up = options.warm_up_days
-    if warm_up is None:
-        warm_up = min(WARM_UP_DAYS, (end - day) // DAY_MS // _WARM_UP_SHARE_MAX)
+    warm_up, from_ms = warm_up_of(first, end, options.warm_up_days)
     horizon, horizon_from = _horizon(replayed, last, settings, options)
     return Period(
         first_ms=first,
         last_ms=end,
         warm_up_days=warm_up,
-        from_ms=day + warm_up * DAY_MS,
+        from_ms=from_ms,
         horizon_days=horizon,
         horizon_from=horizon_from,
         until_ms=replayed.now_ms - horizon * DAY_MS,
     )
+
+
+def warm_up_of(first_ms: int, last_ms: int, given: int | None) -> tuple[int, int]:
+    """Whole days that don't count, 28 but at most a third unless given, and the time from which on it counts.
+
+    Parameters
+    ----------
+    first_ms, last_ms
+        Event times of the first decision and of the last one, milliseconds since the epoch.
+    given
+        As the options say.
+    """
+    day = first_ms - first_ms % DAY_MS
+    warm_up = min(WARM_UP_DAYS, (last_ms - day) // DAY_MS // _WARM_UP_SHARE_MAX) if given is None else given
+    return warm_up, day + warm_up * DAY_MS
 
 
 def _horizon(

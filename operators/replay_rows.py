@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
@@ -30,6 +30,7 @@ __all__ = [
     "Outcomes",
     "Payments",
     "decided_of",
+    "example_of",
 ]
 
 ACTIONS: Final = machine.ACTIONS["fraud"]
@@ -39,6 +40,7 @@ _NUMBER_OF: Final = {action: number for number, action in enumerate(ACTIONS)}
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+T = TypeVar("T")
 
 
 class Payments(NamedTuple):
@@ -162,41 +164,44 @@ class Outcomes:
 
 
 class Examples:
-    """The largest changes of each day."""
+    """The largest changes of each day.
+
+    Parameters
+    ----------
+    examples_max
+        How many of a day, by each size.
+    """
 
     def __init__(self, examples_max: int) -> None:
         self._max = examples_max
         self._days: dict[int, dict[str, list[tuple[float, int, Any]]]] = {}
         self._added = 0
 
-    def add(self, payment: Payment, old: Decided, new: Decided) -> None:
-        """Take in a changed decision."""
+    def add(self, time_ms: int, sizes: Mapping[str, float], change: Any) -> None:
+        """Take in a change with how large it is, by what that is measured."""
         self._added += 1
-        day = self._days.setdefault(payment.event_time // DAY_MS, {"amount": [], "score": []})
-        change = (payment, old.line, new.line)
-        for by, size in (("amount", payment.amount), ("score", abs(new.score - old.score))):
-            entry = (size, -self._added, change)
-            if len(day[by]) < self._max:
-                heapq.heappush(day[by], entry)
-            elif day[by]:
-                heapq.heappushpop(day[by], entry)
+        day = self._days.setdefault(time_ms // DAY_MS, {})
+        for by, size in sizes.items():
+            entry, kept = (size, -self._added, change), day.setdefault(by, [])
+            if len(kept) < self._max:
+                heapq.heappush(kept, entry)
+            elif kept:
+                heapq.heappushpop(kept, entry)
 
-    def event_ids(self) -> list[str]:
-        """Of the payments that are kept, some of them twice."""
-        return [entry[2][0].event_id for of in self._days.values() for heap in of.values() for entry in heap]
+    def kept(self) -> list[Any]:
+        """All that are kept, some of them twice."""
+        return [entry[2] for of in self._days.values() for heap in of.values() for entry in heap]
 
-    def days(self, labels: Mapping[str, int]) -> dict[int, dict[str, list[Example]]]:
-        """All that were kept, the largest first, with the labels that are known."""
+    def days(self, make: Callable[[Any], T]) -> dict[int, dict[str, list[T]]]:
+        """All that are kept, the largest first, made into what is shown."""
         return {
-            day: {
-                by: [_example(entry[2], labels) for entry in sorted(heap, reverse=True)]
-                for by, heap in of.items()
-            }
+            day: {by: [make(entry[2]) for entry in sorted(heap, reverse=True)] for by, heap in of.items()}
             for day, of in sorted(self._days.items())
         }
 
 
-def _example(change: tuple[Payment, bytes, bytes], labels: Mapping[str, int]) -> Example:
+def example_of(change: tuple[Payment, bytes, bytes], labels: Mapping[str, int]) -> Example:
+    """A changed decision with the label of its payment, if that is known."""
     payment, old, new = change
     return Example(
         payment.event_id,

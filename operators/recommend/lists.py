@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log2
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 __all__ = ["Graded", "ListQuality", "ListWindow", "PendingLists", "Shown"]
 
 _MINUTE_MS: Final = 60_000
+
+T = TypeVar("T")
 
 
 class Graded(NamedTuple):
@@ -31,14 +33,14 @@ class Graded(NamedTuple):
     new: bool
 
 
-class Shown(NamedTuple):
-    """A list that went out."""
+class Shown(NamedTuple, Generic[T]):
+    """A list that went out: numbers of its items, or whatever is kept of it."""
 
     time_ms: int
-    items: Sequence[int]
+    items: T
 
 
-class PendingLists:
+class PendingLists(Generic[T]):
     """The last list of each session, limited in age and in number.
 
     Attributes
@@ -48,7 +50,7 @@ class PendingLists:
     """
 
     def __init__(self) -> None:
-        self._lists: dict[str, Shown] = {}  # the oldest comes first
+        self._lists: dict[str, Shown[T]] = {}  # the oldest comes first
         self.expired = self.dropped_by_limit = 0
         self.configure(1, 1.0)
 
@@ -59,11 +61,11 @@ class PendingLists:
     def __len__(self) -> int:
         return len(self._lists)
 
-    def of(self, session: str) -> Shown | None:
+    def of(self, session: str) -> Shown[T] | None:
         """The session's last list."""
         return self._lists.get(session)
 
-    def take(self, session: str, now_ms: int) -> Shown | None:
+    def take(self, session: str, now_ms: int) -> Shown[T] | None:
         """The session's last list, which waits no longer; None if there is none that is young enough."""
         shown = self._lists.pop(session, None)
         if shown is not None and now_ms - shown.time_ms > self._age_ms_max:
@@ -71,7 +73,7 @@ class PendingLists:
             return None
         return shown
 
-    def put(self, session: str, time_ms: int, items: Sequence[int]) -> None:
+    def put(self, session: str, time_ms: int, items: T) -> None:
         """Let a list wait, and drop at most two that are too old or too many."""
         lists = self._lists
         lists.pop(session, None)

@@ -103,7 +103,7 @@ class RecommendShard(Intake):
         self.catalogue = Catalogue(self.engine, settings.rules)
         self.rules = Rules(self.engine, self.catalogue)
         self.visitors, self._bots = Visitors(), Bots(settings.engine.sessions_max)
-        self.pending = PendingLists()
+        self.pending: PendingLists[Sequence[int]] = PendingLists()
         self.spread = Spread(settings.engine.items_max)
         self.kill_switch = False
         self._unmoved: list[tuple[str, str, int]] = []

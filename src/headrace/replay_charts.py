@@ -6,33 +6,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final
 
-from headrace.operators.replay_quality import Compared, Interval
+from headrace.operators.replay_intervals import Compared, Interval
 from headrace.operators.replay_report import Week
-from headrace.replay_words import MEASURED, day
+from headrace.replay_words import day
 
 __all__ = ["interval_chart", "recall_chart", "week_chart"]
 
 _WIDTH: Final = 640
-_LEFT: Final = 130
+_LEFT: Final = 190
 _RIGHT: Final = 20
 _ROW: Final = 44
 _PLOT: Final = 260
 _TICKS: Final = 5
-_SHARES: Final = ("precision", "recall", "average_precision")
 _SIDES: Final = ("old", "new")
 
 
-def interval_chart(quality: Mapping[str, Compared]) -> str:
-    """Precision, recall and average precision of both sides, with their intervals."""
-    rows = [(name, quality[name]) for name in _SHARES if name in quality]
+def interval_chart(quality: Mapping[str, Compared], names: Mapping[str, str]) -> str:
+    """Measures between 0 and 1 of both sides, with their intervals.
+
+    Parameters
+    ----------
+    quality
+        The measures.
+    names
+        Which of them are drawn, and what they are called.
+    """
+    rows = [(said, quality[name]) for name, said in names.items() if name in quality]
     height = _ROW * len(rows) + 24
     parts = list(_share_axis(height - 20))
-    for number, (name, compared) in enumerate(rows):
+    for number, (said, compared) in enumerate(rows):
         middle = _ROW * number + _ROW / 2
-        parts.append(_text(_LEFT - 10, middle + 4, MEASURED[name], "end"))
+        parts.append(_text(_LEFT - 10, middle + 4, said, "end"))
         parts += _whisker("old", compared.old, middle - 7)
         parts += _whisker("new", compared.new, middle + 7)
-    return _svg(height, parts, "Precision, recall and average precision with intervals")
+    return _svg(height, parts, "Measures with intervals")
 
 
 def _share_axis(height: float) -> Iterable[str]:

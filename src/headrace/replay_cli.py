@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,7 +14,8 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from headrace.config.settings import FraudSettings
+    from headrace.config.settings import RunSettings
+    from headrace.operators.replay_list_report import ListReport
     from headrace.operators.replay_past import Past
     from headrace.operators.replay_report import Options, Report
 
@@ -47,7 +50,7 @@ Html = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page, too.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
-Learn = Annotated[bool, typer.Option("--learn/--no-learn", help="Let outcomes teach the other model.")]
+Learn = Annotated[bool, typer.Option("--learn/--no-learn", help="Let the other model or ranker learn.")]
 Resamples = Annotated[
     int, typer.Option(metavar="N", min=0, max=_RESAMPLES_MAX, help="Draws for the intervals; 0 for none.")
 ]
@@ -127,8 +130,9 @@ def replay(
     """Derive the past once more, or see what another configuration would have made of it.
 
     With --verify, every recorded decision is derived anew under the configurations of the time and compared
-    byte for byte. With --config or --set, the recorded inputs are decided under another policy, features or
-    model, beginning with nothing, and the differences are reported. The state is only read, also while a flow
+    byte for byte. With --config or --set, the recorded inputs are decided under another configuration,
+    beginning with nothing, and the differences are reported: other policies, features or models of payments,
+    other limits of lists. The state is only read, also while a flow
     runs on it.
     """
     from headrace.operators.replay_report import Options
@@ -188,41 +192,70 @@ def _verify(state: Path, *, json: bool, other_kernel: bool) -> None:
 
 def _replayed(
     state: Path, config: Path | None, overrides: list[str], options: Options, *, learn: bool
-) -> Report:
-    from headrace.ledger_view import watching
+) -> Report | ListReport:
+    from headrace.config.settings import RecommendSettings, of_fraud
     from headrace.operators.ledger import shard_directories
-    from headrace.operators.ledger_verify import journal_bytes
     from headrace.operators.replay_changes import decide_again
+    from headrace.operators.replay_list_report import list_report_of
+    from headrace.operators.replay_lists import list_again
     from headrace.operators.replay_past import Past
     from headrace.operators.replay_report import report_of
 
-    directories, errors = shard_directories(state), Console(stderr=True)
+    directories = shard_directories(state)
     past = Past(directories)
     settings = _settings(config, overrides, past)
-    with watching(errors, "deciding", sum(map(journal_bytes, directories))) as progress:
-        replayed = decide_again(
+    if isinstance(settings, RecommendSettings):
+        _refuse_for_lists(options)
+        with _deciding(directories) as progress:
+            lists = list_again(
+                past, settings, learn=learn, examples_max=options.examples_max, progress=progress
+            )
+        with _drawing(past, options) as drawn:
+            return list_report_of(lists, past.configurations, settings, options, learn=learn, progress=drawn)
+    settings = of_fraud(settings)
+    with _deciding(directories) as progress:
+        payments = decide_again(
             past, settings, learn=learn, examples_max=options.examples_max, progress=progress
         )
-    for torn in past.torn:
-        typer.echo(f"warning: {torn}; read up to there", err=True)
-    with watching(errors, "drawing", options.resamples) as drawn:
-        return report_of(
-            replayed,
-            past.configurations,
-            settings,
-            options,
-            progress=(lambda _count: None) if drawn is None else lambda count: drawn(count, 0),
+    with _drawing(past, options) as drawn:
+        return report_of(payments, past.configurations, settings, options, progress=drawn)
+
+
+def _refuse_for_lists(options: Options) -> None:
+    if options.cost or options.horizon_days is not None:
+        raise typer.BadParameter(
+            "costs and a horizon have no meaning for lists",
+            param_hint="--horizon-days" if options.horizon_days is not None else "--review-cost",
         )
 
 
-def _settings(config: Path | None, overrides: list[str], past: Past) -> FraudSettings:
-    from headrace.config.settings import lay_over, load, of_fraud
+@contextmanager
+def _deciding(directories: Sequence[Path]) -> Iterator[Callable[[int, int], None] | None]:
+    from headrace.ledger_view import watching
+    from headrace.operators.ledger_verify import journal_bytes
+
+    with watching(Console(stderr=True), "deciding", sum(map(journal_bytes, directories))) as progress:
+        yield progress
+
+
+@contextmanager
+def _drawing(past: Past, options: Options) -> Iterator[Callable[[int], None]]:
+    from headrace.ledger_view import watching
+
+    for torn in past.torn:
+        typer.echo(f"warning: {torn}; read up to there", err=True)
+    with watching(Console(stderr=True), "drawing", options.resamples) as drawn:
+        yield (lambda _count: None) if drawn is None else lambda count: drawn(count, 0)
+
+
+def _settings(config: Path | None, overrides: list[str], past: Past) -> RunSettings:
+    from headrace.config.settings import lay_over, load
     from headrace.operators.models import model_mistakes
 
-    if config is not None:
-        return of_fraud(load(config, overrides, flow="fraud", model_mistakes=model_mistakes))
     recorded = past.configurations[-1].settings
-    return of_fraud(lay_over(recorded, overrides, _RECORDED, model_mistakes=model_mistakes))
+    if config is not None:
+        return load(config, overrides, flow=recorded.flow.kind, model_mistakes=model_mistakes)
+    return lay_over(recorded, overrides, _RECORDED, model_mistakes=model_mistakes)
 
 
 def _see_that_it_is_outside(html: Path, state: Path) -> None:
@@ -230,7 +263,7 @@ def _see_that_it_is_outside(html: Path, state: Path) -> None:
         raise typer.BadParameter("must not be in the state's folder", param_hint="--html")
 
 
-def _tell(report: Report, html: Path | None, *, json: bool) -> None:
+def _tell(report: Report | ListReport, html: Path | None, *, json: bool) -> None:
     from headrace.replay_page import report_page
     from headrace.replay_view import report_json, report_view
 

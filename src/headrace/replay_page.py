@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
+from headrace import replay_list_words as list_words
 from headrace import replay_words as words
-from headrace.operators.replay_quality import Compared, Interval
+from headrace.operators.replay_intervals import Compared, Interval
+from headrace.operators.replay_list_report import ListReport
 from headrace.operators.replay_report import Report
 from headrace.operators.replay_rows import ACTIONS, Example
 from headrace.replay_charts import interval_chart, recall_chart, week_chart
@@ -47,23 +49,38 @@ circle.new, rect.new { fill: var(--new); }
 @media print { body { margin: 0; } h2 { break-after: avoid; } table, svg { break-inside: avoid; } }
 """
 _NOTHING_ELSE: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_SHARES: Final = {name: words.MEASURED[name] for name in ("precision", "recall", "average_precision")}
+_TITLE: Final = "<h1>The past under another configuration</h1>"
 _KEY: Final = '<p class="key"><span class="old"></span>old<span class="new"></span>new</p>'
 
 
-def report_page(report: Report) -> str:
+def report_page(report: Report | ListReport) -> str:
     """The page. What events hold is escaped, and a policy in the page forbids whatever is loaded or run."""
-    body = "".join(_body(report))
+    body = _body(report) if isinstance(report, Report) else _list_body(report)
+    return _page(report.settings_digest, body)
+
+
+def _page(digest: str, body: Iterable[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_ELSE}">'
-        f"<title>Headrace replay {report.settings_digest[:12]}</title><style>{_STYLE}</style></head>"
-        f"<body>{body}</body></html>\n"
+        f"<title>Headrace replay {digest[:12]}</title><style>{_STYLE}</style></head>"
+        f"<body>{_TITLE}{''.join(body)}</body></html>\n"
     )
 
 
+def _list_body(report: ListReport) -> Iterator[str]:
+    yield _paragraphs(list_words.period(report))
+    for number, part in enumerate(list_words.parts(report)):
+        yield f"<h2>{escape(part.title)}</h2>" + _paragraphs(part.sentences)
+        yield _table(part.head, part.rows) if part.rows else ""
+        yield "" if part.points is None else _list(part.points)
+        if number == 1 and report.judged:
+            yield _KEY + interval_chart(report.quality, list_words.LIST_MEASURED)
+
+
 def _body(report: Report) -> Iterator[str]:
-    yield "<h1>The past under another configuration</h1>"
     yield _paragraphs(words.period(report))
     yield _heading("changed") + _paragraphs([words.changed(report)]) + _matrix(report)
     yield _heading("quality") + _quality(report) + _paragraphs([words.costs(report)])
@@ -73,7 +90,7 @@ def _body(report: Report) -> Iterator[str]:
     for name, examples in (("amount", report.by_amount), ("score", report.by_score)):
         if examples:
             yield _heading(name) + _examples(examples, report.currency)
-    yield _heading("not_comparable") + _list(words.not_comparable(report))
+    yield _heading("not_comparable") + _list(words.not_comparable(report.replayed))
     yield _heading("limits") + _list(words.limits(report))
     yield _heading("origin") + _table([], ([name, said] for name, said in words.origin(report)))
 
@@ -97,12 +114,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     body = "".join(
         "<tr>"
         + "".join(
-            f"<td{_numeric(place) if head else ''}>{escape(cell)}</td>" for place, cell in enumerate(row)
+            f"<td{_numeric(place) if head else ''}>{_lines(cell)}</td>" for place, cell in enumerate(row)
         )
         + "</tr>"
         for row in rows
     )
     return f"<table>{f'<tr>{titles}</tr>' if head else ''}{body}</table>"
+
+
+def _lines(cell: str) -> str:
+    return escape(cell).replace("\n", "<br>")
 
 
 def _numeric(place: int) -> str:
@@ -143,7 +164,7 @@ def _charts(report: Report) -> str:
     curves = (
         f"<h3>Precision over recall of the scores</h3>{recall_chart(report.curves)}" if report.frauds else ""
     )
-    return f"{_KEY}{interval_chart(report.quality)}{curves}{cost}"
+    return f"{_KEY}{interval_chart(report.quality, _SHARES)}{curves}{cost}"
 
 
 def _bounds(report: Report) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from rich.console import Group, RenderableType
@@ -13,13 +13,21 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from headrace import replay_list_words as list_words
 from headrace import replay_words as words
+from headrace.operators.replay_list_report import ListReport
+from headrace.operators.replay_lists import ListExample
 from headrace.operators.replay_past import Recorded
 from headrace.operators.replay_report import Report, Week
 from headrace.operators.replay_rows import ACTIONS, Example
 from headrace.operators.replay_verify import Rederived
+from headrace.replay_list_words import Part
 
 __all__ = ["rederived_json", "rederived_lines", "report_json", "report_plain", "report_view"]
+
+_RANGED: Final = ("inputs", "ordinal_first", "ordinal_next")
+_UNCOMPARED: Final = ("erased", "erased_decisions", "old_only", "new_only")
+_COMMANDED: Final = ("commands", "commands_refused")
 
 
 # ---------------------------------------------------------------- verify
@@ -77,16 +85,16 @@ def _left_out(shard: Rederived) -> Iterator[str]:
 # ---------------------------------------------------------------- another configuration: JSON
 
 
-def report_json(report: Report) -> bytes:
+def report_json(report: Report | ListReport) -> bytes:
     """A report as indented JSON; what isn't defined is null."""
-    return orjson.dumps(report_plain(report), option=orjson.OPT_INDENT_2)
+    plain = report_plain(report) if isinstance(report, Report) else _list_report_plain(report)
+    return orjson.dumps(plain, option=orjson.OPT_INDENT_2)
 
 
 def report_plain(report: Report) -> dict[str, Any]:
     """A report as plain values."""
     replayed = report.replayed
     plain = ("version", "kernel", "currency", "payments")
-    ranged = ("inputs", "ordinal_first", "ordinal_next")
     counted = (
         "compared",
         "judged",
@@ -96,11 +104,9 @@ def report_plain(report: Report) -> dict[str, Any]:
         "old_shadow",
         "new_shadow",
     )
-    uncompared = ("erased", "erased_decisions", "old_only", "new_only", "withheld")
-    commanded = ("commands", "commands_refused", "lists_left_out")
     return {
         **{name: getattr(report, name) for name in plain},
-        **{name: getattr(replayed, name) for name in ranged},
+        **{name: getattr(replayed, name) for name in _RANGED},
         "old": list(map(_recorded, report.recorded)),
         "new": {"digest": report.settings_digest, "model": report.model},
         "period": report.period._asdict(),
@@ -117,11 +123,34 @@ def report_plain(report: Report) -> dict[str, Any]:
             "amount": [each._asdict() for each in report.by_amount],
             "score": [each._asdict() for each in report.by_score],
         },
-        "not_comparable": {name: getattr(replayed, name) for name in uncompared},
-        "commands": {name: getattr(replayed, name) for name in commanded},
+        "not_comparable": {name: getattr(replayed, name) for name in (*_UNCOMPARED, "withheld")},
+        "commands": {name: getattr(replayed, name) for name in (*_COMMANDED, "lists_left_out")},
         "counts": replayed.counts,
         "limits": list(words.limits(report)),
     }
+
+
+def _list_report_plain(report: ListReport) -> dict[str, Any]:
+    replayed = report.replayed
+    plain = ("version", "kernel", "lists", "compared", "judged", "judged_new", "sessions", "followed")
+    return {
+        **{name: getattr(report, name) for name in plain},
+        **{name: getattr(replayed, name) for name in _RANGED},
+        "old": list(map(_recorded, report.recorded)),
+        "new": {"digest": report.settings_digest, "model": report.model, "learn": report.learn},
+        "period": report.period._asdict(),
+        "changed": report.changes._asdict(),
+        "quality": _measures(report.quality),
+        "examples": {by: list(map(_list_example, found)) for by, found in report.examples.items()},
+        "not_comparable": {name: getattr(replayed, name) for name in _UNCOMPARED},
+        "commands": {name: getattr(replayed, name) for name in _COMMANDED},
+        "counts": replayed.counts,
+        "limits": list(list_words.limits(report)),
+    }
+
+
+def _list_example(each: ListExample) -> dict[str, Any]:
+    return {**each._asdict(), **{side: list(map(asdict, getattr(each, side))) for side in ("old", "new")}}
 
 
 def _week(week: Week) -> dict[str, Any]:
@@ -130,7 +159,7 @@ def _week(week: Week) -> dict[str, Any]:
 
 def _recorded(each: Recorded) -> dict[str, Any]:
     kept = {name: getattr(each, name) for name in ("ordinal", "digest", "learn", "code", "kernel")}
-    return {**kept, "model": each.settings.model.name}
+    return {**kept, "model": each.model}
 
 
 def _measures(found: Any) -> dict[str, Any]:
@@ -143,8 +172,10 @@ def _measures(found: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- another configuration: terminal
 
 
-def report_view(report: Report) -> RenderableType:
+def report_view(report: Report | ListReport) -> RenderableType:
     """A report for a terminal."""
+    if not isinstance(report, Report):
+        return _list_report_view(report)
     parts: list[RenderableType] = [Text("\n".join(words.period(report)))]
     for name, body in _sections(report):
         parts += ["", Text(words.PARTS[name], style="bold"), Padding(body, (0, 0, 0, 2), expand=False)]
@@ -158,9 +189,27 @@ def _sections(report: Report) -> Iterator[tuple[str, RenderableType]]:
     for name, examples in (("amount", report.by_amount), ("score", report.by_score)):
         if examples:
             yield name, _examples(examples, report.currency)
-    yield "not_comparable", _list(words.not_comparable(report))
+    yield "not_comparable", _list(words.not_comparable(report.replayed))
     yield "limits", _list(words.limits(report))
     yield "origin", _pairs(words.origin(report))
+
+
+def _list_report_view(report: ListReport) -> RenderableType:
+    shown: list[RenderableType] = [Text("\n".join(list_words.period(report)))]
+    for part in list_words.parts(report):
+        shown += ["", Text(part.title, style="bold"), Padding(_part(part), (0, 0, 0, 2), expand=False)]
+    return Group(*shown)
+
+
+def _part(part: Part) -> RenderableType:
+    shown: list[RenderableType] = [Text(sentence) for sentence in part.sentences]
+    if part.head:
+        shown.append(_figures(part.rows, part.head))
+    elif part.rows:
+        shown.append(_pairs((name, said) for name, said in part.rows))
+    if part.points is not None:
+        shown.append(_list(part.points))
+    return Group(*shown)
 
 
 def _list(sentences: Iterable[str]) -> RenderableType:
@@ -204,11 +253,11 @@ def _quality(report: Report) -> RenderableType:
     return _figures(rows)
 
 
-def _figures(rows: Iterable[Sequence[str]]) -> RenderableType:
-    """Rows of a name, old, new and the difference."""
+def _figures(rows: Iterable[Sequence[str]], head: Sequence[str] = words.BOUNDS_HEAD) -> RenderableType:
+    """Rows of a name, old, new and the difference, or of what a head says."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in words.BOUNDS_HEAD:
-        table.add_column(name, justify="right" if name else "left")
+    for name in head:
+        table.add_column(name, justify="left" if not name or head[0] else "right")
     for row in rows:
         table.add_row(*map(Text, row))
     return table

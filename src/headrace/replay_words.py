@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from headrace.operators.replay_quality import Interval
+from headrace.operators.replay_changes import Replayed
+from headrace.operators.replay_intervals import Interval
+from headrace.operators.replay_list_report import ListReport
 from headrace.operators.replay_report import Report
 from headrace.operators.replay_rows import Example
+from headrace.operators.replay_walk import Walked
 
 __all__ = [
     "BOUNDS_HEAD",
     "MEASURED",
     "PARTS",
     "amount",
+    "began",
     "bounds",
     "changed",
     "costs",
@@ -127,14 +131,9 @@ def period(report: Report) -> Iterator[str]:
     if not report.payments:
         yield "No payment was decided by both configurations."
         return
-    warm_up = (
-        f"The first {period.warm_up_days} days are not compared"
-        if period.warm_up_days
-        else "Nothing is left out as warm-up"
-    )
     yield (
         f"{report.payments:,} payments were decided by both, from {day(period.first_ms)} to"
-        f" {day(period.last_ms)}. The new configuration began with nothing. {warm_up}."
+        f" {day(period.last_ms)}. {began(period.warm_up_days)}"
     )
     yield f"{report.compared:,} payments from {day(period.from_ms)} on are compared."
     yield (
@@ -146,6 +145,13 @@ def period(report: Report) -> Iterator[str]:
             "Nothing can be judged: what is left between warm-up and horizon has no outcomes. Choose a"
             " shorter --warm-up-days or --horizon-days."
         )
+
+
+def began(warm_up_days: int) -> str:
+    """What the new configuration began with, and what is left out therefore."""
+    days = "The first day is" if warm_up_days == 1 else f"The first {warm_up_days} days are"
+    warm_up = f"{days} not compared" if warm_up_days else ""
+    return f"The new configuration began with nothing. {warm_up or 'Nothing is left out as warm-up'}."
 
 
 def changed(report: Report) -> str:
@@ -191,21 +197,20 @@ def unknowns(report: Report) -> Iterator[str]:
     )
 
 
-def not_comparable(report: Report) -> Iterator[str]:
+def not_comparable(replayed: Walked, what: str = "payments") -> Iterator[str]:
     """What has no counterpart."""
-    replayed = report.replayed
     if replayed.erased:
         yield (
             f"{replayed.erased:,} records were erased, {replayed.erased_decisions:,} of them decisions; the"
             " new configuration saw nothing of them."
         )
     for reason, count in replayed.old_only.items():
-        yield f"{count:,} payments were decided then, but are {_otherwise(reason)} now."
+        yield f"{count:,} {what} were decided then, but are {_otherwise(reason)} now."
     if replayed.new_only:
-        yield f"{replayed.new_only:,} payments are decided now, but were not then."
+        yield f"{replayed.new_only:,} {what} are decided now, but were not then."
     if replayed.commands_refused:
         yield f"{replayed.commands_refused:,} commands are refused by the new configuration."
-    if replayed.lists_left_out:
+    if isinstance(replayed, Replayed) and replayed.lists_left_out:
         yield (
             f"{replayed.lists_left_out:,} reloads of lists were left out: the new configuration has no such"
             " list, or another file for it."
@@ -258,13 +263,13 @@ def limits(report: Report) -> Iterator[str]:
         yield f"{who} only watched (shadow mode): what is compared is what would have been done."
 
 
-def origin(report: Report) -> Iterator[tuple[str, str]]:
+def origin(report: Report | ListReport) -> Iterator[tuple[str, str]]:
     """Configurations, versions, kernels, and the range of the inputs."""
     for each in report.recorded:
         learns = "" if each.learn else ", without learning"
         yield (
             f"old, from input {each.ordinal:,}",
-            f"{each.digest[:12]} ({each.settings.model.name}{learns}), {_program(each.code, each.kernel)}",
+            f"{each.digest[:12]} ({each.model}{learns}), {_program(each.code, each.kernel)}",
         )
     yield (
         "new",
@@ -274,9 +279,10 @@ def origin(report: Report) -> Iterator[tuple[str, str]]:
     if replayed.inputs:
         last = replayed.ordinal_next - 1
         yield "inputs", f"{replayed.inputs:,}, from {replayed.ordinal_first:,} to {last:,}"
-    if report.payments:
+    if report.period.last_ms:
         yield "event time", f"{_minute(report.period.first_ms)} to {_minute(report.period.last_ms)}"
-    yield "intervals", "95 %, bootstrap that draws customers, the same draws each time"
+    drawn = "customers" if isinstance(report, Report) else "sessions"
+    yield "intervals", f"95 %, bootstrap that draws {drawn}, the same draws each time"
 
 
 def _program(code: str, kernel: str | None) -> str:

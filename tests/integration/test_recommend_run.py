@@ -161,12 +161,6 @@ def test_a_state_of_another_flow_is_refused(events, ran):
     assert len(said) == 1
 
 
-def test_what_is_for_fraud_only_is_refused(ran):
-    done = headrace("replay", "--set", "list.items_max=5", "--state", ran / "state")
-    assert done.returncode == 7, done.stderr
-    assert "flow.kind" in done.stderr
-
-
 def test_lists_are_exported_with_their_items(ran, tmp_path):
     done = headrace("ledger", "export", "--state", ran / "state", "--to", tmp_path / "x.csv")
     assert done.returncode == 0, done.stderr

@@ -145,6 +145,21 @@ def test_clicks_before_the_clock_has_started_are_taken_in_once_it_has(house):
     assert sorted(house.items("s3", "c")) == ["a", "b"]
 
 
+@pytest.mark.parametrize("known_sessions", [0, 3])
+@pytest.mark.parametrize("after_ms", [0, 1000 * HOUR_MS, -1000 * HOUR_MS])
+def test_a_list_reflects_its_own_click_whatever_the_clock_makes_of_it(known_sessions, after_ms):
+    house = House(list={"leave_out": "nothing"})
+    for number in range(known_sessions):
+        house.click(f"k{number}", "x")
+        house.click(f"k{number}", "y")
+    assert "a" in house.items("s1", "a", after_ms=after_ms)
+    assert {"a", "b"} <= set(house.items("s1", "b", after_ms=after_ms))
+    if known_sessions:
+        neighbours = house.items("s2", "x", after_ms=after_ms)
+        assert "y" in neighbours
+        assert neighbours[0] in {"x", "y"}
+
+
 def test_a_click_from_the_future_teaches_nothing(house):
     for session in ("s1", "s2", "s3"):
         house.click(session, "a")

@@ -28,6 +28,7 @@ OPTIONS = Options(cost={}, resamples=20)
 SETTINGS = load(None)
 RECORDED = [Recorded(0, SETTINGS, digest(SETTINGS), True, "0.1.0", "3.12.1 x86_64 2.36")]
 APPROVE, REVIEW, BLOCK = range(3)
+SHARES = {name: words.MEASURED[name] for name in ("precision", "recall", "average_precision")}
 
 
 def payments(**changes) -> Payments:
@@ -274,7 +275,7 @@ def test_the_page_is_well_formed(rich_report):
 
 def test_charts_stay_within_their_frame(rich_report):
     charts = (
-        interval_chart(rich_report.quality),
+        interval_chart(rich_report.quality, SHARES),
         recall_chart(rich_report.curves),
         week_chart(rich_report.weeks),
     )
@@ -287,7 +288,7 @@ def test_charts_stay_within_their_frame(rich_report):
                     assert 0 <= float(value) <= width
                 elif name in {"y", "y1", "y2", "cy"}:
                     assert 0 <= float(value) <= height
-    assert interval_chart(rich_report.quality).count("<circle") == 5  # the old side flags nothing
+    assert interval_chart(rich_report.quality, SHARES).count("<circle") == 5  # the old side flags nothing
 
 
 def test_the_terminal_shows_texts_of_events_as_they_are(rich_report):
