@@ -88,7 +88,7 @@ def remembered(engine: Engine, full: int) -> list[str]:
     live += sum(sys.getsizeof(name) + sys.getsizeof(place) for name, place in engine._sessions.items())
     lists = held("shown", "features", "size", "length")
     return [
-        f"a click {held('postings', 'chunks') / full:.1f} bytes",
+        f"a click {held('blocks', 'chunks') / full:.1f} bytes",
         f"an item {items / len(engine):.0f} bytes ({len(engine):,})",
         f"a live session {live / len(engine._sessions):.0f} bytes ({len(engine._sessions):,})",
         f"what a list was ranked by {lists / len(engine._lists):,.0f} bytes ({len(engine._lists):,})",

@@ -39,8 +39,8 @@ class EngineSettings(_Settings):
     ----------
     items_max
         Items that are known; the one that was idle for longest makes room.
-    postings_kept_max
-        Newest meetings of a session with an item that are learned from; each takes 16 bytes.
+    posting_blocks_max
+        Blocks of up to 13 meetings of sessions with an item that are learned from; each takes 64 bytes.
     chunks_max
         Pieces of sessions, of up to 11 clicks, that are learned from, the newest ones; each takes 64 bytes.
     sessions_max
@@ -62,8 +62,8 @@ class EngineSettings(_Settings):
     """
 
     items_max: int = Field(default=100_000, ge=1, le=16_000_000)
-    postings_kept_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
-    chunks_max: int = Field(default=400_000, ge=1, le=100_000_000)
+    posting_blocks_max: int = Field(default=200_000, ge=1, le=50_000_000)
+    chunks_max: int = Field(default=400_000, ge=1, le=50_000_000)
     sessions_max: int = Field(default=100_000, ge=1, le=10_000_000)
     order_lines_max: int = Field(default=200_000, ge=1, le=100_000_000)
     order_items_max: int = Field(default=64, ge=2, le=1000)

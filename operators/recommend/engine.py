@@ -115,7 +115,7 @@ class Engine:
         self._room, self._room_arrays = new_room()
         self._arrays = Arrays(
             {
-                "postings": (settings.postings_kept_max * kernels.POSTING, "i4"),
+                "blocks": (settings.posting_blocks_max * kernels.BLOCK, "i4"),
                 "chunks": (settings.chunks_max * kernels.CHUNK, "i4"),
                 "orders": (settings.order_lines_max * kernels.LINE, "i4"),
                 "head": (8, "i8"),
@@ -141,9 +141,7 @@ class Engine:
         self._settings = settings
         self._half_life_ms = settings.trending_half_life_hours * _HOUR_MS
         arrays, head = self._arrays, self._arrays.of["head"]
-        arrays.resize_ring(
-            "postings", kernels.POSTING, settings.postings_kept_max, int(head[kernels.POSTINGS])
-        )
+        arrays.resize_ring("blocks", kernels.BLOCK, settings.posting_blocks_max, int(head[kernels.BLOCKS]))
         arrays.resize_ring("chunks", kernels.CHUNK, settings.chunks_max, int(head[kernels.CHUNKS]))
         arrays.resize_ring("orders", kernels.LINE, settings.order_lines_max, int(head[kernels.LINES]))
         arrays.grow(_OF_ITEMS, settings.items_max)
@@ -525,7 +523,7 @@ class Engine:
         """How many cells of an array say anything, where it is less than all."""
         head, lists = self._arrays.of["head"], self._slots["lists"].used
         return {
-            "postings": int(head[kernels.POSTINGS]) * kernels.POSTING,
+            "blocks": int(head[kernels.BLOCKS]) * kernels.BLOCK,
             "chunks": int(head[kernels.CHUNKS]) * kernels.CHUNK,
             "orders": int(head[kernels.LINES]) * kernels.LINE,
             **dict.fromkeys(_OF_ITEMS, len(self._names)),
@@ -556,7 +554,7 @@ class Engine:
 
 
 _SMALL: Final = EngineSettings(
-    items_max=4, postings_kept_max=8, chunks_max=8, sessions_max=4, order_lines_max=8, shown_max=4
+    items_max=4, posting_blocks_max=8, chunks_max=8, sessions_max=4, order_lines_max=8, shown_max=4
 )
 
 

@@ -193,7 +193,7 @@ def walk(index: Engine, sessions: int, items: int, clicks: int, seed: int = 1) -
 
 SMALL = {
     "items_max": 120,
-    "postings_kept_max": 300,
+    "posting_blocks_max": 200,
     "chunks_max": 90,
     "sessions_max": 60,
     "order_lines_max": 30,
