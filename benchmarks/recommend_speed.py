@@ -24,9 +24,10 @@ from _conditions import conditions, held_to_one_core
 from headrace.config.recommend import NETWORK, EngineSettings, RankerSettings
 from headrace.operators.recommend.compiled import compiled
 from headrace.operators.recommend.engine import Engine, prepare
-from headrace.operators.recommend.pointwise import Pointwise
+from headrace.operators.recommend.pointwise import FEATURE_NAMES, Pointwise
 
 KINDS: Final = 1000
+RANKERS: Final = ("river_logistic_adagrad", "river_hoeffding_adaptive_tree", "river_arf")
 LIVE: Final = 2000  # sessions that go on at the same time
 START_MS: Final = 1_700_000_000_000
 MEASURED: Final = 20_000
@@ -95,6 +96,22 @@ def remembered(engine: Engine, full: int) -> list[str]:
     ]
 
 
+def rankers() -> Iterator[str]:
+    """Lines that say what other rankers take for one list: scoring 128 candidates, and learning from 11."""
+    steps = np.random.default_rng(1).integers(0, 251, (128, len(FEATURE_NAMES))).astype(np.uint8)
+    for name in RANKERS:
+        ranker = Pointwise(RankerSettings(name=name))
+        for chosen in range(30):
+            ranker.learn(steps, chosen, range(10))
+        took = []
+        for work in (lambda: ranker.shares(steps), lambda: ranker.learn(steps, 20, range(10))):  # noqa: B023
+            begun = time.thread_time()
+            for _ in range(20):
+                work()
+            took.append((time.thread_time() - begun) / 20 * 1e3)
+        yield f"{name}: {took[0]:.2f} ms to score 128 candidates, {took[1]:.2f} ms to learn from 11"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure compiled and plain code, and print both."""
     options = _parser().parse_args(arguments)
@@ -105,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for line in remembered(engine, options.clicks):
             print(f"  {line}")
         return
-    print(conditions(["numba", "numpy"]))
+    print(conditions(["numba", "numpy", "river"]))
     runs = (("0", options.clicks, NETWORK), ("1", options.plain_clicks, NETWORK))
     for switch, full, ranker in (*runs, ("0", options.plain_clicks, options.ranker)):
         command = [sys.executable, str(Path(__file__)), "--only", "--clicks", str(full), "--ranker", ranker]
@@ -114,6 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             check=True,
             env={**os.environ, "NUMBA_DISABLE_JIT": switch},
         )
+
+    for line in rankers():
+        print(line)
 
 
 def _parser() -> argparse.ArgumentParser:
