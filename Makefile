@@ -29,7 +29,7 @@ help: ## show this list
 	@echo
 	@echo "The first one that needs it makes $(VENV) from requirements.txt. PYTHON=... chooses another Python."
 
-demo: $(STAMP) ## watch a fraud flow decide on a simulated stream and learn from outcomes
+demo: $(STAMP) ## watch both flows decide and learn on a simulated shop, for half a minute
 	@$(RUN)headrace demo
 
 test: $(STAMP) ## run the tests (on real data: with HEADRACE_DATA, its folder; on Kafka: with Java and Maven)

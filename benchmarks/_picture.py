@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from headrace.config.settings import load
-from headrace.demo import Files, make_world, request, show
-from headrace.live import LivePanel, Rate, _panel
-from headrace.runs import Progress, RunRequest
-from headrace.runtime import run
+from headrace.demo import SESSIONS, Files, make_world, request
+from headrace.demo_runs import run_both
+from headrace.demo_story import show
+from headrace.live import Rate, _panel
+from headrace.runs import Progress, RunRequest, RunSummary
 
 _SEED: Final = 1
-_SPEED: Final = 200_000.0  # as `headrace demo` runs by itself
+_SPEED: Final = 150_000.0  # as `headrace demo` runs by itself
 _SHOWN_AT: Final = 0.75
 _WIDTH: Final = 112
 # Of a terminal with a dark ground: ground, text, the eight colours, the eight bright ones.
@@ -33,11 +34,10 @@ _COLOURS: Final = "484f58 ff7b72 3fb950 d29922 58a6ff bc8cff 39c5cf b1bac4"
 _BRIGHT: Final = "6e7681 ffa198 56d364 e3b341 79c0ff d2a8ff 56d4dd f0f6fc"
 
 
-class _Watching(LivePanel):
-    """A panel that remembers itself as it was when three quarters of the input were read."""
+class _Watching:
+    """An observer that remembers a run as it was when three quarters of the input were read."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self) -> None:
         self._speed = Rate()
         self.asked: RunRequest | None = None
         self.shown, self.rate = Progress(), 0.0
@@ -45,14 +45,18 @@ class _Watching(LivePanel):
     def started(self, request: RunRequest) -> None:
         """Keep what is run."""
         self.asked = request
-        super().started(request)
 
     def progress(self, progress: Progress) -> None:
         """Keep how far it has come, up to the moment of the picture."""
         rate = self._speed.update(progress)
         if progress.bytes_read <= _SHOWN_AT * (progress.bytes_total or 0):
             self.shown, self.rate = progress, rate
-        super().progress(progress)
+
+    def warning(self, message: str) -> None:
+        """Nothing of it is in the picture."""
+
+    def finished(self, summary: RunSummary) -> None:
+        """Nor of this."""
 
 
 def _rgb(colours: str) -> list[tuple[int, int, int]]:
@@ -80,14 +84,17 @@ def main() -> None:
     picture = Console(file=io.StringIO(), force_terminal=True, width=_WIDTH, record=True)
     with TemporaryDirectory() as folder:
         os.chdir(folder)
-        files, settings = Files(Path("demo")), load(None)
+        files = Files(Path("demo"))
         files.folder.mkdir()
         make_world(files, _SEED, unseen)
-        with _Watching(unseen) as watching:
-            run(request(files, settings, _SPEED), watching)
-        picture.print(_panel(watching.asked, watching.shown, watching.rate, _WIDTH))
+        flows = {"recommend": load(None, flow="recommend"), "fraud": load(SESSIONS)}
+        requests = [request(files, flow, settings, _SPEED) for flow, settings in flows.items()]
+        seen = _Watching(), _Watching()
+        run_both(*requests, *seen)
+        for each in seen:
+            picture.print(_panel(each.asked, each.shown, each.rate, _WIDTH, close=True))
         picture.print()
-        show(files, settings, picture)
+        show(files, picture)
         os.chdir(to.parent)
     picture.save_svg(
         str(to), title="headrace demo --to demo", theme=_theme(), code_format=_svg_format(), unique_id="demo"

@@ -53,7 +53,7 @@ _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" fo
 _CUSTOMERS_MIN: Final = 10
 _PIPE_CLOSED: Final = ReaderGone.exit_code
 _INTERRUPTED: Final = 130  # what a shell reports of a program that SIGINT ended
-_DEMO_SPEED: Final = "200000"
+_DEMO_SPEED: Final = "150000"
 
 app = typer.Typer(
     add_completion=False,
@@ -276,6 +276,9 @@ def _run_member(request: RunRequest, metrics_port: int | None) -> RunSummary:
 def demo(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which world.")] = 1,
     speed: Speed = _DEMO_SPEED,
+    days: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many days, in place of 40.")
+    ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -283,28 +286,37 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Watch a flow decide and learn, on a simulated shop.
+    """Watch both flows decide and learn, on a simulated shop.
 
-    The shop's customers, merchants and frauds are made up anew from the seed. The flow knows nothing of them
-    at first; its quality is judged by the truth, which it never sees.
+    Its visitors, items, customers and frauds are made up anew from the seed. Each click is answered with a
+    list of items; each payment is checked for fraud, also by what its session clicked before. The flows know
+    nothing at first. Lists are judged by next clicks, scores by the truth, which no flow ever sees.
     """
-    from headrace.config.settings import of_fraud
-    from headrace.demo import Files, make_world, refuse_used, request, show
-    from headrace.live import view
-    from headrace.runtime import run as run_flow
+    from headrace.demo import SESSIONS, Files, make_world, refuse_used, request
+    from headrace.demo_runs import run_both
+    from headrace.demo_story import show
+    from headrace.live import views
 
-    settings = of_fraud(_settings(None, None))
+    lists = _settings(None, None, "recommend")
+    payments = _settings(SESSIONS, None, "fraud")
     if to is not None:
         refuse_used(to)
     files = Files(to or Path(mkdtemp(prefix="headrace-demo-")))
     files.folder.mkdir(parents=True, exist_ok=True)
     errors = Console(stderr=True)
-    payments = make_world(files, seed, errors)
-    typer.echo(f"A simulated shop with {payments:,} payments is in {files.events}", err=True)
-    with view(errors, str(files.decisions)) as watching:
-        summary = run_flow(request(files, settings, _speed(speed)), watching)
-    _end(summary.error, summary.exit_code)
-    show(files, settings, Console())
+    events = make_world(files, seed, errors, days)
+    typer.echo(f"A simulated shop with {events:,} events is in {files.events}", err=True)
+    multiple = _speed(speed)
+    with views(errors) as (watching, beside):
+        summaries = run_both(
+            request(files, "recommend", lists, multiple),
+            request(files, "fraud", payments, multiple),
+            watching,
+            beside,
+        )
+    for summary in summaries:
+        _end(summary.error, summary.exit_code)
+    show(files, Console())
 
 
 @app.command()

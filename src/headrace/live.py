@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -20,7 +21,7 @@ from headrace.operators import machine
 from headrace.operators.recommend.lists import ListQuality
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
 
-__all__ = ["LivePanel", "PlainLines", "View", "eta_s", "progress_line", "summary_lines", "view"]
+__all__ = ["LivePanel", "PlainLines", "View", "eta_s", "progress_line", "summary_lines", "view", "views"]
 
 ACTIONS: Final = machine.ACTIONS["fraud"]
 LIST_ACTIONS: Final = machine.ACTIONS["recommend"]
@@ -59,6 +60,16 @@ def view(console: Console, to: str) -> View:
     """Choose how to show a run: a panel if the console is a terminal that decisions don't go to."""
     decisions_here = to == "-" and sys.stdout.isatty()
     return LivePanel(console) if console.is_terminal and not decisions_here else PlainLines(console)
+
+
+@contextmanager
+def views(console: Console) -> Iterator[tuple[Observer, Observer]]:
+    """Observers of two runs at the same time: one panel if the console is a terminal."""
+    if not console.is_terminal:
+        yield PlainLines(console), PlainLines(console)
+        return
+    with LivePanel(console) as panel:
+        yield panel, panel.beside()
 
 
 class Rate:
@@ -131,6 +142,8 @@ def _list_quality(lists: ListQuality | None) -> str:
 
 
 def _judge(request: RunRequest | None) -> str:
+    if request and request.flow == "recommend":
+        return "next clicks"
     return "truth" if request and request.truth else "outcomes"
 
 
@@ -252,6 +265,35 @@ class PlainLines:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+class _Seat:
+    """One run's place in a panel: an observer that keeps what it is told."""
+
+    def __init__(self, panel: LivePanel) -> None:
+        self._panel = panel
+        self.request: RunRequest | None = None
+        self.shown, self.rate, self.told = Progress(), Rate(), 0.0
+        self.summary: RunSummary | None = None
+
+    def started(self, request: RunRequest) -> None:
+        """Draw the empty panel."""
+        self.request = request
+        self._panel.draw()
+
+    def progress(self, progress: Progress) -> None:
+        """Have the panel drawn again when it is time to."""
+        self.shown, self.told = progress, self.rate.update(progress)
+        self._panel.draw_in_time()
+
+    def warning(self, message: str) -> None:
+        """Have a warning written above the panel."""
+        self._panel.warning(message)
+
+    def finished(self, summary: RunSummary) -> None:
+        """Leave the last figures until all runs have ended."""
+        self.shown, self.summary = summary.progress, summary
+        self._panel.close_when_all_ended()
+
+
 class LivePanel:
     """Draws a panel again and again, and leaves a summary in its place.
 
@@ -265,8 +307,7 @@ class LivePanel:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._request: RunRequest | None = None
-        self._rate = Rate()
+        self._seats = [_Seat(self)]
         self._drawn_s = -_REFRESH_SECONDS
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
@@ -278,41 +319,67 @@ class LivePanel:
     ) -> None:
         self._live.stop()
 
+    def beside(self) -> Observer:
+        """An observer for another run that goes on at the same time, and is drawn below."""
+        seat = _Seat(self)
+        self._seats.append(seat)
+        return seat
+
     def started(self, request: RunRequest) -> None:
         """Draw the empty panel."""
-        self._request = request
         self._live.start()
-        self._draw(Progress())
+        self._seats[0].started(request)
 
     def progress(self, progress: Progress) -> None:
         """Draw the panel again when it is time to."""
-        if progress.elapsed_s >= self._drawn_s + _REFRESH_SECONDS:
-            self._drawn_s = progress.elapsed_s
-            self._draw(progress)
+        self._seats[0].progress(progress)
 
     def warning(self, message: str) -> None:
         """Write a warning above the panel."""
         self._console.print(Text(f"warning: {message}", style="yellow"))
 
     def finished(self, summary: RunSummary) -> None:
-        """Put the summary in the panel's place."""
+        """Put the summary in the panel's place, once all runs have ended."""
+        self._seats[0].finished(summary)
+
+    def close_when_all_ended(self) -> None:
+        """Put the summaries in the panel's place; until all are there, go on drawing."""
+        if any(seat.summary is None for seat in self._seats):
+            self.draw()
+            return
         self._live.stop()
-        if self._request:
-            for line in summary_lines(self._request, summary):
-                self._console.print(line, markup=False, highlight=False)
+        for seat in self._seats:
+            if seat.request and seat.summary:
+                if len(self._seats) > 1:
+                    self._console.print(Text(seat.request.flow, style="bold"))
+                for line in summary_lines(seat.request, seat.summary):
+                    self._console.print(line, markup=False, highlight=False)
 
-    def _draw(self, progress: Progress) -> None:
-        rate = self._rate.update(progress)
+    def draw_in_time(self) -> None:
+        """Draw, but no more often than can be seen."""
+        now_s = max(seat.shown.elapsed_s for seat in self._seats)
+        if now_s >= self._drawn_s + _REFRESH_SECONDS:
+            self._drawn_s = now_s
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw all runs, one below the other."""
         width = self._console.width - _FRAME_WIDTH
-        self._live.update(_panel(self._request, progress, rate, width), refresh=True)
+        close = len(self._seats) > 1
+        panels = [_panel(seat.request, seat.shown, seat.told, width, close=close) for seat in self._seats]
+        self._live.update(Group(*panels), refresh=True)
 
 
-def _panel(request: RunRequest | None, progress: Progress, rate: float, width: int) -> Panel:
-    tables = (_decisions(progress), _figures(progress, _judge(request)), _reasons(progress))
+def _panel(
+    request: RunRequest | None, progress: Progress, rate: float, width: int, *, close: bool = False
+) -> Panel:
+    """A run's panel; a close one leaves no line empty."""
+    tables = [_decisions(progress), _figures(progress, _judge(request))]
+    tables += [_reasons(progress)] if progress.reasons or LIST_ACTIONS[0] not in progress.by_action else []
     columns = _beside_each_other(tables, width)
     title = f"headrace {request.flow}" if request else "headrace"
-    body = Group(_bar(progress, rate, width), "", columns)
-    return Panel(body, title=title, title_align="left", expand=False, padding=(1, 2))
+    body = Group(_bar(progress, rate, width), *([] if close else [""]), columns)
+    return Panel(body, title=title, title_align="left", expand=False, padding=(0 if close else 1, 2))
 
 
 def _beside_each_other(tables: Sequence[Table], width: int) -> Table:
@@ -370,7 +437,10 @@ def _figures(progress: Progress, judge: str) -> Table:
         table.add_row("AUC", f"{quality.auc:.3f}" if quality else "-")
     table.add_row("latency p50, p99", f"{latency.p50_ms:.2f}, {latency.p99_ms:.2f} ms" if latency else "-")
     table.add_row("event time", _time(progress.event_time_ms))
-    table.add_row("outcomes, pending", f"{progress.outcomes_matched:,}, {progress.pending:,}")
+    if LIST_ACTIONS[0] in progress.by_action:
+        table.add_row("lists that wait", f"{progress.pending:,}")
+    else:
+        table.add_row("outcomes, pending", f"{progress.outcomes_matched:,}, {progress.pending:,}")
     return table
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from headrace import live
 from headrace.config.settings import FraudSettings
-from headrace.live import LivePanel, PlainLines, Rate, eta_s, progress_line, summary_lines, view
+from headrace.live import LivePanel, PlainLines, Rate, eta_s, progress_line, summary_lines, view, views
 from headrace.operators.prequential import Quality
 from headrace.runs import Latency, Progress, RunRequest, RunSummary
 
@@ -170,7 +170,7 @@ def test_the_panel_breaks_no_label(width, across):
 
 def test_the_panel_draws_ten_times_a_second_at_most(monkeypatch):
     panel, drawn = LivePanel(console(terminal=True)), []
-    monkeypatch.setattr(panel, "_draw", drawn.append)
+    monkeypatch.setattr(panel, "draw", lambda: drawn.append(panel))
     for millisecond in range(1000):
         panel.progress(Progress(elapsed_s=millisecond / 1000))
     assert len(drawn) == 10
@@ -194,3 +194,30 @@ def test_the_view_fits_where_it_is_shown(monkeypatch):
     assert isinstance(view(console(), "d.jsonl"), PlainLines)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert isinstance(view(console(terminal=True), "-"), PlainLines)
+
+
+def test_two_runs_share_a_panel_until_both_have_ended():
+    where = console(120, terminal=True)
+    lists = replace(HALFWAY, by_action={"recommend": 900, "none": 100}, decisions=1000, reasons={})
+    with views(where) as (watching, beside):
+        watching.started(replace(REQUEST, flow="recommend"))
+        beside.started(REQUEST)
+        watching.progress(lists)
+        beside.progress(replace(HALFWAY, elapsed_s=20.0))
+        watching.finished(RunSummary(progress=lists, seconds=1.0))
+        assert "events in" not in said(where)  # the other one goes on
+        drawn = said(where)
+        beside.finished(RunSummary(progress=HALFWAY, seconds=2.0))
+    for text in ("headrace recommend", "headrace fraud", "against next clicks", "HR, MRR"):
+        assert text in drawn
+    ended = said(where)[len(drawn) :]
+    summaries = ended[ended.rindex("recommend\n") :]
+    assert summaries.index("in 1.0 s") < summaries.index("fraud\n") < summaries.index("in 2.0 s")
+
+
+def test_two_runs_without_a_terminal_write_lines():
+    where = console()
+    with views(where) as (watching, beside):
+        watching.started(replace(REQUEST, flow="recommend"))
+        beside.started(REQUEST)
+    assert said(where).count("a.jsonl, b.jsonl to d.jsonl") == 2

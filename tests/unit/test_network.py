@@ -38,6 +38,7 @@ from network_view import frauds_of, lines_of, rows_of, view
 DIGESTS = {
     "storm": "9d5130c36e30c74ada09c99bb7e9c03cecd4b268917d6ed65d4c2e9dd6e26166",
     "network-small": "183dfefec295531eddc8fe33cb07ab28382b01ada24af384c6b5f58a3bbcd44a",
+    "demo-network": "fb8687b83998dd9dcfc3a3a6ecbf69a675249474ab225b652eeaa53c9d939bed",
     "network": "2c16d6fe3e375d7d0bccf663395f6c553fade62c0ec982d959e24023ce11abc7",
 }
 LETTERS = {Item: "l-", Click: "k-", Cart: "b-", Order: "r-", Payment: "p-", Outcome: "o-"}
@@ -60,7 +61,7 @@ def of_type(events, kind):
 
 class TestBytes:
     @pytest.mark.parametrize(
-        "preset", ["storm", "network-small", pytest.param("network", marks=pytest.mark.slow)]
+        "preset", ["storm", "network-small", "demo-network", pytest.param("network", marks=pytest.mark.slow)]
     )
     def test_a_seed_gives_the_pinned_bytes_on_every_python(self, preset):
         digest = hashlib.sha256()

@@ -177,6 +177,15 @@ _SMALL: Final = replace(
 NETWORKS: Final[dict[str, NetworkPreset]] = {
     "network": _NETWORK,
     "network-small": _SMALL,
+    "demo-network": replace(
+        scaled_network(_NETWORK, 240),
+        description="the network for a first look, with many frauds: 40 days, about 6,000 payments",
+        days=40,
+        stolen_per_day=1.6,
+        testing_per_day=0.12,
+        rings_per_day=0.05,
+        compromised_per_day=0.02,
+    ),
     "storm": replace(
         scaled_network(_NETWORK, 240),
         description="every disturbance at once, for tests: 21 days, about 3,000 payments",
