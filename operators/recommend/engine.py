@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from headrace.config.recommend import EngineSettings
 from headrace.operators.recommend import kernels
-from headrace.operators.recommend.arrays import Arrays, Slots, new_room, start_weights
+from headrace.operators.recommend.arrays import Arrays, Slots, new_room, padded, start_weights
 from headrace.operators.recommend.compiled import cells
 from headrace.operators.recommend.pointwise import Pointwise
 
@@ -538,7 +538,7 @@ class Engine:
         names = msgspec.msgpack.decode(blobs["names"])
         for name, array in self._arrays.of.items():
             size, saved = names["sizes"][name], np.frombuffer(blobs.get(name, b""), array.dtype)
-            self._arrays.of[name] = np.concatenate((saved, np.zeros(size - len(saved), array.dtype)))
+            self._arrays.of[name] = padded(saved, size)
         self._numbers = dict(names["items"])
         self._number_at = names["numbers"]
         self._names = [""] * len(self._number_at)
