@@ -1,73 +1,153 @@
-"""Measures lists: clicks a second, CPU and journal bytes a list, and what learning from all costs.
+"""Measures what lists cost: learning from all clicks against a shard's own, by number of shards.
 
-usage: python benchmarks/lists.py [EVENTS ...]
+usage: python benchmarks/lists.py [--days N] [EVENTS ...]
 
-Without files: clicks of the simulator's preset `network-small`.
+Without files: the first days of the simulator's preset `network-small`; and if HEADRACE_DATA names the
+folder with the real data, the clicks of an online shop as well. Prints a Markdown table for each.
 """
 
 from __future__ import annotations
 
-import resource
+import argparse
+import gzip
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from _conditions import conditions, simulated
+import orjson
+from _conditions import conditions
+from _next_clicks import Judged
 
-SETTINGS = ((1, "all"), (4, "all"), (4, "own"))
+SETTINGS = ((1, "all"), (2, "all"), (4, "all"), (2, "own"), (4, "own"))
+DAYS = 14
+HEAD = ("shards", "learn from", "lists a second", "CPU a click", "peak memory", "journal a list", "HR", "MRR")
 
 
 class Ran(NamedTuple):
-    """One run: wall and CPU seconds, decisions, bytes of journals, and what it said of its quality."""
+    """One run: wall and CPU seconds, lists, peak memory and journal in bytes, the quality of all lists."""
 
     seconds: float
     cpu_seconds: float
-    decisions: int
+    lists: int
+    memory_bytes: int
     journal_bytes: int
-    quality: str
+    hit_rate: float
+    reciprocal_rank: float
 
 
-def run(events: list[str], folder: Path, shards: int, learn_from: str, *, durable: bool = True) -> Ran:
-    """Run the flow as a user does."""
-    to, state = folder / "decisions.jsonl", folder / "state"
-    command = [sys.executable, "-m", "headrace", "run", "recommend", "--to", str(to)]
-    command += [part for path in events for part in ("--from", path)]
-    command += ["--set", f"flow.shards={shards}", "--set", f"flow.learn_from={learn_from}"]
-    command += ["--state", str(state)] if durable else []
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-    with to.open("rb") as lines:
-        decisions = sum(1 for _ in lines)
-    said = next(line for line in done.stderr.splitlines() if line.startswith("quality"))
+def headrace(*arguments: object) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "headrace", *map(str, arguments)]
+
+
+def run(events: Sequence[Path], folder: Path, shards: int, learn_from: str) -> Ran:
+    """Run the flow as a user does, with a state."""
+    to, state = folder / "lists.jsonl", folder / "state"
+    sources = [part for path in events for part in ("--from", path)]
+    overrides = ("--set", f"flow.shards={shards}", "--set", f"flow.learn_from={learn_from}")
+    begun = time.perf_counter()
+    command = headrace("run", "recommend", *sources, "--to", to, "--state", state, *overrides)
+    with (folder / "said").open("w") as said:
+        process = subprocess.Popen(command, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit((folder / "said").read_text())
+    judged, lists = judge(events, to)
+    quality = judged.quality()
     return Ran(
         seconds,
-        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        decisions,
-        sum(path.stat().st_size for path in state.rglob("*.seg")) if durable else 0,
-        said,
+        used.ru_utime + used.ru_stime,
+        lists,
+        used.ru_maxrss * 1024,
+        sum(path.stat().st_size for path in state.rglob("*.seg")),
+        quality.hit_rate,
+        quality.reciprocal_rank,
     )
 
 
+def judge(events: Sequence[Path], to: Path) -> tuple[Judged, int]:
+    """Judge each list by its session's next click; and how many lists there are."""
+    asked = {event["event_id"]: event for path in events for event in clicks(path)}
+    judged, last, seen, lists = Judged(), {}, {}, 0
+    with to.open("rb") as lines:
+        for line in lines:
+            decision = orjson.loads(line)
+            click, lists = asked[decision["event_id"]], lists + 1
+            session, item = click["session_id"], click["item_id"]
+            known = seen.setdefault(session, set())
+            if session in last:
+                judged.note(session, last[session], item, new=item not in known)
+            known.add(item)
+            last[session] = [each["item_id"] for each in decision["items"]]
+    return judged, lists
+
+
+def clicks(path: Path) -> Iterator[dict[str, str]]:
+    """The clicks of a file; lines that are no use are left out, as the flow leaves them out."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        for line in lines:
+            try:
+                event = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue
+            if event.get("type") == "click":
+                yield event
+
+
+def table(name: str, events: Sequence[Path], folder: Path) -> None:
+    """Run it with each setting, and print a row as soon as it is known."""
+    print(f"\n{name}:\n\n| {' | '.join(HEAD)} |\n|{' ---: |' * len(HEAD)}")
+    for shards, learn_from in SETTINGS:
+        with TemporaryDirectory(dir=folder) as place:
+            ran = run(events, Path(place), shards, learn_from)
+        cells = (
+            str(shards),
+            learn_from if shards > 1 else "-",
+            f"{ran.lists / ran.seconds:,.0f}",
+            f"{ran.cpu_seconds / ran.lists * 1e6:,.0f} us",
+            f"{ran.memory_bytes / 1e6:,.0f} MB",
+            f"{ran.journal_bytes / ran.lists:,.0f} bytes",
+            f"{ran.hit_rate:.3f}",
+            f"{ran.reciprocal_rank:.3f}",
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
-    """Run it with each setting and print what was seen."""
-    print(conditions())
-    with TemporaryDirectory(prefix="headrace-lists-") as folder:
-        events = sys.argv[1:] or [str(simulated("network-small", Path(folder)))]
-        for durable in (False, True):
-            for shards, learn_from in SETTINGS if durable else SETTINGS[:1]:
-                with TemporaryDirectory(dir=folder) as place:
-                    ran = run(events, Path(place), shards, learn_from, durable=durable)
-                kept = f"{ran.journal_bytes / ran.decisions:,.0f} journal bytes" if durable else "no journal"
-                print(
-                    f"shards {shards}, learn_from {learn_from:<3}: {ran.decisions:,} lists,"
-                    f" {ran.decisions / ran.seconds:,.0f} a second,"
-                    f" {ran.cpu_seconds / ran.decisions * 1e6:,.0f} us of CPU and {kept} each;"
-                    f" {ran.quality}"
-                )
+    """Measure what is named, or the simulated shop and, where it is, the real one."""
+    options = _options()
+    print(conditions(["numba"]))
+    with TemporaryDirectory(prefix="headrace-lists-") as name:
+        folder = Path(name)
+        if options.events:
+            table("the named files", options.events, folder)
+            return
+        world = folder / "network-small.jsonl"
+        # Not in this process: a child's peak of memory would count what its parent held when it was started.
+        simulate = headrace("simulate", "--preset", "network-small", "--days", options.days, "--to", world)
+        subprocess.run(simulate, check=True, capture_output=True)
+        table(
+            f"`network-small`, {options.days} days, {sum(1 for _ in clicks(world)):,} clicks", [world], folder
+        )
+        if data := os.environ.get("HEADRACE_DATA"):
+            parts = ("train", "valid", "test")
+            real = [Path(data, "clicks", f"serenade_{part}.jsonl.gz") for part in parts]
+            count = sum(1 for path in real for _ in clicks(path))
+            table(f"an online shop, {count:,} clicks", real, folder)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("events", nargs="*", type=Path)
+    parser.add_argument("--days", type=int, default=DAYS)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

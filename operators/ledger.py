@@ -15,13 +15,13 @@ from typing import Any, Final
 import orjson
 
 from headrace.config.policy import BUILT_IN_TEXTS
-from headrace.config.settings import FLOWS, FraudSettings, RunSettings, digest, restore
+from headrace.config.settings import FLOWS, FraudSettings, RecommendSettings, RunSettings, digest, restore
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, UnknownDecision
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.operators.codec import decode_one
 from headrace.operators.dead_letters import letter_retried, payload_shown
 from headrace.operators.detail import DetailLayout, base_log_odds, detail_layout, read_trace
-from headrace.operators.events import Outcome
+from headrace.operators.events import Click, Outcome
 from headrace.operators.journal import (
     CONTROL_SOURCE,
     NO_SOURCE,
@@ -35,12 +35,14 @@ from headrace.operators.ledger_explained import (
     Config,
     Cross,
     Explained,
+    ExplainedFollowUp,
     ExplainedLetter,
     ExplainedOutcome,
     ExplainedReason,
     Position,
     Range,
 )
+from headrace.operators.ledger_followed import followed
 from headrace.operators.ledger_index import LedgerIndex, Place, Progress
 from headrace.operators.ledger_keys import CONFIG_KEY, about_key, decision_key, source_key
 from headrace.operators.recommend.explained import LIST_TEXTS, explained_items
@@ -351,6 +353,8 @@ def _explained(
         raise StateError(
             f"{shard.directory}: segment {place.segment}, byte {place.position}: {error}"
         ) from error
+    if isinstance(settings, RecommendSettings):
+        why["followed"] = _followed(shard, place, record, decision, settings)
     return Explained(
         decision_id=decision["decision_id"],
         erased=False,
@@ -367,6 +371,16 @@ def _explained(
         others=others,
         **why,
     )
+
+
+def _followed(
+    shard: _Shard, place: Place, record: Record, decision: dict[str, Any], settings: RecommendSettings
+) -> tuple[ExplainedFollowUp, ...]:
+    click = decode_one(record.input, len(record.input))
+    if not isinstance(click, Click):
+        return ()
+    items = [item["item_id"] for item in decision["items"]]
+    return tuple(followed(shard.directory, place, click, items, settings.list.pending_minutes_max))
 
 
 def _why(settings: RunSettings, decision: dict[str, Any], kept: bytes) -> dict[str, Any]:

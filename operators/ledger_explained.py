@@ -11,6 +11,7 @@ __all__ = [
     "Config",
     "Cross",
     "Explained",
+    "ExplainedFollowUp",
     "ExplainedLetter",
     "ExplainedOutcome",
     "ExplainedReason",
@@ -138,6 +139,27 @@ class ExplainedOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainedFollowUp:
+    """What a session did after a list.
+
+    Attributes
+    ----------
+    kind
+        `click`, `cart` or `order`.
+    event_id, item_id, event_time
+        Of the event; an order is told once for each item.
+    rank
+        Where the item stood on the list, from 1; 0 if it wasn't on it.
+    """
+
+    kind: str
+    event_id: str
+    item_id: str
+    event_time: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainedLetter:
     """The dead letter that an input was before it was given once more.
 
@@ -199,6 +221,9 @@ class Explained:
         Where the same id was decided besides: an event that came again after its id was forgotten.
     items
         Of a list, best first.
+    followed
+        What the session of a list did next: carts, orders, and its next click as the last one, as far as they
+        came within the time that the list waited.
     """
 
     decision_id: str
@@ -221,3 +246,4 @@ class Explained:
     outcomes: tuple[ExplainedOutcome, ...]
     others: tuple[Position, ...]
     items: tuple[ExplainedItem, ...] = ()
+    followed: tuple[ExplainedFollowUp, ...] = ()

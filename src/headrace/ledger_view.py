@@ -23,6 +23,7 @@ from headrace.operators.ledger_verify import VerifiedShard
 __all__ = ["explained_json", "explained_view", "verified_json", "verified_lines", "watching"]
 
 _STYLES: Final = {"approve": "green", "review": "yellow", "block": "red"}
+_DONE: Final = {"click": "clicked", "cart": "put into the cart", "order": "ordered"}
 _LABELS: Final = {0: "legitimate", 1: "fraud"}
 _WIDTH_MAX: Final = 120
 _FEATURE_COLUMNS_MAX: Final = 3
@@ -113,6 +114,8 @@ def _sections(found: Explained, width: int) -> Iterator[tuple[str, RenderableTyp
             yield "Items", _items(found)
         else:
             yield "Reasons for the empty list", _reasons(found)
+        if "items" in (found.decision or {}):
+            yield "What the session did next", _followed(found)
         yield "Event", _fields(found.input)
         if found.retried:
             yield "Dead letter before", _letter(found.letter)
@@ -222,6 +225,16 @@ def _outcomes(found: Explained) -> RenderableType:
     for outcome in found.outcomes:
         label = _LABELS.get(outcome.label, str(outcome.label))
         table.add_row(label, _time(outcome.event_time), outcome.event_id)
+    return table
+
+
+def _followed(found: Explained) -> RenderableType:
+    if not found.followed:
+        return Text("nothing so far, or nothing in time")
+    table = _grid("left", "left", "left", "left", "left")
+    for each in found.followed:
+        place = f"place {each.rank}" if each.rank else "not on the list"
+        table.add_row(_DONE[each.kind], each.item_id, place, _time(each.event_time), each.event_id)
     return table
 
 

@@ -139,6 +139,48 @@ def test_a_list_is_explained_item_by_item(ran):
     assert neighbour["text"] in " ".join(shown.split())
 
 
+def test_what_the_session_did_next_is_told_with_its_place(tmp_path):
+    walk = [click(number, number // 2, 1 + number % 2) for number in range(20)]
+    bought = [{"item_id": item, "quantity": 1, "price": 1.0} for item in ("i2", "i9")]
+    order = json.loads(click(32, 50, 2)) | {
+        "type": "order",
+        "order_id": "r",
+        "customer_id": "c",
+        "items": bought,
+    }
+    del order["item_id"]
+    lines = [
+        *walk,
+        click(30, 50, 1),
+        click(31, 50, 2, type="cart"),
+        click(31, 51, 1),  # of another session
+        json.dumps(order).encode(),
+        click(33, 50, 7),
+        click(34, 50, 2),
+        click(900, 50, 2),  # hours later
+    ]
+    events, to, state = write_lines(tmp_path / "e.jsonl", lines), tmp_path / "d.jsonl", tmp_path / "state"
+    run = ("run", "recommend", "--from", events, "--to", to, "--state", state)
+    many_segments = ("--set", "input.batch_lines_max=2", "--set", "journal.checkpoint_inputs_max=3")
+    assert headrace(*run, *many_segments).returncode == 0
+    place = 1 + [each["item_id"] for each in read(to)[20]["items"]].index("i2")
+
+    def followed(click_id: str) -> list[tuple[str, str, int]]:
+        said = json.loads(headrace("explain", click_id, "--state", state, "--json").stdout)
+        return [(each["kind"], each["item_id"], each["rank"]) for each in said["followed"]]
+
+    assert followed("k30") == [
+        ("cart", "i2", place),
+        ("order", "i2", place),
+        ("order", "i9", 0),
+        ("click", "i7", 0),
+    ]
+    assert followed("k34") == []
+    shown = " ".join(headrace("explain", "k30", "--state", state).stdout.split())
+    assert f"put into the cart i2 place {place}" in shown
+    assert "clicked i7 not on the list" in shown
+
+
 def test_the_ledger_is_whole_and_every_list_is_derived_again(ran):
     assert headrace("ledger", "verify", "--state", ran / "state").returncode == 0
     done = headrace("replay", "--state", ran / "state", "--verify")

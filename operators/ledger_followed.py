@@ -1,0 +1,83 @@
+"""What a session did after a list, as the journal behind the list's record tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from headrace.errors import JournalDamaged
+from headrace.operators.codec import decode_one
+from headrace.operators.events import Cart, Click, Order
+from headrace.operators.journal import Frame, Kind, Record, read_frame, segment_path, start_of
+from headrace.operators.ledger_explained import ExplainedFollowUp
+from headrace.operators.ledger_index import Place
+
+__all__ = ["followed"]
+
+_USED: Final = (int(Kind.DECIDED), int(Kind.APPLIED))
+_BYTES_MAX: Final = 268_435_456
+_MINUTE_MS: Final = 60_000
+
+
+def followed(
+    directory: Path, place: Place, click: Click, items: Sequence[str], minutes_max: float
+) -> Iterator[ExplainedFollowUp]:
+    """Carts and orders of the session up to its next click, and that click, each with its place in the list.
+
+    At most 256 MB of the journal are read, up to the first event that is later than the list can wait.
+
+    Parameters
+    ----------
+    directory
+        The shard's.
+    place
+        Of the list's record.
+    click
+        What asked for the list.
+    items
+        Of the list, best first.
+    minutes_max
+        How long the list waited for the session's next click.
+    """
+    mark, until_ms = click.session_id.encode(), click.event_time + minutes_max * _MINUTE_MS
+    for record in _behind(directory, place):
+        if record.kind not in _USED or record.erased or mark not in record.input:
+            continue
+        event = decode_one(record.input, len(record.input))
+        if not isinstance(event, Click | Cart | Order) or event.session_id != click.session_id:
+            continue
+        if event.event_time > until_ms:
+            return
+        lines = event.items if isinstance(event, Order) else (event,)
+        for item_id in dict.fromkeys(line.item_id for line in lines):
+            rank = items.index(item_id) + 1 if item_id in items else 0
+            kind = str(event.__struct_config__.tag)
+            yield ExplainedFollowUp(kind, event.event_id, item_id, event.event_time, rank)
+        if isinstance(event, Click):
+            return
+
+
+def _behind(directory: Path, place: Place) -> Iterator[Record]:
+    """All records behind one, as far as they are kept and whole."""
+    skip, read = place.record + 1, 0
+    for frame in _frames(directory, place.segment, place.position):
+        yield from frame.records[skip:]
+        skip = 0
+        read += frame.head.position_next - frame.head.position
+        if read > _BYTES_MAX:
+            return
+
+
+def _frames(directory: Path, segment: int, position: int) -> Iterator[Frame]:
+    """Frames from a place on; the first one that isn't whole ends them, as a flow may be writing it."""
+    with suppress(FileNotFoundError, JournalDamaged):
+        while True:
+            if position >= segment_path(directory, segment).stat().st_size:
+                segment += 1
+                position = start_of(directory, segment).byte
+                continue
+            frame = read_frame(directory, segment, position)
+            yield frame
+            position = frame.head.position_next
