@@ -21,11 +21,13 @@ from typing import Final
 import numpy as np
 from _conditions import conditions, held_to_one_core
 
-from headrace.config.recommend import EngineSettings
+from headrace.config.recommend import NETWORK, EngineSettings, RankerSettings
 from headrace.operators.recommend.compiled import compiled
 from headrace.operators.recommend.engine import Engine, prepare
+from headrace.operators.recommend.pointwise import FEATURE_NAMES, Pointwise
 
 KINDS: Final = 1000
+RANKERS: Final = ("river_logistic_adagrad", "river_hoeffding_adaptive_tree", "river_arf")
 LIVE: Final = 2000  # sessions that go on at the same time
 START_MS: Final = 1_700_000_000_000
 MEASURED: Final = 20_000
@@ -54,11 +56,13 @@ def _falling(count: int, power: float) -> np.ndarray:
     return shares
 
 
-def measure(full: int, items: int) -> tuple[np.ndarray, Engine]:
+def measure(full: int, items: int, ranker: str) -> tuple[np.ndarray, Engine]:
     """CPU seconds of each measured click after so many that only fill the index, and the engine."""
     prepare()
-    engine, seconds = Engine(EngineSettings()), []
-    for place, (session, item_id, at_ms) in enumerate(clicks(full + MEASURED, items)):
+    model = None if ranker == NETWORK else Pointwise(RankerSettings(name=ranker))
+    engine, seconds = Engine(EngineSettings(), model), []
+    measured = MEASURED if model is None else MEASURED // 10
+    for place, (session, item_id, at_ms) in enumerate(clicks(full + measured, items)):
         if place < full:
             engine.take(session, engine.number_of(item_id), at_ms)
             continue
@@ -85,11 +89,27 @@ def remembered(engine: Engine, full: int) -> list[str]:
     live += sum(sys.getsizeof(name) + sys.getsizeof(place) for name, place in engine._sessions.items())
     lists = held("shown", "features", "size", "length")
     return [
-        f"a click {held('postings', 'chunks') / full:.1f} bytes",
+        f"a click {held('blocks', 'chunks') / full:.1f} bytes",
         f"an item {items / len(engine):.0f} bytes ({len(engine):,})",
         f"a live session {live / len(engine._sessions):.0f} bytes ({len(engine._sessions):,})",
         f"what a list was ranked by {lists / len(engine._lists):,.0f} bytes ({len(engine._lists):,})",
     ]
+
+
+def rankers() -> Iterator[str]:
+    """Lines that say what other rankers take for one list: scoring 128 candidates, and learning from 11."""
+    steps = np.random.default_rng(1).integers(0, 251, (128, len(FEATURE_NAMES))).astype(np.uint8)
+    for name in RANKERS:
+        ranker = Pointwise(RankerSettings(name=name))
+        for chosen in range(30):
+            ranker.learn(steps, chosen, range(10))
+        took = []
+        for work in (lambda: ranker.shares(steps), lambda: ranker.learn(steps, 20, range(10))):  # noqa: B023
+            begun = time.thread_time()
+            for _ in range(20):
+                work()
+            took.append((time.thread_time() - begun) / 20 * 1e3)
+        yield f"{name}: {took[0]:.2f} ms to score 128 candidates, {took[1]:.2f} ms to learn from 11"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -97,19 +117,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     held_to_one_core()
     if options.only:
-        seconds, engine = measure(options.clicks, options.items)
-        _print(seconds, options.clicks)
+        seconds, engine = measure(options.clicks, options.items, options.ranker)
+        _print(seconds, options.clicks, options.ranker)
         for line in remembered(engine, options.clicks):
             print(f"  {line}")
         return
-    print(conditions(["numba", "numpy"]))
-    for switch, full in (("0", options.clicks), ("1", options.plain_clicks)):
-        command = [sys.executable, str(Path(__file__)), "--only", "--clicks", str(full)]
+    print(conditions(["numba", "numpy", "river"]))
+    runs = (("0", options.clicks, NETWORK), ("1", options.plain_clicks, NETWORK))
+    for switch, full, ranker in (*runs, ("0", options.plain_clicks, options.ranker)):
+        command = [sys.executable, str(Path(__file__)), "--only", "--clicks", str(full), "--ranker", ranker]
         subprocess.run(
             [*command, "--items", str(options.items)],
             check=True,
             env={**os.environ, "NUMBA_DISABLE_JIT": switch},
         )
+
+    for line in rankers():
+        print(line)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,15 +143,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clicks", type=int, default=1_000_000, help="how many fill the index")
     parser.add_argument("--plain-clicks", type=int, default=50_000, help="the same for plain Python")
     parser.add_argument("--items", type=int, default=50_000)
+    parser.add_argument("--ranker", default="river_logistic_adagrad", help="what takes the network's place")
     parser.add_argument("--only", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
-def _print(seconds: np.ndarray, full: int) -> None:
+def _print(seconds: np.ndarray, full: int, ranker: str) -> None:
     p50, p99, p999 = np.quantile(seconds * 1e3, (0.5, 0.99, 0.999))
     how = "compiled" if compiled() else "plain Python"
     print(
-        f"{how}, {full:,} clicks in the index: CPU a click p50 {p50:.3f} ms, p99 {p99:.3f} ms,"
+        f"{how}, {ranker}, {full:,} clicks in the index: CPU a click p50 {p50:.3f} ms, p99 {p99:.3f} ms,"
         f" p99.9 {p999:.3f} ms (judge, learn, update, rank 20; {len(seconds):,} clicks)"
     )
 

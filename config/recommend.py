@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
+from headrace.config.base import Name
 from headrace.config.base import Settings as _Settings
 
-__all__ = ["EngineSettings"]
+__all__ = ["NETWORK", "EngineSettings", "RankerSettings"]
+
+NETWORK: Final = "network"
+
+
+class RankerSettings(_Settings):
+    """What ranks the candidates. Fixed for the life of a state.
+
+    Attributes
+    ----------
+    name
+        `network`, or one of the models of docs/models.md, which scores each candidate by itself.
+    parameters
+        The model's; those not given have its own defaults.
+    negatives_max
+        Of the list that was shown, how many of the best that weren't clicked such a model learns from.
+    """
+
+    name: Name = NETWORK
+    parameters: dict[Name, bool | int | float | str] = Field(default_factory=dict)
+    negatives_max: int = Field(default=10, ge=1, le=100)
 
 
 class EngineSettings(_Settings):
@@ -16,8 +39,8 @@ class EngineSettings(_Settings):
     ----------
     items_max
         Items that are known; the one that was idle for longest makes room.
-    postings_kept_max
-        Newest meetings of a session with an item that are learned from; each takes 16 bytes.
+    posting_blocks_max
+        Blocks of up to 13 meetings of sessions with an item that are learned from; each takes 64 bytes.
     chunks_max
         Pieces of sessions, of up to 11 clicks, that are learned from, the newest ones; each takes 64 bytes.
     sessions_max
@@ -39,8 +62,8 @@ class EngineSettings(_Settings):
     """
 
     items_max: int = Field(default=100_000, ge=1, le=16_000_000)
-    postings_kept_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
-    chunks_max: int = Field(default=400_000, ge=1, le=100_000_000)
+    posting_blocks_max: int = Field(default=200_000, ge=1, le=50_000_000)
+    chunks_max: int = Field(default=400_000, ge=1, le=50_000_000)
     sessions_max: int = Field(default=100_000, ge=1, le=10_000_000)
     order_lines_max: int = Field(default=200_000, ge=1, le=100_000_000)
     order_items_max: int = Field(default=64, ge=2, le=1000)

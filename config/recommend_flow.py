@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from headrace.config.base import Settings as _Settings
-from headrace.config.recommend import EngineSettings
+from headrace.config.recommend import NETWORK, EngineSettings, RankerSettings
 from headrace.config.recommend_rules import RulesTable
 from headrace.config.tables import FlowTable, RunSettings
 from headrace.errors import Mistake
@@ -85,7 +85,13 @@ class RecommendSettings(RunSettings):
     list: ListTable = ListTable()
     rules: RulesTable = RulesTable()
     engine: EngineSettings = EngineSettings()
+    ranker: RankerSettings = RankerSettings()
     policy: RecommendPolicySettings = RecommendPolicySettings()
+
+    @property
+    def model_name(self) -> str:
+        """What its decisions are computed with."""
+        return "sessions" if self.ranker.name == NETWORK else self.ranker.name
 
     @property
     def wait_ms_max(self) -> int | None:
@@ -101,6 +107,8 @@ def recommend_mistakes(settings: RecommendSettings) -> Iterator[Mistake]:
     both = sorted({*settings.rules.categories_only} & {*settings.rules.categories_never})
     if both:
         yield Mistake("", "rules.categories_never", f"also in rules.categories_only: {', '.join(both)}")
+    if settings.ranker.name == NETWORK and settings.ranker.parameters:
+        yield Mistake("", "ranker.parameters", "have no meaning for the network")
     if settings.list.items_max > settings.engine.candidates_max:
         yield Mistake(
             "",

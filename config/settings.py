@@ -37,6 +37,7 @@ from headrace.config.policy import (
     rule_mistakes,
     threshold_mistakes,
 )
+from headrace.config.recommend import NETWORK, RankerSettings
 from headrace.config.recommend_flow import RecommendSettings, recommend_mistakes
 from headrace.config.tables import (
     ControlSettings,
@@ -878,11 +879,19 @@ def _validate(
 
 
 def _of_model(settings: RunSettings, model_mistakes: ModelMistakes) -> list[Mistake]:
-    if not isinstance(settings, FraudSettings):
-        return []
-    model = settings.model
-    found = model_mistakes(model.name, model.parameters)
-    return [Mistake("", f"model.{key}", message) for key, message in found]
+    return [
+        Mistake("", f"{table}.{key}", message)
+        for table, model in _models(settings)
+        for key, message in model_mistakes(model.name, model.parameters)
+    ]
+
+
+def _models(settings: RunSettings) -> Iterator[tuple[str, ModelSettings | RankerSettings]]:
+    """The tables that name a registered model."""
+    if isinstance(settings, FraudSettings):
+        yield "model", settings.model
+    elif isinstance(settings, RecommendSettings) and settings.ranker.name != NETWORK:
+        yield "ranker", settings.ranker
 
 
 class _Broken:

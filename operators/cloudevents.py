@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
@@ -61,8 +62,18 @@ def decision_headers(line: bytes, source: str) -> Headers:
     content-type: application/json
     """
     decided = _decision.decode(line)
-    time = ("ce_time", _rfc3339(decided.event_time))
-    return [*_attributes(decided.decision_id, source, f"headrace.decision.{decided.kind}"), time, _JSON]
+    return [
+        _SPECVERSION,
+        (ID, decided.decision_id.encode()),
+        *_constant(source, decided.kind),
+        ("ce_time", _rfc3339(decided.event_time)),
+        _JSON,
+    ]
+
+
+@lru_cache(64)
+def _constant(source: str, kind: str) -> Headers:
+    return [("ce_source", source.encode()), ("ce_type", f"headrace.decision.{kind}".encode())]
 
 
 def dead_letter_headers(line: bytes, source: str, topic: str, partition: int, offset: int) -> Headers:
@@ -109,7 +120,13 @@ def _attributes(event_id: str, source: str, kind: str) -> Headers:
 
 def _rfc3339(time_ms: int) -> bytes:
     seconds, ms = divmod(time_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03d}Z".encode()
+    return b"%b.%03dZ" % (_second(seconds), ms)
+
+
+@lru_cache(1024)
+def _second(seconds: int) -> bytes:
+    """Many events fall into one second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19].encode()
 
 
 def id_in(headers: object) -> str | None:

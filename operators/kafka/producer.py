@@ -83,7 +83,7 @@ class DecisionProducer:
         self._connection = connection
         self._sent = self._delivered = self._failed = self._waits = 0
         self._failure: BrokerError | None = None
-        self._ends: dict[tuple[str, int], int] = {}
+        self._ends: dict[str, dict[int, int]] = {}
         self._producer = connection.producer(self._options())
         connection.probe(self._producer)
 
@@ -120,12 +120,15 @@ class DecisionProducer:
             If a message is too large, or one sent before could not be delivered.
         """
         self._raise()
-        told = self._told if delivered is None else self._telling(delivered)
+        told, produce = self._telling(topic, delivered), self._producer.produce
         for message in messages:
+            key, value, headers = message
             try:
-                self._produce(topic, message, told)
+                produce(topic, value, key, on_delivery=told, headers=headers)
             except BufferError:
                 self._wait(topic, message, told)
+            except KafkaException as exception:
+                raise self._unsent(topic, message, error_in(exception)) from None
             self._sent += 1
         self.poll()
 
@@ -152,23 +155,27 @@ class DecisionProducer:
         )
         return self._connection.fault(error, what)
 
-    def _telling(self, delivered: Callable[[int, int], None]) -> Told:
+    def _telling(self, topic: str, delivered: Callable[[int, int], None] | None) -> Told:
+        ends = self._ends.setdefault(topic, {})
+
+        # Called for each message: what it needs is at hand.
         def told(error: KafkaError | None, message: Message) -> None:
-            self._told(error, message)
-            if error is None:
-                delivered(message.partition(), message.offset())  # type: ignore[arg-type]  # it has both
+            if error is not None:
+                self._undelivered(topic, error)
+                return
+            partition: Any = message.partition()
+            offset: Any = message.offset()
+            self._delivered += 1
+            ends[partition] = offset + 1
+            if delivered is not None:
+                delivered(partition, offset)
 
         return told
 
-    def _told(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self._delivered += 1
-            key: Any = (message.topic(), message.partition())
-            self._ends[key] = message.offset() + 1  # type: ignore[operator]  # a delivered one has an offset
-            return
+    def _undelivered(self, topic: str, error: KafkaError) -> None:
         self._failed += 1
         if self._failure is None:
-            what = f"{message.topic()}: a message was not delivered"
+            what = f"{topic}: a message was not delivered"
             self._failure = DeliveryFailed(self._connection.redact(f"{what}: {error.str()}"))
 
     def _raise(self) -> None:
@@ -215,7 +222,11 @@ class DecisionProducer:
     @property
     def ends(self) -> Mapping[Partition, int]:
         """For each partition the offset after the last message known to be delivered there."""
-        return {Partition(*key): offset for key, offset in self._ends.items()}
+        return {
+            Partition(topic, partition): offset
+            for topic, ends in self._ends.items()
+            for partition, offset in ends.items()
+        }
 
     def close(self) -> None:
         """Give up what isn't delivered yet; `flush` comes before."""

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from headrace.operators.recommend import kernels as k
 from headrace.operators.recommend.compiled import cells
 
-__all__ = ["Arrays", "Slots", "new_room", "start_weights"]
+__all__ = ["Arrays", "Slots", "new_room", "padded", "start_weights"]
 
 Array = NDArray[Any]
 T = TypeVar("T", bound=NamedTuple)
@@ -53,6 +53,13 @@ class Slots:
         self.free.append(place)
 
 
+def padded(array: Array, size: int) -> Array:
+    """An array with so many cells, zeros behind what there was; memory is taken where it is written to."""
+    longer = np.zeros(size, array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
 class Arrays:
     """Named flat arrays, and the same as kernels take them.
 
@@ -74,7 +81,7 @@ class Arrays:
         for name in names:
             array = self.of[name]
             if len(array) < size:
-                self.of[name] = np.concatenate((array, np.zeros(size - len(array), array.dtype)))
+                self.of[name] = padded(array, size)
 
     def resize_ring(self, name: str, width: int, capacity: int, taken: int) -> None:
         """Let a ring of rows have another capacity; the newest rows stay under their numbers."""

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from headrace.config.recommend import EngineSettings
 from headrace.operators.recommend import kernels
-from headrace.operators.recommend.arrays import Arrays, Slots, new_room, start_weights
+from headrace.operators.recommend.arrays import Arrays, Slots, new_room, padded, start_weights
 from headrace.operators.recommend.compiled import cells
+from headrace.operators.recommend.pointwise import Pointwise
 
 __all__ = ["SOURCES", "Engine", "Ranked", "prepare"]
 
@@ -92,9 +93,13 @@ class Engine:
     ----------
     settings
         Its limits.
+    ranker
+        In the place of the network, which is compiled.
     """
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, ranker: Pointwise | None = None) -> None:
+        self._pointwise, self._negatives_max = ranker, 0 if ranker is None else ranker.negatives_max
+        self._best: dict[int, list[int]] = {}  # of a list, the candidates that such a ranker put first
         self.dropped: list[int] = []  # items, until somebody takes note of it
         self._withheld: Collection[str] = ()
         self._new_hidden = False
@@ -110,7 +115,7 @@ class Engine:
         self._room, self._room_arrays = new_room()
         self._arrays = Arrays(
             {
-                "postings": (settings.postings_kept_max * kernels.POSTING, "i4"),
+                "blocks": (settings.posting_blocks_max * kernels.BLOCK, "i4"),
                 "chunks": (settings.chunks_max * kernels.CHUNK, "i4"),
                 "orders": (settings.order_lines_max * kernels.LINE, "i4"),
                 "head": (8, "i8"),
@@ -136,9 +141,7 @@ class Engine:
         self._settings = settings
         self._half_life_ms = settings.trending_half_life_hours * _HOUR_MS
         arrays, head = self._arrays, self._arrays.of["head"]
-        arrays.resize_ring(
-            "postings", kernels.POSTING, settings.postings_kept_max, int(head[kernels.POSTINGS])
-        )
+        arrays.resize_ring("blocks", kernels.BLOCK, settings.posting_blocks_max, int(head[kernels.BLOCKS]))
         arrays.resize_ring("chunks", kernels.CHUNK, settings.chunks_max, int(head[kernels.CHUNKS]))
         arrays.resize_ring("orders", kernels.LINE, settings.order_lines_max, int(head[kernels.LINES]))
         arrays.grow(_OF_ITEMS, settings.items_max)
@@ -159,6 +162,7 @@ class Engine:
         if self._width != width:
             self._width = width
             self._lists.clear()
+            self._best.clear()
             self._slots["lists"] = Slots()
             of["shown"], of["features"] = np.zeros(0, np.int32), np.zeros(0, np.uint8)
         self._arrays.grow(("shown",), settings.shown_max * width)
@@ -172,6 +176,11 @@ class Engine:
         self._touched = cells(arrays.of["touched"])
         self._index = arrays.as_cells(kernels.Index)
         self._ranker = arrays.as_cells(kernels.Ranker)
+        index, room = self._index, self._room
+        # A call with few arrays is cheaper than one with whole tuples of them.
+        self._past_of = (
+            index.chunks, index.head, index.last, index.tag, room.past, room.distance, room.times
+        )  # fmt: skip
         self._shown, self._features = cells(arrays.of["shown"]), cells(arrays.of["features"])
 
     def __len__(self) -> int:
@@ -297,6 +306,8 @@ class Engine:
             return False
         self._slots["lists"].give_back(row)
         of, slot = self._arrays.of, item & _SLOT
+        if self._pointwise is not None:
+            return self._learn_pointwise(self._pointwise, row, slot | int(of["tag"][slot]) << _SLOT_BITS)
         return bool(
             kernels.learn(
                 self._ranker,
@@ -309,6 +320,21 @@ class Engine:
                 new,
             )
         )
+
+    def _learn_pointwise(self, ranker: Pointwise, row: int, tagged: int) -> bool:
+        size, best = int(self._arrays.of["size"][row]), self._best.pop(row, [])
+        found = np.flatnonzero(self._shown_of(row)[:size] == tagged)
+        if not len(found):
+            return False
+        ranker.learn(self._features_of(row)[:size], int(found[0]), best)
+        return True
+
+    def _shown_of(self, row: int) -> NDArray[Any]:
+        return self._arrays.of["shown"][row * self._width : (row + 1) * self._width]
+
+    def _features_of(self, row: int) -> NDArray[Any]:
+        width = self._width * kernels.FEATURES
+        return self._arrays.of["features"][row * width : (row + 1) * width].reshape(-1, kernels.FEATURES)
 
     def take(self, session: str, item: int, time_ms: int) -> None:
         """Let the index learn from a click."""
@@ -382,7 +408,7 @@ class Engine:
         live = self._sessions.get(session)
         if live is None:
             return []
-        count = kernels.past_of(self._index, self._room, live, self._settings.session_clicks_max)
+        count = kernels.past_of(*self._past_of, live, self._settings.session_clicks_max)
         return [self._number_at[slot] for slot in self._room_arrays["past"][:count][::-1].tolist()]
 
     def rank(
@@ -403,15 +429,13 @@ class Engine:
         """
         settings, room, of = self._settings, self._room, self._arrays.of
         live = self._session(session)
-        count = kernels.past_of(self._index, room, live, settings.session_clicks_max)
+        count = kernels.past_of(*self._past_of, live, settings.session_clicks_max)
         anchored = self._add_past(count, past) if past else count
         row = self._list_row(session)
         left_out = [each & _SLOT for each in excluded]
         length = 1 + (count > _LENGTHS[0]) + (count > _LENGTHS[1]) + (count > _LENGTHS[2])
-        candidates = kernels.rank(
-            self._index,
-            room,
-            self._ranker,
+        most = settings.candidates_max if best is None else best
+        searched = (
             live,
             count,
             anchored,
@@ -422,9 +446,16 @@ class Engine:
             self._shown,
             row * self._width,
             self._features,
-            length,
-            settings.candidates_max if best is None else best,
         )
+        if self._pointwise is None:
+            candidates = kernels.rank(self._index, room, self._ranker, *searched, length, most)
+        else:
+            candidates = kernels.search(self._index, room, *searched)
+            shares = self._pointwise.shares(self._features_of(row)[:candidates])
+            kernels.order(room, cells(shares), candidates, most)
+            self._best[row] = self._room_arrays["out_place"][
+                : min(self._negatives_max, most, candidates)
+            ].tolist()
         of["size"][row], of["length"][row] = candidates, length
         return self._ranked(row, candidates, candidates if best is None else min(best, candidates))
 
@@ -451,7 +482,7 @@ class Engine:
 
     def _ranked(self, row: int, candidates: int, best: int) -> Ranked:
         room, number_at = self._room_arrays, self._number_at
-        shown = self._arrays.of["shown"][row * self._width : (row + 1) * self._width]
+        shown = self._shown_of(row)
         anchors = room["out_anchor"][:best].tolist()
         return Ranked(
             [number_at[tagged & _SLOT] for tagged in shown[room["out_place"][:best]].tolist()],
@@ -469,6 +500,7 @@ class Engine:
         names = {
             "items": [[name, number] for name, number in self._numbers.items()],
             "numbers": self._number_at,
+            "best": list(self._best.items()),
             "slots": {kind: [slots.used, slots.free] for kind, slots in self._slots.items()},
             "sessions": list(self._sessions.items()),
             "lists": list(self._lists.items()),
@@ -476,8 +508,10 @@ class Engine:
             "sizes": {name: len(array) for name, array in self._arrays.of.items()},
         }
         used = self._used()
+        ranker = {} if self._pointwise is None else {"ranker": self._pointwise.model.save()}
         return {
             "names": msgspec.msgpack.encode(names),
+            **ranker,
             **{
                 name: array[: used.get(name, len(array))].tobytes()
                 for name, array in self._arrays.of.items()
@@ -489,7 +523,7 @@ class Engine:
         """How many cells of an array say anything, where it is less than all."""
         head, lists = self._arrays.of["head"], self._slots["lists"].used
         return {
-            "postings": int(head[kernels.POSTINGS]) * kernels.POSTING,
+            "blocks": int(head[kernels.BLOCKS]) * kernels.BLOCK,
             "chunks": int(head[kernels.CHUNKS]) * kernels.CHUNK,
             "orders": int(head[kernels.LINES]) * kernels.LINE,
             **dict.fromkeys(_OF_ITEMS, len(self._names)),
@@ -504,7 +538,7 @@ class Engine:
         names = msgspec.msgpack.decode(blobs["names"])
         for name, array in self._arrays.of.items():
             size, saved = names["sizes"][name], np.frombuffer(blobs.get(name, b""), array.dtype)
-            self._arrays.of[name] = np.concatenate((saved, np.zeros(size - len(saved), array.dtype)))
+            self._arrays.of[name] = padded(saved, size)
         self._numbers = dict(names["items"])
         self._number_at = names["numbers"]
         self._names = [""] * len(self._number_at)
@@ -512,12 +546,15 @@ class Engine:
             self._names[number & _SLOT] = name
         self._slots = {kind: Slots(*slots) for kind, slots in names["slots"].items()}
         self._sessions, self._lists = dict(names["sessions"]), dict(names["lists"])
+        self._best = dict(names["best"])
+        if self._pointwise is not None:
+            self._pointwise.model.load(blobs["ranker"])
         self._next_session, self._width, self.lists_dropped = names["rest"]
         self.configure(self._settings)
 
 
 _SMALL: Final = EngineSettings(
-    items_max=4, postings_kept_max=8, chunks_max=8, sessions_max=4, order_lines_max=8, shown_max=4
+    items_max=4, posting_blocks_max=8, chunks_max=8, sessions_max=4, order_lines_max=8, shown_max=4
 )
 
 

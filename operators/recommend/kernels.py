@@ -12,14 +12,16 @@ MINUTE  of its newest click
 ITEMS   one cell for each click: the item, tagged, with the bits `AGAIN` and `SILENT`
 ======= =======================================================================================
 
-A posting says that a session met an item for the first time. Both lie in rings and point to each other by
-distances or by numbers that count on, so that nothing is renumbered when a ring comes round.
+A posting says that a session met an item for the first time. An item's postings lie in blocks of the same
+size, so that a walk over them waits for the memory once for thirteen. Chunks and blocks lie in rings and
+point to each other by distances or by numbers that count on, so that nothing is renumbered when a ring comes
+round.
 
 ======= =======================================================================================
 ITEM    the item, tagged
-BEFORE  postings back to the item's one before, 0 for none
-WHERE   number of the chunk
-PLACE   of the click in the chunk
+BEFORE  blocks back to the item's block before, 0 for none
+FILLED  postings in this block
+WHERE   one cell for each posting: number of the chunk, and in the lowest bits the click's place there
 ======= =======================================================================================
 
 Slots of items are given again. A tagged item is its slot and, above that, a count of how often it was; what
@@ -47,6 +49,8 @@ from headrace.operators.recommend.compiled import Cells, kernel
 
 __all__ = [
     "ANCHORS",
+    "BLOCK",
+    "BLOCKS",
     "CHUNK",
     "CHUNKS",
     "ENTRIES_MAX",
@@ -60,8 +64,6 @@ __all__ = [
     "LINES",
     "MASKS",
     "PAST_MAX",
-    "POSTING",
-    "POSTINGS",
     "SOURCES",
     "STEPS",
     "TABLE",
@@ -80,8 +82,11 @@ __all__ = [
     "take_order",
 ]
 
-ITEM, BEFORE, WHERE, PLACE = range(4)
-POSTING: Final = 4
+ITEM, BEFORE, FILLED, WHERE = range(4)
+BLOCK: Final = 16
+BLOCK_POSTINGS: Final = BLOCK - WHERE
+PLACE_BITS: Final = 4
+PLACE: Final = (1 << PLACE_BITS) - 1
 SESSION, PREV, NEXT_CHUNK, COUNT, MINUTE, ITEMS = range(6)
 CHUNK: Final = 16
 HELD: Final = CHUNK - ITEMS
@@ -91,14 +96,14 @@ TAG: Final = 0x3F
 TAGGED: Final = 0x3FFF_FFFF
 SILENT: Final = 0x4000_0000
 AGAIN: Final = 0x8000_0000  # taken from the cell, so that it is negative
-NUMBER: Final = 0x7FFF_FFFF  # numbers of chunks are kept up to this, and then from 0 on
+NUMBER: Final = 0x07FF_FFFF  # numbers of chunks are kept up to this, and then from 0 on
 
 # A line of an order: the item, its place, how many lines, lines back to the item's line before.
 LINE_ITEM, LINE_PLACE, LINE_COUNT, LINE_BEFORE = range(4)
 LINE: Final = 4
 
 # Cells of `Index.head`.
-POSTINGS, CHUNKS, LINES, UNIT_AT_MS, HOT_COUNT, HOT_TAKEN, HOTTEST_COUNT = range(7)
+BLOCKS, CHUNKS, LINES, UNIT_AT_MS, HOT_COUNT, HOT_TAKEN, HOTTEST_COUNT = range(7)
 
 NEIGHBOURS, RECENT, NEXT, LATER, OWN, BOUGHT, TRENDING = range(7)
 SOURCES: Final = 7
@@ -132,13 +137,13 @@ NEW_WEIGHT: Final = 1.5  # a click on an item new to its session teaches so much
 class Index(NamedTuple):
     """Sessions, items and orders; each array as long as its limit."""
 
-    postings: Cells
+    blocks: Cells
     chunks: Cells
     orders: Cells
     head: Cells
     last: Cells  # of a live session: 1 + number of its newest chunk; 0 for none
     number: Cells  # of a live session
-    newest: Cells  # of an item: 1 + number of its newest posting; 0 for none
+    newest: Cells  # of an item: 1 + number of its newest block; 0 for none
     bought: Cells  # of an item: 1 + number of its newest order line; 0 for none
     heat: Cells  # of an item: its clicks, each in the unit of its time
     clicks: Cells  # of an item
@@ -230,16 +235,24 @@ def take(index: Index, item: int, live: int, time_ms: int, silent: bool, half_li
 @kernel
 def _post(index: Index, item: int, chunk: int, place: int) -> None:
     """Append a posting: from now on others find the session by the item."""
-    postings, head = index.postings, index.head
-    capacity, number = len(postings) // POSTING, head[POSTINGS]
-    before = index.newest[item] - 1
-    row = (number % capacity) * POSTING
-    postings[row + ITEM] = item | (index.tag[item] << SLOT_BITS)
-    postings[row + BEFORE] = number - before if before >= 0 and number - before < capacity else 0
-    postings[row + WHERE] = chunk & NUMBER
-    postings[row + PLACE] = place
-    index.newest[item] = number + 1
-    head[POSTINGS] = number + 1
+    blocks, head = index.blocks, index.head
+    capacity = len(blocks) // BLOCK
+    tagged = item | (index.tag[item] << SLOT_BITS)
+    newest = index.newest[item] - 1
+    at = (newest % capacity) * BLOCK
+    age = head[BLOCKS] - newest
+    known = newest >= 0 and age <= capacity and blocks[at + ITEM] == tagged
+    # A block that is half as old as it can get is left as it is, so that what is added now stays long enough.
+    if not known or blocks[at + FILLED] == BLOCK_POSTINGS or 2 * age > capacity:
+        number = head[BLOCKS]
+        at = (number % capacity) * BLOCK
+        blocks[at + ITEM] = tagged
+        blocks[at + BEFORE] = number - newest if known and number - newest < capacity else 0
+        blocks[at + FILLED] = 0
+        index.newest[item] = number + 1
+        head[BLOCKS] = number + 1
+    blocks[at + WHERE + blocks[at + FILLED]] = (chunk & NUMBER) << PLACE_BITS | place
+    blocks[at + FILLED] += 1
 
 
 @kernel
@@ -407,11 +420,20 @@ def _note_hottest(index: Index) -> None:
 
 
 @kernel
-def past_of(index: Index, room: Room, live: int, clicks_max: int) -> int:
-    """Put the session's different items into `room.past`, the newest first, and say how many."""
-    chunks, taken, past = index.chunks, index.head[CHUNKS], room.past
-    capacity = len(chunks) // CHUNK
-    each = index.last[live] - 1
+def past_of(
+    chunks: Cells,
+    head: Cells,
+    last: Cells,
+    tag: Cells,
+    past: Cells,
+    distances: Cells,
+    times: Cells,
+    live: int,
+    clicks_max: int,
+) -> int:
+    """Put the session's different items into `past`, the newest first, and say how many."""
+    taken, capacity = head[CHUNKS], len(chunks) // CHUNK
+    each = last[live] - 1
     count = 0
     distance = 0
     while each >= 0 and taken - each <= capacity:
@@ -421,16 +443,16 @@ def past_of(index: Index, room: Room, live: int, clicks_max: int) -> int:
                 return count
             tagged = chunks[cell] & TAGGED
             item = tagged & SLOT
-            if index.tag[item] == tagged >> SLOT_BITS:
+            if tag[item] == tagged >> SLOT_BITS:
                 place = 0
                 while place < count and past[place] != item:
                     place += 1
                 if place == count:
                     past[count] = item
-                    room.distance[count] = distance
-                    room.times[count] = 0
+                    distances[count] = distance
+                    times[count] = 0
                     count += 1
-                room.times[place] += 1
+                times[place] += 1
             distance += 1
         if chunks[at + PREV] == 0:
             break
@@ -495,28 +517,33 @@ def _follow_postings(
     index: Index, room: Room, found: int, own: int, anchors: int, now: int, postings_max: int
 ) -> tuple[int, int]:
     """Find the sessions that met the last items, with what they clicked next; how many items and sessions."""
-    postings, chunks, tag = index.postings, index.chunks, index.tag
-    taken, chunks_taken = index.head[POSTINGS], index.head[CHUNKS]
+    blocks, chunks, tag = index.blocks, index.chunks, index.tag
+    taken, chunks_taken = index.head[BLOCKS], index.head[CHUNKS]
     table, key, mask = room.table, room.key, room.mask
     marks, gone, items = index.mark, index.gone, room.item
     weight, support, through = room.weight, room.support, room.through
-    capacity, chunks_max = len(postings) // POSTING, len(chunks) // CHUNK
+    capacity, chunks_max = len(blocks) // BLOCK, len(chunks) // CHUNK
     entries = 0
     for anchor in range(anchors):
         item = room.past[anchor]
         tagged = item | (tag[item] << SLOT_BITS)
+        left = max(postings_max >> (anchor // 2), 1)
         each = index.newest[item] - 1
-        for _ in range(max(postings_max >> (anchor // 2), 1)):
-            if each < 0 or taken - each > capacity:
+        while left > 0 and each >= 0 and taken - each <= capacity:
+            row = (each % capacity) * BLOCK
+            if blocks[row + ITEM] != tagged:
                 break
-            row = (each % capacity) * POSTING
-            age = (chunks_taken - postings[row + WHERE]) & NUMBER
-            if age > chunks_max or postings[row + ITEM] != tagged:
-                break
-            place = postings[row + PLACE]
-            at = ((chunks_taken - age) % chunks_max) * CHUNK
-            session = chunks[at + SESSION]
-            if session >= 0 and session != own:
+            for posting in range(blocks[row + FILLED] - 1, -1, -1):
+                if left == 0:
+                    break
+                left -= 1
+                where = blocks[row + WHERE + posting]
+                age = (chunks_taken - (where >> PLACE_BITS)) & NUMBER
+                place = where & PLACE
+                at = ((chunks_taken - age) % chunks_max) * CHUNK
+                session = chunks[at + SESSION]
+                if age > chunks_max or session < 0 or session == own:
+                    continue
                 cell = session & (TABLE - 1)
                 while table[cell] >= 0 and key[table[cell]] != session:
                     cell = (cell + 1) & (TABLE - 1)
@@ -532,25 +559,22 @@ def _follow_postings(
                     room.place[entries] = place
                     room.anchor[entries] = anchor
                     entries += 1
-                value = room.decay[anchor] * _age(chunks[at + MINUTE], now)
                 other = -1
                 if place + 1 < chunks[at + COUNT]:
                     other = chunks[at + ITEMS + place + 1]
                 elif chunks[at + NEXT_CHUNK] > 0:
-                    other = chunks[
-                        ((chunks_taken - age + chunks[at + NEXT_CHUNK]) % chunks_max) * CHUNK + ITEMS
-                    ]
-                if other != -1 and not other & SILENT:
-                    place = _place_of(
-                        marks, gone, tag, items, weight, support, through, found, other & TAGGED
-                    )
-                    if place >= 0:
-                        found = max(found, place + 1)
-                        _speak(weight, support, through, place * SOURCES + NEXT, value, item)
-            step = postings[row + BEFORE]
-            if step == 0:
+                    following = chunks_taken - age + chunks[at + NEXT_CHUNK]
+                    other = chunks[(following % chunks_max) * CHUNK + ITEMS]
+                if other == -1 or other & SILENT:
+                    continue
+                value = room.decay[anchor] * _age(chunks[at + MINUTE], now)
+                place = _place_of(marks, gone, tag, items, weight, support, through, found, other & TAGGED)
+                if place >= 0:
+                    found = max(found, place + 1)
+                    _speak(weight, support, through, place * SOURCES + NEXT, value, item)
+            if blocks[row + BEFORE] == 0:
                 break
-            each -= step
+            each -= blocks[row + BEFORE]
     for entry in range(entries):
         table[room.used[entry]] = -1
     return found, entries

@@ -10,6 +10,7 @@ import msgspec
 import orjson
 from orjson import dumps
 
+from headrace.config.recommend import NETWORK
 from headrace.config.settings import RecommendSettings
 from headrace.operators.clock import Timing
 from headrace.operators.codec import Undecodable, canonical_digest
@@ -18,10 +19,11 @@ from headrace.operators.events import Cart, Click, Event, Item, Order
 from headrace.operators.intake import Intake, under, version_of
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Held, Output, Position
-from headrace.operators.recommend import detail
+from headrace.operators.recommend import detail, kernels
 from headrace.operators.recommend.catalogue import Catalogue
 from headrace.operators.recommend.engine import SOURCES, Engine, Ranked, prepare
 from headrace.operators.recommend.lists import Graded, PendingLists
+from headrace.operators.recommend.pointwise import Pointwise
 from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
 from headrace.operators.recommend.spread import Spread
 from headrace.operators.recommend.visitors import Bots, Visitors
@@ -67,7 +69,12 @@ _COUNTED: Final = (
 
 def shape_of(settings: RecommendSettings) -> dict[str, Any]:
     """What a saved state depends on; a state goes on only with a configuration of the same shape."""
-    return {"flow": settings.flow.model_dump(mode="json")}
+    return {
+        "flow": settings.flow.model_dump(mode="json"),
+        "ranker": settings.ranker.model_dump(mode="json"),
+        "features": kernels.FEATURES,
+        "hidden": kernels.HIDDEN,
+    }
 
 
 class RecommendShard(Intake):
@@ -91,7 +98,8 @@ class RecommendShard(Intake):
         self.shard = shard
         self.graded: list[Graded] = []
         prepare()
-        self.engine = Engine(settings.engine)
+        ranker = None if settings.ranker.name == NETWORK else Pointwise(settings.ranker)
+        self.engine = Engine(settings.engine, ranker)
         self.catalogue = Catalogue(self.engine, settings.rules)
         self.rules = Rules(self.engine, self.catalogue)
         self.visitors, self._bots = Visitors(), Bots(settings.engine.sessions_max)
@@ -122,7 +130,7 @@ class RecommendShard(Intake):
             shape_of(settings),
             *(each.model_dump(mode="json") for each in (settings.engine, rules)),
         ]
-        self.version = version_of("sessions", configured)
+        self.version = version_of(settings.model_name, configured)
 
     # -- one input
 

@@ -38,7 +38,7 @@ def events(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def visits(tmp_path_factory) -> Path:
-    return write_lines(tmp_path_factory.mktemp("world") / "clicks.jsonl", clicks(LINES))
+    return write_lines(tmp_path_factory.mktemp("world") / "clicks.jsonl", clicks(2 * LINES // 3))
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from random import Random
 
 import pytest
 
-from headrace.config.recommend import EngineSettings
+from headrace.config.recommend import EngineSettings, RankerSettings
 from headrace.operators.recommend.engine import SOURCES, Engine
 from headrace.operators.recommend.lists import Graded, ListWindow, PendingLists
+from headrace.operators.recommend.pointwise import Pointwise
 from headrace.operators.recommend.spread import Spread
 
 HOUR_MS = 3_600_000
@@ -192,7 +193,7 @@ def walk(index: Engine, sessions: int, items: int, clicks: int, seed: int = 1) -
 
 SMALL = {
     "items_max": 120,
-    "postings_kept_max": 300,
+    "posting_blocks_max": 200,
     "chunks_max": 90,
     "sessions_max": 60,
     "order_lines_max": 30,
@@ -288,6 +289,34 @@ def test_other_limits_hold_from_the_next_click_on_and_keep_what_fits():
     twin = Engine(index._settings)
     twin.load(index.save())
     assert walk(index, 100, 100, 100, seed=4) == walk(twin, 100, 100, 100, seed=4)
+    assert index.save() == twin.save()
+
+
+@pytest.mark.parametrize(
+    "name", ["logistic_adagrad", "river_logistic_adagrad", "river_hoeffding_adaptive_tree"]
+)
+def test_any_registered_model_can_take_the_rankers_place(name):
+    settings = RankerSettings(name=name, parameters={})
+    index = Engine(EngineSettings(), Pointwise(settings))
+    a, b, c, d = map(index.number_of, "abcd")
+    for session in range(20):
+        for item in (a, b, c) if session % 2 else (a, d, c):
+            index.take(f"s{session}", item, 1000 + session)
+    first = None
+    for session in range(150):
+        index.take(f"t{session}", a, 2000 + session)
+        ranked = index.rank(f"t{session}", (a,))
+        first = first or ranked
+        assert index.learn_next(f"t{session}", c, new=True)
+        assert not index.learn_next(f"t{session}", c, new=True)
+    assert sum(ranked.scores) == pytest.approx(1.0)
+    assert ranked.items[0] == c
+    assert ranked.scores[0] > first.scores[first.items.index(c)]
+    twin = Engine(EngineSettings(), Pointwise(settings))
+    twin.load(index.save())
+    for engine in (index, twin):
+        engine.take("u", engine.known("a"), 3000)
+    assert index.rank("u", (a,)) == twin.rank("u", (a,))
     assert index.save() == twin.save()
 
 

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headrace.config.recommend_rules import RulesTable
-from headrace.config.settings import RecommendSettings
+from headrace.config.settings import RecommendSettings, load
+from headrace.errors import ConfigError
 from headrace.operators.commands import Erase
+from headrace.operators.models import model_mistakes
 from headrace.operators.recommend.engine import Ranked
 from headrace.operators.recommend.explained import explained_items
 from headrace.operators.recommend.rules import Visit
+from headrace.operators.recommend.shard import RecommendShard, shape_of
 from headrace.operators.recommend.visitors import Bots, Visitors
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -379,3 +382,22 @@ def test_mistakes_of_rules_are_named():
     for wrong in ({"new_share": 1.5}, {"never_show": [""]}, {"seller_items_max": 0}, {"price_min": -1.0}):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             RulesTable.model_validate(wrong)
+
+
+def test_mistakes_of_a_ranker_are_named():
+    with pytest.raises(ConfigError) as raised:
+        load(None, ("ranker.name=nobody",), flow="recommend", model_mistakes=model_mistakes)
+    assert "ranker.name: there is no model 'nobody'" in str(raised.value)
+    with pytest.raises(ConfigError, match=r"ranker\.parameters: have no meaning for the network"):
+        load(None, ("ranker.parameters.lr=0.1",), flow="recommend", model_mistakes=model_mistakes)
+    with pytest.raises(ConfigError, match=r"rules\.price_min: must be at most rules\.price_max"):
+        load(None, ("rules.price_min=2.0", "rules.price_max=1.0"), flow="recommend")
+    with pytest.raises(ConfigError, match=r"rules\.categories_never: also in rules\.categories_only: k"):
+        load(None, ('rules.categories_only=["k"]', 'rules.categories_never=["k"]'), flow="recommend")
+
+
+def test_another_ranker_is_another_shape_and_another_model():
+    shipped = RecommendSettings()
+    river = RecommendSettings.model_validate({"ranker": {"name": "river_logistic_sgd"}})
+    assert shape_of(shipped) != shape_of(river)
+    assert RecommendShard(river).version.startswith("river_logistic_sgd:")

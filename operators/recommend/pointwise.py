@@ -1,0 +1,83 @@
+"""A classifier in the ranker's place: scores each candidate by itself, and learns which one was clicked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.config.recommend import RankerSettings
+from headrace.operators.models import Model, ModelShape, build_model
+from headrace.operators.recommend import kernels
+
+__all__ = ["FEATURE_NAMES", "Pointwise"]
+
+_SOURCES: Final = ("neighbours", "recent_neighbours", "next_clicks", "later_clicks", "bought_together")
+FEATURE_NAMES: Final = (
+    *(f"{source}_{what}" for source in _SOURCES for what in ("of_most", "of_all")),
+    *("heat", "clicks", "rare", "own", "own_near", "own_nearer", "own_times", "own_last", "guess"),
+    *(
+        "new_neighbours",
+        "new_next_clicks",
+        "own_returns",
+        "own_no_returns",
+        "length",
+        "returns",
+        "next_clicks_few",
+    ),
+    *("next_clicks_whole", "own_before_last", "new", "own_length"),
+)
+"""What the columns of candidates are, each from 0 to 1."""
+
+_BINS: Final = 10
+_STEPS: Final = 250
+_GROUP: Final = _BINS + 1  # and one for 0
+_SHAPE: Final = ModelShape(
+    FEATURE_NAMES,
+    tuple(range(0, _GROUP * len(FEATURE_NAMES), _GROUP)),
+    _GROUP * len(FEATURE_NAMES),
+    FEATURE_NAMES,
+)
+assert len(FEATURE_NAMES) == kernels.FEATURES
+
+
+class Pointwise:
+    """Any of the registered models, over the ranker's features.
+
+    A model that takes slots gets each feature in eleven bins, one of them for 0; one that takes values gets
+    them as they are.
+
+    Parameters
+    ----------
+    settings
+        Which model, and how many candidates it learns from besides the one that was clicked.
+    """
+
+    def __init__(self, settings: RankerSettings) -> None:
+        self.negatives_max = settings.negatives_max
+        self.model: Model = build_model(settings.name, settings.parameters, _SHAPE)
+        self._bins = self.model.takes == "slots"
+        self._offsets = np.array(_SHAPE.group_offsets)
+
+    def shares(self, steps: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Of each candidate (a row of features, in steps of 1/250) its score as a share of all, 0 to 1."""
+        score = self.model.score
+        scores = np.array([score(row) for row in self._rows(steps)], np.float64)
+        total = scores.sum()
+        return scores / total if total > 0.0 else np.full(len(scores), 1.0 / max(len(scores), 1))
+
+    def learn(self, steps: NDArray[np.uint8], chosen: int, others: Iterable[int]) -> None:
+        """Learn that a candidate was clicked, and that others weren't."""
+        places = [chosen, *(place for place in others if place != chosen)]
+        for place, row in zip(places, self._rows(steps[places]), strict=True):
+            self.model.learn(row, int(place == chosen))
+
+    def _rows(self, steps: NDArray[np.uint8]) -> list[list[Any]]:
+        if not self._bins:
+            values: list[list[Any]] = (steps / _STEPS).tolist()
+            return values
+        bins = np.where(steps == 0, 0, 1 + steps.astype(np.int64) * _BINS // (_STEPS + 1))
+        slots: list[list[Any]] = (bins + self._offsets).tolist()
+        return slots
