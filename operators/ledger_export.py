@@ -201,12 +201,15 @@ class Exported:
         Decisions left out because they were erased.
     gone
         Records of the journals' beginnings that are no longer kept.
+    of_lists
+        Whether they are lists, which have no outcomes.
     """
 
     rows: int = 0
     with_outcome: int = 0
     erased: int = 0
     gone: int = 0
+    of_lists: bool = False
 
 
 def export(
@@ -254,6 +257,7 @@ def export(
             values = group.values(columns, outcomes)
             rows.write(values)
             exported.rows += len(group)
+            exported.of_lists = isinstance(group.layout, ListLayout)
             exported.with_outcome += int(np.count_nonzero(values.get("outcomes", ())))
     if not columns:
         rows.begin(columns_of(_first_layout(directories)))

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from headrace.config.settings import FraudSettings, RunSettings, digest, restore
+from headrace.config.settings import RunSettings, digest, restore
 from headrace.errors import CheckpointDamaged, StateError
 from headrace.operators.checkpoint import checkpoint_path, read_checkpoint
 from headrace.operators.journal import (
@@ -56,8 +56,8 @@ class Recorded:
 
     @property
     def model(self) -> str:
-        """Name of the model; lists have but one."""
-        return self.settings.model.name if isinstance(self.settings, FraudSettings) else "sessions"
+        """What was decided with."""
+        return self.settings.model_name
 
 
 class Past:

@@ -209,6 +209,5 @@ def export(
         done = export(directories, rows, selection, progress=progress)
     erased = f"; {done.erased:,} erased ones are left out" if done.erased else ""
     gone = f"; {done.gone:,} older records of all kinds are no longer kept" if done.gone else ""
-    typer.echo(
-        f"{done.rows:,} decisions in {to}, {done.with_outcome:,} of them with outcome{erased}{gone}", err=True
-    )
+    outcomes = "" if done.of_lists else f", {done.with_outcome:,} of them with outcome"
+    typer.echo(f"{done.rows:,} decisions in {to}{outcomes}{erased}{gone}", err=True)

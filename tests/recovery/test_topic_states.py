@@ -56,6 +56,24 @@ def test_a_changed_configuration_is_told_once_and_journalled(world, lines, proce
     world.check()
 
 
+@pytest.mark.parametrize(("flow", "other"), [("fraud", "recommend"), ("recommend", "fraud")])
+def test_a_state_of_another_flow_is_refused_and_left_as_it_was(world, lines, flow, other):
+    world.flow = flow
+    world.send(lines[:50])
+    world.run(50)
+    written = messages(world.brokers, world.to)
+    world.flow = other
+    refused = world.start()
+    assert refused.process.wait(PATIENCE_S) == 7
+    told = said(world).splitlines()[-1]
+    assert told.endswith(f'flow.kind: the state has "{flow}", the configuration "{other}"')
+    assert messages(world.brokers, world.to) == written
+    world.flow = flow
+    world.send(lines[50:80])
+    world.run(80)
+    world.check()
+
+
 # -- old segments are deleted
 
 
