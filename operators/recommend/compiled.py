@@ -42,12 +42,15 @@ def compiled() -> bool:
         return False
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return False
+
+    def in_machine_code(function: FunctionType) -> Any:
+        try:
+            return njit(cache=True, error_model="numpy")(function)
+        except (RuntimeError, OSError):  # there is no place where it could be kept
+            return njit(error_model="numpy")(function)
+
     for function in _KERNELS:
-        setattr(
-            sys.modules[function.__module__],
-            function.__name__,
-            njit(cache=True, error_model="numpy")(function),
-        )
+        setattr(sys.modules[function.__module__], function.__name__, in_machine_code(function))
     return True
 
 
