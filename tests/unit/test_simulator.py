@@ -200,7 +200,7 @@ class TestOptions:
 
     def test_presets_are_listed_with_a_line_each(self):
         old = {"demo", "shop", "handbook", "handbook-small", "tiny"}
-        assert set(presets()) == old | {"network", "network-small", "storm"}
+        assert set(presets()) == old | {"network", "network-small", "demo-network", "storm"}
         assert all(line and "\n" not in line for line in presets().values())
 
 
