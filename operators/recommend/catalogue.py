@@ -82,14 +82,19 @@ class Catalogue:
         )
         self._facts[number] = facts
         self._engine.hide(number, hidden=not self._may_show(facts))
-        if before is None:
-            self.meet(
-                number, item.event_time if item.published_at is None else item.published_at, item.event_time
-            )
+        if before is None and item.published_at is not None:
+            self._meet(number, item.published_at, item.event_time)
+        elif before is None and not self._engine.clicks(number):
+            self._meet(number, item.event_time, item.event_time)
 
-    def meet(self, number: int, since_ms: int, now_ms: int) -> None:
-        """Count an item as new since then, if that isn't too long ago and it was never met before."""
-        if number in self.new_ms or now_ms - since_ms > self._rules.new_days_max * _DAY_MS:
+    def clicked(self, number: int, at_ms: int) -> None:
+        """Count an item as new from its first click on, if the catalogue has said nothing of it."""
+        if number not in self._facts and self._engine.clicks(number) == 1:
+            self._meet(number, at_ms, at_ms)
+
+    def _meet(self, number: int, since_ms: int, now_ms: int) -> None:
+        self.new_ms.pop(number, None)
+        if now_ms - since_ms > self._rules.new_days_max * _DAY_MS:
             return
         self.new_ms[number] = since_ms
         while len(self.new_ms) > self._rules.new_items_max:

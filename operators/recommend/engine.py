@@ -253,6 +253,10 @@ class Engine:
         gone, slot = self._arrays.of["gone"], number & _SLOT
         gone[slot] = gone[slot] | _HIDDEN if hidden else gone[slot] & (0xFF ^ _HIDDEN)
 
+    def clicks(self, number: int) -> int:
+        """How many clicks on a known item the index has learned from."""
+        return int(self._arrays.of["clicks"][number & _SLOT])
+
     def may_show(self, number: int) -> bool:
         """Whether an item is known and nothing speaks against showing it."""
         slot = number & _SLOT
@@ -432,7 +436,7 @@ class Engine:
         count = kernels.past_of(*self._past_of, live, settings.session_clicks_max)
         anchored = self._add_past(count, past) if past else count
         row = self._list_row(session)
-        left_out = [each & _SLOT for each in excluded]
+        left_out = [each & _SLOT for each in excluded if self._number_at[each & _SLOT] == each]
         length = 1 + (count > _LENGTHS[0]) + (count > _LENGTHS[1]) + (count > _LENGTHS[2])
         most = settings.candidates_max if best is None else best
         searched = (

@@ -182,7 +182,7 @@ class RecommendShard(Intake):
             self._count("clicks_of_bots")
         if timing is _ON_TIME and not bot:
             engine.take(session, item, at)
-            self.catalogue.meet(item, at, at)
+            self.catalogue.clicked(item, at)
         else:
             self._only_move(click, item, timing, at, bot=bot)
         answer = _APPLIED

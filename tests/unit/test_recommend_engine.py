@@ -244,6 +244,10 @@ def test_an_item_that_gets_the_place_of_another_inherits_nothing():
     assert d not in index.rank("s9", (a,)).items
     assert index.heat(d) == 0.0
     assert index.heat(b, -1.0) == -1.0
+    index.take("s8", a, 1000)
+    index.take("s8", d, 1000)
+    index.take("s9", a, 1000)
+    assert d in index.rank("s9", (a, b)).items  # that what was there is left out says nothing of it
 
 
 def test_an_erased_session_speaks_for_nothing():

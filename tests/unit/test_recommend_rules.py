@@ -286,6 +286,21 @@ def test_an_item_is_new_for_so_long_only():
     assert "n" not in {item["item_id"] for item in items if item["source"] == "new"}
 
 
+def test_what_is_known_for_long_does_not_become_new_by_a_click_or_a_note():
+    house = taught({"new_share": 1.0, "new_items_max": 2}, "abcd")
+    new = house.shard.catalogue.new_ms
+    known = house.shard.engine.known
+    assert list(new) == [known("c"), known("d")]
+    house.click("v", "a")  # of which it is remembered no longer that it was new
+    told(house, "b")
+    assert list(new) == [known("c"), known("d")]
+    told(house, "old", published_at=START_MS - 400 * DAY_MS)
+    house.click("v", "old")
+    assert known("old") not in new
+    told(house, "fresh")
+    assert known("fresh") in new
+
+
 def test_a_share_of_lists_explores_and_says_how_probable_it_was():
     house = taught({"explore_share": 0.5, "fill": False}, "abcdefgh", list={"items_max": 3})
     lists, explored = 400, Counter()

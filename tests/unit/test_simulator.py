@@ -199,8 +199,8 @@ class TestOptions:
         assert "shop, handbook" in caught.value.mistakes[0].message
 
     def test_presets_are_listed_with_a_line_each(self):
-        old = {"demo", "shop", "handbook", "handbook-small", "tiny"}
-        assert set(presets()) == old | {"network", "network-small", "demo-network", "storm"}
+        old = {"demo", "demo-network", "shop", "handbook", "handbook-small", "tiny"}
+        assert set(presets()) == old | {"network", "network-small", "storm"}
         assert all(line and "\n" not in line for line in presets().values())
 
 
