@@ -8,6 +8,7 @@ from collections.abc import Callable
 from math import log2
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -271,6 +272,11 @@ def test_what_events_hold_is_told_as_it_is_and_the_page_runs_nothing(tmp_path, r
     assert "<b>a" not in text
     assert "&lt;b&gt;a&amp;b" in text
     assert "<script" not in text
+    body = text.split("<body>")[1].removesuffix("</body></html>\n").replace("<br>", "<br/>")
+    root = ET.fromstring(f"<body>{body}</body>")
+    assert {part.tag for part in root.iter()} >= {"h1", "h2", "table", "svg"}
+    (chart,) = root.iter("svg")
+    assert sum(part.tag == "line" and part.get("class") == "old" for part in chart.iter()) > 4
     for said in ("hit rate", "biased towards the old", "Next clicks that stand lower now"):
         assert said in text
         assert said in " ".join(ended.out.split())
