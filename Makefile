@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Which tests, and what else pytest is told: make test TESTS=tests/unit ARGS='-k clock'
 TESTS ?= tests
 ARGS ?=
-# All tests are shared out among so many processes, by file; a choice of tests runs in one, unless told otherwise.
+# All tests are shared out among so many processes; a choice of tests runs in one, unless told otherwise.
 WORKERS ?= $(if $(filter-out tests,$(TESTS)),0,2)
 # Where the broker of `make broker` listens.
 PORT ?= 9092
@@ -33,7 +33,7 @@ demo: $(STAMP) ## watch both flows decide and learn on a simulated shop, for hal
 	@$(RUN)headrace demo
 
 test: $(STAMP) ## run the tests (on real data: with HEADRACE_DATA, its folder; on Kafka: with Java and Maven)
-	@$(RUN)python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist loadfile $(ARGS) $(TESTS)
+	@$(RUN)python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist worksteal $(ARGS) $(TESTS)
 
 broker: $(STAMP) ## run a Kafka broker on this machine until ctrl-C (needs Java and Maven; PORT=9092)
 	@exec $(RUN)python tests/broker.py --port $(PORT)
