@@ -61,7 +61,7 @@ def test_what_arrives_while_a_topic_is_not_yet_quiet_is_read_back_too(broker, ou
 
 
 def test_where_unknown_partitions_begin(broker, connection):
-    topic = broker.create_topic(f"begin-{time.time_ns()}", 2)
+    topic = broker.create_topic(f"begin-{time.time_ns()}", 2, retention_ms="-1")
     fill(broker.brokers, topic, 0, [b"a", b"b", b"c"], times_ms=[1000, 2000, 3000])
     held = held_in(connection, topic)
     assert held == {0: (0, 3), 1: (0, 0)}
