@@ -91,8 +91,8 @@ class KafkaSettings(Settings):
     delivery_seconds_max
         A message that the brokers haven't taken for longer ends the flow.
     linger_ms
-        How long a message waits for others to travel with: 0.5 drains a topic a quarter faster, as messages wake
-        the client's own thread less often, and each decision comes a millisecond later.
+        How long a message waits for others to travel with: with 0.5 a topic is drained a quarter faster, as
+        messages wake the client's own thread less often, and each decision comes a millisecond later.
     read_back_seconds_max
         When what was sent is read back, the next message must come within this time.
     create_partitions, create_replicas
