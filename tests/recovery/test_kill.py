@@ -25,9 +25,23 @@ LINES = 3000
 CHECKPOINT_INPUTS = 40
 
 
-def options(shards: int) -> tuple[str, ...]:
+# So little room that what is remembered goes round, and each of many starts takes less memory.
+SMALL = {
+    "engine__items_max": 50,
+    "engine__posting_blocks_max": 200,
+    "engine__chunks_max": 300,
+    "engine__sessions_max": 200,
+    "engine__order_lines_max": 50,
+    "engine__shown_max": 100,
+}
+
+
+def options(shards: int, flow: str = "fraud") -> tuple[str, ...]:
     return overrides(
-        input__batch_lines_max=16, journal__checkpoint_inputs_max=CHECKPOINT_INPUTS, flow__shards=shards
+        input__batch_lines_max=16,
+        journal__checkpoint_inputs_max=CHECKPOINT_INPUTS,
+        flow__shards=shards,
+        **(SMALL if flow == "recommend" else {}),
     )
 
 
@@ -86,11 +100,11 @@ def seconds_of(world: World) -> float:
 @pytest.mark.parametrize("flow", ["fraud", "recommend"])
 def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, visits, seed, flow, shards):
     sources = (visits if flow == "recommend" else events,)
-    whole = World(tmp_path / "whole", sources, options(shards), flow)
+    whole = World(tmp_path / "whole", sources, options(shards, flow), flow)
     seconds = min(seconds_of(whole) for _ in range(3))
     assert min(map(len, whole.outputs())) > 1000
-    settings = load(None, options(shards)[1::2], flow=flow)
-    moments, world = random.Random(seed), World(tmp_path / "killed", sources, options(shards), flow)
+    settings = load(None, options(shards, flow)[1::2], flow=flow)
+    moments, world = random.Random(seed), World(tmp_path / "killed", sources, options(shards, flow), flow)
     kills = least = finished = 0
     while kills < KILLS or not finished:
         child = world.start()
