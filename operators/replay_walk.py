@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Walked:
     counts: dict[str, int]
 
 
-class Walk(Generic[M]):
+class Walk(ABC, Generic[M]):
     """The shards under the other configuration, and what is noted beside them.
 
     Parameters
@@ -118,9 +119,9 @@ class Walk(Generic[M]):
         """Whether a command isn't carried out."""
         return False
 
+    @abstractmethod
     def input(self, record: Record, event: Event | Undecodable) -> None:
         """Take an input that is no command, decoded anew."""
-        raise NotImplementedError
 
     def apply(self, record: Record, event: Event | Undecodable) -> Output:
         """What becomes of an input; of one that goes to all shards, what the one makes of it that decides."""
