@@ -100,6 +100,7 @@ __all__ = [
     "lay_over",
     "load",
     "mistakes",
+    "mistakes_of_models",
     "of_fraud",
     "restore",
     "shipped",
@@ -864,7 +865,7 @@ def _validate(
     except ValidationError as error:
         errors = error.errors(include_url=False)
     else:
-        return settings, mistakes(settings) + _of_model(settings, model_mistakes)
+        return settings, mistakes(settings) + mistakes_of_models(settings, model_mistakes)
     found = [_mistake(error, kind) for error in errors]
     places = [tuple(map(str, error["loc"])) for error in errors]
     sound = _without(read, places)
@@ -875,10 +876,11 @@ def _validate(
     broken = _Broken(places)
     found += _references(rest, broken, read)
     sure = not (broken.hides("model", "name") or broken.hides("model", "parameters"))
-    return None, found + (_of_model(rest, model_mistakes) if sure else [])
+    return None, found + (mistakes_of_models(rest, model_mistakes) if sure else [])
 
 
-def _of_model(settings: RunSettings, model_mistakes: ModelMistakes) -> list[Mistake]:
+def mistakes_of_models(settings: RunSettings, model_mistakes: ModelMistakes) -> list[Mistake]:
+    """Find what is wrong with the models that settings name; `file` is left empty."""
     return [
         Mistake("", f"{table}.{key}", message)
         for table, model in _models(settings)

@@ -62,18 +62,8 @@ def decision_headers(line: bytes, source: str) -> Headers:
     content-type: application/json
     """
     decided = _decision.decode(line)
-    return [
-        _SPECVERSION,
-        (ID, decided.decision_id.encode()),
-        *_constant(source, decided.kind),
-        ("ce_time", _rfc3339(decided.event_time)),
-        _JSON,
-    ]
-
-
-@lru_cache(64)
-def _constant(source: str, kind: str) -> Headers:
-    return [("ce_source", source.encode()), ("ce_type", f"headrace.decision.{kind}".encode())]
+    time = ("ce_time", _rfc3339(decided.event_time))
+    return [*_attributes(decided.decision_id, source, f"headrace.decision.{decided.kind}"), time, _JSON]
 
 
 def dead_letter_headers(line: bytes, source: str, topic: str, partition: int, offset: int) -> Headers:
@@ -113,9 +103,14 @@ def _attributes(event_id: str, source: str, kind: str) -> Headers:
     return [
         _SPECVERSION,
         (ID, event_id.encode()),
-        ("ce_source", source.encode()),
-        ("ce_type", kind.encode()),
+        *_origin(source, kind),
     ]
+
+
+@lru_cache(64)
+def _origin(source: str, kind: str) -> Headers:
+    """What the messages of one flow have in common."""
+    return [("ce_source", source.encode()), ("ce_type", kind.encode())]
 
 
 def _rfc3339(time_ms: int) -> bytes:

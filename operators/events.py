@@ -177,6 +177,11 @@ class Order(_Event, frozen=True, kw_only=True, tag="order", omit_defaults=True, 
     items: Annotated[tuple[OrderItem, ...], Meta(max_length=1000)]
     session_id: Id | None = None
 
+    @property
+    def item_ids(self) -> list[str]:
+        """The different items, in the order of the lines."""
+        return list(dict.fromkeys(line.item_id for line in self.items))
+
 
 class Payment(_Event, frozen=True, kw_only=True, tag="payment", omit_defaults=True, gc=False):
     """A customer pays a merchant; it asks for a fraud decision.

@@ -13,6 +13,7 @@ from headrace.operators.events import Cart, Click, Order
 from headrace.operators.journal import Frame, Kind, Record, read_frame, segment_path, start_of
 from headrace.operators.ledger_explained import ExplainedFollowUp
 from headrace.operators.ledger_index import Place
+from headrace.operators.recommend.lists import rank_of
 
 __all__ = ["followed"]
 
@@ -50,9 +51,8 @@ def followed(
             continue
         if event.event_time > until_ms:
             return
-        lines = event.items if isinstance(event, Order) else (event,)
-        for item_id in dict.fromkeys(line.item_id for line in lines):
-            rank = items.index(item_id) + 1 if item_id in items else 0
+        for item_id in event.item_ids if isinstance(event, Order) else [event.item_id]:
+            rank = rank_of(item_id, items)
             kind = str(event.__struct_config__.tag)
             yield ExplainedFollowUp(kind, event.event_id, item_id, event.event_time, rank)
         if isinstance(event, Click):

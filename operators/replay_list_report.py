@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from headrace import __version__
 from headrace.config.settings import RecommendSettings, digest
 from headrace.operators.reapply import kernel
+from headrace.operators.recommend.lists import reciprocal
 from headrace.operators.replay_intervals import Compared, compared, drawn
 from headrace.operators.replay_lists import (
     FOLLOWED,
@@ -215,8 +216,7 @@ def _examples(
 
 
 def _moved(example: ListExample) -> float:
-    old, new = (1.0 / rank if rank else 0.0 for rank in (example.old_rank, example.new_rank))
-    return abs(new - old)
+    return abs(reciprocal(example.new_rank) - reciprocal(example.old_rank))
 
 
 class _Figures:

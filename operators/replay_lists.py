@@ -19,7 +19,7 @@ from headrace.operators.events import Cart, Click, Event, Order
 from headrace.operators.journal import Kind, Record
 from headrace.operators.recommend.explained import ExplainedItem, explained_items
 from headrace.operators.recommend.likeness import overlap, rank_biased_overlap
-from headrace.operators.recommend.lists import PendingLists
+from headrace.operators.recommend.lists import PendingLists, rank_of, reciprocal
 from headrace.operators.recommend.shard import RecommendShard
 from headrace.operators.replay_past import Past
 from headrace.operators.replay_rows import Examples
@@ -305,10 +305,10 @@ class _Run(Walk[RecommendShard]):
 
     def _judge(self, pair: _Pair, click: Click) -> None:
         columns, row = self.columns, pair.row
-        old, new = (_rank(items, click.item_id) for items in (pair.old, pair.new))
+        old, new = (rank_of(click.item_id, items) for items in (pair.old, pair.new))
         columns.old_rank[row], columns.new_rank[row] = old, new
         columns.fresh[row] = click.item_id not in pair.seen
-        gain = _reciprocal(new) - _reciprocal(old)
+        gain = reciprocal(new) - reciprocal(old)
         if gain:
             by = GAINED if gain > 0 else LOST
             self.examples.add(columns.time_ms[row], {by: abs(gain)}, (pair, click.item_id))
@@ -318,8 +318,7 @@ class _Run(Walk[RecommendShard]):
         if isinstance(event, Cart):
             session, kind, items = event.session_id, 0, [event.item_id]
         elif isinstance(event, Order) and event.session_id is not None:
-            session, kind = event.session_id, 1
-            items = list(dict.fromkeys(line.item_id for line in event.items))
+            session, kind, items = event.session_id, 1, event.item_ids
         else:
             return
         shown = self.pending.of(session)
@@ -346,14 +345,6 @@ def _items(line: bytes) -> tuple[str, ...]:
     return tuple(each["item_id"] for each in orjson.loads(line)["items"])
 
 
-def _rank(items: Sequence[str], item: str) -> int:
-    return items.index(item) + 1 if item in items else 0
-
-
-def _reciprocal(rank: int) -> float:
-    return 1.0 / rank if rank else 0.0
-
-
 def _array(column: array[Any]) -> Any:
     return np.array(column, dtype=np.float64 if column.typecode == "f" else np.int64)
 
@@ -367,8 +358,8 @@ def _example(change: tuple[_Pair, str]) -> ListExample:
         pair.click.session_id,
         pair.click.item_id,
         next_clicked,
-        _rank(pair.old, next_clicked),
-        _rank(pair.new, next_clicked),
+        rank_of(next_clicked, pair.old),
+        rank_of(next_clicked, pair.new),
         explained_items(orjson.loads(old_line), old_detail),
         explained_items(orjson.loads(new_line), new_detail),
     )

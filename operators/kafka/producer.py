@@ -120,15 +120,12 @@ class DecisionProducer:
             If a message is too large, or one sent before could not be delivered.
         """
         self._raise()
-        told, produce = self._telling(topic, delivered), self._producer.produce
+        told = self._telling(topic, delivered)
         for message in messages:
-            key, value, headers = message
             try:
-                produce(topic, value, key, on_delivery=told, headers=headers)
+                self._produce(topic, message, told)
             except BufferError:
                 self._wait(topic, message, told)
-            except KafkaException as exception:
-                raise self._unsent(topic, message, error_in(exception)) from None
             self._sent += 1
         self.poll()
 

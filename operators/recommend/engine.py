@@ -98,7 +98,7 @@ class Engine:
     """
 
     def __init__(self, settings: EngineSettings, ranker: Pointwise | None = None) -> None:
-        self._pointwise, self._negatives_max = ranker, 0 if ranker is None else ranker.negatives_max
+        self._pointwise = ranker
         self._best: dict[int, list[int]] = {}  # of a list, the candidates that such a ranker put first
         self.dropped: list[int] = []  # items, until somebody takes note of it
         self._withheld: Collection[str] = ()
@@ -310,8 +310,9 @@ class Engine:
             return False
         self._slots["lists"].give_back(row)
         of, slot = self._arrays.of, item & _SLOT
+        tagged = slot | int(of["tag"][slot]) << _SLOT_BITS
         if self._pointwise is not None:
-            return self._learn_pointwise(self._pointwise, row, slot | int(of["tag"][slot]) << _SLOT_BITS)
+            return self._learn_pointwise(self._pointwise, row, tagged)
         return bool(
             kernels.learn(
                 self._ranker,
@@ -320,7 +321,7 @@ class Engine:
                 row * self._width,
                 int(of["size"][row]),
                 int(of["length"][row]),
-                slot | int(of["tag"][slot]) << _SLOT_BITS,
+                tagged,
                 new,
             )
         )
@@ -396,8 +397,8 @@ class Engine:
         of, slot = self._arrays.of, item & _SLOT
         return float(of["heat"][slot] / of["unit"][0]) if self._number_at[slot] == item else otherwise
 
-    def trending(self, count: int, within: Callable[[int], bool] | None = None) -> list[int]:
-        """Items that are clicked most of late, best first."""
+    def trending(self, count: int | None = None, within: Callable[[int], bool] | None = None) -> list[int]:
+        """Items that are clicked most of late and may be shown, best first; all hot ones without a count."""
         of = self._arrays.of
         hot = of["hot"][: of["head"][kernels.HOT_COUNT]]
         hot = hot[(of["gone"][hot] == 0) & (of["heat"][hot] > 0.0)]
@@ -439,7 +440,7 @@ class Engine:
         left_out = [each & _SLOT for each in excluded if self._number_at[each & _SLOT] == each]
         length = 1 + (count > _LENGTHS[0]) + (count > _LENGTHS[1]) + (count > _LENGTHS[2])
         most = settings.candidates_max if best is None else best
-        searched = (
+        asked = kernels.Asked(
             live,
             count,
             anchored,
@@ -451,15 +452,15 @@ class Engine:
             row * self._width,
             self._features,
         )
-        if self._pointwise is None:
-            candidates = kernels.rank(self._index, room, self._ranker, *searched, length, most)
+        ranker = self._pointwise
+        if ranker is None:
+            candidates = kernels.rank(self._index, room, self._ranker, asked, length, most)
         else:
-            candidates = kernels.search(self._index, room, *searched)
-            shares = self._pointwise.shares(self._features_of(row)[:candidates])
+            candidates = kernels.search(self._index, room, asked)
+            shares = ranker.shares(self._features_of(row)[:candidates])
             kernels.order(room, cells(shares), candidates, most)
-            self._best[row] = self._room_arrays["out_place"][
-                : min(self._negatives_max, most, candidates)
-            ].tolist()
+            kept = min(ranker.negatives_max, most, candidates)
+            self._best[row] = self._room_arrays["out_place"][:kept].tolist()
         of["size"][row], of["length"][row] = candidates, length
         return self._ranked(row, candidates, candidates if best is None else min(best, candidates))
 
@@ -502,7 +503,7 @@ class Engine:
     def save(self) -> dict[str, bytes]:
         """The state as named blobs."""
         names = {
-            "items": [[name, number] for name, number in self._numbers.items()],
+            "items": list(self._numbers.items()),
             "numbers": self._number_at,
             "best": list(self._best.items()),
             "slots": {kind: [slots.used, slots.free] for kind, slots in self._slots.items()},

@@ -66,8 +66,10 @@ __all__ = [
     "PAST_MAX",
     "SOURCES",
     "STEPS",
+    "STEPS_OF_ONE",
     "TABLE",
     "WEIGHTS",
+    "Asked",
     "Index",
     "Ranker",
     "Room",
@@ -117,6 +119,7 @@ TABLE: Final = 16_384  # a power of two; of sessions that postings lead to
 ENTRIES_MAX: Final = 8192
 FOUND_MAX: Final = 16_384
 STEPS: Final = 24  # clicks of a neighbour, in each direction
+EXCLUDED: Final = 128  # the highest bit of `Index.gone`: for the time of one search
 FORCED: Final = 1e6  # among the candidates in any case
 AGE_MINUTES: Final = 14_400.0  # after which a neighbour counts half
 HOT_MAX: Final = 256
@@ -175,6 +178,7 @@ class Room(NamedTuple):
     distance: Cells
     times: Cells
     guess: Cells
+    wanted: Cells
     moved: Cells
     chosen: Cells
     top: Cells
@@ -189,6 +193,25 @@ class Room(NamedTuple):
     out_source: Cells
     out_anchor: Cells
     out_support: Cells
+
+
+class Asked(NamedTuple):
+    """What a list is asked for.
+
+    `Room.past` holds `past` items of the session, and after them, up to `anchored`, items of earlier ones.
+    Candidates and their features are written into `items` and `features`, from the row `first` on.
+    """
+
+    live: int
+    past: int
+    anchored: int
+    excluded: Cells
+    postings_max: int
+    neighbours_max: int
+    candidates_max: int
+    items: Cells
+    first: int
+    features: Cells
 
 
 class Ranker(NamedTuple):
@@ -208,6 +231,21 @@ class Ranker(NamedTuple):
 
 
 # -- the index
+
+
+@kernel
+def _newest_chunk(chunks: Cells, taken: int, last: int) -> int:
+    """Number of a session's newest chunk, from `Index.last`; -1 if there is none any more."""
+    newest = last - 1
+    return newest if newest >= 0 and taken - newest <= len(chunks) // CHUNK else -1
+
+
+@kernel
+def _chunk_before(chunks: Cells, taken: int, number: int) -> int:
+    """Number of the chunk before in the same session; -1 if there is none any more."""
+    capacity = len(chunks) // CHUNK
+    back = chunks[(number % capacity) * CHUNK + PREV]
+    return number - back if back > 0 and taken - (number - back) <= capacity else -1
 
 
 @kernel
@@ -262,8 +300,8 @@ def believe(index: Index, item: int, live: int, time_ms: int, half_life_ms: floa
     capacity = len(chunks) // CHUNK
     tagged = item | (index.tag[item] << SLOT_BITS)
     again = _has_met(index, live, tagged)
-    each = index.last[live] - 1
-    while each >= 0 and taken - each <= capacity:
+    each = _newest_chunk(chunks, taken, index.last[live])
+    while each >= 0:
         at = (each % capacity) * CHUNK
         for place in range(chunks[at + COUNT] - 1, -1, -1):
             if chunks[at + ITEMS + place] & (TAGGED | SILENT) == tagged | SILENT:
@@ -272,9 +310,7 @@ def believe(index: Index, item: int, live: int, time_ms: int, half_life_ms: floa
                     _post(index, item, each, place)
                 _warm(index, item, time_ms, half_life_ms)
                 return True
-        if chunks[at + PREV] == 0:
-            break
-        each -= chunks[at + PREV]
+        each = _chunk_before(chunks, taken, each)
     return False
 
 
@@ -283,13 +319,12 @@ def _chunk_for(index: Index, live: int) -> int:
     """Where the session's chunk with room for one more click begins."""
     chunks, head, last = index.chunks, index.head, index.last
     capacity = len(chunks) // CHUNK
-    newest = last[live] - 1
-    at = (newest % capacity) * CHUNK
-    known = newest >= 0 and head[CHUNKS] - newest <= capacity
-    if known and chunks[at + COUNT] < HELD:
-        return int(at)
     number = head[CHUNKS]
-    back = number - newest if known and number - newest < capacity else 0
+    newest = _newest_chunk(chunks, number, last[live])
+    at = (newest % capacity) * CHUNK
+    if newest >= 0 and chunks[at + COUNT] < HELD:
+        return int(at)
+    back = number - newest if newest >= 0 and number - newest < capacity else 0
     if back > 0:
         chunks[at + NEXT_CHUNK] = back
     at = (number % capacity) * CHUNK
@@ -307,17 +342,15 @@ def _has_met(index: Index, live: int, tagged: int) -> bool:
     """Whether others learned already that the session met the item."""
     chunks, taken = index.chunks, index.head[CHUNKS]
     capacity = len(chunks) // CHUNK
-    each = index.last[live] - 1
+    each = _newest_chunk(chunks, taken, index.last[live])
     looked_at = 0
-    while each >= 0 and taken - each <= capacity and looked_at < PAST_MAX:
+    while each >= 0 and looked_at < PAST_MAX:
         at = (each % capacity) * CHUNK
         for cell in range(at + ITEMS, at + ITEMS + chunks[at + COUNT]):
             if chunks[cell] & (TAGGED | SILENT) == tagged:
                 return True
         looked_at += HELD
-        if chunks[at + PREV] == 0:
-            break
-        each -= chunks[at + PREV]
+        each = _chunk_before(chunks, taken, each)
     return False
 
 
@@ -326,16 +359,13 @@ def erase(index: Index, live: int) -> None:
     """Take a session's clicks out of what others learn from."""
     chunks, taken = index.chunks, index.head[CHUNKS]
     capacity = len(chunks) // CHUNK
-    each = index.last[live] - 1
-    while each >= 0 and taken - each <= capacity:
+    each = _newest_chunk(chunks, taken, index.last[live])
+    while each >= 0:
         at = (each % capacity) * CHUNK
-        back = chunks[at + PREV]
+        each = _chunk_before(chunks, taken, each)
         for cell in range(at, at + CHUNK):
             chunks[cell] = 0
         chunks[at + SESSION] = -1
-        if back == 0:
-            break
-        each -= back
 
 
 @kernel
@@ -433,10 +463,10 @@ def past_of(
 ) -> int:
     """Put the session's different items into `past`, the newest first, and say how many."""
     taken, capacity = head[CHUNKS], len(chunks) // CHUNK
-    each = last[live] - 1
+    each = _newest_chunk(chunks, taken, last[live])
     count = 0
     distance = 0
-    while each >= 0 and taken - each <= capacity:
+    while each >= 0:
         at = (each % capacity) * CHUNK
         for cell in range(at + ITEMS + chunks[at + COUNT] - 1, at + ITEMS - 1, -1):
             if distance == clicks_max:
@@ -454,16 +484,14 @@ def past_of(
                     count += 1
                 times[place] += 1
             distance += 1
-        if chunks[at + PREV] == 0:
-            break
-        each -= chunks[at + PREV]
+        each = _chunk_before(chunks, taken, each)
     return count
 
 
 # -- the search
 
 
-# These two are called for each click of each neighbour, so they get the few arrays that they need: a call
+# These three are called for each click of each neighbour, so they get the few arrays that they need: a call
 # with a whole `Room` would copy it.
 
 
@@ -504,6 +532,29 @@ def _speak(weight: Cells, support: Cells, through: Cells, cell: int, value: floa
     support[cell] += 1
     if through[cell] < 0:
         through[cell] = anchor
+
+
+@kernel
+def _hear(
+    mark: Cells,
+    gone: Cells,
+    tag: Cells,
+    items: Cells,
+    weight: Cells,
+    support: Cells,
+    through: Cells,
+    found: int,
+    tagged: int,
+    source: int,
+    value: float,
+    anchor: int,
+) -> int:
+    """Let one source speak for an item that may be shown; how many items are found by then."""
+    place = _place_of(mark, gone, tag, items, weight, support, through, found, tagged)
+    if place < 0:
+        return found
+    _speak(weight, support, through, place * SOURCES + source, value, anchor)
+    return max(found, place + 1)
 
 
 @kernel
@@ -568,10 +619,20 @@ def _follow_postings(
                 if other == -1 or other & SILENT:
                     continue
                 value = room.decay[anchor] * _age(chunks[at + MINUTE], now)
-                place = _place_of(marks, gone, tag, items, weight, support, through, found, other & TAGGED)
-                if place >= 0:
-                    found = max(found, place + 1)
-                    _speak(weight, support, through, place * SOURCES + NEXT, value, item)
+                found = _hear(
+                    marks,
+                    gone,
+                    tag,
+                    items,
+                    weight,
+                    support,
+                    through,
+                    found,
+                    other & TAGGED,
+                    NEXT,
+                    value,
+                    item,
+                )
             if blocks[row + BEFORE] == 0:
                 break
             each -= blocks[row + BEFORE]
@@ -620,10 +681,9 @@ def _hear_neighbours(index: Index, room: Room, found: int, neighbours: int, now:
             distance = 0 if direction > 0 else 1
             while distance < STEPS:
                 if step < 0:
-                    back = chunks[at + PREV]
-                    if back == 0 or taken - (each - back) > chunks_max:
+                    each = _chunk_before(chunks, taken, each)
+                    if each < 0:
                         break
-                    each -= back
                     at = (each % chunks_max) * CHUNK
                     step = chunks[at + COUNT] - 1
                 elif step >= chunks[at + COUNT]:
@@ -671,10 +731,10 @@ def _follow_orders(index: Index, room: Room, found: int, places: int) -> int:
                 if line == each or line >= taken or taken - line > capacity:
                     continue
                 other = orders[(line % capacity) * LINE + LINE_ITEM]
-                place = _place_of(marks, gone, tag, items, weight, support, through, found, other)
-                if place >= 0:
-                    found = max(found, place + 1)
-                    _speak(weight, support, through, place * SOURCES + BOUGHT, room.decay[own], item)
+                value = room.decay[own]
+                found = _hear(
+                    marks, gone, tag, items, weight, support, through, found, other, BOUGHT, value, item
+                )
             step = orders[at + LINE_BEFORE]
             if step == 0:
                 break
@@ -687,10 +747,8 @@ def _find(index: Index, room: Room, live: int, anchored: int, postings_max: int,
     """Find what the sources speak for; how many items."""
     marks, gone, tag, items = index.mark, index.gone, index.tag, room.item
     weight, support, through = room.weight, room.support, room.through
-    newest, chunks_max = index.last[live] - 1, len(index.chunks) // CHUNK
-    now = 0
-    if newest >= 0 and index.head[CHUNKS] - newest <= chunks_max:
-        now = index.chunks[(newest % chunks_max) * CHUNK + MINUTE]
+    chunks, newest = index.chunks, _newest_chunk(index.chunks, index.head[CHUNKS], index.last[live])
+    now = chunks[(newest % (len(chunks) // CHUNK)) * CHUNK + MINUTE] if newest >= 0 else 0
     anchors = min(anchored, ANCHORS)
     found, entries = _follow_postings(index, room, 0, index.number[live], anchors, now, postings_max)
     _nearest(room, entries)
@@ -699,25 +757,20 @@ def _find(index: Index, room: Room, live: int, anchored: int, postings_max: int,
     for own in range(min(anchored, OWN_MAX)):
         item = room.past[own]
         tagged = item | (tag[item] << SLOT_BITS)
-        place = _place_of(marks, gone, tag, items, weight, support, through, found, tagged)
-        if place >= 0:
-            found = max(found, place + 1)
-            _speak(weight, support, through, place * SOURCES + OWN, room.decay[own], item)
+        value = room.decay[own]
+        found = _hear(marks, gone, tag, items, weight, support, through, found, tagged, OWN, value, item)
     for hot in range(index.head[HOTTEST_COUNT]):
         item = index.hottest[hot]
         tagged = item | (tag[item] << SLOT_BITS)
-        place = _place_of(marks, gone, tag, items, weight, support, through, found, tagged)
-        if place >= 0:
-            found = max(found, place + 1)
-            value = index.heat[item] / index.unit[0]
-            _speak(weight, support, through, place * SOURCES + TRENDING, value, -1)
+        value = index.heat[item] / index.unit[0]
+        found = _hear(marks, gone, tag, items, weight, support, through, found, tagged, TRENDING, value, -1)
     return found
 
 
 @kernel
 def _guess(room: Room, found: int) -> None:
     """A first order of what was found: the shares of each source's largest weight, blended."""
-    weight, top, guess, moved = room.weight, room.top, room.guess, room.moved
+    weight, top, guess, wanted = room.weight, room.top, room.guess, room.wanted
     for source in range(SOURCES):
         most = 0.0
         total = 0.0
@@ -734,26 +787,26 @@ def _guess(room: Room, found: int) -> None:
                 summed += room.blend[source] * weight[cell + source] / top[source]
         forced = weight[cell + OWN] > 0.0 or weight[cell + TRENDING] > 0.0
         guess[place] = summed
-        moved[place] = summed + (FORCED if forced else 0.0)
+        wanted[place] = summed + (FORCED if forced else 0.0)
 
 
 @kernel
 def _choose(room: Room, found: int, candidates_max: int) -> int:
     """Put the places of the best guesses into `room.chosen`; of equal ones the one that was found first."""
-    chosen, moved = room.chosen, room.moved
+    chosen, wanted, moved = room.chosen, room.wanted, room.moved
     if found <= candidates_max:
         for place in range(found):
             chosen[place] = place
         return found
     for place in range(found):
-        room.guess[FOUND_MAX + place] = moved[place]
+        moved[place] = wanted[place]
     limit = _kth_largest(moved, found, candidates_max)
     equal = candidates_max
     for place in range(found):
-        equal -= 1 if room.guess[FOUND_MAX + place] > limit else 0
+        equal -= 1 if wanted[place] > limit else 0
     count = 0
     for place in range(found):
-        value = room.guess[FOUND_MAX + place]
+        value = wanted[place]
         if value > limit or (value == limit and equal > 0):
             equal -= 1 if value == limit else 0
             chosen[count] = place
@@ -950,41 +1003,25 @@ def learn(
 
 
 @kernel
-def search(
-    index: Index,
-    room: Room,
-    live: int,
-    past: int,
-    anchored: int,
-    excluded: Cells,
-    postings_max: int,
-    neighbours_max: int,
-    candidates_max: int,
-    items: Cells,
-    first: int,
-    features: Cells,
-) -> int:
-    """Fill in candidates with their features; how many.
-
-    `room.past` holds `past` items of the session, and after them, up to `anchored`, items of earlier ones.
-    """
-    gone, mark = index.gone, index.mark
+def search(index: Index, room: Room, asked: Asked) -> int:
+    """Fill in candidates with their features; how many."""
+    gone, mark, excluded = index.gone, index.mark, asked.excluded
     for each in range(len(excluded)):
-        gone[excluded[each]] |= 128
-    found = _find(index, room, live, anchored, postings_max, neighbours_max)
+        gone[excluded[each]] |= EXCLUDED
+    found = _find(index, room, asked.live, asked.anchored, asked.postings_max, asked.neighbours_max)
     for each in range(len(excluded)):
-        gone[excluded[each]] &= 127
+        gone[excluded[each]] &= EXCLUDED - 1
     for place in range(found):
         mark[room.item[place]] = 0
     _guess(room, found)
-    count = _choose(room, found, candidates_max)
-    _describe(index, room, count, past, items, first, features)
+    count = _choose(room, found, asked.candidates_max)
+    _describe(index, room, count, asked.past, asked.items, asked.first, asked.features)
     return count
 
 
 @kernel
-def order(room: Room, share: Cells, count: int, best: int) -> int:
-    """Put the best candidates into `room.out_…`, with the source that speaks most for each; how many."""
+def order(room: Room, share: Cells, count: int, best: int) -> None:
+    """Put the best candidates into `room.out_…`, with the source that speaks most for each."""
     place_of, scores = room.out_place, room.out_score
     taken = 0
     for place in range(count):
@@ -1011,32 +1048,12 @@ def order(room: Room, share: Cells, count: int, best: int) -> int:
                     room.out_source[rank] = source
                     room.out_anchor[rank] = room.through[cell + source]
                     room.out_support[rank] = room.support[cell + source]
-    return taken
 
 
 @kernel
-def rank(
-    index: Index,
-    room: Room,
-    ranker: Ranker,
-    live: int,
-    past: int,
-    anchored: int,
-    excluded: Cells,
-    postings_max: int,
-    neighbours_max: int,
-    candidates_max: int,
-    items: Cells,
-    first: int,
-    features: Cells,
-    length: int,
-    best: int,
-) -> int:
+def rank(index: Index, room: Room, ranker: Ranker, asked: Asked, length: int, best: int) -> int:
     """Search, score and order in one; how many candidates. The best are in `room.out_…`."""
-    count = search(
-        index, room, live, past, anchored, excluded,
-        postings_max, neighbours_max, candidates_max, items, first, features,
-    )  # fmt: skip
-    score(ranker, features, first, count, length)
+    count = search(index, room, asked)
+    score(ranker, asked.features, asked.first, count, length)
     order(room, ranker.share, count, best)
     return count

@@ -8,7 +8,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-__all__ = ["Graded", "ListQuality", "ListWindow", "PendingLists", "Shown"]
+__all__ = ["Graded", "ListQuality", "ListWindow", "PendingLists", "Shown", "rank_of", "reciprocal"]
 
 _MINUTE_MS: Final = 60_000
 
@@ -175,16 +175,22 @@ class ListWindow:
         fresh = [rank for rank, is_new in zip(ranks, new, strict=True) if is_new]
         return ListQuality(
             hit_rate=_mean([1.0 if rank else 0.0 for rank in ranks]),
-            mrr=_mean([_reciprocal(rank) for rank in ranks]),
+            mrr=_mean([reciprocal(rank) for rank in ranks]),
             ndcg=_mean([1.0 / log2(1 + rank) if rank else 0.0 for rank in ranks]),
             new_hit_rate=_mean([1.0 if rank else 0.0 for rank in fresh]) if fresh else None,
-            new_mrr=_mean([_reciprocal(rank) for rank in fresh]) if fresh else None,
+            new_mrr=_mean([reciprocal(rank) for rank in fresh]) if fresh else None,
             length=_mean(list(map(float, lengths))),
             lists=held,
         )
 
 
-def _reciprocal(rank: int) -> float:
+def rank_of(item: T, items: Sequence[T]) -> int:
+    """Where an item stands on a list, from 1; 0 if it isn't on it."""
+    return items.index(item) + 1 if item in items else 0
+
+
+def reciprocal(rank: int) -> float:
+    """What a rank is worth: 1 / rank, and 0 where the item wasn't on the list."""
     return 1.0 / rank if rank else 0.0
 
 

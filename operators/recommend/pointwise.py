@@ -32,7 +32,6 @@ FEATURE_NAMES: Final = (
 """What the columns of candidates are, each from 0 to 1."""
 
 _BINS: Final = 10
-_STEPS: Final = 250
 _GROUP: Final = _BINS + 1  # and one for 0
 _SHAPE: Final = ModelShape(
     FEATURE_NAMES,
@@ -76,8 +75,8 @@ class Pointwise:
 
     def _rows(self, steps: NDArray[np.uint8]) -> list[list[Any]]:
         if not self._bins:
-            values: list[list[Any]] = (steps / _STEPS).tolist()
+            values: list[list[Any]] = (steps / kernels.STEPS_OF_ONE).tolist()
             return values
-        bins = np.where(steps == 0, 0, 1 + steps.astype(np.int64) * _BINS // (_STEPS + 1))
+        bins = np.where(steps == 0, 0, 1 + steps.astype(np.int64) * _BINS // (kernels.STEPS_OF_ONE + 1))
         slots: list[list[Any]] = (bins + self._offsets).tolist()
         return slots

@@ -12,14 +12,13 @@ from headrace.config.recommend_rules import RulesTable
 from headrace.operators.recommend.catalogue import Catalogue
 from headrace.operators.recommend.engine import SOURCES, Engine, Ranked
 
-__all__ = ["LIST_SOURCES", "Place", "Rules", "Visit", "places_of"]
+__all__ = ["LIST_SOURCES", "Place", "Rules", "Visit"]
 
 LIST_SOURCES: Final = (*SOURCES, "new")
 """What an item of a list can come from."""
 
 _TRENDING: Final = SOURCES.index("trending")
 _NEW: Final = len(SOURCES)
-_LOOKED_AT_MAX: Final = 256  # hot items, to fill a list with
 
 
 class Place(NamedTuple):
@@ -52,8 +51,8 @@ class Visit(NamedTuple):
         Its time.
     customer
         The customer, when known.
-    history
-        Items of the session, the newest last.
+    session
+        The session.
     left_out
         Items that are not to be shown.
     """
@@ -61,14 +60,13 @@ class Visit(NamedTuple):
     event_id: str
     at_ms: int
     customer: str | None
-    history: Sequence[int]
+    session: str
     left_out: frozenset[int]
 
 
-def places_of(ranked: Ranked, most: int) -> list[Place]:
-    """The best candidates as they were ranked."""
-    columns = (ranked.items, ranked.scores, ranked.sources, ranked.anchors, ranked.support)
-    return list(map(Place, *(column[:most] for column in columns)))
+def _places_of(ranked: Ranked) -> list[Place]:
+    """The candidates as they were ranked."""
+    return list(map(Place, ranked.items, ranked.scores, ranked.sources, ranked.anchors, ranked.support))
 
 
 class Rules:
@@ -103,7 +101,7 @@ class Rules:
 
     def arrange(self, ranked: Ranked, visit: Visit) -> list[Place]:
         """The list: at most the configured number of places, the best first."""
-        allowed = self._without_own(places_of(ranked, len(ranked.items)), visit)
+        allowed = self._without_own(_places_of(ranked), visit)
         places = self._under_caps(allowed)
         if len(places) < self._items_max and self._rules.fill:
             places = self._filled(places, visit)
@@ -153,9 +151,9 @@ class Rules:
 
     def _trending(self, visit: Visit) -> Iterable[int]:
         category = self._catalogue.category
-        liked = dict.fromkeys(filter(None, map(category, reversed(visit.history))))
+        liked = dict.fromkeys(filter(None, map(category, reversed(self._engine.history(visit.session)))))
         order = {name: place for place, name in enumerate(liked)}
-        hot = self._engine.trending(_LOOKED_AT_MAX)
+        hot = self._engine.trending()
         return sorted(hot, key=lambda item: order.get(category(item) or "", len(order))) if order else hot
 
     # -- chance

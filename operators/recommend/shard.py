@@ -22,7 +22,7 @@ from headrace.operators.machine import Held, Output, Position
 from headrace.operators.recommend import detail, kernels
 from headrace.operators.recommend.catalogue import Catalogue
 from headrace.operators.recommend.engine import SOURCES, Engine, Ranked, prepare
-from headrace.operators.recommend.lists import Graded, PendingLists
+from headrace.operators.recommend.lists import Graded, PendingLists, rank_of
 from headrace.operators.recommend.pointwise import Pointwise
 from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
 from headrace.operators.recommend.spread import Spread
@@ -38,7 +38,6 @@ _ON_TIME: Final = Timing.ON_TIME
 _WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 _SCORE_DIGITS: Final = 6
 _TRENDING: Final = SOURCES.index("trending")
-_TRENDING_MAX: Final = 256  # of the hot ones, from which a fallback list is made
 _NO_LIST: Final = Ranked([], [], [], [], [], 0)
 KILL_SWITCH: Final = "kill_switch"
 OVERDUE: Final = "deadline"
@@ -165,10 +164,13 @@ class RecommendShard(Intake):
         if self._unmoved and not self.clock.agreeing:
             self._settle_ahead()
         at = event.event_time if timing is _ON_TIME or not now else now
+        answer = _APPLIED
         if isinstance(event, Click):
-            return self._click(event, timing, at, overdue=overdue)
-        self._other(event)
-        return _APPLIED
+            answer = self._click(event, timing, at, overdue=overdue)
+        else:
+            self._other(event)
+        self.catalogue.forget_dropped()
+        return answer
 
     def _click(self, click: Click, timing: Timing, at: int, *, overdue: bool) -> Output:
         engine, session = self.engine, click.session_id
@@ -192,7 +194,6 @@ class RecommendShard(Intake):
             self._count("clicks_of_other_shards")
         if click.customer_id is not None:
             self.visitors.clicked(click.customer_id, item)
-        self.catalogue.forget_dropped()
         return answer
 
     def _only_move(self, click: Click, item: int, timing: Timing, at: int, *, bot: bool) -> None:
@@ -218,9 +219,8 @@ class RecommendShard(Intake):
         shown = self.pending.take(session, at)
         if shown is None or bot:
             return
-        rank = shown.items.index(item) + 1 if item in shown.items else 0
         new = item not in self.engine.history(session)
-        self.graded.append(Graded(rank, len(shown.items), new))
+        self.graded.append(Graded(rank_of(item, shown.items), len(shown.items), new))
         self.counts["lists_judged"] += 1
         if self.learn:
             self.engine.learn_next(session, item, new=new)
@@ -271,16 +271,17 @@ class RecommendShard(Intake):
         return policy.kill_switch if path == KILL_SWITCH else policy.overdue
 
     def _visit(self, click: Click, item: int, at: int) -> Visit:
-        history = self.engine.history(click.session_id)
-        left_out = (
-            {item} if self._leave_out == "current" else set(history if self._leave_out == "seen" else ())
-        )
+        session, left_out = click.session_id, set[int]()
+        if self._leave_out == "current":
+            left_out.add(item)
+        elif self._leave_out == "seen":
+            left_out.update(self.engine.history(session))
         if self._leave_out_bought:
-            left_out.update(self.visitors.bought(click.customer_id, click.session_id))
-        return Visit(click.event_id, at, click.customer_id, history, frozenset(left_out))
+            left_out.update(self.visitors.bought(click.customer_id, session))
+        return Visit(click.event_id, at, click.customer_id, session, frozenset(left_out))
 
     def _trending(self, left_out: Collection[int]) -> Ranked:
-        items = self.engine.trending(_TRENDING_MAX, lambda item: item not in left_out)
+        items = self.engine.trending(within=lambda item: item not in left_out)
         count = len(items)
         scores = [round(1.0 / place, _SCORE_DIGITS) for place in range(1, count + 1)]
         return Ranked(items, scores, [_TRENDING] * count, [-1] * count, [0] * count, count)
@@ -316,19 +317,17 @@ class RecommendShard(Intake):
             self._order(event)
         elif isinstance(event, Item):
             self.catalogue.note(event)
-            self.catalogue.forget_dropped()
         else:
             self._count("events_without_effect")
 
     def _order(self, order: Order) -> None:
-        items = list(dict.fromkeys(line.item_id for line in order.items))
+        items = order.item_ids
         if order.session_id is not None and self._own(order.session_id):
             for item_id in items:
                 self._follow_up("orders", order.session_id, item_id)
         numbers = [self.engine.number_of(item_id) for item_id in items]
         self.engine.bought(numbers)
         self.visitors.buys(order.customer_id, order.session_id, numbers)
-        self.catalogue.forget_dropped()
 
     def _follow_up(self, kind: str, session: str, item_id: str) -> None:
         """Count what was put into the cart or ordered, by whether it was on the session's last list."""

@@ -18,7 +18,7 @@ from headrace.operators.codec import decode_one
 from headrace.operators.events import Cart, Click, Decision, Event, Order, Outcome, Payment, Recommendation
 from headrace.operators.ledger import Ledger
 from headrace.operators.prequential import Prequential
-from headrace.operators.recommend.lists import Graded, ListWindow
+from headrace.operators.recommend.lists import Graded, ListWindow, rank_of
 from headrace.operators.truth import read_truth
 
 __all__ = ["Shop", "Week", "show", "story", "weeks"]
@@ -145,7 +145,7 @@ def weeks(files: Files, shop: Shop, truth: Mapping[str, int]) -> list[Week]:
         week.lists += 1
         before = last.get(click.session_id)
         if before is not None:
-            week.foreseen.extend([Graded(_rank(before, click.item_id), len(before), new=False)])
+            week.foreseen.extend([Graded(rank_of(click.item_id, before), len(before), new=False)])
         last[click.session_id] = tuple(item.item_id for item in each.items)
     return found
 
@@ -157,10 +157,6 @@ def _week(found: list[Week], time_ms: int) -> Week:
     while time_ms >= found[-1].begins_ms + _WEEK_MS:
         found.append(Week(found[-1].begins_ms + _WEEK_MS))
     return found[max(0, (time_ms - found[0].begins_ms) // _WEEK_MS)]
-
-
-def _rank(items: Sequence[str], item: str) -> int:
-    return items.index(item) + 1 if item in items else 0
 
 
 def _table(found: Sequence[Week]) -> Table:
@@ -250,7 +246,7 @@ def _hits(happened: Iterable[Event], shown: Mapping[str, Sequence[str]]) -> int:
 def _click(
     click: Click, before: Click | None, shown: Mapping[str, Sequence[str]], ledger: Ledger
 ) -> Iterator[str]:
-    rank = 0 if before is None else _rank(shown.get(before.event_id, ()), click.item_id)
+    rank = 0 if before is None else rank_of(click.item_id, shown.get(before.event_id, ()))
     place = ""
     if before is not None and rank:
         place = f", place {rank} of its list: {ledger.explain(before.event_id).items[rank - 1].text}"

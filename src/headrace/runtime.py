@@ -11,7 +11,7 @@ from typing import Any
 
 from bytewax.run import cli_main
 
-from headrace.config.settings import FraudSettings
+from headrace.config.settings import FraudSettings, mistakes_of_models
 from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
 from headrace.flows import named
 from headrace.operators import steps
@@ -74,12 +74,10 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
 def _refuse_mistakes(request: RunRequest) -> None:
     """Refuse what the settings can't know of themselves."""
     settings = request.settings
-    if isinstance(settings, FraudSettings):
-        file = str(request.config_file or "fraud.toml")
-        wrong = model_mistakes(settings.model.name, settings.model.parameters)
-        found = [Mistake(file, f"model.{key}", message) for key, message in wrong]
-    else:
-        found = [Mistake("--truth", "", "has no meaning for lists")] if request.truth else []
+    file = str(request.config_file or f"{settings.flow.kind}.toml")
+    found = [each._replace(file=file) for each in mistakes_of_models(settings, model_mistakes)]
+    if request.truth and not isinstance(settings, FraudSettings):
+        found.append(Mistake("--truth", "", "has no meaning for lists"))
     if found:
         raise ConfigError(found)
 

@@ -137,7 +137,9 @@ def test_a_short_list_is_filled_with_what_is_hot_in_the_categories_of_the_sessio
         house.click(f"also{place}", "h")
     engine = house.shard.engine
     a, b, h = map(engine.known, "abh")
-    visit = Visit("e", START_MS, None, [b, a], frozenset({a}))
+    for item in (b, a):
+        engine.take("v", item, START_MS)
+    visit = Visit("e", START_MS, None, "v", frozenset({a}))
     places = house.shard.rules.arrange(Ranked([], [], [], [], [], 0), visit)
     names = "".join(engine.name_of(place.item) for place in places)
     assert set(names[:3]) == set("ceg")  # what the session clicked last counts most
