@@ -39,7 +39,7 @@ from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.read_back import end_offsets
 from headrace.operators.kafka.reader import PartitionReader
 from headrace.operators.kafka.starts import EARLIEST, LATEST, Partition
-from headrace.operators.outgoing import DECISIONS, Outgoing, decision_id, key_of
+from headrace.operators.outgoing import DECISIONS, decision_of
 from headrace.operators.shard import FraudShard
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -311,7 +311,7 @@ def _bare(brokers: str, source: str, to: str, count: int, core: int) -> None:
             for event, payload, offset in zip(decoded, fetched.payloads, fetched.offsets, strict=True):
                 kind, out, _ = shard.apply(event, payload, (0, offset, 0))
                 if kind == _DECIDED:
-                    decided.append(Outgoing(key_of(event), decision_id(out), out))
+                    decided.append(decision_of(event, out))
             shard.graded.clear()
             producer.send(to, [message_of(DECISIONS, each, settings.kafka.ce_source) for each in decided])
             done += len(decoded)

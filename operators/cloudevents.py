@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
 
+from headrace.operators.rfc3339 import time_text
+
 __all__ = ["ID", "Headers", "dead_letter_headers", "decision_headers", "id_in"]
 
-Headers: TypeAlias = list[tuple[str, str | bytes | None]]
+Header: TypeAlias = tuple[str, str | bytes | None]
+Headers: TypeAlias = list[Header]
 
 ID: Final = "ce_id"
 """The header with an event's id; a decision's is its `decision_id`."""
@@ -19,29 +21,24 @@ _SPECVERSION: Final = ("ce_specversion", b"1.0")
 _JSON: Final = ("content-type", b"application/json")
 
 
-class _Decided(msgspec.Struct, gc=False):
-    decision_id: str
-    event_time: int
-    kind: str
-
-
 class _Refused(msgspec.Struct, gc=False):
     reason: str
 
 
-_decision: Final = msgspec.json.Decoder(_Decided)
 _refusal: Final = msgspec.json.Decoder(_Refused)
 
 
-def decision_headers(line: bytes, source: str) -> Headers:
+def decision_headers(decision_id: str, event_time: int, source: str) -> Headers:
     """Headers of a decision.
 
     The time is that of the event that was decided: a decision that is sent again has the same headers.
 
     Parameters
     ----------
-    line
-        The decision as JSON.
+    decision_id
+        The decision's id: its kind and the event's id, joined by a colon.
+    event_time
+        The event's time, milliseconds since the epoch.
     source
         The configuration's `ce_source`.
 
@@ -51,8 +48,7 @@ def decision_headers(line: bytes, source: str) -> Headers:
 
     Examples
     --------
-    >>> line = b'{"decision_id":"fraud:p-1","event_time":1772357400000,"kind":"fraud"}'
-    >>> for name, value in decision_headers(line, "/headrace/fraud"):
+    >>> for name, value in decision_headers("fraud:p-1", 1_772_357_400_000, "/headrace/fraud"):
     ...     print(f"{name}: {value.decode()}")
     ce_specversion: 1.0
     ce_id: fraud:p-1
@@ -61,9 +57,15 @@ def decision_headers(line: bytes, source: str) -> Headers:
     ce_time: 2026-03-01T09:30:00.000Z
     content-type: application/json
     """
-    decided = _decision.decode(line)
-    time = ("ce_time", _rfc3339(decided.event_time))
-    return [*_attributes(decided.decision_id, source, f"headrace.decision.{decided.kind}"), time, _JSON]
+    where, what = _decisions(source, decision_id[: decision_id.index(":")])
+    return [
+        _SPECVERSION,
+        (ID, decision_id.encode()),
+        where,
+        what,
+        ("ce_time", time_text(event_time)),
+        _JSON,
+    ]
 
 
 def dead_letter_headers(line: bytes, source: str, topic: str, partition: int, offset: int) -> Headers:
@@ -100,28 +102,17 @@ def dead_letter_headers(line: bytes, source: str, topic: str, partition: int, of
 
 
 def _attributes(event_id: str, source: str, kind: str) -> Headers:
-    return [
-        _SPECVERSION,
-        (ID, event_id.encode()),
-        *_origin(source, kind),
-    ]
+    return [_SPECVERSION, (ID, event_id.encode()), *_origin(source, kind)]
+
+
+def _origin(source: str, kind: str) -> tuple[Header, Header]:
+    return ("ce_source", source.encode()), ("ce_type", kind.encode())
 
 
 @lru_cache(64)
-def _origin(source: str, kind: str) -> Headers:
-    """What the messages of one flow have in common."""
-    return [("ce_source", source.encode()), ("ce_type", kind.encode())]
-
-
-def _rfc3339(time_ms: int) -> bytes:
-    seconds, ms = divmod(time_ms, 1000)
-    return b"%b.%03dZ" % (_second(seconds), ms)
-
-
-@lru_cache(1024)
-def _second(seconds: int) -> bytes:
-    """Many events fall into one second."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19].encode()
+def _decisions(source: str, kind: str) -> tuple[Header, Header]:
+    """What the decisions of one flow have in common."""
+    return _origin(source, f"headrace.decision.{kind}")
 
 
 def id_in(headers: object) -> str | None:

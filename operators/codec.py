@@ -6,7 +6,6 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,20 +13,15 @@ import orjson
 from msgspec.structs import force_setattr
 
 from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN, DeadLetter, Event, Item
+from headrace.operators.rfc3339 import HOUR_CHARACTERS, REST_MS, hour_known, time_ms
 
-__all__ = ["Undecodable", "canonical_digest", "decode", "decode_one", "encode_dead_letter", "parse_time"]
+__all__ = ["Undecodable", "canonical_digest", "decode", "decode_one", "encode_dead_letter"]
 
-_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_SECONDS: Final = {f":{second:02}Z": second * 1000 for second in range(60)}
-_MINUTES_REMEMBERED_MAX: Final = 4096
 _FIELD: Final = re.compile(r"`\$\.?([^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
 _decoder: Final = msgspec.json.Decoder(Event)
 _canonical: Final = msgspec.msgpack.Encoder()
-_minutes: dict[str, int] = {}
 
 
 class Undecodable(NamedTuple):
@@ -54,41 +48,6 @@ _OUT_OF_RANGE: Final = Undecodable(
 )
 
 
-def parse_time(text: str) -> int:
-    """Turn an RFC 3339 time into milliseconds since the epoch; smaller parts are cut off.
-
-    Raises
-    ------
-    ValueError
-        If it isn't one; a leap second (`:60`) is not.
-
-    References
-    ----------
-    RFC 3339, section 5.6.
-    """
-    if not _RFC3339.fullmatch(text):
-        raise ValueError("not an RFC 3339 time with an offset")
-    return (datetime.fromisoformat(text.upper()) - _EPOCH) // _MILLISECOND
-
-
-def _minute_ms(minute: str) -> int:
-    """Milliseconds of a minute in UTC, `2026-03-01T09:30`, the last ones remembered."""
-    known = parse_time(minute + ":00Z")
-    if len(_minutes) >= _MINUTES_REMEMBERED_MAX:
-        _minutes.clear()
-    _minutes[minute] = known
-    return known
-
-
-def _time_ms(text: str) -> int:
-    """`parse_time`, quicker for the usual form, a whole second in UTC."""
-    second = _SECONDS.get(text[16:])
-    if second is None:
-        return parse_time(text)
-    known = _minutes.get(text[:16])
-    return (_minute_ms(text[:16]) if known is None else known) + second
-
-
 def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Event | Undecodable]:
     """Decode lines, each to an event or to the reason why it is none, in their order.
 
@@ -99,7 +58,7 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
     line_bytes_max
         Longer lines are not looked into.
     """
-    decoder, seconds, minutes = _decoder.decode, _SECONDS.get, _minutes.get
+    decoder, hours, rests, hour_end = _decoder.decode, hour_known, REST_MS.get, HOUR_CHARACTERS
     found: list[Event | Undecodable] = []
     add = found.append
     for payload in payloads:
@@ -110,9 +69,9 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
             event = decoder(payload)
             time: Any = event.event_time
             if time.__class__ is str:
-                # `_time_ms`, for the usual form without a call: this loop meets every event.
-                second, minute = seconds(time[16:]), minutes(time[:16])
-                time = _time_ms(time) if second is None or minute is None else minute + second
+                # `time_ms`, for the usual form without a call: this loop meets every event.
+                hour, rest = hours(time[:hour_end]), rests(time[hour_end:])
+                time = time_ms(time) if hour is None or rest is None else hour + rest
                 force_setattr(event, "event_time", time)
             if not EVENT_TIME_MS_MIN <= time < EVENT_TIME_MS_MAX:
                 add(_OUT_OF_RANGE)
@@ -131,7 +90,7 @@ def _publish(item: Event) -> None:
     published: Any = getattr(item, "published_at", None)
     if published.__class__ is str:
         try:
-            force_setattr(item, "published_at", _time_ms(published))
+            force_setattr(item, "published_at", time_ms(published))
         except ValueError as error:
             raise msgspec.ValidationError(f"{error} - at `$.published_at`") from error
 

@@ -8,8 +8,8 @@ from typing import Final, cast
 
 import msgspec
 
-from headrace.operators.codec import _time_ms as time_text_ms
 from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN
+from headrace.operators.rfc3339 import time_ms
 
 __all__ = ["AT_ONCE", "believable", "times_of"]
 
@@ -30,8 +30,8 @@ def times_of(lines: Sequence[bytes]) -> list[int]:
     for line in lines:
         try:
             found = decode(line).event_time
-            time_ms = found if found.__class__ is int else time_text_ms(cast("str", found))
-            times.append(time_ms if EVENT_TIME_MS_MIN <= time_ms < EVENT_TIME_MS_MAX else AT_ONCE)
+            at = found if found.__class__ is int else time_ms(cast("str", found))
+            times.append(at if EVENT_TIME_MS_MIN <= at < EVENT_TIME_MS_MAX else AT_ONCE)
         except (ValueError, msgspec.MsgspecError):
             times.append(AT_ONCE)
     return times

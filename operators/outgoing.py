@@ -9,10 +9,18 @@ import orjson
 
 from headrace.operators.addresses import partition_of
 from headrace.operators.codec import decode_one
-from headrace.operators.events import Click
+from headrace.operators.events import Click, Payment
 from headrace.operators.journal import COMMAND, RETRIED, Kind, Record
 
-__all__ = ["DEAD_LETTERS", "DECISIONS", "Outgoing", "dead_letter_id", "decision_id", "key_of", "outgoing_of"]
+__all__ = [
+    "DEAD_LETTERS",
+    "DECISIONS",
+    "Outgoing",
+    "dead_letter_id",
+    "decision_id",
+    "decision_of",
+    "outgoing_of",
+]
 
 DECISIONS: Final = "decisions"
 DEAD_LETTERS: Final = "dead_letters"
@@ -31,11 +39,14 @@ class Outgoing(NamedTuple):
         What it is known by: it goes out once.
     line
         Its value, as the journal has it: with a newline.
+    event_time
+        Of a decision: the time of the event that was decided, milliseconds since the epoch.
     """
 
     key: bytes | None
     id: str
     line: bytes
+    event_time: int = 0
 
 
 def decision_id(line: bytes) -> str:
@@ -66,12 +77,19 @@ def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -
     return known
 
 
-def key_of(event: Any) -> bytes | None:
+def _key_of(event: Any) -> bytes | None:
     """Key of what goes out for an event: a click's session, else its customer."""
+    if event.__class__ is Payment:  # asked first, as most are
+        return event.customer_id.encode()
     if isinstance(event, Click):
         return event.session_id.encode()
     customer = getattr(event, "customer_id", None)
     return None if customer is None else str(customer).encode()
+
+
+def decision_of(event: Any, line: bytes) -> Outgoing:
+    """The message of a decision: what was decided on, and its line."""
+    return Outgoing(_key_of(event), decision_id(line), line, event.event_time)
 
 
 def outgoing_of(
@@ -83,8 +101,7 @@ def outgoing_of(
         if output is None or record.erased:
             continue
         if output is DECISIONS:
-            key = key_of(decode_one(record.input, line_bytes_max))
-            yield output, record, Outgoing(key, decision_id(record.output), record.output)
+            yield output, record, decision_of(decode_one(record.input, line_bytes_max), record.output)
         else:
             place = shard, record.ordinal
             name = names.get(record.source, "")

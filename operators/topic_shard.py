@@ -14,7 +14,7 @@ from typing import Any, Final
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.journal import CONTROL_SOURCE
-from headrace.operators.outgoing import Outgoing, dead_letter_id, decision_id, key_of
+from headrace.operators.outgoing import Outgoing, dead_letter_id, decision_of
 
 __all__ = ["MARKS_MESSAGES_MAX", "MARKS_SECONDS_MAX", "Taken", "TopicShard"]
 
@@ -117,10 +117,7 @@ class TopicShard:
         applied = durable.process(part, chosen, None)
         self._noted()
         taken = Taken(first, durable.position, len(lines), applied=applied)
-        taken.decisions = [
-            Outgoing(key_of(chosen[ordinal - first]), decision_id(line), line)
-            for ordinal, line in applied.decisions
-        ]
+        taken.decisions = [decision_of(chosen[ordinal - first], line) for ordinal, line in applied.decisions]
         if applied.dead_letters:
             names = {**durable.sources.names, CONTROL_SOURCE: _CONTROL_NAME}
             taken.dead_letters = [self._dead(part, names, *each) for each in applied.dead_letters]

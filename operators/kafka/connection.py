@@ -13,6 +13,7 @@ from headrace.config.kafka import FILES, SECRETS, KafkaSettings
 from headrace.errors import BrokerError, BrokerRefused, ConfigError, Mistake
 from headrace.operators.kafka.client import AdminClient, Consumer, KafkaError, KafkaException, Producer
 from headrace.operators.kafka.faults import error_in, fault_of, raised_as
+from headrace.operators.kafka.scheduling import as_batch_work
 
 __all__ = ["Connection"]
 
@@ -90,7 +91,8 @@ class Connection:
 
     def producer(self, options: Mapping[str, Any]) -> Producer:
         """A producer; options are named as the client names them."""
-        made: Producer = self._made(Producer, options)
+        with as_batch_work():
+            made: Producer = self._made(Producer, options)
         return made
 
     def admin(self) -> AdminClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from headrace.operators.addresses import partition_of
@@ -21,7 +22,7 @@ def message_of(output: str, outgoing: Outgoing, source: str) -> Message:
     """The message that is sent; `source` is the configured `ce_source`."""
     value = outgoing.line[:-1]
     if output != DEAD_LETTERS:
-        return Message(outgoing.key, value, decision_headers(value, source))
+        return Message(outgoing.key, value, decision_headers(outgoing.id, outgoing.event_time, source))
     return Message(outgoing.key, value, _dead_letter_headers(value, outgoing.id, source))
 
 
@@ -93,11 +94,7 @@ class Delivery:
         if self._ahead:
             messages = self._not_ahead(messages)
         acknowledged, source = self._acknowledged[output], self._source
-        section = acknowledged.sent(len(messages))
-
-        def delivered(partition: int, offset: int) -> None:
-            acknowledged.acknowledged(section, partition, offset)
-
+        delivered = partial(acknowledged.acknowledged, acknowledged.sent(len(messages)))
         made = (message_of(output, each, source) for each in messages)
         self._producer.send(self._topics[output], made, delivered)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -12,7 +12,6 @@ from headrace.operators.cloudevents import Headers
 from headrace.operators.kafka.client import KafkaError, KafkaException, Message
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.faults import error_in
-from headrace.operators.kafka.starts import Partition
 
 __all__ = ["DecisionProducer", "Outgoing", "Sent"]
 
@@ -83,7 +82,6 @@ class DecisionProducer:
         self._connection = connection
         self._sent = self._delivered = self._failed = self._waits = 0
         self._failure: BrokerError | None = None
-        self._ends: dict[str, dict[int, int]] = {}
         self._producer = connection.producer(self._options())
         connection.probe(self._producer)
 
@@ -153,19 +151,14 @@ class DecisionProducer:
         return self._connection.fault(error, what)
 
     def _telling(self, topic: str, delivered: Callable[[int, int], None] | None) -> Told:
-        ends = self._ends.setdefault(topic, {})
-
         # Called for each message: what it needs is at hand.
         def told(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 self._undelivered(topic, error)
                 return
-            partition: Any = message.partition()
-            offset: Any = message.offset()
             self._delivered += 1
-            ends[partition] = offset + 1
             if delivered is not None:
-                delivered(partition, offset)
+                delivered(message.partition(), message.offset())  # type: ignore[arg-type]  # it has both
 
         return told
 
@@ -215,15 +208,6 @@ class DecisionProducer:
     def counts(self) -> Sent:
         """What became of the messages so far."""
         return Sent(self._sent, self._delivered, self._failed, self._waits)
-
-    @property
-    def ends(self) -> Mapping[Partition, int]:
-        """For each partition the offset after the last message known to be delivered there."""
-        return {
-            Partition(topic, partition): offset
-            for topic, ends in self._ends.items()
-            for partition, offset in ends.items()
-        }
 
     def close(self) -> None:
         """Give up what isn't delivered yet; `flush` comes before."""

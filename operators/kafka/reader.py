@@ -33,14 +33,11 @@ class Fetched(NamedTuple):
         Their values; empty bytes for a message without one.
     offsets
         Their offsets; rising, but not always by one.
-    times_ms
-        Their timestamps, milliseconds since the epoch; -1 for none.
     """
 
     partition: Partition
     payloads: list[bytes]
     offsets: list[int]
-    times_ms: list[int]
 
 
 class Lag(NamedTuple):
@@ -233,6 +230,7 @@ class PartitionReader:
 
     def _sorted(self, messages: list[Message]) -> list[Fetched]:
         groups: dict[tuple[str, int], Fetched] = {}
+        last: dict[tuple[str, int], Message] = {}
         for message in messages:
             error = message.error()
             if error is not None:
@@ -241,17 +239,14 @@ class PartitionReader:
             key: Any = (message.topic(), message.partition())
             group = groups.get(key)
             if group is None:
-                group = groups[key] = Fetched(Partition(*key), [], [], [])
+                group = groups[key] = Fetched(Partition(*key), [], [])
             group.payloads.append(message.value() or b"")
             group.offsets.append(message.offset())  # type: ignore[arg-type]  # without an error it has one
-            group.times_ms.append(_time_ms(message))
-        for group in groups.values():
-            self._moved(group)
+            last[key] = message
+        for key, group in groups.items():
+            track = self._tracks[group.partition]
+            track.next, track.time_ms = group.offsets[-1] + 1, _time_ms(last[key])
         return list(groups.values())
-
-    def _moved(self, group: Fetched) -> None:
-        track = self._tracks[group.partition]
-        track.next, track.time_ms = group.offsets[-1] + 1, group.times_ms[-1]
 
     def _told(self, message: Message, error: KafkaError) -> None:
         """What stands in place of a message: the end of a partition, or a fault."""

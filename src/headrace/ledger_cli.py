@@ -35,7 +35,7 @@ def _checked_time(text: str | None) -> str | None:
 
 def _time_ms(text: str | None) -> int | None:
     """Milliseconds since the epoch of an RFC 3339 time, or of the start of a day in UTC."""
-    from headrace.operators.codec import parse_time
+    from headrace.operators.rfc3339 import parse_time
 
     if text is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -19,7 +20,6 @@ from headrace.operators.cloudevents import decision_headers
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.producer import DecisionProducer, Outgoing
 from headrace.operators.kafka.read_back import Delivered, end_offsets, read_back
-from headrace.operators.kafka.starts import Partition
 
 sys.path.insert(0, str(Path(__file__).parent))
 from topics import fill
@@ -47,7 +47,7 @@ def topic(broker, request) -> str:
 
 def outgoing(number: int, key: bytes | None = None) -> Outgoing:
     value = b'{"decision_id":"fraud:p-%d","event_time":1772357400000,"kind":"fraud"}' % number
-    return Outgoing(key, value, decision_headers(value, "/headrace/test"))
+    return Outgoing(key, value, decision_headers(f"fraud:p-{number}", 1_772_357_400_000, "/headrace/test"))
 
 
 def held(brokers: str, topic: str, partition: int, count: int) -> list:
@@ -59,14 +59,16 @@ def held(brokers: str, topic: str, partition: int, count: int) -> list:
 
 
 def test_messages_arrive_with_key_headers_and_in_order(broker, topic):
+    told = []
     with sending(broker.brokers) as producer:
-        producer.send(topic, [outgoing(number, b"c-1") for number in range(100)])
+        messages = [outgoing(number, b"c-1") for number in range(100)]
+        producer.send(topic, messages, lambda *place: told.append(place))
         producer.flush()
-        ((where, end),) = producer.ends.items()
-        assert end == 100
+        ((partition, _), *_) = told
+        assert told == [(partition, offset) for offset in range(100)]
         assert producer.counts == (100, 100, 0, 0)
         assert producer.counts.pending == 0
-    messages = held(broker.brokers, topic, where.number, 100)
+    messages = held(broker.brokers, topic, partition, 100)
     assert [message.value() for message in messages] == [outgoing(number).value for number in range(100)]
     assert {message.key() for message in messages} == {b"c-1"}
     assert messages[7].headers() == [
@@ -83,12 +85,11 @@ def test_a_key_goes_where_kafkas_own_clients_send_it(broker, topic):
     # Java's murmur2 of these keys, as known from its tests: the sign bit off, modulo the partitions.
     expected = {b"21": (-973932308 & 0x7FFFFFFF) % 2, b"foobar": (-790332482 & 0x7FFFFFFF) % 2}
     with sending(broker.brokers) as producer:
-        for key, number in expected.items():
-            before = dict(producer.ends)
-            producer.send(topic, [outgoing(1, key)])
+        told = []
+        for key in expected:
+            producer.send(topic, [outgoing(1, key)], lambda partition, _: told.append(partition))
             producer.flush()
-            (changed,) = {each for each, end in producer.ends.items() if before.get(each) != end}
-            assert changed == Partition(topic, number)
+        assert told == list(expected.values())
 
 
 def test_sending_waits_while_too_much_is_undelivered(broker, topic):
@@ -163,17 +164,18 @@ def test_no_broker_is_an_error():
 def test_what_was_delivered_is_read_back_up_to_the_present_end(broker, topic):
     to = connection(broker.brokers)
     with sending(broker.brokers) as producer:
-        producer.send(topic, [outgoing(number, b"%d" % number) for number in range(3000)])
+        told = Counter()
+        messages = [outgoing(number, b"%d" % number) for number in range(3000)]
+        producer.send(topic, messages, lambda partition, _: told.update([partition]))
         producer.flush()
-        ends = {where.number: end for where, end in producer.ends.items()}
-        assert end_offsets(to, topic) == ends
+        assert end_offsets(to, topic) == told
         back = read_back(to, topic, {})
         first = next(back)
         producer.send(topic, [outgoing(3000, b"later")])
         producer.flush()
         found = [first, *back]
     assert Counter(each.ce_id for each in found) == Counter(f"fraud:p-{number}" for number in range(3000))
-    for number, end in ends.items():
+    for number, end in told.items():
         assert [each.offset for each in found if each.partition == number] == list(range(end))
 
 
@@ -215,3 +217,16 @@ def test_reading_back_does_not_wait_for_ever(own_broker):
         pytest.raises(BrokerUnreachable, match="stuck: nothing more could be read back for 1 seconds"),
     ):
         list(back)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies are Linux's")
+def test_the_sending_threads_dont_take_the_core_from_the_one_that_decides(broker, topic):
+    before = set(os.listdir("/proc/self/task"))
+    with sending(broker.brokers) as producer:
+        producer.send(topic, [outgoing(1)])
+        producer.flush()
+        started = {int(number) for number in set(os.listdir("/proc/self/task")) - before}
+        # The client's own, one for the address that was configured, one for the broker behind it.
+        assert len(started) >= 3
+        assert {os.sched_getscheduler(number) for number in started} == {os.SCHED_BATCH}
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER

@@ -110,12 +110,6 @@ def test_from_latest_only_what_is_new_is_read(broker, topic):
         assert taken(reader, 1)[where] == [(10, b"new")]
 
 
-def test_timestamps_come_along(broker, topic):
-    with reading(broker.brokers, {Partition(topic, 0): at_offset(8)}) as reader:
-        (fetched,) = next(filter(None, iter(lambda: reader.read(100), None)))
-        assert fetched.times_ms == [9000, 10_000]
-
-
 def test_a_message_without_a_value_is_empty(broker, topic):
     fill(broker.brokers, topic, 0, [None])
     with reading(broker.brokers, {Partition(topic, 0): at_offset(10)}) as reader:
