@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from headrace.operators.addresses import partition_of
 from headrace.operators.codec import decode_one
@@ -28,7 +29,7 @@ _ID_AT: Final = len(b'{"decision_id":"')
 _OUTPUTS: Final = {int(Kind.DECIDED): DECISIONS, int(Kind.DEAD): DEAD_LETTERS}
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True, gc=False):
     """A message.
 
     Attributes

@@ -20,6 +20,7 @@ _HOUR_MS: Final = 3_600_000
 _HOURS_REMEMBERED_MAX: Final = 4096
 _REST: Final = [f":{minute:02}:{second:02}" for minute in range(60) for second in range(60)]
 _REST_BYTES: Final = [rest.encode() for rest in _REST]
+_MS_BYTES: Final = [b".%03dZ" % ms for ms in range(1000)]
 _MS_CHARACTERS: Final = len("2026-03-01T09:30:00.123Z")
 _SECOND_CHARACTERS: Final = len("2026-03-01T09:30:00")
 
@@ -87,7 +88,7 @@ def time_text(time_ms: int) -> bytes:
     """
     hours, rest_ms = divmod(time_ms, _HOUR_MS)
     second, ms = divmod(rest_ms, 1000)
-    return b"%b%b.%03dZ" % (_hour_text(hours), _REST_BYTES[second], ms)
+    return _hour_text(hours) + _REST_BYTES[second] + _MS_BYTES[ms]
 
 
 @lru_cache(_HOURS_REMEMBERED_MAX)

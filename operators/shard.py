@@ -174,7 +174,7 @@ class FraudShard(Intake):
         self._explained = self.model.cheap_explain
         self._contribution_min = settings.reasons.contribution_min
         self._reasons_max = settings.reasons.count_max
-        self._blank = [0.0] * len(self.codes)
+        self._blank = (0.0,) * len(self.codes)
 
     def _codes(self, settings: FraudSettings) -> list[tuple[str, list[tuple[int, _Comparison, float]]]]:
         """For each contribution its reason code, and on which values that may be told."""
@@ -259,7 +259,7 @@ class FraudShard(Intake):
         verdict = policy.decide(payment, values, score, day_at, overdue)
         action = verdict.action
         if not self._explained and (action != "approve" or verdict.would):
-            contributions = self.model.explain(read)
+            contributions = tuple(self.model.explain(read))
         decision = {
             "decision_id": "fraud:" + event_id,
             "event_id": event_id,
@@ -274,7 +274,7 @@ class FraudShard(Intake):
         if verdict is not APPROVAL:
             self._tell(decision, verdict, contributions, values)
         line = dumps(decision, None, _WITH_NEWLINE)
-        detail = self._pack_detail(*slots, *contributions, *values) + verdict.trace
+        detail = self._pack_detail(*(slots + contributions + values)) + verdict.trace
         # From here on nothing fails.
         self.counts[action] += 1
         policy.commit(verdict, day_at)
@@ -296,7 +296,7 @@ class FraudShard(Intake):
         self,
         decision: dict[str, Any],
         verdict: Verdict,
-        contributions: list[float],
+        contributions: tuple[float, ...],
         values: tuple[float, ...],
     ) -> None:
         """Add to a decision what isn't said of a plain approval: its reasons, and a policy's path."""
@@ -323,7 +323,7 @@ class FraudShard(Intake):
         if early is not None:
             self._outcome(event_id, early.label, early.event_time)
 
-    def _reasons(self, contributions: list[float], values: tuple[float, ...]) -> list[dict[str, Any]]:
+    def _reasons(self, contributions: tuple[float, ...], values: tuple[float, ...]) -> list[dict[str, Any]]:
         by_code: dict[str, float] = {}
         for (code, told_when), contribution in zip(self.codes, contributions, strict=True):
             if all(holds(values[place], number) for place, holds, number in told_when):

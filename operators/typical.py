@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import sub
 from typing import Final
+
+from headrace.operators.unrolled import differences
 
 __all__ = ["TypicalPayment"]
 
@@ -30,15 +31,16 @@ class TypicalPayment:
     section 4.2, corollary 1.
     """
 
-    __slots__ = ("_looked_at", "means")
+    __slots__ = ("_differences", "_looked_at", "means")
 
     def __init__(self, parts: int) -> None:
         self.means = [0.0] * parts
+        self._differences = differences(parts)
         self._looked_at = 0
 
-    def against(self, contributions: Sequence[float]) -> list[float]:
+    def against(self, contributions: Sequence[float]) -> tuple[float, ...]:
         """Contributions as they differ from a typical payment's, in log-odds."""
-        return list(map(sub, contributions, self.means))
+        return self._differences(contributions, self.means)
 
     def take(self, number: int, differences: Sequence[float]) -> None:
         """Take in the payment of a number, by what `against` gave for it."""

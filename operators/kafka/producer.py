@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from msgspec import Struct
+
 from headrace.errors import BrokerError, DeliveryFailed
 from headrace.operators.cloudevents import Headers
 from headrace.operators.kafka.client import KafkaError, KafkaException, Message
@@ -19,7 +21,7 @@ _WAIT_S: Final = 0.1
 Told: TypeAlias = "Callable[[KafkaError | None, Message], None]"
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True, gc=False):
     """A message to be sent.
 
     Attributes
@@ -128,9 +130,10 @@ class DecisionProducer:
         self.poll()
 
     def _produce(self, topic: str, message: Outgoing, told: Told) -> None:
-        key, value, headers = message
         try:
-            self._producer.produce(topic, value, key, on_delivery=told, headers=headers)
+            self._producer.produce(
+                topic, message.value, message.key, on_delivery=told, headers=message.headers
+            )
         except KafkaException as exception:
             raise self._unsent(topic, message, error_in(exception)) from None
 

@@ -60,7 +60,7 @@ class Model(Protocol):
         """What each group, or each value, adds to the score, in log-odds."""
         ...
 
-    def score_explained(self, features: Sequence[float]) -> tuple[float, list[float]]:
+    def score_explained(self, features: Sequence[float]) -> tuple[float, Sequence[float]]:
         """`score` and `explain` at once."""
         ...
 

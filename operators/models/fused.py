@@ -19,6 +19,7 @@ import msgspec
 
 from headrace.operators.models.contract import ModelShape
 from headrace.operators.models.saved import Origin
+from headrace.operators.unrolled import weigher
 
 __all__ = ["LogisticAdaGrad", "LogisticFtrl", "LogisticSgd", "log_odds"]
 
@@ -59,6 +60,7 @@ class _Logistic:
     def __init__(self, shape: ModelShape, *, base_rate: float, intercept_lr: float) -> None:
         self.intercept, self.intercept_lr = log_odds(base_rate), intercept_lr
         self.weights = [0.0] * shape.slots
+        self._weigh = weigher(len(shape.slot_names))
         self._origin = Origin.over_slots(self, "", shape)
 
     def _tables(self) -> list[list[float]]:
@@ -74,13 +76,9 @@ class _Logistic:
             return 1.0 / (1.0 + exp(-total))
         return 1.0 if total > 0.0 else 0.0
 
-    def score_explained(self, features: Sequence[int]) -> tuple[float, list[float]]:
+    def score_explained(self, features: Sequence[int]) -> tuple[float, tuple[float, ...]]:
         """See `Model.score_explained`."""
-        weights = self.weights
-        contributions = [weights[slot] for slot in features]
-        total = 0.0
-        for contribution in contributions:
-            total += contribution
+        total, contributions = self._weigh(self.weights, features)
         total += self.intercept
         if -_SCORE_SURE <= total <= _SCORE_SURE:
             return 1.0 / (1.0 + exp(-total)), contributions
