@@ -31,6 +31,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from headrace.config.kafka import KafkaSettings
 from headrace.config.settings import load
+from headrace.operators.cloudevents import Headings
 from headrace.operators.codec import decode
 from headrace.operators.journal import Kind
 from headrace.operators.kafka.connection import Connection
@@ -302,6 +303,7 @@ def _bare(brokers: str, source: str, to: str, count: int, core: int) -> None:
     connection = _connection(brokers)
     settings = load(None)
     shard, producer = FraudShard(settings), DecisionProducer(connection)
+    headings = Headings(settings.kafka.ce_source)
     reader = PartitionReader(connection, {Partition(source, 0): EARLIEST})
     done = 0
     while done < count:
@@ -313,7 +315,7 @@ def _bare(brokers: str, source: str, to: str, count: int, core: int) -> None:
                 if kind == _DECIDED:
                     decided.append(decision_of(event, out))
             shard.graded.clear()
-            producer.send(to, [message_of(DECISIONS, each, settings.kafka.ce_source) for each in decided])
+            producer.send(to, [message_of(DECISIONS, each, headings) for each in decided])
             done += len(decoded)
     producer.flush()
     reader.close()

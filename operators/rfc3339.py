@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
 __all__ = ["HOUR_CHARACTERS", "REST_MS", "hour_known", "parse_time", "time_ms", "time_text"]
@@ -31,6 +30,7 @@ REST_MS: Final = {f"{rest}Z": 1000 * second for second, rest in enumerate(_REST)
 """Milliseconds of minute and second, as in `:30:00Z`."""
 
 _hours: Final[dict[str, int]] = {}
+_hour_texts: Final[dict[int, bytes]] = {}
 hour_known: Final = _hours.get
 """Milliseconds of an hour in UTC, `2026-03-01T09`; None if it isn't among the last ones seen."""
 
@@ -88,9 +88,12 @@ def time_text(time_ms: int) -> bytes:
     """
     hours, rest_ms = divmod(time_ms, _HOUR_MS)
     second, ms = divmod(rest_ms, 1000)
-    return _hour_text(hours) + _REST_BYTES[second] + _MS_BYTES[ms]
+    return (_hour_texts.get(hours) or _hour_text(hours)) + _REST_BYTES[second] + _MS_BYTES[ms]
 
 
-@lru_cache(_HOURS_REMEMBERED_MAX)
 def _hour_text(hours: int) -> bytes:
-    return datetime.fromtimestamp(hours * 3600, UTC).isoformat()[:HOUR_CHARACTERS].encode()
+    text = datetime.fromtimestamp(hours * 3600, UTC).isoformat()[:HOUR_CHARACTERS].encode()
+    if len(_hour_texts) >= _HOURS_REMEMBERED_MAX:
+        _hour_texts.clear()
+    _hour_texts[hours] = text
+    return text

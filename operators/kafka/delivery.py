@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from headrace.operators.addresses import partition_of
-from headrace.operators.cloudevents import ID, Headers, dead_letter_headers, decision_headers
+from headrace.operators.cloudevents import ID, Headers, Headings
 from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.producer import Outgoing as Message
 from headrace.operators.outgoing import DEAD_LETTERS, Outgoing
@@ -18,20 +18,20 @@ __all__ = ["Delivery", "message_of"]
 _PLACE: Final = frozenset({"headrace_topic", "headrace_partition", "headrace_offset"})
 
 
-def message_of(output: str, outgoing: Outgoing, source: str) -> Message:
-    """The message that is sent; `source` is the configured `ce_source`."""
+def message_of(output: str, outgoing: Outgoing, headings: Headings) -> Message:
+    """The message that is sent."""
     value = outgoing.line[:-1]
     if output != DEAD_LETTERS:
-        return Message(outgoing.key, value, decision_headers(outgoing.id, outgoing.event_time, source))
-    return Message(outgoing.key, value, _dead_letter_headers(value, outgoing.id, source))
+        return Message(outgoing.key, value, headings.of_decision(outgoing.id, outgoing.event_time))
+    return Message(outgoing.key, value, _dead_letter_headers(value, outgoing.id, headings))
 
 
-def _dead_letter_headers(value: bytes, known: str, source: str) -> Headers:
+def _dead_letter_headers(value: bytes, known: str, headings: Headings) -> Headers:
     """Headers of a dead letter; what didn't come from a partition has no place in one."""
     place, _, offset = known.partition("#")[0].rpartition("/")
     stood = partition_of(f"kafka:{place}")
     topic, partition = stood or ("", 0)
-    headers = dead_letter_headers(value, source, topic, partition, int(offset))
+    headers = headings.of_dead_letter(value, topic, partition, int(offset))
     return [
         (name, known.encode() if name == ID else content)
         for name, content in headers
@@ -70,7 +70,7 @@ class Delivery:
         source: str,
         ahead: Collection[str] = (),
     ) -> None:
-        self._producer, self._topics, self._source = producer, topics, source
+        self._producer, self._topics, self._headings = producer, topics, Headings(source)
         self._acknowledged = {output: Acknowledged(ends[topic]) for output, topic in topics.items()}
         self._ahead = set(ahead)
         self.held_back = 0
@@ -93,9 +93,9 @@ class Delivery:
         """
         if self._ahead:
             messages = self._not_ahead(messages)
-        acknowledged, source = self._acknowledged[output], self._source
+        acknowledged, headings = self._acknowledged[output], self._headings
         delivered = partial(acknowledged.acknowledged, acknowledged.sent(len(messages)))
-        made = (message_of(output, each, source) for each in messages)
+        made = (message_of(output, each, headings) for each in messages)
         self._producer.send(self._topics[output], made, delivered)
 
     def _not_ahead(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:

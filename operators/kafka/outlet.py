@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
+from headrace.operators.cloudevents import Headings
 from headrace.operators.kafka.client import OFFSET_END, TopicPartition
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.delivery import message_of
@@ -77,6 +78,7 @@ class TopicOutlet:
 
     def __init__(self, connection: Connection, producer: DecisionProducer) -> None:
         self._connection, self._producer = connection, producer
+        self._headings = Headings(connection.settings.ce_source)
 
     def ends(self, topic: str) -> dict[int, int]:
         """The end of each partition."""
@@ -97,7 +99,7 @@ class TopicOutlet:
 
     def send(self, output: str, topic: str, message: Outgoing) -> None:
         """Send one message; waits while too many are under way."""
-        self._producer.send(topic, [message_of(output, message, self._connection.settings.ce_source)])
+        self._producer.send(topic, [message_of(output, message, self._headings)])
 
     def flush(self) -> None:
         """Wait until everything that was sent stands in its topic."""

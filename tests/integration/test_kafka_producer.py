@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from headrace.config.kafka import KafkaSettings
 from headrace.errors import BrokerUnreachable, DeliveryFailed, OffsetLost, TopicMismatch
-from headrace.operators.cloudevents import decision_headers
+from headrace.operators.cloudevents import Headings
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.producer import DecisionProducer, Outgoing
 from headrace.operators.kafka.read_back import Delivered, end_offsets, read_back
@@ -47,7 +47,9 @@ def topic(broker, request) -> str:
 
 def outgoing(number: int, key: bytes | None = None) -> Outgoing:
     value = b'{"decision_id":"fraud:p-%d","event_time":1772357400000,"kind":"fraud"}' % number
-    return Outgoing(key, value, decision_headers(f"fraud:p-{number}", 1_772_357_400_000, "/headrace/test"))
+    return Outgoing(
+        key, value, Headings("/headrace/test").of_decision(f"fraud:p-{number}", 1_772_357_400_000)
+    )
 
 
 def held(brokers: str, topic: str, partition: int, count: int) -> list:

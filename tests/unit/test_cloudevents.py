@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from headrace.operators.cloudevents import dead_letter_headers, decision_headers, id_in
+from headrace.operators.cloudevents import Headings, id_in
 from headrace.operators.events import DeadLetter
 
 
@@ -20,12 +20,14 @@ from headrace.operators.events import DeadLetter
     ],
 )
 def test_the_time_is_the_events(time_ms, text):
-    assert dict(decision_headers("fraud:p-1", time_ms, "/here"))["ce_time"] == text
+    assert dict(Headings("/here").of_decision("fraud:p-1", time_ms))["ce_time"] == text
 
 
 def test_the_same_decision_has_the_same_headers():
-    headers = decision_headers("fraud:p-ü", 5, "/here")
-    assert headers == decision_headers("fraud:p-ü", 5, "/here")
+    headings = Headings("/here")
+    headers = headings.of_decision("fraud:p-ü", 5)
+    headings.of_decision("recommend:c-1", 5)
+    assert headers == headings.of_decision("fraud:p-ü", 5) == Headings("/here").of_decision("fraud:p-ü", 5)
     assert id_in(headers) == "fraud:p-ü"
 
 
@@ -33,7 +35,7 @@ def test_a_dead_letter_says_where_its_input_stands():
     letter = DeadLetter(
         reason="not_json", message="", field=None, source="payments", offset=17, line=1, payload_base64=""
     )
-    headers = dict(dead_letter_headers(msgspec.json.encode(letter), "/here", "payments", 3, 17))
+    headers = dict(Headings("/here").of_dead_letter(msgspec.json.encode(letter), "payments", 3, 17))
     assert headers["headrace_reason"] == b"not_json"
     assert [headers[f"headrace_{name}"] for name in ("topic", "partition", "offset")] == [
         b"payments",
