@@ -8,11 +8,12 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -295,11 +296,39 @@ def test_a_sink_that_takes_nothing_stops_the_source(own_broker, tmp_path):
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_on_a_full_disk_nothing_goes_out_until_there_is_room(world, lines, processes):
-    """D-DISK-1."""
+def test_where_files_cant_grow_nothing_goes_out_until_they_can(world, lines, processes):
+    """D-DISK-1, with a limit to the size of files."""
     world.send(lines)
     with file_sizes_limited(60_000) as limit:  # of any file; the child inherits it
         running = world.start("--processes", processes, "--set", "journal.checkpoint_inputs_max=1000000")
+
+    def make_room() -> None:
+        for pid in (running.process.pid, *members(world)):
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+
+    waits_for_room(world, running, lines, make_room)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_on_a_full_disk_nothing_goes_out_until_there_is_room(world, lines, processes):
+    """D-DISK-1, on a small file system."""
+    world.send(lines)
+    world.state.mkdir()
+    with mounted(world.state, "size=400k"):
+        running = world.start("--processes", processes, "--set", "journal.checkpoint_inputs_max=1000000")
+        try:
+            waits_for_room(
+                world,
+                running,
+                lines,
+                lambda: mount("-o", "remount,size=64m", str(world.state)).check_returncode(),
+            )
+        finally:
+            world.close()
+
+
+def waits_for_room(world: World, running: Running, lines: list[bytes], make_room: Callable[[], None]) -> None:
     running.wait_for(lambda: running.said.read_text().count("the system refused") >= 2, "tries")
     assert "panic" not in running.said.read_text()
     journalled_then = inputs_in(world.state)
@@ -307,12 +336,28 @@ def test_on_a_full_disk_nothing_goes_out_until_there_is_room(world, lines, proce
     assert len(sent) > 0
     assert sent <= set(journalled(world.state, Kind.DECIDED))
     assert inputs_in(world.state) == journalled_then < len(lines)
-    for pid in (running.process.pid, *members(world)):
-        with suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+    make_room()
     running.wait_for(lambda: inputs_in(world.state) >= len(lines), "all inputs, with room")
     assert running.stop() == 0, running.said.read_text()
     world.check()
+
+
+def mount(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["mount", *options], check=False, capture_output=True, text=True)
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A file system of a limited size on a folder; the test is skipped where mounting isn't allowed."""
+    made = mount("-t", "tmpfs", "-o", options, "tmpfs", str(folder))
+    if made.returncode:
+        pytest.skip(
+            f"no file system can be mounted here, a limit to files stands for it: {made.stderr.strip()}"
+        )
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_run_on_a_full_disk_can_be_stopped(world, lines):
