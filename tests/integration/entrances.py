@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.producer import DecisionProducer
+from headrace.operators.kafka.producer import DecisionProducer, Outgoing
 from headrace.operators.kafka.read_back import read_back
 from headrace.operators.kafka.reader import PartitionReader
 from headrace.operators.kafka.starts import EARLIEST, Partition
 from headrace.operators.kafka.topics import Needed, check_topics
-from headrace.operators.outgoing import Outgoing
 
 
 def begin(connection: Connection, what: str) -> object:

@@ -17,7 +17,7 @@ from headrace.operators.dead_letters import Letter, letters_in_state, portions
 from headrace.operators.journal import COMMAND, JournalReader, Kind, Record, first_boundary
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_every_write import killing, logged
+from test_every_write import chosen, killing, logged, one_in
 from test_state import killed_within_a_batch
 from worlds import World, overrides, payment, stream, write_lines
 
@@ -102,11 +102,12 @@ def test_applied_again_from_the_journals_beginning_they_lead_to_the_same(waiting
 
 
 @pytest.mark.slow
-def test_killed_at_every_write_they_have_their_effect_once(waiting):
+@one_in
+def test_killed_at_every_write_they_have_their_effect_once(waiting, one_in):
     whole = copied(waiting, "whole")
     moments = logged(whole)
     check_whole(whole)
-    for moment in moments if len(whole.shards()) == 1 else moments[::3]:
+    for moment in chosen(moments, one_in if len(whole.shards()) == 1 else 3 * one_in):
         world = copied(waiting, "killed")
         code = world.run(killing(moment))
         assert code == (-9 if moment.both or not moment.child else 0), (moment, world.said)

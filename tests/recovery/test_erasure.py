@@ -18,7 +18,7 @@ from headrace.operators.journal import verify
 
 sys.path.insert(0, str(Path(__file__).parent))
 from erasures import CUSTOMER, TRACE, check_gone, customers, erase, inputs, traces
-from test_every_write import Killer, Moment, killing
+from test_every_write import Killer, Moment, chosen, killing, one_in
 from worlds import World, overrides, write_lines
 
 BATCHES = overrides(input__batch_lines_max=16, journal__checkpoint_inputs_max=30)
@@ -102,14 +102,15 @@ def test_it_is_taken_by_a_flow_that_starts(ended):
 
 
 @pytest.mark.slow
-def test_killed_at_every_write_of_the_command_it_is_finished_by_the_next(ended):
+@one_in
+def test_killed_at_every_write_of_the_command_it_is_finished_by_the_next(ended, one_in):
     whole = copied(ended, "whole")
     log = whole.folder / "calls"
     assert erase(whole, lambda: Killer(None, log).install()) == 0, whole.said
     assert whole.run() == 0, whole.said
     every = moments(log)
     assert len(every) > 60
-    for moment in every if len(whole.shards()) == 1 else every[::4]:
+    for moment in chosen(every, one_in if len(whole.shards()) == 1 else 4 * one_in):
         world = copied(ended, "killed")
         erase(world, killing(moment))
         again = copied(world, "again")
@@ -129,14 +130,15 @@ def test_killed_at_every_write_of_the_command_it_is_finished_by_the_next(ended):
 
 
 @pytest.mark.slow
-def test_killed_at_every_write_of_the_flow_that_takes_it_it_is_finished(ended):
+@one_in
+def test_killed_at_every_write_of_the_flow_that_takes_it_it_is_finished(ended, one_in):
     ask(ended)
     whole = copied(ended, "whole")
     log = whole.folder / "calls"
     assert whole.run(lambda: Killer(None, log).install()) == 0, whole.said
     check_gone(whole)
     every = moments(log)
-    for moment in every if len(whole.shards()) == 1 else every[::4]:
+    for moment in chosen(every, one_in if len(whole.shards()) == 1 else 4 * one_in):
         world = copied(ended, "killed")
         world.run(killing(moment))
         assert world.run() == 0, (moment, world.said)

@@ -7,10 +7,11 @@ checkpoint, there once with the run left alive and once with it killed at the sa
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,15 @@ def moments(log: Path) -> Iterator[Moment]:
             yield Moment(call, child=child, both=True)
 
 
+# A test of every run takes one moment in two, other ones each time; the long tests take all.
+one_in = pytest.mark.parametrize("one_in", [2, pytest.param(1, marks=pytest.mark.soak)])
+
+
+def chosen(every: Sequence[Moment], one_in: int) -> Sequence[Moment]:
+    """One moment in so many, beginning at random; an assertion says which one it was."""
+    return every[random.randrange(one_in) :: one_in]
+
+
 @pytest.fixture(scope="module")
 def events(tmp_path_factory) -> Path:
     return write_lines(tmp_path_factory.mktemp("world") / "events.jsonl", stream(42))
@@ -125,7 +135,8 @@ def logged(world: World) -> list[Moment]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shards", [1, 2])
-def test_killed_at_every_write_it_writes_the_same_bytes(tmp_path, events, shards):
+@one_in
+def test_killed_at_every_write_it_writes_the_same_bytes(tmp_path, events, shards, one_in):
     options = OPTIONS + overrides(flow__shards=shards)
     whole = World(tmp_path / "whole", (events,), options)
     every = logged(whole)
@@ -133,7 +144,7 @@ def test_killed_at_every_write_it_writes_the_same_bytes(tmp_path, events, shards
     assert whole.outputs()[0].count(b"\n") == 42
     world = World(tmp_path / "killed", (events,), options)
     # Two shards write as one does: there every fourth moment is enough.
-    for moment in every[:: 1 if shards == 1 else 4]:
+    for moment in chosen(every, one_in if shards == 1 else 4 * one_in):
         world.clear()
         code = world.run(killing(moment))
         assert code == (-9 if moment.both or not moment.child else 0), (moment, world.said)

@@ -20,7 +20,7 @@ from headrace.operators.journal import JournalReader, Kind, first_boundary, star
 sys.path.insert(0, str(Path(__file__).parent))
 from worlds import World, clicks, overrides, tiny_world, write_lines
 
-KILLS = 20
+KILLS = {"fraud": 20, "recommend": 10}
 LINES = 3000
 CHECKPOINT_INPUTS = 40
 
@@ -106,9 +106,9 @@ def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, vis
     settings = load(None, options(shards, flow)[1::2], flow=flow)
     moments, world = random.Random(seed), World(tmp_path / "killed", sources, options(shards, flow), flow)
     kills = least = finished = 0
-    while kills < KILLS or not finished:
+    while kills < KILLS[flow] or not finished:
         child = world.start()
-        if kills < KILLS:
+        if kills < KILLS[flow]:
             time.sleep(moments.uniform(0.0, seconds))
             code = world.kill(child)
         else:
