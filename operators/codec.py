@@ -12,7 +12,15 @@ import msgspec
 import orjson
 from msgspec.structs import force_setattr
 
-from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN, DeadLetter, Event, Item
+from headrace.operators.events import (
+    CURRENCY_PATTERN,
+    EVENT_TIME_MS_MAX,
+    EVENT_TIME_MS_MIN,
+    DeadLetter,
+    Event,
+    Item,
+    Payment,
+)
 from headrace.operators.rfc3339 import HOUR_CHARACTERS, REST_MS, hour_known, time_ms
 
 __all__ = ["Undecodable", "canonical_digest", "decode", "decode_one", "encode_dead_letter"]
@@ -22,6 +30,8 @@ _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
 _decoder: Final = msgspec.json.Decoder(Event)
 _canonical: Final = msgspec.msgpack.Encoder()
+_CURRENCY: Final = re.compile(CURRENCY_PATTERN)
+_currencies: set[str] = set()  # those that have come; there are 17,576 at most
 
 
 class Undecodable(NamedTuple):
@@ -59,6 +69,7 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
         Longer lines are not looked into.
     """
     decoder, hours, rests, hour_end = _decoder.decode, hour_known, REST_MS.get, HOUR_CHARACTERS
+    currencies = _currencies
     found: list[Event | Undecodable] = []
     add = found.append
     for payload in payloads:
@@ -76,13 +87,23 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
             if not EVENT_TIME_MS_MIN <= time < EVENT_TIME_MS_MAX:
                 add(_OUT_OF_RANGE)
                 continue
-            if event.__class__ is Item:
+            if event.__class__ is Payment:
+                if event.currency not in currencies:
+                    _take_currency(event.currency)
+            elif event.__class__ is Item:
                 _publish(event)
         except (ValueError, msgspec.MsgspecError) as error:
             add(_reason(error))
             continue
         add(event)
     return found
+
+
+def _take_currency(currency: str) -> None:
+    """Remember a currency that is one."""
+    if not _CURRENCY.fullmatch(currency):
+        raise msgspec.ValidationError(f"Expected `str` matching regex {CURRENCY_PATTERN!r} - at `$.currency`")
+    _currencies.add(currency)
 
 
 def _publish(item: Event) -> None:

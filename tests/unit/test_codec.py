@@ -47,6 +47,10 @@ def test_times_become_milliseconds() -> None:
         ("00:00:15Z", "00:00:15", "invalid_field", "event_time"),
         ("2018-06-18T", "20180618T", "invalid_field", "event_time"),
         ('"currency":"EUR"', '"currency":"EUR","version":2', "invalid_field", "version"),
+        ('"EUR"', '"eur"', "invalid_field", "currency"),
+        ('"EUR"', '"EURO"', "invalid_field", "currency"),
+        ('"EUR"', '"EUR\\n"', "invalid_field", "currency"),
+        ('"EUR"', '"ÉUR"', "invalid_field", "currency"),
         ("}", "", "invalid_json", None),
     ],
 )
