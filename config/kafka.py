@@ -91,8 +91,9 @@ class KafkaSettings(Settings):
     delivery_seconds_max
         A message that the brokers haven't taken for longer ends the flow.
     linger_ms
-        How long a message waits for others to travel with: with 0.5 a topic is drained a quarter faster, as
-        messages wake the client's own thread less often, and each decision comes a millisecond later.
+        How long a message waits for others to travel with. Under load they do so without it (see the runbook
+        on Kafka, "Speed"); it helps where the client's threads can't be scheduled as batch work, and makes
+        each decision come a millisecond later.
     read_back_seconds_max
         When what was sent is read back, the next message must come within this time.
     create_partitions, create_replicas
