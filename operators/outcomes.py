@@ -97,7 +97,7 @@ class Pending:
 
     def __init__(self, entities: int, width: int, typecode: str, rows_max: int, age_ms_max: int) -> None:
         self._row = struct.Struct(f"<qqqdIB{entities}I{width}{typecode}")
-        self._row_bytes, self._pack_into = self._row.size, self._row.pack_into
+        self._row_bytes = self._row.size
         self.features_from = self.rows_from + entities
         self.rows_max, self.age_ms_max = rows_max, age_ms_max
         self.index: dict[str, int] = {}
@@ -137,7 +137,7 @@ class Pending:
             self._blocks.append(self._new_block())
         block = self._blocks[-1]
         block.ids.append(event_id)
-        self._pack_into(
+        self._row.pack_into(
             block.rows,
             at * self._row_bytes,
             time_ms,

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 __all__ = ["HOUR_CHARACTERS", "REST_MS", "hour_known", "parse_time", "time_ms", "time_text"]
+
+_Hour = TypeVar("_Hour", str, int)
+_Known = TypeVar("_Known", int, bytes)
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,7 +22,8 @@ _HOUR_MS: Final = 3_600_000
 _HOURS_REMEMBERED_MAX: Final = 4096
 _REST: Final = [f":{minute:02}:{second:02}" for minute in range(60) for second in range(60)]
 _REST_BYTES: Final = [rest.encode() for rest in _REST]
-_MS_BYTES: Final = [b".%03dZ" % ms for ms in range(1000)]
+_MS: Final = {f".{ms:03}": ms for ms in range(1000)}
+_MS_BYTES: Final = [f"{part}Z".encode() for part in _MS]
 _MS_CHARACTERS: Final = len("2026-03-01T09:30:00.123Z")
 _SECOND_CHARACTERS: Final = len("2026-03-01T09:30:00")
 
@@ -54,28 +58,24 @@ def parse_time(text: str) -> int:
 
 def time_ms(text: str) -> int:
     """`parse_time`, quicker for the usual forms: seconds, or milliseconds, in UTC."""
-    ms = 0
     if len(text) == _MS_CHARACTERS:
         rest = REST_MS.get(text[HOUR_CHARACTERS:_SECOND_CHARACTERS] + text[-1])
-        part = text[_SECOND_CHARACTERS:-1]
-        if rest is None or part[0] != "." or not (part[1:].isdigit() and part.isascii()):
-            return parse_time(text)
-        ms = int(part[1:])
+        ms = _MS.get(text[_SECOND_CHARACTERS:-1])
     else:
-        rest = REST_MS.get(text[HOUR_CHARACTERS:])
-        if rest is None:
-            return parse_time(text)
+        rest, ms = REST_MS.get(text[HOUR_CHARACTERS:]), 0
+    if rest is None or ms is None:
+        return parse_time(text)
     hour = text[:HOUR_CHARACTERS]
-    known = _hours.get(hour)
-    return (_hour_ms(hour) if known is None else known) + rest + ms
+    known = hour_known(hour)
+    return (_remember(_hours, hour, parse_time(hour + ":00:00Z")) if known is None else known) + rest + ms
 
 
-def _hour_ms(hour: str) -> int:
-    known = parse_time(hour + ":00:00Z")
-    if len(_hours) >= _HOURS_REMEMBERED_MAX:
-        _hours.clear()
-    _hours[hour] = known
-    return known
+def _remember(known: dict[_Hour, _Known], hour: _Hour, value: _Known) -> _Known:
+    """Keep what is known of an hour, among the last ones."""
+    if len(known) >= _HOURS_REMEMBERED_MAX:
+        known.clear()
+    known[hour] = value
+    return value
 
 
 def time_text(time_ms: int) -> bytes:
@@ -88,12 +88,9 @@ def time_text(time_ms: int) -> bytes:
     """
     hours, rest_ms = divmod(time_ms, _HOUR_MS)
     second, ms = divmod(rest_ms, 1000)
-    return (_hour_texts.get(hours) or _hour_text(hours)) + _REST_BYTES[second] + _MS_BYTES[ms]
+    hour = _hour_texts.get(hours) or _remember(_hour_texts, hours, _hour_text(hours))
+    return hour + _REST_BYTES[second] + _MS_BYTES[ms]
 
 
 def _hour_text(hours: int) -> bytes:
-    text = datetime.fromtimestamp(hours * 3600, UTC).isoformat()[:HOUR_CHARACTERS].encode()
-    if len(_hour_texts) >= _HOURS_REMEMBERED_MAX:
-        _hour_texts.clear()
-    _hour_texts[hours] = text
-    return text
+    return datetime.fromtimestamp(hours * 3600, UTC).isoformat()[:HOUR_CHARACTERS].encode()

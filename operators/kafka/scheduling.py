@@ -20,20 +20,25 @@ def as_batch_work() -> Iterator[None]:
     waits until the other one has nothing to do or has had its turn, and sends all that has come up to then.
     So requests grow with the load and not with a delay, and on an idle core nothing waits.
 
-    A policy that somebody else has chosen for this process is left alone.
+    A policy that somebody else has chosen for this process is left alone. Where the system, its C library or
+    a sandbox doesn't let policies be told or changed, nothing happens.
 
     References
     ----------
     sched(7) of Linux, "SCHED_BATCH: Scheduling batch processes".
     """
-    if sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER:
-        yield
-        return
-    # Threads inherit it from the one that starts them. A sandbox may forbid to change it.
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    changed = sys.platform == "linux" and _change(os.SCHED_OTHER, os.SCHED_BATCH)
     try:
-        yield
+        yield  # threads inherit the policy from the one that starts them
     finally:
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        if changed:
+            _change(os.SCHED_BATCH, os.SCHED_OTHER)
+
+
+def _change(before: int, after: int) -> bool:
+    """Give this thread another policy, if it has the one before; whether that was done."""
+    with suppress(OSError):
+        if os.sched_getscheduler(0) == before:
+            os.sched_setscheduler(0, after, os.sched_param(0))
+            return True
+    return False

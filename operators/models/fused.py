@@ -68,13 +68,7 @@ class _Logistic:
 
     def score(self, features: Sequence[int]) -> float:
         """See `Model.score`."""
-        weights, total = self.weights, 0.0
-        for slot in features:
-            total += weights[slot]
-        total += self.intercept
-        if -_SCORE_SURE <= total <= _SCORE_SURE:
-            return 1.0 / (1.0 + exp(-total))
-        return 1.0 if total > 0.0 else 0.0
+        return self.score_explained(features)[0]
 
     def score_explained(self, features: Sequence[int]) -> tuple[float, tuple[float, ...]]:
         """See `Model.score_explained`."""
@@ -86,9 +80,7 @@ class _Logistic:
 
     def _step_intercept(self, features: Sequence[int], label: int) -> float:
         """Gradient of the log loss by the log-odds, after the bias has moved along it."""
-        weights, total = self.weights, 0.0
-        for slot in features:
-            total += weights[slot]
+        total, _ = self._weigh(self.weights, features)
         total += self.intercept
         rightness = total if label else -total
         if -_GRADIENT_SURE <= rightness <= _GRADIENT_SURE:
@@ -102,8 +94,7 @@ class _Logistic:
 
     def explain(self, features: Sequence[int]) -> list[float]:
         """See `Model.explain`: the weight of each group's active slot."""
-        weights = self.weights
-        return [weights[slot] for slot in features]
+        return list(self._weigh(self.weights, features)[1])
 
     def save(self) -> bytes:
         """See `Model.save`: 8 bytes a slot and table, little-endian."""
