@@ -26,6 +26,8 @@ _TIME: Final = struct.Struct("<q")
 _ROW: Final = struct.Struct("<I")
 _NUMBER_AT: Final = 8
 _LABELLED_AT: Final = 16
+_SCORE_AT: Final = 24
+_FLAGS_AT: Final = 32
 _LABEL_AT: Final = 36
 UNLABELLED, LEGITIMATE, FRAUD, ASSUMED = 0, 1, 2, 3  # ASSUMED: legitimate because no outcome came in time
 
@@ -94,6 +96,14 @@ class Pending:
     """
 
     rows_from: Final = 6
+    layout: Final[Mapping[str, int]] = {
+        "time": 0,
+        "number": _NUMBER_AT,
+        "score": _SCORE_AT,
+        "flags": _FLAGS_AT,
+        "rows": _HEAD.size,
+    }
+    """Where in a row what a decision brings begins, in bytes: rows are words, features follow on them."""
 
     def __init__(self, entities: int, width: int, typecode: str, rows_max: int, age_ms_max: int) -> None:
         self._row = struct.Struct(f"<qqqdIB{entities}I{width}{typecode}")
@@ -131,15 +141,10 @@ class Pending:
         blocked: bool,
     ) -> None:
         """Keep a decision; the oldest row goes when there are too many."""
-        place, index = self.next, self.index
-        at = place & _PLACE_MASK
-        if not at and place > self._base:
-            self._blocks.append(self._new_block())
-        block = self._blocks[-1]
-        block.ids.append(event_id)
+        rows_, start = self.reserve(event_id)
         self._row.pack_into(
-            block.rows,
-            at * self._row_bytes,
+            rows_,
+            start,
             time_ms,
             number,
             0,
@@ -149,10 +154,23 @@ class Pending:
             *rows,
             *features,
         )
+
+    def reserve(self, event_id: str) -> tuple[bytearray, int]:
+        """Make room for a decision's row: the memory that it lies in, and where it starts there, all zeros.
+
+        It is to be filled before anything else is asked; see `layout`.
+        """
+        place, index = self.next, self.index
+        at = place & _PLACE_MASK
+        if not at and place > self._base:
+            self._blocks.append(self._new_block())
+        block = self._blocks[-1]
+        block.ids.append(event_id)
         index[event_id] = place
         self.next = place + 1
         while len(index) > self.rows_max:  # a forgotten row leaves an empty place, which makes no room
             self.dropped_by_limit += self._drop_oldest()
+        return block.rows, at * self._row_bytes
 
     def fields(self, place: int) -> tuple[Any, ...]:
         """A row as it is packed: time, number, time of the first outcome, score, flags, label, then the rest.

@@ -8,7 +8,7 @@ the state as it was and becomes a dead letter.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ from headrace.config.settings import FraudSettings
 from headrace.operators.clock import Timing
 from headrace.operators.codec import Undecodable, canonical_digest
 from headrace.operators.commands import REFUSED, Command, Erase, Retry
-from headrace.operators.detail import detail_struct
 from headrace.operators.erasure_state import forget
 from headrace.operators.events import Click, Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
@@ -42,6 +41,8 @@ from headrace.operators.outcomes import (
 )
 from headrace.operators.policy import APPROVAL, Policy, Verdict
 from headrace.operators.routing import party_of
+from headrace.operators.scoring import PlainScorer, Scorer
+from headrace.operators.scoring_compiled import compiled_scorer
 from headrace.operators.typical import TypicalPayment
 
 __all__ = ["FraudShard", "Graded", "shape_of"]
@@ -141,11 +142,9 @@ class FraudShard(Intake):
         )
         self.early = EarlyOutcomes(0, 0)
         self._unmoved: list[Payment] = []
-        detail = detail_struct(len(groups), shape.slots, len(names), len(self.features.names))
-        self._pack_detail = detail.pack
-        self._read, self._update = self.features.read, self.features.update
         self._update_click = self.features.update_click
-        self._add_pending = self.pending.add
+        parts = (self.features, self.model, self.typical, self.pending)
+        self._scorer: Scorer = compiled_scorer(*parts) or PlainScorer(*parts)
         self.configure(settings, learn=learn)
 
     def configure(self, settings: FraudSettings, *, learn: bool) -> None:
@@ -174,7 +173,6 @@ class FraudShard(Intake):
         self._explained = self.model.cheap_explain
         self._contribution_min = settings.reasons.contribution_min
         self._reasons_max = settings.reasons.count_max
-        self._blank = (0.0,) * len(self.codes)
 
     def _codes(self, settings: FraudSettings) -> list[tuple[str, list[tuple[int, _Comparison, float]]]]:
         """For each contribution its reason code, and on which values that may be told."""
@@ -246,20 +244,14 @@ class FraudShard(Intake):
     def _decide(self, payment: Payment, timing: Timing, digest: int, overdue: bool) -> Output:
         event_id, time, now = payment.event_id, payment.event_time, self.clock.now
         seen_at = time if timing is _ON_TIME or not now else now
-        values, slots, flags, rows = self._read(payment, seen_at)
-        read = slots if self._takes_slots else values
-        if self._explained:
-            score, weights = self.model.score_explained(read)
-            contributions = self.typical.against(weights)
-        else:
-            score, contributions = self.model.score(read), self._blank
-        policy = self.policy
+        scorer, policy = self._scorer, self.policy
+        score = scorer.score(payment, seen_at)
         # A time that isn't believed names no day of which there are reviews.
         day_at = time if timing is not _AHEAD or not now else _NO_DAY_MS
-        verdict = policy.decide(payment, values, score, day_at, overdue)
+        verdict = policy.decide(payment, scorer.values, score, day_at, overdue)
         action = verdict.action
-        if not self._explained and (action != "approve" or verdict.would):
-            contributions = tuple(self.model.explain(read))
+        if action != "approve" or verdict.would:
+            scorer.explain()
         decision = {
             "decision_id": "fraud:" + event_id,
             "event_id": event_id,
@@ -272,22 +264,21 @@ class FraudShard(Intake):
             "version": 1,
         }
         if verdict is not APPROVAL:
-            self._tell(decision, verdict, contributions, values)
+            self._tell(decision, verdict, scorer.contributions, scorer.values)
         line = dumps(decision, None, _WITH_NEWLINE)
-        detail = self._pack_detail(*(slots + contributions + values)) + verdict.trace
+        detail = scorer.detail() + verdict.trace
         # From here on nothing fails.
         self.counts[action] += 1
         policy.commit(verdict, day_at)
         number = self.number + 1
         if self._explained:
-            self.typical.take(number, contributions)
+            self.typical.take(number, scorer.contributions)
         self._payment_ids.add(event_id, digest, now or time)
-        if timing is _ON_TIME:
-            rows = self._update(payment, seen_at, values, number, rows)
-        else:
-            self._not_on_time(payment, timing)
+        on_time = timing is _ON_TIME
         at = time if time < now or not now else now
-        self._add_pending(event_id, at, number, rows, flags, read, score, action == "block")
+        scorer.take(payment, seen_at, at, number, score, blocked=action == "block", moves=on_time)
+        if not on_time:
+            self._not_on_time(payment, timing)
         if self.early.waiting:
             self._take_waiting(event_id)
         return _DECIDED, line, detail
@@ -296,8 +287,8 @@ class FraudShard(Intake):
         self,
         decision: dict[str, Any],
         verdict: Verdict,
-        contributions: tuple[float, ...],
-        values: tuple[float, ...],
+        contributions: Sequence[float],
+        values: Sequence[float],
     ) -> None:
         """Add to a decision what isn't said of a plain approval: its reasons, and a policy's path."""
         told = [{"code": code, "contribution": None} for code in verdict.codes]
@@ -323,7 +314,7 @@ class FraudShard(Intake):
         if early is not None:
             self._outcome(event_id, early.label, early.event_time)
 
-    def _reasons(self, contributions: tuple[float, ...], values: tuple[float, ...]) -> list[dict[str, Any]]:
+    def _reasons(self, contributions: Sequence[float], values: Sequence[float]) -> list[dict[str, Any]]:
         by_code: dict[str, float] = {}
         for (code, told_when), contribution in zip(self.codes, contributions, strict=True):
             if all(holds(values[place], number) for place, holds, number in told_when):
@@ -340,8 +331,8 @@ class FraudShard(Intake):
         """Move the state by the payments whose step ahead was believed after all; forget the others."""
         for payment in self._unmoved:
             if payment.event_time <= self.clock.now:
-                values, _, _, rows = self._read(payment, payment.event_time)
-                self._update(payment, payment.event_time, values, self.number, rows)
+                values, _, _, rows = self.features.read(payment, payment.event_time)
+                self.features.update(payment, payment.event_time, values, self.number, rows)
         self._unmoved.clear()
 
     # -- outcomes and other events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,6 +26,11 @@ class TypicalPayment:
     parts
         How many contributions there are.
 
+    Attributes
+    ----------
+    means
+        For each part, in log-odds; the array stays the same one.
+
     References
     ----------
     Lundberg, S. M. and Lee, S.-I. (2017). A unified approach to interpreting model predictions. NeurIPS,
@@ -34,7 +40,7 @@ class TypicalPayment:
     __slots__ = ("_differences", "_looked_at", "means")
 
     def __init__(self, parts: int) -> None:
-        self.means = [0.0] * parts
+        self.means = array("d", bytes(8 * parts))
         self._differences = differences(parts)
         self._looked_at = 0
 
@@ -48,9 +54,9 @@ class TypicalPayment:
             return
         self._looked_at = min(self._looked_at + 1, _LOOKED_AT_MAX)
         share = 1.0 / self._looked_at
-        self.means = [
-            mean + difference * share for mean, difference in zip(self.means, differences, strict=True)
-        ]
+        means = self.means
+        for part, difference in enumerate(differences):
+            means[part] += difference * share
 
     def save(self) -> list[float]:
         """The state as plain numbers."""
@@ -58,4 +64,4 @@ class TypicalPayment:
 
     def load(self, saved: Sequence[float]) -> None:
         """Take over a saved state."""
-        self._looked_at, self.means = int(saved[0]), list(saved[1:])
+        self._looked_at, self.means[:] = int(saved[0]), array("d", saved[1:])

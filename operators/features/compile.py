@@ -42,6 +42,8 @@ class FeatureSet:
     relabel
         `(rows, number, flags, time_ms, old, new)`: takes the old label's effect back and takes in the new
         one.
+    writer
+        What the functions were written by.
     """
 
     read: Callable[[Payment, int], tuple[tuple[float, ...], tuple[int, ...], int, tuple[int, ...]]]
@@ -64,7 +66,7 @@ class FeatureSet:
             for name, settings in entities.items()
         }
         self.globals: dict[str, array[float]] = {}
-        writer = SourceWriter(self.tables, self.globals, entities, features, bins, crosses)
+        self.writer = writer = SourceWriter(self.tables, self.globals, entities, features, bins, crosses)
         self.groups = writer.groups
         self.slots = sum(group.size for group in self.groups)
         self.source = writer.source()

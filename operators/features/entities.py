@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -12,6 +13,13 @@ __all__ = ["BLANK", "NOBODY", "Column", "Entities"]
 BLANK: Final = 0  # the row that stands for every entity not yet seen; it is never written
 NOBODY: Final = 1 << 62  # creation of a row without an owner: later than every input
 _ROWS_LOOKED_AT_MAX: Final = 16  # when the limit is reached, the idlest of so many rows goes
+# Rows are added by portions, as columns are many: a sixteenth of those that there are, within these limits.
+_GROWTH_ROWS_MIN: Final = 16
+_GROWTH_ROWS_MAX: Final = 1024
+
+
+def _nobody_asks() -> None:
+    """Nobody keeps the columns' addresses."""
 
 
 class Column:
@@ -51,6 +59,11 @@ class Entities:
         Rows at most; at the limit the idlest of 16 rows, taken in turn, is evicted.
     idle_ms_max
         Entities not seen for longer are evicted as a hand passes over the table.
+
+    Attributes
+    ----------
+    moved
+        Is called when columns may have come to lie elsewhere in memory.
     """
 
     def __init__(self, entities_max: int, idle_ms_max: int) -> None:
@@ -62,6 +75,8 @@ class Entities:
         self.created = Column("q", NOBODY)
         self.columns: list[Column] = [self.last_seen, self.created]
         self.distinct: list[list[dict[str, int] | None]] = []
+        self._rows = 1  # that columns have room for
+        self.moved: Callable[[], None] = _nobody_asks
         self.hand = 0
         self.evicted_by_age = 0
         self.evicted_by_limit = 0
@@ -93,12 +108,26 @@ class Entities:
         return row
 
     def _extend(self) -> int:
+        row = len(self.keys)
         self.keys.append(None)
-        for column in self.columns:
-            column.values.extend(column.initial)
         for mappings in self.distinct:
             mappings.append(None)
-        return len(self.keys) - 1
+        if row == self._rows:
+            more = min(max(row >> 4, _GROWTH_ROWS_MIN), _GROWTH_ROWS_MAX)
+            for column in self.columns:
+                column.values.extend(column.initial * more)
+            self._rows += more
+            self.moved()
+        return row
+
+    def _trim(self) -> None:
+        """Give up the room that columns have for further rows."""
+        rows = len(self.keys)
+        if rows < self._rows:
+            for column in self.columns:
+                del column.values[rows * column.width :]
+            self._rows = rows
+            self.moved()
 
     def _evict(self, row: int) -> None:
         key = self.keys[row]
@@ -144,6 +173,7 @@ class Entities:
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """The state as named blobs; columns are given as they are, without a copy."""
+        self._trim()
         head = (self.keys, self.free, self.hand, self.evicted_by_age, self.evicted_by_limit)
         blobs: dict[str, bytes | array[int] | array[float]] = {"head": msgspec.msgpack.encode(head)}
         blobs |= {f"column-{number}": column.values for number, column in enumerate(self.columns)}
@@ -160,6 +190,8 @@ class Entities:
         for number, column in enumerate(self.columns):
             del column.values[:]
             column.values.frombytes(blobs[f"column-{number}"])
+        self._rows = len(self.keys)
+        self.moved()
         if self.distinct:
             saved = msgspec.msgpack.decode(blobs["distinct"], type=list[list[dict[str, int] | None]])
             for mappings, loaded in zip(self.distinct, saved, strict=True):

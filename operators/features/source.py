@@ -19,11 +19,12 @@ __all__ = ["FIELDS", "SlotGroup", "SourceWriter"]
 DAY_MS = 86_400_000
 _PANES = re.compile(r"\bpane_([0-9]+)\b")
 FIELDS = {
-    "amount": "ev.amount",
+    "amount": "amount",
     "hour_of_day": "t // 3600000 % 24",
     "day_of_week": "(t // 86400000 + 3) % 7",
 }
 CLICK_FIELDS = {"price": "ev.price"}
+_AMOUNT = "amount = ev.amount"
 _DIVISOR_MIN = 1e-280  # below it a quotient could be infinite
 _NEVER_MISSING = {"field", "count", "sum", "distinct", "fraud_streak"}
 
@@ -87,6 +88,9 @@ class SourceWriter:
         }
         self.read_lines: list[str] = []
         self.update_lines: list[str] = []
+        # Those that work on Python's objects, which compiled code can't.
+        self.object_read_lines: list[str] = []
+        self.object_update_lines: list[str] = []
         self.click_lines: list[str] = []
         self.clicked = {each.entity for each in features.values() if getattr(each, "on", "") == "click"}
         self.paid = {
@@ -132,7 +136,7 @@ class SourceWriter:
             return CLICK_FIELDS[declaration.value]
         return self._value(declaration.value)
 
-    def _update(self, declaration: Any, lines: list[str]) -> None:
+    def _update(self, declaration: Any, lines: list[str], *, objects: bool = False) -> None:
         """Add update lines for a declaration's entity, under its condition."""
         guards = [self.rows[declaration.entity]]
         if getattr(declaration, "on", "payment") == "click":
@@ -146,8 +150,8 @@ class SourceWriter:
         value = getattr(declaration, "value", None)
         if value in self.numbers and self.features[value].kind not in _NEVER_MISSING:
             guards.append(f"{self._value(value)} == {self._value(value)}")
-        self.update_lines.append(f"if {' and '.join(guards)}:")
-        self.update_lines += [f"    {line}" for line in lines]
+        to = self.object_update_lines if objects else self.update_lines
+        to += [f"if {' and '.join(guards)}:", *(f"    {line}" for line in lines)]
 
     # -- features of the event itself
 
@@ -163,13 +167,13 @@ class SourceWriter:
     def _count(self, f: str, declaration: Any) -> None:
         row = self.rows[declaration.entity]
         if declaration.window_ms is None:
-            total = self._column(declaration.entity, "I", 0)
+            total = self._column(declaration.entity, "i", 0)
             self.read_lines.append(f"{f} = {total}[{row}]")
             self._update(declaration, [f"{total}[{row}] += 1"])
             return
         pane_ms, panes = self._panes(declaration)
-        total, head = self._column(declaration.entity, "I", 0), self._column(declaration.entity, "q", 0)
-        ring = self._column(declaration.entity, "I", 0, panes)
+        total, head = self._column(declaration.entity, "i", 0), self._column(declaration.entity, "q", 0)
+        ring = self._column(declaration.entity, "i", 0, panes)
         self.read_lines += _read_window(f, row, total, head, pane_ms, [(f, ring, "count", "0")], panes)
         self._update(
             declaration,
@@ -192,14 +196,14 @@ class SourceWriter:
 
     def _sums(self, f: str, declaration: Any, row: str, value: str) -> None:
         """Columns of a count and a sum, read into the locals `<f>n` and `<f>s`."""
-        count, total = self._column(declaration.entity, "I", 0), self._column(declaration.entity, "d", 0.0)
+        count, total = self._column(declaration.entity, "i", 0), self._column(declaration.entity, "d", 0.0)
         if declaration.window_ms is None:
             self.read_lines.append(f"{f}n = {count}[{row}]; {f}s = {total}[{row}]")
             self._update(declaration, [f"{count}[{row}] += 1; {total}[{row}] += {value}"])
             return
         pane_ms, panes = self._panes(declaration)
         head = self._column(declaration.entity, "q", 0)
-        counts = self._column(declaration.entity, "I", 0, panes)
+        counts = self._column(declaration.entity, "i", 0, panes)
         sums = self._column(declaration.entity, "d", 0.0, panes)
         self.read_lines.append(f"{f}s = {total}[{row}]")
         self.read_lines += _read_window(
@@ -249,11 +253,11 @@ class SourceWriter:
     def _distinct(self, f: str, declaration: Any) -> None:
         row = self.rows[declaration.entity]
         sets = self._bind(self.tables[declaration.entity].distinct_column())
-        self.read_lines.append(f"{f} = {sets}[{row}]")
+        self.object_read_lines.append(f"{f} = {sets}[{row}]")
         if declaration.window_ms is None:
-            self.read_lines.append(f"{f} = len({f}) if {f} else 0")
+            self.object_read_lines.append(f"{f} = len({f}) if {f} else 0")
         else:
-            self.read_lines.append(
+            self.object_read_lines.append(
                 f"{f} = sum([x > t - {declaration.window_ms} for x in {f}.values()]) if {f} else 0"
             )
         self._update(
@@ -266,6 +270,7 @@ class SourceWriter:
                 "    s[x] = max(t, s.pop(x, 0))",
                 f"    if len(s) > {declaration.keys_max}: del s[next(iter(s))]",
             ],
+            objects=True,
         )
 
     def _ew(self, f: str, declaration: Any, read: str) -> None:
@@ -306,7 +311,7 @@ class SourceWriter:
 
     def _running_mean(self, f: str, declaration: Any) -> None:
         entity, row, x = declaration.entity, self.rows[declaration.entity], self._value(declaration.value)
-        number, mean = self._column(entity, "I", 0), self._column(entity, "d", 0.0)
+        number, mean = self._column(entity, "i", 0), self._column(entity, "d", 0.0)
         prior = self.priors[f] = array("d", [0.0, 0.0])  # payments, mean
         prior_name = self._bind(prior)
         clip, weight_min = declaration.clip, declaration.weight_min
@@ -334,9 +339,9 @@ class SourceWriter:
     def _fraud_share(self, f: str, declaration: Any) -> None:
         entity, row = declaration.entity, self.rows[declaration.entity]
         pane_ms, panes = self._panes(declaration)
-        frauds, labelled = (self._column(entity, "I", 0) for _ in range(2))
+        frauds, labelled = (self._column(entity, "i", 0) for _ in range(2))
         head = self._column(entity, "q", 0)
-        fraud_ring, ring = (self._column(entity, "I", 0, panes) for _ in range(2))
+        fraud_ring, ring = (self._column(entity, "i", 0, panes) for _ in range(2))
         newest = f"{row} * {panes}, {panes}, {head}[{row}], k"
         self.read_lines += [
             f"{f}n = {labelled}[{row}]; {f} = {frauds}[{row}]",
@@ -399,8 +404,8 @@ class SourceWriter:
         if declaration.kind == "last_legitimate_age" and shared:
             return shared[0]  # legitimate outcomes count under every condition
         if (entity, condition) not in self.episodes:
-            streak, first, legitimate = (self._column(entity, code, 0) for code in "Iqq")
-            history, seen = self._column(entity, "q", 0, HISTORY), self._column(entity, "I", 0)
+            streak, first, legitimate = (self._column(entity, code, 0) for code in "iqq")
+            history, seen = self._column(entity, "q", 0, HISTORY), self._column(entity, "i", 0)
             columns = [self.names[each] for each in (streak, first, legitimate, history, seen)]
             name = self._bind(Episodes(*columns))
             self.episodes[entity, condition] = name
@@ -480,6 +485,13 @@ class SourceWriter:
 
     # -- the generated module
 
+    @staticmethod
+    def function(name: str, parameters: str, lines: list[str]) -> str:
+        """A function of these lines, with the panes that they speak of computed first."""
+        panes = sorted({int(pane_ms) for line in lines for pane_ms in _PANES.findall(line)})
+        body = [*(f"{_pane(pane_ms)} = t // {pane_ms}" for pane_ms in panes), *lines]
+        return "\n".join([f"def {name}({parameters}):", *[f"    {line}" for line in body]])
+
     def source(self) -> str:
         """The generated functions; `update_click` is there only if clicks feed a feature."""
         for number, entity in enumerate(self.entities):
@@ -491,38 +503,55 @@ class SourceWriter:
                 f"created{number}": table.created.values,
             }
         numbers = range(len(self.entities))
-        owned = ["".join(f"r{number}, " for number in numbers) + "= rows"] if numbers else []
+        owned = [self.taken_rows()] if numbers else []
         owned += [f"if created{number}[r{number}] > number: r{number} = 0" for number in numbers]
-        clicks = [_function("update_click", "ev, t, number", self._click_body())] if self.click_lines else []
+        clicks = (
+            [self.function("update_click", "ev, t, number", self._click_body())] if self.click_lines else []
+        )
         return "\n\n\n".join(
             [
                 *clicks,
-                _function("read", "ev, t", [*self._lookup(), *self.read_lines, *self._returned()]),
-                _function("update", "ev, t, values, number, rows", self._update_body()),
-                _function("label", "rows, number, flags, t, label", [*owned, *self.label_lines]),
-                _function("relabel", "rows, number, flags, t, old, new", [*owned, *self.relabel_lines]),
+                self.function(
+                    "read",
+                    "ev, t",
+                    [
+                        _AMOUNT,
+                        *self.lookup(),
+                        *self.object_read_lines,
+                        *self.read_lines,
+                        *self._returned(),
+                    ],
+                ),
+                self.function("update", "ev, t, values, number, rows", self._update_body()),
+                self.function("label", "rows, number, flags, t, label", [*owned, *self.label_lines]),
+                self.function("relabel", "rows, number, flags, t, old, new", [*owned, *self.relabel_lines]),
             ]
         )
 
-    def _lookup(self) -> list[str]:
+    def lookup(self) -> list[str]:
+        """Lines that find the row of each of the event's entities."""
         return [
             f"r{number} = index{number}.get(ev.{settings.key}, 0)"
             for number, settings in enumerate(self.entities.values())
         ]
 
+    def flag_lines(self) -> list[str]:
+        """Lines that find which conditions of the features that outcomes feed are met."""
+        return ["flags = 0", *(f"if {met}: flags |= {bit}" for met, bit in self.flags.items())]
+
     def _returned(self) -> list[str]:
-        lines = ["flags = 0"]
-        lines += [f"if {condition}: flags |= {bit}" for condition, bit in self.flags.items()]
         values = "".join(f"f{number}, " for number in range(len(self.features)))
         slots = "".join(f"{slot}, " for slot in self.active)
         rows = "".join(f"{row}, " for row in self.rows.values())
-        return [*lines, f"return ({values}), ({slots}), flags, ({rows})"]
+        return [*self.flag_lines(), f"return ({values}), ({slots}), flags, ({rows})"]
 
-    def _update_body(self) -> list[str]:
-        values = "".join(f"f{number}, " for number in range(len(self.features)))
-        lines = [f"{values}= values"] if values else []
-        if self.rows:
-            lines.append("".join(f"{row}, " for row in self.rows.values()) + "= rows")
+    def taken_rows(self) -> str:
+        """A line that takes `rows` apart."""
+        return "".join(f"{row}, " for row in self.rows.values()) + "= rows"
+
+    def create_lines(self) -> list[str]:
+        """Lines that give new entities of a payment their rows."""
+        lines = []
         for number, (entity, settings) in enumerate(self.entities.items()):
             if entity not in self.clicked or entity in self.paid:
                 lines += [
@@ -530,11 +559,28 @@ class SourceWriter:
                     f"    x = ev.{settings.key}",
                     f"    if x is not None: r{number} = create{number}(x, number)",
                 ]
-            lines += [
-                f"if t > seen{number}[r{number}] and r{number}: seen{number}[r{number}] = t",
-            ]
-        rows = "".join(f"r{number}, " for number in range(len(self.entities)))
-        return [*lines, *self.update_lines, f"return ({rows})"]
+        return lines
+
+    def seen_lines(self) -> list[str]:
+        """Lines that note when the entities of a payment were seen."""
+        return [
+            f"if t > seen{number}[r{number}] and r{number}: seen{number}[r{number}] = t"
+            for number in range(len(self.entities))
+        ]
+
+    def _update_body(self) -> list[str]:
+        values = "".join(f"f{number}, " for number in range(len(self.features)))
+        rows = "".join(f"{row}, " for row in self.rows.values())
+        return [
+            _AMOUNT,
+            *([f"{values}= values"] if values else []),
+            *([self.taken_rows()] if self.rows else []),
+            *self.create_lines(),
+            *self.seen_lines(),
+            *self.update_lines,
+            *self.object_update_lines,
+            f"return ({rows})",
+        ]
 
     def _click_body(self) -> list[str]:
         lines = []
@@ -551,13 +597,6 @@ class SourceWriter:
 def _pane(pane_ms: int) -> str:
     """The local that holds the number of the pane that `t` lies in."""
     return f"pane_{pane_ms}"
-
-
-def _function(name: str, parameters: str, lines: list[str]) -> str:
-    """A function of these lines, with the panes that they speak of computed first."""
-    panes = sorted({int(pane_ms) for line in lines for pane_ms in _PANES.findall(line)})
-    body = [*(f"{_pane(pane_ms)} = t // {pane_ms}" for pane_ms in panes), *lines]
-    return "\n".join([f"def {name}({parameters}):", *[f"    {line}" for line in body]])
 
 
 def _read_window(

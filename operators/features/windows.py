@@ -7,23 +7,34 @@ that reading leaves no trace.
 
 Counts and highest values are brought forward from the total, by the panes that leave; only a highest value
 that leaves makes its ring be looked through. Sums of fractions are added up anew, so that no rounding stays.
+
+Numba compiles these functions too, so they look at single cells only, and a sum is added up from the oldest
+pane on: the sum of a list is another one from Python 3.12 on.
 """
 
 from __future__ import annotations
 
 from array import array
-
-_EMPTY = float("-inf")
+from math import inf
 
 __all__ = ["roll_count", "roll_max", "roll_sum", "surviving_count", "surviving_max", "surviving_sum"]
 
 
-def _surviving(ring: array[float], base: int, panes: int, head: int, passed: int) -> array[float]:
-    """Panes still inside the window `passed` panes after `head`, in ring order; 0 < passed < panes."""
-    low, high = (head + passed + 1) % panes, head % panes
-    if low <= high:
-        return ring[base + low : base + high + 1]
-    return ring[base + low : base + panes] + ring[base : base + high + 1]
+def total_of(ring: array[float], base: int, panes: int, first: int, after: int) -> float:
+    """Sum over panes `first` to `after - 1`."""
+    total = 0.0
+    for pane in range(first, after):
+        total += ring[base + pane % panes]
+    return total
+
+
+def highest_of(ring: array[float], base: int, panes: int, first: int, after: int) -> float:
+    """Highest value of panes `first` to `after - 1`, minus infinity if there is none."""
+    highest = -inf
+    for pane in range(first, after):
+        value = ring[base + pane % panes]
+        highest = max(highest, value)
+    return highest
 
 
 def surviving_count(ring: array[int], base: int, panes: int, head: int, passed: int, total: int) -> int:
@@ -39,7 +50,7 @@ def surviving_sum(
     ring: array[float], base: int, panes: int, head: int, passed: int, _total: float = 0.0
 ) -> float:
     """Sum over the window as it stands `passed` panes after `head`."""
-    return 0 if passed >= panes else sum(_surviving(ring, base, panes, head, passed))
+    return total_of(ring, base, panes, head + 1 + passed, head + 1 + panes)
 
 
 def surviving_max(ring: array[float], base: int, panes: int, head: int, passed: int, highest: float) -> float:
@@ -48,10 +59,10 @@ def surviving_max(ring: array[float], base: int, panes: int, head: int, passed: 
     Minus infinity if there is none.
     """
     if passed >= panes:
-        return float("-inf")
+        return -inf
     for pane in range(head + 1, head + 1 + passed):
         if ring[base + pane % panes] == highest:
-            return max(_surviving(ring, base, panes, head, passed))
+            return highest_of(ring, base, panes, head + 1 + passed, head + 1 + panes)
     return highest
 
 
@@ -67,18 +78,19 @@ def roll_count(ring: array[int], base: int, panes: int, head: int, passed: int, 
 
 def roll_sum(ring: array[float], base: int, panes: int, head: int, passed: int, _total: float = 0.0) -> float:
     """Move the window on by `passed` panes and give its new sum."""
-    for pane in range(head + 1, head + 1 + min(passed, panes)):
+    passed = min(passed, panes)
+    for pane in range(head + 1, head + 1 + passed):
         ring[base + pane % panes] = 0.0
-    return sum(ring[base : base + panes])
+    return total_of(ring, base, panes, head + 1 + passed, head + 1 + panes)
 
 
 def roll_max(ring: array[float], base: int, panes: int, head: int, passed: int, highest: float) -> float:
     """Move the window on by `passed` panes and give its new highest value, from the one before."""
-    empty, leaves = _EMPTY, False
+    leaves = False
     passed = min(passed, panes)
     for pane in range(head + 1, head + 1 + passed):
         place = base + pane % panes
         if ring[place] == highest:
             leaves = True
-        ring[place] = empty
-    return max(ring[base : base + panes]) if leaves else highest
+        ring[place] = -inf
+    return highest_of(ring, base, panes, head + 1 + passed, head + 1 + panes) if leaves else highest

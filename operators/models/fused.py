@@ -21,7 +21,7 @@ from headrace.operators.models.contract import ModelShape
 from headrace.operators.models.saved import Origin
 from headrace.operators.unrolled import weigher
 
-__all__ = ["LogisticAdaGrad", "LogisticFtrl", "LogisticSgd", "log_odds"]
+__all__ = ["Logistic", "LogisticAdaGrad", "LogisticFtrl", "LogisticSgd", "log_odds", "probability"]
 
 # River's: beyond these log-odds a score is 0 or 1, and a gradient is taken for its limit.
 _SCORE_SURE: Final = 30.0
@@ -34,13 +34,25 @@ def log_odds(probability: float) -> float:
     return math.log(probability / (1.0 - probability))
 
 
+def probability(log_odds: float) -> float:
+    """The score that log-odds stand for."""
+    if -_SCORE_SURE <= log_odds <= _SCORE_SURE:
+        return 1.0 / (1.0 + exp(-log_odds))
+    return 1.0 if log_odds > 0.0 else 0.0
+
+
 def _little_endian(table: array[float]) -> array[float]:
     if sys.byteorder == "big":
+        table = table[:]
         table.byteswap()
     return table
 
 
-class _Logistic:
+def _zeros(count: int) -> array[float]:
+    return array("d", bytes(8 * count))
+
+
+class Logistic:
     """What the three share: weights, the bias started at the base rate, scoring, saving.
 
     Parameters
@@ -52,6 +64,13 @@ class _Logistic:
         then blocks everything for ever, as blocked payments bring no outcome.
     intercept_lr
         Learning rate of the bias.
+
+    Attributes
+    ----------
+    weights
+        One for each slot; the array stays the same one.
+    intercept
+        The bias, log-odds.
     """
 
     takes: ClassVar[Literal["slots", "values"]] = "slots"
@@ -59,11 +78,11 @@ class _Logistic:
 
     def __init__(self, shape: ModelShape, *, base_rate: float, intercept_lr: float) -> None:
         self.intercept, self.intercept_lr = log_odds(base_rate), intercept_lr
-        self.weights = [0.0] * shape.slots
+        self.weights = _zeros(shape.slots)
         self._weigh = weigher(len(shape.slot_names))
         self._origin = Origin.over_slots(self, "", shape)
 
-    def _tables(self) -> list[list[float]]:
+    def _tables(self) -> list[array[float]]:
         return [self.weights]
 
     def score(self, features: Sequence[int]) -> float:
@@ -73,10 +92,7 @@ class _Logistic:
     def score_explained(self, features: Sequence[int]) -> tuple[float, tuple[float, ...]]:
         """See `Model.score_explained`."""
         total, contributions = self._weigh(self.weights, features)
-        total += self.intercept
-        if -_SCORE_SURE <= total <= _SCORE_SURE:
-            return 1.0 / (1.0 + exp(-total)), contributions
-        return (1.0 if total > 0.0 else 0.0), contributions
+        return probability(total + self.intercept), contributions
 
     def _step_intercept(self, features: Sequence[int], label: int) -> float:
         """Gradient of the log loss by the log-odds, after the bias has moved along it."""
@@ -98,7 +114,7 @@ class _Logistic:
 
     def save(self) -> bytes:
         """See `Model.save`: 8 bytes a slot and table, little-endian."""
-        tables = [_little_endian(array("d", table)).tobytes() for table in self._tables()]
+        tables = [_little_endian(table).tobytes() for table in self._tables()]
         return self._origin.seal(msgspec.msgpack.encode((self.intercept, tables)))
 
     def load(self, saved: bytes) -> None:
@@ -113,10 +129,10 @@ class _Logistic:
 
     def size_bytes(self) -> int:
         """See `Model.size_bytes`."""
-        return sum(sys.getsizeof(table) + sys.getsizeof(0.0) * len(table) for table in self._tables())
+        return sum(map(sys.getsizeof, self._tables()))
 
 
-class LogisticSgd(_Logistic):
+class LogisticSgd(Logistic):
     """Logistic regression by stochastic gradient descent.
 
     Parameters
@@ -126,7 +142,7 @@ class LogisticSgd(_Logistic):
     lr
         Learning rate.
     base_rate, intercept_lr
-        See `_Logistic`.
+        See `Logistic`.
 
     References
     ----------
@@ -146,7 +162,7 @@ class LogisticSgd(_Logistic):
             weights[slot] -= step
 
 
-class LogisticAdaGrad(_Logistic):
+class LogisticAdaGrad(Logistic):
     """Logistic regression with a learning rate for each slot that falls with what it has seen.
 
     Parameters
@@ -158,7 +174,7 @@ class LogisticAdaGrad(_Logistic):
     eps
         Keeps the first division finite.
     base_rate, intercept_lr
-        See `_Logistic`.
+        See `Logistic`.
 
     References
     ----------
@@ -177,9 +193,9 @@ class LogisticAdaGrad(_Logistic):
     ) -> None:
         super().__init__(shape, base_rate=base_rate, intercept_lr=intercept_lr)
         self.lr, self.eps = lr, eps
-        self.squares = [0.0] * shape.slots
+        self.squares = _zeros(shape.slots)
 
-    def _tables(self) -> list[list[float]]:
+    def _tables(self) -> list[array[float]]:
         return [self.weights, self.squares]
 
     def learn(self, features: Sequence[int], label: int) -> None:
@@ -191,7 +207,7 @@ class LogisticAdaGrad(_Logistic):
             weights[slot] -= lr / sqrt(seen + eps) * gradient
 
 
-class LogisticFtrl(_Logistic):
+class LogisticFtrl(Logistic):
     """Logistic regression by follow-the-proximally-regularised-leader.
 
     Parameters
@@ -203,7 +219,7 @@ class LogisticFtrl(_Logistic):
     l1, l2
         Penalties; a slot's weight doesn't move while its evidence is within `l1` of 0.
     base_rate, intercept_lr
-        See `_Logistic`.
+        See `Logistic`.
 
     References
     ----------
@@ -223,10 +239,10 @@ class LogisticFtrl(_Logistic):
     ) -> None:
         super().__init__(shape, base_rate=base_rate, intercept_lr=intercept_lr)
         self.alpha, self.beta, self.l1, self.l2 = alpha, beta, l1, l2
-        self.evidence = [0.0] * shape.slots
-        self.squares = [0.0] * shape.slots
+        self.evidence = _zeros(shape.slots)
+        self.squares = _zeros(shape.slots)
 
-    def _tables(self) -> list[list[float]]:
+    def _tables(self) -> list[array[float]]:
         return [self.weights, self.evidence, self.squares]
 
     def learn(self, features: Sequence[int], label: int) -> None:

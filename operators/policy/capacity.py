@@ -131,7 +131,7 @@ def with_capacity(per_day: int, otherwise: Action, days: Sequence[ReviewDays], t
     """
 
     def decide(
-        payment: Payment, values: tuple[float, ...], score: float, time_ms: int, overdue: bool
+        payment: Payment, values: Sequence[float], score: float, time_ms: int, overdue: bool
     ) -> Verdict:
         verdict = then(payment, values, score, time_ms, overdue)
         if verdict.action != "review":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final, TypeAlias
 
@@ -65,7 +65,7 @@ def by_cost(cost: CostSettings) -> Decider:
     costs_of, trace_of_costs = expected_costs(cost), _trace_writer()
 
     def decide(
-        payment: Payment, _values: tuple[float, ...], score: float, _time_ms: int, _overdue: bool
+        payment: Payment, _values: Sequence[float], score: float, _time_ms: int, _overdue: bool
     ) -> Verdict:
         costs = costs_of(score, payment.amount)
         action, trace = cheapest(costs), trace_of_costs(*costs)

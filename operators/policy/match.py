@@ -15,7 +15,7 @@ from headrace.operators.policy.verdict import Decider, Verdict
 
 __all__ = ["Match", "compile_match", "with_match"]
 
-Match: TypeAlias = Callable[[Payment, tuple[float, ...]], Verdict | None]
+Match: TypeAlias = Callable[[Payment, Sequence[float]], Verdict | None]
 
 
 def compile_match(
@@ -51,7 +51,7 @@ def with_match(match: Match, then: Decider) -> Decider:
     """Decide by the list or rule that applies, else go on."""
 
     def decide(
-        payment: Payment, values: tuple[float, ...], score: float, time_ms: int, overdue: bool
+        payment: Payment, values: Sequence[float], score: float, time_ms: int, overdue: bool
     ) -> Verdict:
         return match(payment, values) or then(payment, values, score, time_ms, overdue)
 

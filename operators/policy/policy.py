@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import msgpack
@@ -221,7 +221,7 @@ def _fallback(action: Action, path: str, code: str) -> Verdict:
 
 def _always(verdict: Verdict) -> Decider:
     def decide(
-        _payment: Payment, _values: tuple[float, ...], _score: float, _time_ms: int, _overdue: bool
+        _payment: Payment, _values: Sequence[float], _score: float, _time_ms: int, _overdue: bool
     ) -> Verdict:
         return verdict
 
@@ -232,7 +232,7 @@ def _with_deadline(deadline: DeadlineSettings, then: Decider) -> Decider:
     fallback = _fallback(deadline.action, "deadline", DEADLINE_CODE)
 
     def decide(
-        payment: Payment, values: tuple[float, ...], score: float, time_ms: int, overdue: bool
+        payment: Payment, values: Sequence[float], score: float, time_ms: int, overdue: bool
     ) -> Verdict:
         return fallback if overdue else then(payment, values, score, time_ms, overdue)
 
@@ -243,7 +243,7 @@ def _in_shadow(then: Decider) -> Decider:
     """Approve everything, and say what would have been done."""
 
     def decide(
-        payment: Payment, values: tuple[float, ...], score: float, time_ms: int, overdue: bool
+        payment: Payment, values: Sequence[float], score: float, time_ms: int, overdue: bool
     ) -> Verdict:
         verdict = then(payment, values, score, time_ms, overdue)
         would = verdict.action

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from headrace.config.policy import Action, PolicySettings
@@ -27,7 +28,7 @@ def by_thresholds(review_at: float, block_at: float) -> Decider:
     """Decide as `act` does."""
 
     def decide(
-        _payment: Payment, _values: tuple[float, ...], score: float, _time_ms: int, _overdue: bool
+        _payment: Payment, _values: Sequence[float], score: float, _time_ms: int, _overdue: bool
     ) -> Verdict:
         if score < review_at:
             return APPROVAL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, msgpack
@@ -43,7 +43,7 @@ class Verdict(Struct, frozen=True, gc=False):
     trace: bytes = b""
 
 
-Decider: TypeAlias = Callable[[Payment, tuple[float, ...], float, int, bool], Verdict]
+Decider: TypeAlias = Callable[[Payment, Sequence[float], float, int, bool], Verdict]
 """From a payment, its features, score, time (milliseconds) and whether it is overdue, to a verdict."""
 
 

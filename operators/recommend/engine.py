@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from headrace.config.recommend import EngineSettings
+from headrace.operators.compiled import cells
 from headrace.operators.recommend import kernels
 from headrace.operators.recommend.arrays import Arrays, Slots, new_room, padded, start_weights
-from headrace.operators.recommend.compiled import cells
 from headrace.operators.recommend.pointwise import Pointwise
 
 __all__ = ["SOURCES", "Engine", "Ranked", "prepare"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Paying:
 
 def weigh(shard: FraudShard, low: float, high: float, new: float, old: float) -> None:
     """Give the slots their weights: amount below, and from 100 on; customer with few payments, and more."""
-    shard.model.weights[:] = [low, high, new, old]  # type: ignore[attr-defined]
+    shard.model.weights[:] = array("d", [low, high, new, old])  # type: ignore[attr-defined]
 
 
 def codes(decision: dict[str, Any]) -> dict[str, float]:

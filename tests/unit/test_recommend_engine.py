@@ -328,7 +328,7 @@ PLAIN = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_recommend_engine import SMALL, engine, walk
-from headrace.operators.recommend.compiled import compiled
+from headrace.operators.compiled import compiled
 from hashlib import sha256
 index = engine(**SMALL)
 said = repr(walk(index, 150, 200, 600)).encode() + b"".join(index.save().values())

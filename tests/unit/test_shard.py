@@ -116,10 +116,10 @@ def test_an_input_that_fails_leaves_the_state_as_it_was(monkeypatch: pytest.Monk
     feeder.pay("p1")
     before, now = feeder.state(), feeder.shard.clock.now
 
-    def fail(_features: object) -> float:
+    def fail(_payment: object, _time_ms: int) -> float:
         raise OverflowError("too large")
 
-    monkeypatch.setattr(feeder.shard.model, "score_explained", fail)
+    monkeypatch.setattr(feeder.shard._scorer, "score", fail)
     kind, line, _ = feeder.pay("p2")
     assert (kind, orjson.loads(line)["reason"]) == (Kind.DEAD, "unfit")
     assert feeder.state() == before

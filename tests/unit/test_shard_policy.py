@@ -12,6 +12,7 @@ import pytest
 from headrace.config.settings import load
 from headrace.operators.codec import decode_one
 from headrace.operators.commands import Command, KillSwitch, ReloadList
+from headrace.operators.detail import detail_layout
 from headrace.operators.journal import Kind
 from headrace.operators.policy import list_content
 from headrace.operators.shard import FraudShard
@@ -54,7 +55,7 @@ class Paying:
         return decision
 
     def trace(self) -> Any:
-        fixed = len(self.shard._pack_detail(*[0] * 7, *[0.0] * 7, *[0.0] * 11))
+        fixed = detail_layout(self.shard.settings).packed.size
         return msgspec.msgpack.decode(self.detail[fixed:]) if self.detail[fixed:] else None
 
 
@@ -189,9 +190,9 @@ def test_a_payment_that_fails_takes_no_review(
     paying = Paying(*CAPACITY)
     before = paying.shard.policy.save()
 
-    def fail(_features: object) -> float:
+    def fail(_payment: object, _time_ms: int) -> float:
         raise OverflowError("too large")
 
-    monkeypatch.setattr(paying.shard.model, "score_explained", fail)
+    monkeypatch.setattr(paying.shard._scorer, "score", fail)
     assert paying.raw()[0] == Kind.DEAD
     assert paying.shard.policy.save() == before

@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from numpy.typing import NDArray
 
-__all__ = ["Cells", "cells", "compiled", "kernel"]
+__all__ = ["Cells", "cells", "compiled", "compiles", "kernel"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,19 +29,25 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @cache
+def compiles() -> bool:
+    """Whether Numba is installed, and not switched off by its own `NUMBA_DISABLE_JIT=1`."""
+    try:
+        # Only when it is needed: it takes a third of a second.
+        from numba import config
+    except ImportError:  # the extra "fast" is not installed
+        return False
+    return not config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
+@cache
 def compiled() -> bool:
     """Put compiled kernels in the place of plain ones, once; whether that is possible here.
 
-    What is compiled at a kernel's first call is kept on the disk for the next process. Numba's own switch,
-    `NUMBA_DISABLE_JIT=1`, leaves them as they are.
+    What is compiled at a kernel's first call is kept on the disk for the next process.
     """
-    try:
-        # Only when it is needed: it takes a third of a second.
-        from numba import config, njit
-    except ImportError:  # the extra "fast" is not installed
+    if not compiles():
         return False
-    if config.DISABLE_JIT:  # type: ignore[attr-defined]
-        return False
+    from numba import njit
 
     def in_machine_code(function: FunctionType) -> Any:
         try:
