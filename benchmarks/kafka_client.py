@@ -25,7 +25,7 @@ from confluent_kafka import libversion
 
 from headrace.config.kafka import KafkaSettings
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.producer import DecisionProducer, Outgoing
+from headrace.operators.kafka.producer import DecisionProducer, ProducerRecord
 from headrace.operators.kafka.reader import PartitionReader
 from headrace.operators.kafka.starts import EARLIEST, LATEST, Partition
 
@@ -115,8 +115,8 @@ def _connection(broker: Broker) -> Connection:
     return Connection(KafkaSettings(brokers=(broker.brokers,)))
 
 
-def _message() -> Outgoing:
-    return Outgoing(None, _STAMP.pack(time.monotonic_ns()) + _FILLING, list(_HEADERS))
+def _message() -> ProducerRecord:
+    return (None, _STAMP.pack(time.monotonic_ns()) + _FILLING, list(_HEADERS))
 
 
 # -- hops

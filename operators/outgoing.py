@@ -88,9 +88,9 @@ def _key_of(event: Any) -> bytes | None:
 
 def decision_of(event: Any, line: bytes) -> Outgoing:
     """The message of a decision: what was decided on, and its line."""
-    # Most are of payments, and are spared a call.
-    key = event.customer_id.encode() if event.__class__ is Payment else _key_of(event)
-    return Outgoing(key, decision_id(line), line, event.event_time)
+    if event.__class__ is Payment:  # as most are: neither calls nor reading the line
+        return Outgoing(event.customer_id.encode(), "fraud:" + event.event_id, line, event.event_time)
+    return Outgoing(_key_of(event), decision_id(line), line, event.event_time)
 
 
 def outgoing_of(

@@ -7,7 +7,7 @@ A watermark is journalled by each shard for each of its outputs. Everything that
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -86,20 +86,19 @@ class Acknowledged:
         self._open: Counter[int] = Counter()
         self._reached: dict[int, int] = {}
         self._asked: deque[tuple[int, _Asked]] = deque()
-        self.outstanding = 0
 
-    def sent(self, count: int = 1) -> int:
-        """Count messages; their section is to be told when they are acknowledged."""
-        self._open[self.section] += count
-        self.outstanding += count
-        return self.section
+    def sent(self, count: int = 1) -> Callable[[int, int], None]:
+        """Count messages; what it gives is to be told partition and offset of each that stands there."""
+        section, open_, ends = self.section, self._open, self.ends
+        open_[section] += count
 
-    def acknowledged(self, section: int, partition: int, offset: int) -> None:
-        """A message stands in the topic."""
-        self._open[section] -= 1
-        self.outstanding -= 1
-        if offset >= self.ends.get(partition, 0):
-            self.ends[partition] = offset + 1
+        # Called for each message: what it needs is at hand.
+        def acknowledged(partition: int, offset: int) -> None:
+            open_[section] -= 1
+            if offset >= ends.get(partition, 0):
+                ends[partition] = offset + 1
+
+        return acknowledged
 
     def reached(self, shard: int, ordinal_next: int) -> None:
         """Everything of a shard's inputs before an ordinal was sent."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from headrace.operators.addresses import partition_of
 from headrace.operators.cloudevents import ID, Headers, Headings
-from headrace.operators.kafka.producer import DecisionProducer
-from headrace.operators.kafka.producer import Outgoing as Message
+from headrace.operators.kafka.producer import DecisionProducer, ProducerRecord
 from headrace.operators.outgoing import DEAD_LETTERS, Outgoing
 from headrace.operators.watermarks import Acknowledged, Watermark
 
@@ -18,12 +16,12 @@ __all__ = ["Delivery", "message_of"]
 _PLACE: Final = frozenset({"headrace_topic", "headrace_partition", "headrace_offset"})
 
 
-def message_of(output: str, outgoing: Outgoing, headings: Headings) -> Message:
+def message_of(output: str, outgoing: Outgoing, headings: Headings) -> ProducerRecord:
     """The message that is sent."""
     value = outgoing.line[:-1]
     if output != DEAD_LETTERS:
-        return Message(outgoing.key, value, headings.of_decision(outgoing.id, outgoing.event_time))
-    return Message(outgoing.key, value, _dead_letter_headers(value, outgoing.id, headings))
+        return outgoing.key, value, headings.of_decision(outgoing.id, outgoing.event_time)
+    return outgoing.key, value, _dead_letter_headers(value, outgoing.id, headings)
 
 
 def _dead_letter_headers(value: bytes, known: str, headings: Headings) -> Headers:
@@ -78,11 +76,6 @@ class Delivery:
             for acknowledged in self._acknowledged.values():
                 acknowledged.held = dict(acknowledged.ends)
 
-    @property
-    def outstanding(self) -> int:
-        """Messages that were sent and are not acknowledged."""
-        return sum(each.outstanding for each in self._acknowledged.values())
-
     def send(self, output: str, messages: Sequence[Outgoing]) -> None:
         """Hand messages over; waits while too many are under way.
 
@@ -94,7 +87,7 @@ class Delivery:
         if self._ahead:
             messages = self._not_ahead(messages)
         acknowledged, headings = self._acknowledged[output], self._headings
-        delivered = partial(acknowledged.acknowledged, acknowledged.sent(len(messages)))
+        delivered = acknowledged.sent(len(messages))
         made = (message_of(output, each, headings) for each in messages)
         self._producer.send(self._topics[output], made, delivered)
 

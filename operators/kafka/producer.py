@@ -7,36 +7,24 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from msgspec import Struct
-
 from headrace.errors import BrokerError, DeliveryFailed
 from headrace.operators.cloudevents import Headers
 from headrace.operators.kafka.client import KafkaError, KafkaException, Message
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.faults import error_in
 
-__all__ = ["DecisionProducer", "Outgoing", "Sent"]
+__all__ = ["DecisionProducer", "ProducerRecord", "Sent"]
 
 _WAIT_S: Final = 0.1
+_ANY_PARTITION: Final = -1
 Told: TypeAlias = "Callable[[KafkaError | None, Message], None]"
 
 
-class Outgoing(Struct, frozen=True, gc=False):
-    """A message to be sent.
+ProducerRecord: TypeAlias = tuple[bytes | None, bytes, Headers]
+"""A message to be sent: key, value, and headers, names with their bytes.
 
-    Attributes
-    ----------
-    key
-        Messages of one key go to one partition, the one that Kafka's own clients choose; None for any.
-    value
-        Its bytes.
-    headers
-        Names with their bytes.
-    """
-
-    key: bytes | None
-    value: bytes
-    headers: Headers
+Messages of one key go to one partition, the one that Kafka's own clients choose; without a key to any.
+"""
 
 
 class Sent(NamedTuple):
@@ -101,7 +89,10 @@ class DecisionProducer:
         }
 
     def send(
-        self, topic: str, messages: Iterable[Outgoing], delivered: Callable[[int, int], None] | None = None
+        self,
+        topic: str,
+        messages: Iterable[ProducerRecord],
+        delivered: Callable[[int, int], None] | None = None,
     ) -> None:
         """Hand messages over, and wait only while too many are undelivered.
 
@@ -120,24 +111,24 @@ class DecisionProducer:
             If a message is too large, or one sent before could not be delivered.
         """
         self._raise()
-        told = self._telling(topic, delivered)
+        told, produce = self._telling(topic, delivered), self._produce
         for message in messages:
             try:
-                self._produce(topic, message, told)
+                produce(topic, message, told)
             except BufferError:
                 self._wait(topic, message, told)
             self._sent += 1
         self.poll()
 
-    def _produce(self, topic: str, message: Outgoing, told: Told) -> None:
+    def _produce(self, topic: str, message: ProducerRecord, told: Told) -> None:
+        key, value, headers = message
         try:
-            self._producer.produce(
-                topic, message.value, message.key, on_delivery=told, headers=message.headers
-            )
+            # By their places, as names cost time: any partition, who is told, no one else, the present time.
+            self._producer.produce(topic, value, key, _ANY_PARTITION, told, None, 0, headers)
         except KafkaException as exception:
             raise self._unsent(topic, message, error_in(exception)) from None
 
-    def _wait(self, topic: str, message: Outgoing, told: Told) -> None:
+    def _wait(self, topic: str, message: ProducerRecord, told: Told) -> None:
         """Wait until there is room; it comes, since what isn't delivered in time fails."""
         self._waits += 1
         while True:
@@ -146,11 +137,9 @@ class DecisionProducer:
             with suppress(BufferError):
                 return self._produce(topic, message, told)
 
-    def _unsent(self, topic: str, message: Outgoing, error: KafkaError) -> BrokerError:
+    def _unsent(self, topic: str, message: ProducerRecord, error: KafkaError) -> BrokerError:
         limit = self._connection.settings.message_bytes_max
-        what = (
-            f"{topic}: a message of {len(message.value)} bytes can't be sent (message_bytes_max is {limit})"
-        )
+        what = f"{topic}: a message of {len(message[1])} bytes can't be sent (message_bytes_max is {limit})"
         return self._connection.fault(error, what)
 
     def _telling(self, topic: str, delivered: Callable[[int, int], None] | None) -> Told:

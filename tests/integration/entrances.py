@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.producer import DecisionProducer, Outgoing
+from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.read_back import read_back
 from headrace.operators.kafka.reader import PartitionReader
 from headrace.operators.kafka.starts import EARLIEST, Partition
@@ -25,7 +25,7 @@ def check_everything_works(connection: Connection, topic: str) -> None:
     """Check, write, read back and read a topic of one partition."""
     assert check_topics(connection, [Needed(topic, written=True)], memory_days_max=1).partitions == {topic: 1}
     producer = DecisionProducer(connection)
-    producer.send(topic, [Outgoing(None, b"secret matters", [("ce_id", b"d-1")])])
+    producer.send(topic, [(None, b"secret matters", [("ce_id", b"d-1")])])
     producer.flush()
     assert [each.ce_id for each in read_back(connection, topic, {})] == ["d-1"]
     reader = PartitionReader(connection, {Partition(topic, 0): EARLIEST})

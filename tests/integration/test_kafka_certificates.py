@@ -19,7 +19,7 @@ from headrace.config.kafka import KafkaSettings
 from headrace.config.settings import SHIPPED
 from headrace.errors import BrokerError, BrokerRefused, ConfigError
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.producer import DecisionProducer, Outgoing
+from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.read_back import read_back
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -123,8 +123,8 @@ def test_a_whole_run_keeps_the_key_and_its_password_to_itself(broker, client, tm
     topics = [broker.create_topic(f"{name}-{stamp}", retention_ms="-1") for name in ("in", "out", "dead")]
     connection = connected(broker, client)
     producer = DecisionProducer(connection)
-    producer.send(topics[0], [Outgoing(None, json.dumps(PAYMENT).encode(), [])])
-    producer.send(topics[0], [Outgoing(None, b"no event", [])])
+    producer.send(topics[0], [(None, json.dumps(PAYMENT).encode(), [])])
+    producer.send(topics[0], [(None, b"no event", [])])
     producer.flush()
     config, state, said = tmp_path / "mutual.toml", tmp_path / "state", tmp_path / "said"
     keys = (

@@ -18,7 +18,7 @@ from headrace.config.kafka import KafkaSettings
 from headrace.errors import BrokerUnreachable, DeliveryFailed, OffsetLost, TopicMismatch
 from headrace.operators.cloudevents import Headings
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.producer import DecisionProducer, Outgoing
+from headrace.operators.kafka.producer import DecisionProducer, ProducerRecord
 from headrace.operators.kafka.read_back import Delivered, end_offsets, read_back
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -45,11 +45,9 @@ def topic(broker, request) -> str:
     return broker.create_topic(f"{request.node.originalname}-{time.time_ns()}", 2)
 
 
-def outgoing(number: int, key: bytes | None = None) -> Outgoing:
+def outgoing(number: int, key: bytes | None = None) -> ProducerRecord:
     value = b'{"decision_id":"fraud:p-%d","event_time":1772357400000,"kind":"fraud"}' % number
-    return Outgoing(
-        key, value, Headings("/headrace/test").of_decision(f"fraud:p-{number}", 1_772_357_400_000)
-    )
+    return (key, value, Headings("/headrace/test").of_decision(f"fraud:p-{number}", 1_772_357_400_000))
 
 
 def held(brokers: str, topic: str, partition: int, count: int) -> list:
@@ -71,7 +69,7 @@ def test_messages_arrive_with_key_headers_and_in_order(broker, topic):
         assert producer.counts == (100, 100, 0, 0)
         assert producer.counts.pending == 0
     messages = held(broker.brokers, topic, partition, 100)
-    assert [message.value() for message in messages] == [outgoing(number).value for number in range(100)]
+    assert [message.value() for message in messages] == [outgoing(number)[1] for number in range(100)]
     assert {message.key() for message in messages} == {b"c-1"}
     assert messages[7].headers() == [
         ("ce_specversion", b"1.0"),
@@ -106,14 +104,14 @@ def test_sending_waits_while_too_much_is_undelivered(broker, topic):
 def test_a_message_that_is_too_large_is_refused(broker, topic):
     with sending(broker.brokers, message_bytes_max=2000) as producer:
         with pytest.raises(DeliveryFailed, match=r"a message of 3000 bytes .*message_bytes_max is 2000"):
-            producer.send(topic, [Outgoing(None, b"x" * 3000, [])])
+            producer.send(topic, [(None, b"x" * 3000, [])])
         assert producer.counts.sent == 0
 
 
 def test_a_message_that_the_broker_refuses_is_an_error_at_the_next_call(broker, topic):
     small = broker.create_topic(f"{topic}-small", max_message_bytes="1000")
     with sending(broker.brokers) as producer:
-        producer.send(small, [Outgoing(None, b"x" * 3000, [])])
+        producer.send(small, [(None, b"x" * 3000, [])])
         with pytest.raises(DeliveryFailed, match=f"{small}: a message was not delivered: .*too large"):
             producer.flush()
         assert producer.counts[:3] == (1, 0, 1)
