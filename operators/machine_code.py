@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 import math
 import os
 import sys
@@ -26,6 +27,7 @@ __all__ = ["CELLS", "compile_source"]
 CELLS: Final = {"d": "doubles", "q": "longs", "i": "ints", "f": "floats", "H": "shorts", "I": "words"}
 """What a source calls the cells from an address on, by their code in the `array` module."""
 
+_log = logging.getLogger(__name__)
 _SOURCES_MAX: Final = 64  # kept on the disk
 
 
@@ -72,10 +74,18 @@ def _compile(
         names[name] = njit(error_model="numpy")(there)
     code = compile(source, "<kernels>" if file is None else str(file), "exec")
     exec(code, names)  # noqa: S102  # made here, from the configuration
-    return {
-        name: njit(signature, error_model="numpy", cache=file is not None)(names[name])
-        for name, signature in signatures
-    }
+    return {name: _made(names[name], signature, kept=file is not None) for name, signature in signatures}
+
+
+def _made(function: Callable[..., Any], signature: str, *, kept: bool) -> Callable[..., Any]:
+    from numba import njit
+
+    if kept:
+        try:
+            return cast("Callable[..., Any]", njit(signature, error_model="numpy", cache=True)(function))
+        except Exception as error:  # noqa: BLE001  # whatever a damaged file makes of itself when it is loaded
+            _log.warning("what was compiled before can't be used, and is compiled anew: %r", error)
+    return cast("Callable[..., Any]", njit(signature, error_model="numpy")(function))
 
 
 def _kept(source: str, helpers: list[Callable[..., Any]]) -> Path | None:
