@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -16,6 +16,9 @@ from headrace.operators.steps import ShardLines, shard_keys
 from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = ["Sending", "TopicReading", "TopicSink", "TopicSource"]
+
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TopicReading(Protocol):
@@ -111,8 +114,9 @@ class _TopicPart(StatefulSourcePartition[Batch, None]):
         return [batch]
 
     def next_awake(self) -> datetime | None:
-        # Without it Bytewax would wait a millisecond after each turn that brought nothing.
-        return datetime.now(UTC)
+        # Without it Bytewax would wait a millisecond after each turn that brought nothing. It counts from before
+        # the turn, so the present time would make it wait once more for as long as reading has waited.
+        return _LONG_AGO
 
     def snapshot(self) -> None:
         self._in_epoch = 0

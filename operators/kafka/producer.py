@@ -12,6 +12,7 @@ from headrace.operators.cloudevents import Headers
 from headrace.operators.kafka.client import KafkaError, KafkaException, Message
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.faults import error_in
+from headrace.operators.kafka.scheduling import let_work_begin
 
 __all__ = ["DecisionProducer", "ProducerRecord", "Sent"]
 
@@ -118,6 +119,7 @@ class DecisionProducer:
             except BufferError:
                 self._wait(topic, message, told)
             self._sent += 1
+        let_work_begin()
         self.poll()
 
     def _produce(self, topic: str, message: ProducerRecord, told: Told) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["as_batch_work"]
+__all__ = ["as_batch_work", "let_work_begin"]
 
 
 @contextmanager
@@ -33,6 +33,16 @@ def as_batch_work() -> Iterator[None]:
     finally:
         if changed:
             _change(os.SCHED_BATCH, os.SCHED_OTHER)
+
+
+def let_work_begin() -> None:
+    """Give the core to threads that wait for it, now that there is something for them to do.
+
+    Those of `as_batch_work` would otherwise wait until this one has nothing to do: for a whole further batch,
+    if its messages have come already.
+    """
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
 
 
 def _change(before: int, after: int) -> bool:
