@@ -114,7 +114,7 @@ class _TopicPart(StatefulSourcePartition[Batch, None]):
         return [batch]
 
     def next_awake(self) -> datetime | None:
-        # Without it Bytewax would wait a millisecond after each turn that brought nothing. It counts from before
+        # Without it Bytewax would wait a millisecond after a turn that brought nothing. It counts from before
         # the turn, so the present time would make it wait once more for as long as reading has waited.
         return _LONG_AGO
 
