@@ -490,7 +490,7 @@ class SourceWriter:
         """A function of these lines, with the panes that they speak of computed first."""
         panes = sorted({int(pane_ms) for line in lines for pane_ms in _PANES.findall(line)})
         body = [*(f"{_pane(pane_ms)} = t // {pane_ms}" for pane_ms in panes), *lines]
-        return "\n".join([f"def {name}({parameters}):", *[f"    {line}" for line in body]])
+        return "\n".join([f"def {name}({parameters}):", *[f"    {line}" for line in body or ["pass"]]])
 
     def source(self) -> str:
         """The generated functions; `update_click` is there only if clicks feed a feature."""

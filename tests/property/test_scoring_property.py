@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.config.settings import FraudSettings
 from headrace.operators.events import Click, Event, Outcome, Payment
+from headrace.operators.journal import Kind
 from headrace.operators.scoring import PlainScorer
 from headrace.operators.scoring_compiled import CompiledScorer
 from headrace.operators.shard import FraudShard
@@ -148,3 +150,34 @@ def test_memory_that_moves_is_followed() -> None:
     )
     many.entities["customer"].__dict__["entities_max"] = 2500
     assert outputs_of(events, CompiledScorer, many) == outputs_of(events, PlainScorer, many)
+
+
+FINE = [float(edge) for edge in range(255)]
+SHAPES: dict[str, dict[str, Any]] = {
+    "nobody": {
+        "entities": {},
+        "features": {"amount": FEATURES["amount"]},
+        "bins": {"amount": {"of": "amount", "edges": EDGES}},
+        "crosses": {"amount": {"of": ["amount"], "code": "x"}},
+    },
+    "many slots": {
+        "entities": {"customer": {"key": "customer_id"}},
+        "features": {name: FEATURES[name] for name in ("amount", "sum")},
+        "bins": {name: {"of": name, "edges": FINE} for name in ("amount", "sum")},
+        "crosses": {
+            "both": {"of": ["amount", "sum"], "code": "x"},
+            "turned": {"of": ["sum", "amount"], "code": "x"},
+        },
+        "model": {"slots_max": 200_000},
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_at_the_edges(shape: str) -> None:
+    parsed = FraudSettings.model_validate({**SHAPES[shape], "reasons": {"texts": {"x": "X"}}})
+    taken = [("ppfgl"[n % 5], "abc"[n % 3], n % 6, float(n % 97), HOUR) for n in range(600)]
+    events = events_of(taken)
+    plain = outputs_of(events, PlainScorer, parsed)
+    assert outputs_of(events, CompiledScorer, parsed) == plain
+    assert len({output[1] for output in plain[0] if output[0] == Kind.DECIDED}) > 300
