@@ -63,5 +63,7 @@ class TypicalPayment:
         return [float(self._looked_at), *self.means]
 
     def load(self, saved: Sequence[float]) -> None:
-        """Take over a saved state."""
+        """Take over a saved state; a `ValueError` says that it has another number of parts."""
+        if len(saved) != 1 + len(self.means):
+            raise ValueError(f"saved with {len(saved) - 1} parts, not {len(self.means)}")
         self._looked_at, self.means[:] = int(saved[0]), array("d", saved[1:])

@@ -182,8 +182,21 @@ class Entities:
         return blobs
 
     def load(self, blobs: dict[str, bytes]) -> None:
-        """Take over a saved state, in place: whoever holds a column or the index goes on with it."""
+        """Take over a saved state, in place: whoever holds a column or the index goes on with it.
+
+        Raises
+        ------
+        ValueError
+            If a column isn't as long as the table.
+        """
         head = msgspec.msgpack.decode(blobs["head"], type=tuple[list[str | None], list[int], int, int, int])
+        for number, column in enumerate(self.columns):
+            found, expected = (
+                len(blobs[f"column-{number}"]),
+                len(head[0]) * column.initial.itemsize * column.width,
+            )
+            if found != expected:
+                raise ValueError(f"column {number} has {found} bytes, not {expected}")
         self.keys[:], self.free[:], self.hand, self.evicted_by_age, self.evicted_by_limit = head
         self.index.clear()
         self.index.update({key: row for row, key in enumerate(self.keys) if key is not None})
