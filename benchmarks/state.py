@@ -210,8 +210,7 @@ def _entities(entity: str, entries: int) -> dict[str, Any]:
         return wanted
 
     found = _grown(fill)
-    columns = sum(len(column.values) * column.values.itemsize for column in table.columns)
-    return found | {"counted": columns / wanted}
+    return found | {"counted": float(sum(column.row_bytes for column in table.columns))}
 
 
 def _pending(entries: int) -> dict[str, Any]:

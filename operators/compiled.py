@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from types import FunctionType
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from numpy.typing import NDArray
 
-__all__ = ["Cells", "cells", "compiled", "compiles", "kernel"]
+__all__ = ["Cells", "cells", "compiled", "compiles", "in_machine_code", "kernel"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +40,26 @@ def compiles() -> bool:
     return not config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
+def in_machine_code(function: Callable[..., Any], signature: str | None = None, *, keep: bool) -> Any:
+    """Compile a function, so that it computes as it does in Python; where Numba is installed.
+
+    Parameters
+    ----------
+    function
+        What it calls is compiled too.
+    signature
+        In Numba's words; it is compiled at once then, and at its first call without one.
+    keep
+        Whether what was compiled is kept on the disk for the next process, if there is a place for it.
+    """
+    from numba import njit
+
+    if keep:
+        with suppress(RuntimeError, OSError):  # there is no place where it could be kept
+            return njit(signature, cache=True, error_model="numpy")(function)
+    return njit(signature, error_model="numpy")(function)
+
+
 @cache
 def compiled() -> bool:
     """Put compiled kernels in the place of plain ones, once; whether that is possible here.
@@ -47,16 +68,8 @@ def compiled() -> bool:
     """
     if not compiles():
         return False
-    from numba import njit
-
-    def in_machine_code(function: FunctionType) -> Any:
-        try:
-            return njit(cache=True, error_model="numpy")(function)
-        except (RuntimeError, OSError):  # there is no place where it could be kept
-            return njit(error_model="numpy")(function)
-
     for function in _KERNELS:
-        setattr(sys.modules[function.__module__], function.__name__, in_machine_code(function))
+        setattr(sys.modules[function.__module__], function.__name__, in_machine_code(function, keep=True))
     return True
 
 

@@ -11,7 +11,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,15 @@ from headrace.config.settings import FraudSettings
 from headrace.operators.features import FeatureSet, SlotGroup
 from headrace.operators.models import MODELS
 
-__all__ = ["Detail", "DetailLayout", "base_log_odds", "detail_layout", "detail_struct", "read_trace"]
+__all__ = [
+    "Detail",
+    "DetailLayout",
+    "base_log_odds",
+    "detail_layout",
+    "detail_struct",
+    "read_trace",
+    "slot_code",
+]
 
 _SHORT_SLOTS_MAX: Final = 0xFFFF
 
@@ -76,7 +84,7 @@ class DetailLayout:
     def columns(self) -> tuple[tuple[str, str, tuple[int]], ...]:
         """The fixed part as the fields of a NumPy type: name, type, shape."""
         return (
-            ("slots", "<u2" if self.slots <= _SHORT_SLOTS_MAX else "<u4", (len(self.groups),)),
+            ("slots", f"<{slot_code(self.slots)}", (len(self.groups),)),
             ("contributions", "<f4", (len(self.inputs),)),
             ("values", "<f8", (len(self.features),)),
         )
@@ -96,6 +104,11 @@ class DetailLayout:
         return Detail(fixed[:slots], fixed[slots:inputs], fixed[inputs:], detail[self.packed.size :])
 
 
+def slot_code(slots: int) -> Literal["H", "I"]:
+    """How a slot is kept, as `struct`, `array` and NumPy name it: in two bytes if so many need no more."""
+    return "H" if slots <= _SHORT_SLOTS_MAX else "I"
+
+
 def detail_struct(groups: int, slots: int, inputs: int, features: int) -> struct.Struct:
     """The fixed part of a detail.
 
@@ -108,8 +121,7 @@ def detail_struct(groups: int, slots: int, inputs: int, features: int) -> struct
     features
         How many features there are.
     """
-    slot_code = "H" if slots <= _SHORT_SLOTS_MAX else "I"
-    return struct.Struct(f"<{groups}{slot_code}{inputs}f{features}d")
+    return struct.Struct(f"<{groups}{slot_code(slots)}{inputs}f{features}d")
 
 
 def detail_layout(settings: FraudSettings) -> DetailLayout:

@@ -14,6 +14,7 @@ __all__ = [
     "EVENT_TIME_MS_MAX",
     "EVENT_TIME_MS_MIN",
     "EVENT_TYPES",
+    "FRAUD_ID",
     "VERSION",
     "Cart",
     "Click",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 VERSION = 1
+FRAUD_ID = "fraud:"  # what the ids of decisions on payments begin with; the payment's id follows
 EVENT_TIME_MS_MIN = 946_684_800_000  # 2000-01-01T00:00:00Z
 EVENT_TIME_MS_MAX = 4_102_444_800_000  # 2100-01-01T00:00:00Z, itself excluded
 

@@ -20,7 +20,9 @@ from tempfile import NamedTemporaryFile
 from types import FunctionType
 from typing import Any, Final, cast
 
-from headrace.operators.compiled import compiles
+import numpy as np
+
+from headrace.operators.compiled import compiles, in_machine_code
 
 __all__ = ["CELLS", "compile_source"]
 
@@ -41,8 +43,7 @@ def compile_source(
     source
         Of a module.
     helpers
-        Functions that the source and further helpers call, by name; they are compiled with it. One that is
-        called by another stands before it.
+        Functions that the source and further helpers call, by name; they are compiled with it.
     signatures
         Of the functions wanted, by name, in Numba's words.
 
@@ -63,29 +64,27 @@ def _compile(
     helpers: tuple[tuple[str, Callable[..., Any]], ...],
     signatures: tuple[tuple[str, str], ...],
 ) -> dict[str, Callable[..., Any]]:
-    from numba import njit
-
     file = _kept(source, [helper for _, helper in helpers])
     names: dict[str, Any] = {**_cells(), **_puts(), "inf": math.inf, "nan": math.nan, "sqrt": math.sqrt}
     names["__name__"] = __name__  # what was kept is loaded as a part of a module that can be imported
     for name, helper in helpers:
         # With the compiled ones in place of those that its own module has.
         there = FunctionType(cast("FunctionType", helper).__code__, names)
-        names[name] = njit(error_model="numpy")(there)
+        names[name] = in_machine_code(there, keep=False)
     code = compile(source, "<kernels>" if file is None else str(file), "exec")
     exec(code, names)  # noqa: S102  # made here, from the configuration
-    return {name: _made(names[name], signature, kept=file is not None) for name, signature in signatures}
+    return {name: _made(names[name], signature, keep=file is not None) for name, signature in signatures}
 
 
-def _made(function: Callable[..., Any], signature: str, *, kept: bool) -> Callable[..., Any]:
-    from numba import njit
-
-    if kept:
-        try:
-            return cast("Callable[..., Any]", njit(signature, error_model="numpy", cache=True)(function))
-        except Exception as error:  # noqa: BLE001  # whatever a damaged file makes of itself when it is loaded
-            _log.warning("what was compiled before can't be used, and is compiled anew: %r", error)
-    return cast("Callable[..., Any]", njit(signature, error_model="numpy")(function))
+def _made(function: Callable[..., Any], signature: str, *, keep: bool) -> Any:
+    try:
+        return in_machine_code(function, signature, keep=keep)
+    except Exception as error:
+        if not keep:
+            raise
+        # Whatever a damaged file makes of itself when it is loaded.
+        _log.warning("what was compiled before can't be used, and is compiled anew: %r", error)
+        return in_machine_code(function, signature, keep=False)
 
 
 def _kept(source: str, helpers: list[Callable[..., Any]]) -> Path | None:
@@ -120,7 +119,7 @@ def _make_room(folder: Path) -> None:
 
 def _cells() -> dict[str, Any]:
     """Functions from an address to the cells there."""
-    from numba import types
+    from numba import from_dtype, types
     from numba.extending import intrinsic
 
     def made(kind: Any) -> Any:
@@ -134,15 +133,7 @@ def _cells() -> dict[str, Any]:
 
         return cells
 
-    kinds = {
-        "doubles": types.float64,
-        "longs": types.int64,
-        "ints": types.int32,
-        "floats": types.float32,
-        "shorts": types.uint16,
-        "words": types.uint32,
-    }
-    return {name: made(kind) for name, kind in kinds.items()}
+    return {name: made(from_dtype(np.dtype(code))) for code, name in CELLS.items()}
 
 
 def _puts() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import struct
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -136,14 +136,14 @@ class Pending:
         number: int,
         rows: tuple[int, ...],
         flags: int,
-        features: tuple[float, ...],
+        features: Sequence[float],
         score: float,
         blocked: bool,
     ) -> None:
         """Keep a decision; the oldest row goes when there are too many."""
-        rows_, start = self.reserve(event_id)
+        memory, start = self.reserve(event_id)
         self._row.pack_into(
-            rows_,
+            memory,
             start,
             time_ms,
             number,

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from headrace.operators.addresses import partition_of
 from headrace.operators.codec import decode_one
-from headrace.operators.events import Click, Payment
+from headrace.operators.events import FRAUD_ID, Click, Payment
 from headrace.operators.journal import COMMAND, RETRIED, Kind, Record
 
 __all__ = [
@@ -89,7 +89,7 @@ def _key_of(event: Any) -> bytes | None:
 def decision_of(event: Any, line: bytes) -> Outgoing:
     """The message of a decision: what was decided on, and its line."""
     if event.__class__ is Payment:  # as most are: neither calls nor reading the line
-        return Outgoing(event.customer_id.encode(), "fraud:" + event.event_id, line, event.event_time)
+        return Outgoing(event.customer_id.encode(), FRAUD_ID + event.event_id, line, event.event_time)
     return Outgoing(_key_of(event), decision_id(line), line, event.event_time)
 
 

@@ -104,16 +104,14 @@ class PlainScorer:
         self.values: Sequence[float] = ()
         self.contributions: Sequence[float] = self._blank
         self._slots: tuple[int, ...] = ()
-        self._values: tuple[float, ...] = ()
-        self._inputs: tuple[float, ...] = ()
+        self._inputs: Sequence[float] = ()
         self._flags = 0
         self._rows: tuple[int, ...] = ()
 
     def score(self, payment: Payment, time_ms: int) -> float:
         """See `Scorer.score`."""
-        self._values, self._slots, self._flags, self._rows = self._read(payment, time_ms)
-        self.values = self._values
-        self._inputs = inputs = self._slots if self._takes_slots else self._values
+        self.values, self._slots, self._flags, self._rows = self._read(payment, time_ms)
+        self._inputs = inputs = self._slots if self._takes_slots else self.values
         if not self._explained:
             self.contributions = self._blank
             return self._model.score(inputs)
@@ -128,7 +126,7 @@ class PlainScorer:
 
     def detail(self) -> bytes:
         """See `Scorer.detail`."""
-        return self._pack(*self._slots, *self.contributions, *self._values)
+        return self._pack(*self._slots, *self.contributions, *self.values)
 
     def take(
         self,
@@ -144,5 +142,5 @@ class PlainScorer:
         """See `Scorer.take`."""
         rows = self._rows
         if moves:
-            rows = self._update(payment, time_ms, self._values, number, rows)
+            rows = self._update(payment, time_ms, self.values, number, rows)
         self._add(payment.event_id, at_ms, number, rows, self._flags, self._inputs, score, blocked)

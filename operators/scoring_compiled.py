@@ -12,8 +12,9 @@ import re
 from array import array
 from collections.abc import Sequence
 from ctypes import addressof, c_char
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from headrace.operators.detail import slot_code
 from headrace.operators.events import Payment
 from headrace.operators.features import FeatureSet, windows
 from headrace.operators.machine_code import CELLS, compile_source
@@ -42,8 +43,7 @@ def compiled_scorer(
 
 
 def _helpers() -> dict[str, Any]:
-    names = ("total_of", "highest_of", *windows.__all__)
-    return {"bisect": _bisect, **{name: getattr(windows, name) for name in names}}
+    return {"bisect": _bisect, **{name: getattr(windows, name) for name in windows.__all__}}
 
 
 def _bisect(edges: tuple[float, ...], value: float) -> int:
@@ -70,8 +70,10 @@ class _Source:
     ----------
     source, signatures
         See `compile_source`.
+    arrays
+        The columns and priors that the functions work on.
     table
-        Names of the memory that the functions work on, in the order of their addresses.
+        Names of all the memory that they work on, in the order of their addresses.
     calls
         Source of the functions around them.
     """
@@ -79,20 +81,18 @@ class _Source:
     def __init__(self, features: FeatureSet) -> None:
         self._writer = writer = features.writer
         self._groups, self._names = len(features.groups), len(features.names)
-        names = writer.names
-        self._codes: dict[str, str] = {
-            name: value.typecode for name, value in names.items() if isinstance(value, array)
+        self.arrays: dict[str, array[Any]] = {
+            name: value for name, value in writer.names.items() if isinstance(value, array)
         }
-        self.slot_code: Literal["H", "I"] = "H" if features.slots <= 0xFFFF else "I"
+        self.slot_code = slot_code(features.slots)
+        self._codes: dict[str, str] = {name: value.typecode for name, value in self.arrays.items()}
         self._codes |= {"values": "d", "contributions": "d", "singles": "f", "slots": self.slot_code}
         self._codes |= {"met": "q", "weights": "d", "means": "d"}
         self.table = tuple(self._codes)
         self._rows = tuple(writer.rows.values())
-        # What is read of objects is handed over.
-        found = dict.fromkeys(line.partition(" = ")[0] for line in writer.object_read_lines)
-        self._handed = tuple(found)
+        handed = len(self._rows) + len(writer.object_features)
         self.signatures = {
-            "score": self._signature("double", "int64, double, int64, double", len(self._rows) + len(found)),
+            "score": self._signature("double", "int64, double, int64, double", handed),
             "take": self._signature("void", "int64, double" + 6 * ", int64" + ", double", len(self._rows)),
         }
         self.source = "\n\n\n".join(["\n".join(self._constants()), self._score(), self._take()])
@@ -103,11 +103,11 @@ class _Source:
         return f"{gives}({takes}{', int64' * more})"
 
     def _constants(self) -> list[str]:
-        names = self._writer.names
+        names, used = self._writer.names, self._used(self._writer.read_lines)
         return [
             f"{name} = {tuple(value)!r}"
             for name, value in names.items()
-            if isinstance(value, list) and name in self._used([*self._writer.read_lines])
+            if isinstance(value, list) and name in used
         ]
 
     @staticmethod
@@ -143,7 +143,8 @@ class _Source:
             ),
             f"return {' + '.join(['0.0', *(f'w{number}' for number in numbers)])} + intercept",
         ]
-        return self._function("score", ("amount", "t", "intercept", *self._rows, *self._handed), lines)
+        handed = self._writer.object_features
+        return self._function("score", ("amount", "t", "intercept", *self._rows, *handed), lines)
 
     def _take(self) -> str:
         writer, at = self._writer, Pending.layout
@@ -178,7 +179,8 @@ class _Source:
         return self._function("take", parameters, ["to = start + place", *lines])
 
     def _call_score(self) -> str:
-        rows, handed = "".join(f"{row}, " for row in self._rows), "".join(f"{f}, " for f in self._handed)
+        rows = "".join(f"{row}, " for row in self._rows)
+        handed = "".join(f"{f}, " for f in self._writer.object_features)
         return self._writer.function(
             "call_score",
             "ev, t, intercept",
@@ -200,7 +202,6 @@ class _Source:
                 *writer.create_lines(),
                 f"take(address, ev.amount, t, number, start, place, waits_from, blocked, score, {rows})",
                 *(f"f{number} = values[{number}]" for number in range(self._names) if f"f{number}" in used),
-                *(["amount = ev.amount"] if "amount" in used else []),
                 *writer.object_update_lines,
             ],
         )
@@ -245,7 +246,7 @@ class CompiledScorer:
             "values": start + values_at,
         }
         self._arrays: dict[str, array[Any]] = {
-            **{name: value for name, value in features.writer.names.items() if isinstance(value, array)},
+            **text.arrays,
             "contributions": self._contributions,
             "met": self._met,
             "weights": model.weights,

@@ -21,8 +21,9 @@ from headrace.config.settings import FraudSettings
 from headrace.operators.clock import Timing
 from headrace.operators.codec import Undecodable, canonical_digest
 from headrace.operators.commands import REFUSED, Command, Erase, Retry
+from headrace.operators.detail import slot_code
 from headrace.operators.erasure_state import forget
-from headrace.operators.events import Click, Event, Outcome, Payment
+from headrace.operators.events import FRAUD_ID, Click, Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
 from headrace.operators.intake import DAY_MS, HOUR_MS, Intake, under, version_of
 from headrace.operators.journal import Kind
@@ -131,14 +132,13 @@ class FraudShard(Intake):
         )
         self.model: Model = build_model(settings.model.name, settings.model.parameters, shape)
         self._takes_slots = self.model.takes == "slots"
-        slot_code = "H" if shape.slots <= 0xFFFF else "I"
         names = groups if self._takes_slots else self.features.names
         self.codes = self._codes(settings)
         self.policy = Policy(settings, shard=shard, shards=settings.flow.shards)
         self.typical = TypicalPayment(len(self.codes))
         self._payment_ids = self.ids["payment"]
         self.pending = Pending(
-            len(settings.entities), len(names), slot_code if self._takes_slots else "d", 1, 0
+            len(settings.entities), len(names), slot_code(shape.slots) if self._takes_slots else "d", 1, 0
         )
         self.early = EarlyOutcomes(0, 0)
         self._unmoved: list[Payment] = []
@@ -253,7 +253,7 @@ class FraudShard(Intake):
         if action != "approve" or verdict.would:
             scorer.explain()
         decision = {
-            "decision_id": "fraud:" + event_id,
+            "decision_id": FRAUD_ID + event_id,
             "event_id": event_id,
             "event_time": time,
             "kind": "fraud",

@@ -7,7 +7,7 @@ the generated module; nothing is interpreted for each event. The source is kept 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -47,7 +47,7 @@ class FeatureSet:
     """
 
     read: Callable[[Payment, int], tuple[tuple[float, ...], tuple[int, ...], int, tuple[int, ...]]]
-    update: Callable[[Payment, int, tuple[float, ...], int, tuple[int, ...]], tuple[int, ...]]
+    update: Callable[[Payment, int, Sequence[float], int, tuple[int, ...]], tuple[int, ...]]
     update_click: Callable[[Click, int, int], None] | None
     label: Callable[[tuple[int, ...], int, int, int, int], None]
     relabel: Callable[[tuple[int, ...], int, int, int, int, int], None]

@@ -42,6 +42,11 @@ class Column:
         self.values = array(typecode, self.initial)
         self.width = width
 
+    @property
+    def row_bytes(self) -> int:
+        """What one entity takes."""
+        return self.width * self.values.itemsize
+
     def reset(self, row: int) -> None:
         """Give a row its initial values again."""
         self.values[row * self.width : (row + 1) * self.width] = self.initial
@@ -191,10 +196,7 @@ class Entities:
         """
         head = msgspec.msgpack.decode(blobs["head"], type=tuple[list[str | None], list[int], int, int, int])
         for number, column in enumerate(self.columns):
-            found, expected = (
-                len(blobs[f"column-{number}"]),
-                len(head[0]) * column.initial.itemsize * column.width,
-            )
+            found, expected = len(blobs[f"column-{number}"]), len(head[0]) * column.row_bytes
             if found != expected:
                 raise ValueError(f"column {number} has {found} bytes, not {expected}")
         self.keys[:], self.free[:], self.hand, self.evicted_by_age, self.evicted_by_limit = head

@@ -18,13 +18,13 @@ __all__ = ["FIELDS", "SlotGroup", "SourceWriter"]
 
 DAY_MS = 86_400_000
 _PANES = re.compile(r"\bpane_([0-9]+)\b")
+_AMOUNT = re.compile(r"(?<!\.)\bamount\b")
 FIELDS = {
     "amount": "amount",
     "hour_of_day": "t // 3600000 % 24",
     "day_of_week": "(t // 86400000 + 3) % 7",
 }
 CLICK_FIELDS = {"price": "ev.price"}
-_AMOUNT = "amount = ev.amount"
 _DIVISOR_MIN = 1e-280  # below it a quotient could be infinite
 _NEVER_MISSING = {"field", "count", "sum", "distinct", "fraud_streak"}
 
@@ -89,6 +89,7 @@ class SourceWriter:
         self.read_lines: list[str] = []
         self.update_lines: list[str] = []
         # Those that work on Python's objects, which compiled code can't.
+        self.object_features: list[str] = []
         self.object_read_lines: list[str] = []
         self.object_update_lines: list[str] = []
         self.click_lines: list[str] = []
@@ -253,6 +254,7 @@ class SourceWriter:
     def _distinct(self, f: str, declaration: Any) -> None:
         row = self.rows[declaration.entity]
         sets = self._bind(self.tables[declaration.entity].distinct_column())
+        self.object_features.append(f)
         self.object_read_lines.append(f"{f} = {sets}[{row}]")
         if declaration.window_ms is None:
             self.object_read_lines.append(f"{f} = len({f}) if {f} else 0")
@@ -487,9 +489,11 @@ class SourceWriter:
 
     @staticmethod
     def function(name: str, parameters: str, lines: list[str]) -> str:
-        """A function of these lines, with the panes that they speak of computed first."""
+        """A function of these lines, which finds first the panes and the amount that they speak of."""
         panes = sorted({int(pane_ms) for line in lines for pane_ms in _PANES.findall(line)})
         body = [*(f"{_pane(pane_ms)} = t // {pane_ms}" for pane_ms in panes), *lines]
+        if "amount" not in parameters and any(map(_AMOUNT.search, lines)):
+            body.insert(0, "amount = ev.amount")
         return "\n".join([f"def {name}({parameters}):", *[f"    {line}" for line in body or ["pass"]]])
 
     def source(self) -> str:
@@ -515,7 +519,6 @@ class SourceWriter:
                     "read",
                     "ev, t",
                     [
-                        _AMOUNT,
                         *self.lookup(),
                         *self.object_read_lines,
                         *self.read_lines,
@@ -572,7 +575,6 @@ class SourceWriter:
         values = "".join(f"f{number}, " for number in range(len(self.features)))
         rows = "".join(f"{row}, " for row in self.rows.values())
         return [
-            _AMOUNT,
             *([f"{values}= values"] if values else []),
             *([self.taken_rows()] if self.rows else []),
             *self.create_lines(),

@@ -17,7 +17,16 @@ from __future__ import annotations
 from array import array
 from math import inf
 
-__all__ = ["roll_count", "roll_max", "roll_sum", "surviving_count", "surviving_max", "surviving_sum"]
+__all__ = [
+    "highest_of",
+    "roll_count",
+    "roll_max",
+    "roll_sum",
+    "surviving_count",
+    "surviving_max",
+    "surviving_sum",
+    "total_of",
+]
 
 
 def total_of(ring: array[float], base: int, panes: int, first: int, after: int) -> float:
