@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from headrace.errors import JournalDamaged
 from headrace.operators.batches import Mark
 from headrace.operators.checkpoint import newest_readable
 from headrace.operators.in_force import InForce
@@ -82,6 +84,8 @@ def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalE
     cut_torn_tail
         Whether the rest of an interrupted write is cut off; only whoever holds the state's lock may.
 
+    Whoever writes the journal may go on meanwhile: what it deletes under the reader's hands is no damage.
+
     Raises
     ------
     JournalDamaged, StateMismatch
@@ -89,6 +93,16 @@ def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalE
     """
     if not directory.is_dir():
         return JournalEnd(directory, shard, GENESIS, {}, {})
+    while True:
+        names = set(os.listdir(directory))
+        try:
+            return _read(directory, shard, cut_torn_tail=cut_torn_tail)
+        except (JournalDamaged, FileNotFoundError):
+            if set(os.listdir(directory)) == names:
+                raise
+
+
+def _read(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalEnd:
     known = KnownSources()
     sinks: dict[str, Mapping[str, Any]] = {}
     in_force: InForce | None = None

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import orjson
 import pytest
 
 from headrace.config.settings import load
-from headrace.errors import StateMismatch
-from headrace.operators import durable
+from headrace.errors import JournalDamaged, StateMismatch
+from headrace.operators import durable, journal
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import checkpoint_numbers
 from headrace.operators.codec import decode
@@ -37,6 +38,7 @@ from headrace.operators.journal import (
     Kind,
     Record,
     first_boundary,
+    segment_path,
 )
 from headrace.operators.journal_end import journal_end
 from headrace.operators.past import notes_of
@@ -244,6 +246,38 @@ class TestEnd:
         with pytest.raises(OSError, match="No space"):
             DurableShard(tmp_path, load(None))
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+class TestJournalEnd:
+    """Read while another process writes on: what goes away in between is no damage, what was missing is."""
+
+    @pytest.fixture
+    def directory(self, tmp_path):
+        with closing(DurableShard(tmp_path, load(None))) as shard:
+            for number in range(4):
+                process(shard, [payment(number)])
+                shard.checkpoint()
+                shard.wait_for_checkpoint()
+        return tmp_path
+
+    def test_old_segments_are_deleted_while_it_is_read(self, directory, monkeypatch):
+        end = journal_end(directory, 0, cut_torn_tail=False)
+        start_of, asked = journal.start_of, []
+
+        def late(folder: Path, segment: int) -> Any:
+            asked.append(segment)
+            for number in range(1, end.boundary.segment):
+                segment_path(folder, number).unlink(missing_ok=True)
+            return start_of(folder, segment)
+
+        monkeypatch.setattr(journal, "start_of", late)
+        assert journal_end(directory, 0, cut_torn_tail=False) == end
+        assert asked == [1, end.boundary.segment]
+
+    def test_what_was_missing_before_is_told(self, directory):
+        segment_path(directory, 2).unlink()
+        with pytest.raises(JournalDamaged, match=r"journal-00000002\.seg: .* missing"):
+            journal_end(directory, 0, cut_torn_tail=False)
 
 
 def test_a_checkpoint_of_another_state_version_is_refused_by_name(tmp_path, monkeypatch):
