@@ -32,16 +32,18 @@ class Edges:
         Batches of lines.
     shard
         Builds a shard's logic from its number.
-    decisions, dead_letters
-        Where the lines go.
+    sink
+        Takes what the shards give out.
+    workers
+        How many share the shards.
     telemetry
         Is told how long decoding takes.
     """
 
     source: Source[Batch]
     shard: Callable[[int], steps.ShardLogic]
-    decisions: Sink[Any]
-    dead_letters: Sink[Any]
+    sink: Sink[Any]
+    workers: int = 1
     telemetry: Telemetry = SILENT
 
 
@@ -56,9 +58,7 @@ def wire(name: str, settings: RunSettings, edges: Edges) -> Dataflow:
 
     flow = Dataflow(name)
     batches = op.input("source", flow, edges.source)
-    decoded = steps.decode("decode", batches, decoder, edges.telemetry)
-    parts = steps.by_shard("by_shard", decoded, settings.flow.shards, route_of(settings))
-    out = steps.shard("shard", parts, edges.shard)
-    op.output("decisions", out.decisions, edges.decisions)
-    op.output("dead_letters", out.dead_letters, edges.dead_letters)
+    shards, route = settings.flow.shards, route_of(settings)
+    parts = steps.by_shard("by_shard", batches, decoder, shards, route, edges.telemetry)
+    op.output("out", steps.shard("shard", parts, edges.shard, edges.workers), edges.sink)
     return flow

@@ -68,7 +68,7 @@ _DECIDED: Final = int(Kind.DECIDED)
 _DEAD: Final = int(Kind.DEAD)
 
 
-@dataclass
+@dataclass(slots=True)
 class Applied:
     """What a shard gives out for its part of a batch: lines with the ordinal of the input they answer."""
 

@@ -15,7 +15,6 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import sha256
@@ -318,14 +317,10 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         left = left[written:]
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Have errors of the system name the file, which they don't know by its descriptor."""
-    try:
-        yield
-    except OSError as error:
+def _name(error: BaseException, path: Path) -> None:
+    """Have an error of the system name the file, which it doesn't know by its descriptor."""
+    if isinstance(error, OSError) and error.filename is None:
         error.filename = str(path)
-        raise
 
 
 def fsync_directory(directory: Path) -> None:
@@ -372,14 +367,14 @@ def _create_segment(directory: Path, head: bytes, segment: int, *, fsync: bool) 
     unnamed = path.with_suffix(".tmp")
     fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
     try:
-        with _named(path):
-            write_all(fd, head)
-            if fsync:
-                os.fsync(fd)
+        write_all(fd, head)
+        if fsync:
+            os.fsync(fd)
         os.replace(unnamed, path)
         if fsync:
             fsync_directory(directory)
-    except BaseException:
+    except BaseException as error:
+        _name(error, path)
         os.close(fd)
         unnamed.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
@@ -594,11 +589,11 @@ class JournalWriter:
 
     def _write(self, frame: bytes) -> None:
         try:
-            with _named(segment_path(self._directory, self._segment)):
-                write_all(self._fd, frame)
-                if self._fsync:
-                    self._force()
-        except BaseException:
+            write_all(self._fd, frame)
+            if self._fsync:
+                self._force()
+        except BaseException as error:
+            _name(error, segment_path(self._directory, self._segment))
             self._take_back()
             raise
 

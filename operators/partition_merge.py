@@ -145,7 +145,11 @@ class PartitionMerge:
         if not filled:
             self._waits_since = None
             return [], [], []
-        if len(self._buffers) > 1 and self._has_to_wait(behind):
+        if len(self._buffers) == 1:  # there is nothing to merge with
+            source, buffer = filled[0]
+            payloads, offsets, _ = buffer.cut(len(buffer.payloads))
+            return payloads, [source] * len(payloads), offsets
+        if self._has_to_wait(behind):
             return [], [], []
         limit = self._limit(filled, behind)
         if len(filled) == 1:

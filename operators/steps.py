@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -25,18 +25,15 @@ from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = [
     "SHARDS_MAX",
-    "Decoded",
     "Failure",
     "FileSource",
     "InFlight",
+    "OrderedFile",
     "OrderedSink",
     "ShardInput",
-    "ShardLines",
     "ShardLogic",
-    "ShardOut",
     "ShardOutput",
     "by_shard",
-    "decode",
     "shard",
     "shard_keys",
 ]
@@ -62,23 +59,7 @@ def shard_keys(shards: int) -> list[str]:
     return [f"{number:02}{letter}" for number, letter in enumerate(_LETTERS[:shards])]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A batch, and what each of its lines decodes to.
-
-    Attributes
-    ----------
-    batch
-        The lines.
-    events
-        In their order; a line that is no event has the reason in its place, as it is journalled in order too.
-    """
-
-    batch: Batch
-    events: list[Any]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: setting fields of a frozen one costs three times as much
 class ShardInput:
     """A shard's part of a batch; there is one for every shard, also when no line is for it.
 
@@ -87,7 +68,8 @@ class ShardInput:
     shard
         Number of the shard.
     batch, events
-        The whole batch.
+        The whole batch, and what each of its lines decodes to; a line that is no event has the reason in its
+        place, as it is journalled in order too.
     places
         Which of its lines are for this shard, ascending; None for all.
     """
@@ -98,7 +80,7 @@ class ShardInput:
     places: list[int] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ShardOutput:
     """What a shard gives out for its part of a batch.
 
@@ -121,31 +103,6 @@ class ShardOutput:
     decisions: list[Any]
     dead_letters: list[Any]
     accepted_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShardLines:
-    """What a shard gives out for one sink; the attributes are those of `ShardOutput`."""
-
-    shard: int
-    ordinal: int
-    lines: list[Any]
-    accepted_ns: int
-    ordinal_next: int = 0
-
-
-@dataclass(frozen=True)
-class ShardOut:
-    """Streams of the `shard` operator.
-
-    Attributes
-    ----------
-    decisions, dead_letters
-        One `ShardLines` from each shard for each batch, for an `OrderedSink`.
-    """
-
-    decisions: KeyedStream[ShardLines]
-    dead_letters: KeyedStream[ShardLines]
 
 
 class ShardLogic(Protocol):
@@ -306,13 +263,15 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
 
 
 @operator
-def decode(
+def by_shard(
     step_id: str,
     up: Stream[Batch],
     decoder: Callable[[Sequence[bytes], Sequence[int]], list[Any]],
+    shards: int,
+    shard_of: Callable[[Any], int | None],
     telemetry: Telemetry = SILENT,
-) -> Stream[Decoded]:
-    """Decode the lines of batches.
+) -> KeyedStream[ShardInput]:
+    """Decode the lines of batches, and split them into the shards' parts.
 
     Parameters
     ----------
@@ -322,42 +281,12 @@ def decode(
         Batches.
     decoder
         Takes lines with their flags, gives for each an event or the reason why it is none.
-    telemetry
-        Is told how long that takes.
-
-    Returns
-    -------
-    Stream[Decoded]
-        One for each batch.
-    """
-    del step_id
-
-    def decoded(batch: Batch) -> Decoded:
-        begun = time.perf_counter_ns()
-        events = decoder(batch.payloads, batch.flags)
-        telemetry.batch("decode", time.perf_counter_ns() - begun, len(events))
-        telemetry.decoded(events)
-        return Decoded(batch, events)
-
-    return op.map("map", up, decoded)
-
-
-@operator
-def by_shard(
-    step_id: str, up: Stream[Decoded], shards: int, shard_of: Callable[[Any], int | None]
-) -> KeyedStream[ShardInput]:
-    """Split batches into the shards' parts.
-
-    Parameters
-    ----------
-    step_id
-        Unique in the flow.
-    up
-        Decoded batches.
     shards
         How many there are.
     shard_of
         Number of the shard that an event belongs to; None for every shard. Not asked when there is but one.
+    telemetry
+        Is told how long decoding takes.
 
     Returns
     -------
@@ -367,12 +296,23 @@ def by_shard(
     del step_id
     keys = shard_keys(shards)
 
-    def split(decoded: Decoded) -> list[tuple[str, ShardInput]]:
-        batch, events = decoded.batch, decoded.events
-        places = [None] if shards == 1 else _places(events, shards, shard_of)
-        return [(key, ShardInput(at, batch, events, places[at])) for at, key in enumerate(keys)]
+    def decoded(batch: Batch) -> list[Any]:
+        begun = time.perf_counter_ns()
+        events = decoder(batch.payloads, batch.flags)
+        telemetry.batch("decode", time.perf_counter_ns() - begun, len(events))
+        telemetry.decoded(events)
+        return events
 
-    return op.flat_map("split", up, split)
+    def split(batches: list[Batch]) -> list[tuple[str, ShardInput]]:
+        found = []
+        for batch in batches:
+            events = decoded(batch)
+            places = [None] if shards == 1 else _places(events, shards, shard_of)
+            found += [(key, ShardInput(at, batch, events, places[at])) for at, key in enumerate(keys)]
+        return found
+
+    # One step for both, as what a step costs is a large part of what a batch of one event costs.
+    return op.flat_map_batch("split", up, split)
 
 
 def _places(events: list[Any], shards: int, shard_of: Callable[[Any], int | None]) -> list[list[int] | None]:
@@ -400,8 +340,27 @@ class _ShardStep(StatefulBatchLogic[ShardInput, ShardOutput, None]):
         return None
 
 
+class _Shards:
+    """All shards, where there is but one worker."""
+
+    def __init__(self, build: Callable[[int], ShardLogic]) -> None:
+        self._build = build
+        self._logics: dict[int, ShardLogic] = {}
+
+    def __call__(self, parts: list[tuple[str, ShardInput]]) -> list[tuple[str, ShardOutput]]:
+        return [(key, self._logic(part.shard).process(part)) for key, part in parts]
+
+    def _logic(self, number: int) -> ShardLogic:
+        logic = self._logics.get(number)
+        if logic is None:
+            logic = self._logics[number] = self._build(number)
+        return logic
+
+
 @operator
-def shard(step_id: str, up: KeyedStream[ShardInput], build: Callable[[int], ShardLogic]) -> ShardOut:
+def shard(
+    step_id: str, up: KeyedStream[ShardInput], build: Callable[[int], ShardLogic], workers: int = 1
+) -> KeyedStream[ShardOutput]:
     """Let shards decide.
 
     Parameters
@@ -412,113 +371,127 @@ def shard(step_id: str, up: KeyedStream[ShardInput], build: Callable[[int], Shar
         Parts of batches, under the keys of their shards.
     build
         Gives the logic of a shard by its number, at its first part.
+    workers
+        How many share the shards.
 
     Returns
     -------
-    ShardOut
-        Decisions and dead letters.
+    KeyedStream[ShardOutput]
+        One from each shard for each batch, for an `OrderedSink` or a `TopicSink`.
     """
     del step_id
-    out = op.stateful_batch("apply", up, lambda _resumed: _ShardStep(build))
-    return ShardOut(
-        op.map_value("decisions", out, lambda out: _lines(out, out.decisions)),
-        op.map_value("dead_letters", out, lambda out: _lines(out, out.dead_letters)),
-    )
-
-
-def _lines(output: ShardOutput, lines: list[Any]) -> ShardLines:
-    return ShardLines(output.shard, output.ordinal, lines, output.accepted_ns, output.ordinal_next)
+    if workers == 1:
+        # Nothing is to be routed by the shards' keys, which would cost more than all other steps together.
+        return op.flat_map_batch("apply", up, _Shards(build))
+    return op.stateful_batch("apply", up, lambda _resumed: _ShardStep(build))
 
 
 # -- sinks
 
 
-class OrderedSink(FixedPartitionedSink[ShardLines, None]):
-    """Writes the lines of all shards in the order of their inputs.
+@dataclass(slots=True)
+class OrderedFile:
+    """One of the two files that an `OrderedSink` writes.
+
+    Attributes
+    ----------
+    file
+        Where to write.
+    on_written
+        Called after each batch with its `accepted_ns` and the number of lines.
+    reached
+        Ordinal up to which, at least, everything is written.
+    """
+
+    file: OutputFile
+    on_written: Callable[[int, int], None] = lambda _accepted_ns, _count: None
+    reached: int = 0
+
+    def write(self, first: ShardOutput, lines: Sequence[tuple[int, bytes]], telemetry: Telemetry) -> None:
+        """Write lines of a batch, of which `first` is one of the parts."""
+        if lines:
+            begun = time.perf_counter_ns()
+            self.file.write([line for _, line in lines])
+            telemetry.batch("write", time.perf_counter_ns() - begun, len(lines))
+        self.reached = first.ordinal  # of the batch's first line: it may not be the last part of the batch
+        self.on_written(first.accepted_ns, len(lines))
+
+
+class OrderedSink(FixedPartitionedSink[ShardOutput, None]):
+    """Writes what all shards give out in the order of their inputs.
 
     What a shard gives out waits until every shard has given out its part of the same batch.
 
     Parameters
     ----------
-    output
+    decisions, dead_letters
         Where to write.
     shards
         How many there are.
-    on_written
-        Called after each batch with its `accepted_ns` and the number of lines.
     in_flight
-        Shared with the source, by one of the sinks.
+        Shared with the source.
     telemetry
         Is told how long writing takes.
     failure
-        Keeps an error, after which no sink that shares it writes; without it errors are raised.
-
-    Attributes
-    ----------
-    reached : int
-        Ordinal up to which, at least, everything is written.
+        Keeps an error, after which nothing is written; without it errors are raised.
     """
 
     def __init__(
         self,
-        output: OutputFile,
+        decisions: OrderedFile,
+        dead_letters: OrderedFile,
         shards: int,
-        on_written: Callable[[int, int], None] | None = None,
         in_flight: InFlight | None = None,
         telemetry: Telemetry = SILENT,
         failure: Failure | None = None,
     ) -> None:
-        self.failure = failure
-        self.output, self.shards, self.on_written, self.in_flight = output, shards, on_written, in_flight
-        self.telemetry, self.reached = telemetry, 0
+        self.decisions, self.dead_letters, self.shards = decisions, dead_letters, shards
+        self.in_flight, self.telemetry, self.failure = in_flight, telemetry, failure
 
     def list_parts(self) -> list[str]:
         """One partition: there is one order."""
         return [_PART]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _OrderedPart:
-        """Build the partition; the output was cut to its length before."""
+        """Build the partition; the outputs were cut to their lengths before."""
         del step_id, for_part, resume_state
         return _OrderedPart(self)
 
 
-class _OrderedPart(StatefulSinkPartition[ShardLines, None]):
+class _OrderedPart(StatefulSinkPartition[ShardOutput, None]):
     def __init__(self, sink: OrderedSink) -> None:
         self._sink = sink
-        self._waiting: list[deque[ShardLines]] = [deque() for _ in range(sink.shards)]
+        self._waiting: list[deque[ShardOutput]] = [deque() for _ in range(sink.shards)]
 
-    def write_batch(self, values: list[ShardLines]) -> None:
-        if self._sink.shards == 1:
-            for value in values:
-                self._write(value, value.lines)
-            return
+    def write_batch(self, values: list[ShardOutput]) -> None:
         for value in values:
             self._waiting[value.shard].append(value)
         while all(self._waiting):
-            self._write_together([queue.popleft() for queue in self._waiting])
+            self._write([queue.popleft() for queue in self._waiting])
 
-    @property
-    def _failed(self) -> bool:
-        return self._sink.failure is not None and self._sink.failure.error is not None
-
-    def _write_together(self, parts: list[ShardLines]) -> None:
+    def _write(self, parts: list[ShardOutput]) -> None:
         assert len({part.ordinal for part in parts}) == 1, "shards gave out parts of different batches"
-        # The sort is stable: lines that answer one input stay in the order of the shards.
-        self._write(parts[0], sorted([line for part in parts for line in part.lines], key=itemgetter(0)))
-
-    def _write(self, part: ShardLines, lines: list[tuple[int, bytes]]) -> None:
         sink = self._sink
-        if lines and not self._failed:
-            begun = time.perf_counter_ns()
-            with nullcontext() if sink.failure is None else sink.failure.kept():
-                sink.output.write([line for _, line in lines])
-            sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(lines))
-        if not self._failed:
-            sink.reached = part.ordinal  # of the batch's first line: it may not be the last part of the batch
-            if sink.on_written is not None:
-                sink.on_written(part.accepted_ns, len(lines))
+        if sink.failure is None:
+            self._write_both(parts)
+        elif sink.failure.error is None:
+            with sink.failure.kept():
+                self._write_both(parts)
         if sink.in_flight is not None:
             sink.in_flight.end()
 
+    def _write_both(self, parts: list[ShardOutput]) -> None:
+        sink, first = self._sink, parts[0]
+        sink.decisions.write(first, _in_order([part.decisions for part in parts]), sink.telemetry)
+        sink.dead_letters.write(first, _in_order([part.dead_letters for part in parts]), sink.telemetry)
+
     def snapshot(self) -> None:
         return None
+
+
+def _in_order(parts: list[list[tuple[int, bytes]]]) -> list[tuple[int, bytes]]:
+    """Lines of all shards by the ordinals of their inputs."""
+    if len(parts) == 1:
+        return parts[0]
+    # The sort is stable: lines that answer one input stay in the order of the shards.
+    return sorted([line for part in parts for line in part], key=itemgetter(0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from headrace.operators.batches import Batch, Mark
@@ -25,7 +25,7 @@ MARKS_SECONDS_MAX: Final = 10.0
 _CONTROL_NAME: Final = "control"
 
 
-@dataclass
+@dataclass(slots=True)
 class Taken:
     """What a shard gives out for its part of a batch.
 
@@ -164,17 +164,19 @@ def _part(
     batch: Batch, events: Sequence[Any], lines: Sequence[int], ordinal: int, marks: tuple[Mark, ...]
 ) -> tuple[Batch, Sequence[Any]]:
     """Lines of a batch as a batch of their own."""
-    if len(lines) == len(batch.payloads):
-        return replace(batch, ordinal=ordinal, marks=marks), events
-    part = Batch(
-        accepted_ms=batch.accepted_ms,
-        accepted_ns=batch.accepted_ns,
-        ordinal=ordinal,
-        payloads=[batch.payloads[line] for line in lines],
-        sources=[batch.sources[line] for line in lines],
-        offsets=[batch.offsets[line] for line in lines],
-        lines=[batch.lines[line] for line in lines],
-        marks=marks,
-        flags=[batch.flags[line] for line in lines] if batch.flags else (),
+    payloads, sources, offsets, numbers, flags = (
+        batch.payloads,
+        batch.sources,
+        batch.offsets,
+        batch.lines,
+        batch.flags,
     )
-    return part, [events[line] for line in lines]
+    if len(lines) < len(payloads):
+        events = [events[line] for line in lines]
+        payloads = [payloads[line] for line in lines]
+        sources = [sources[line] for line in lines]
+        offsets = [offsets[line] for line in lines]
+        numbers = [numbers[line] for line in lines]
+        flags = [flags[line] for line in lines] if flags else ()
+    accepted = batch.accepted_ms, batch.accepted_ns
+    return Batch(*accepted, ordinal, payloads, sources, offsets, numbers, marks, flags), events

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from headrace.operators.batches import Batch
-from headrace.operators.outgoing import Outgoing
-from headrace.operators.steps import ShardLines, shard_keys
+from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing
+from headrace.operators.steps import ShardOutput, shard_keys
 from headrace.operators.telemetry import SILENT, Telemetry
 
 __all__ = ["Sending", "TopicReading", "TopicSink", "TopicSource"]
@@ -38,8 +38,8 @@ class Sending(Protocol):
     def send(self, output: str, messages: Sequence[Outgoing]) -> None:
         """Hand messages over; waits while too many are under way."""
 
-    def reached(self, output: str, shard: int, ordinal_next: int) -> None:
-        """Everything of a shard before an ordinal was handed over."""
+    def reached(self, shard: int, ordinal_next: int) -> None:
+        """Everything of a shard before an ordinal was handed over, for all outputs."""
 
 
 class TopicSource(FixedPartitionedSource[Batch, None]):
@@ -125,19 +125,15 @@ class _TopicPart(StatefulSourcePartition[Batch, None]):
         self._reading.close()
 
 
-class TopicSink(FixedPartitionedSink[ShardLines, None]):
+class TopicSink(DynamicSink[tuple[str, ShardOutput]]):
     """Sends what the worker's shards give out.
 
     Parameters
     ----------
-    output
-        `decisions` or `dead_letters`.
-    workers
-        How many there are.
     sending
         Where to.
-    on_sent
-        Called for each part of a batch with its `accepted_ns` and the number of messages.
+    on_decisions, on_dead_letters
+        Called for each part of a batch that has some, with its `accepted_ns` and their number.
     on_close
         Called when nothing more comes.
     telemetry
@@ -146,47 +142,41 @@ class TopicSink(FixedPartitionedSink[ShardLines, None]):
 
     def __init__(
         self,
-        output: str,
-        workers: int,
         sending: Sending,
         *,
-        on_sent: Callable[[int, int], None] = lambda _accepted_ns, _count: None,
+        on_decisions: Callable[[int, int], None] = lambda _accepted_ns, _count: None,
+        on_dead_letters: Callable[[int, int], None] = lambda _accepted_ns, _count: None,
         on_close: Callable[[], None] = lambda: None,
         telemetry: Telemetry = SILENT,
     ) -> None:
-        self.output, self.workers, self.sending = output, workers, sending
-        self.on_sent, self.on_close, self.telemetry = on_sent, on_close, telemetry
+        self.sending, self.on_close, self.telemetry = sending, on_close, telemetry
+        self.on_decisions, self.on_dead_letters = on_decisions, on_dead_letters
 
-    def list_parts(self) -> list[str]:
-        """One part for each worker."""
-        return shard_keys(self.workers)
-
-    def part_fn(self, item_key: str) -> int:
-        """The part on the worker that has the shard: that of the shard's number, modulo the workers'."""
-        return int(item_key[:2]) % self.workers
-
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _SendingPart:
-        """Build the part; what the topic lacked was sent before."""
-        del step_id, for_part, resume_state
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _SendingPart:
+        """Build the worker's part; what the topics lacked was sent before."""
+        del step_id, worker_index, worker_count
         return _SendingPart(self)
 
 
-class _SendingPart(StatefulSinkPartition[ShardLines, None]):
+class _SendingPart(StatelessSinkPartition[tuple[str, ShardOutput]]):
     def __init__(self, sink: TopicSink) -> None:
         self._sink = sink
 
-    def write_batch(self, values: list[ShardLines]) -> None:
+    def write_batch(self, items: list[tuple[str, ShardOutput]]) -> None:
         sink = self._sink
-        for value in values:
-            if value.lines:
-                begun = time.perf_counter_ns()
-                sink.sending.send(sink.output, value.lines)
-                sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(value.lines))
-            sink.sending.reached(sink.output, value.shard, value.ordinal_next)
-            sink.on_sent(value.accepted_ns, len(value.lines))
+        for _, value in items:
+            if value.decisions:
+                self._send(DECISIONS, value.decisions)
+                sink.on_decisions(value.accepted_ns, len(value.decisions))
+            if value.dead_letters:
+                self._send(DEAD_LETTERS, value.dead_letters)
+                sink.on_dead_letters(value.accepted_ns, len(value.dead_letters))
+            sink.sending.reached(value.shard, value.ordinal_next)
 
-    def snapshot(self) -> None:
-        return None
+    def _send(self, output: str, messages: list[Outgoing]) -> None:
+        begun = time.perf_counter_ns()
+        self._sink.sending.send(output, messages)
+        self._sink.telemetry.batch("write", time.perf_counter_ns() - begun, len(messages))
 
     def close(self) -> None:
         self._sink.on_close()

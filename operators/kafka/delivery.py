@@ -102,9 +102,10 @@ class Delivery:
         for acknowledged in self._acknowledged.values():
             acknowledged.held = None
 
-    def reached(self, output: str, shard: int, ordinal_next: int) -> None:
-        """Everything of a shard before an ordinal was handed over."""
-        self._acknowledged[output].reached(shard, ordinal_next)
+    def reached(self, shard: int, ordinal_next: int) -> None:
+        """Everything of a shard before an ordinal was handed over, for all outputs."""
+        for acknowledged in self._acknowledged.values():
+            acknowledged.reached(shard, ordinal_next)
 
     def poll(self) -> None:
         """Let acknowledgements come in.

@@ -18,7 +18,6 @@ from headrace.operators.kafka.starts import ACCEPT_LOST_OPTION, Partition, Start
 __all__ = ["Fetched", "Lag", "Lost", "PartitionReader"]
 
 _log = logging.getLogger(__name__)
-_POLL_S: Final = 0.001
 _STATISTICS_MS: Final = 1000
 
 
@@ -94,6 +93,8 @@ class PartitionReader:
         For each partition where to begin.
     accept_lost
         Go on with the first message that is left where others were deleted before they were read.
+    wait_ms
+        How long `read` waits when there is nothing.
     clock
         Seconds since the epoch, for the lag.
 
@@ -120,9 +121,10 @@ class PartitionReader:
         starts: Mapping[Partition, Start],
         *,
         accept_lost: bool = False,
+        wait_ms: int = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._connection, self._clock = connection, clock
+        self._connection, self._wait_s, self._clock = connection, wait_ms / 1000, clock
         self._seconds_max = connection.settings.metadata_seconds_max
         self._failure: BrokerError | None = None
         self._committed_at = -float("inf")
@@ -197,7 +199,7 @@ class PartitionReader:
     # -- reading
 
     def read(self, messages_max: int) -> list[Fetched]:
-        """Hand out what has come, waiting for 1 ms when there is nothing.
+        """Hand out what has come; when there is nothing, wait for a moment (`wait_ms`).
 
         Parameters
         ----------
@@ -212,7 +214,7 @@ class PartitionReader:
             If a topic was deleted, access was withdrawn, or something else happened that doesn't pass.
         """
         self._raise()
-        first = self._consumer.poll(_POLL_S)
+        first = self._consumer.poll(self._wait_s)
         if first is None:
             self._raise()
             self.heard.check()

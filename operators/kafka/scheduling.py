@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 __all__ = ["as_batch_work", "let_work_begin"]
+
+_yield: Final[Callable[[], None]] = getattr(os, "sched_yield", lambda: None)
 
 
 @contextmanager
@@ -41,8 +44,7 @@ def let_work_begin() -> None:
     Those of `as_batch_work` would otherwise wait until this one has nothing to do: for a whole further batch,
     if its messages have come already.
     """
-    if hasattr(os, "sched_yield"):
-        os.sched_yield()
+    _yield()
 
 
 def _change(before: int, after: int) -> bool:

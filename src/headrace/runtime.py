@@ -92,7 +92,7 @@ class _Run(Tally):
         self.closed_well = False
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
-        self.sinks: tuple[steps.OrderedSink, ...] = ()
+        self.files: tuple[steps.OrderedFile, ...] = ()
         self.failure = steps.Failure()
         stack.callback(self._close_shards)
         self._open_shards()
@@ -142,7 +142,7 @@ class _Run(Tally):
         """Ordinal that a recovery could go back to: not all shards and outputs have it."""
         reached = [shard.position for shard in self.shards]
         if not self.closed_well:  # at the end the outputs have everything
-            reached += [sink.reached for sink in self.sinks] or [0]
+            reached += [file.reached for file in self.files] or [0]
         return min(reached)
 
     def _close_shards(self) -> None:
@@ -233,25 +233,19 @@ class _Run(Tally):
     def run(self) -> RunSummary:
         """Run to the end and say how it went."""
         self.observer.started(self.request)
-        telemetry, shards = self.telemetry, len(self.shards)
+        telemetry, reached = self.telemetry, self.rewind.ordinal
         source = steps.FileSource(self.reader, drain=self.drain, telemetry=telemetry)
-        decisions, dead_letters = self.outputs
-        self.sinks = (
-            steps.OrderedSink(
-                decisions, shards, self.decisions_written, telemetry=telemetry, failure=self.failure
-            ),
-            steps.OrderedSink(
-                dead_letters, shards, self.dead_letters_written, telemetry=telemetry, failure=self.failure
-            ),
+        decisions, dead_letters = self.files = (
+            steps.OrderedFile(self.outputs[0], self.decisions_written, reached),
+            steps.OrderedFile(self.outputs[1], self.dead_letters_written, reached),
         )
-        for sink in self.sinks:
-            sink.reached = self.rewind.ordinal
         edges = named.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self.shards[number]),
-            decisions=self.sinks[0],
-            dead_letters=self.sinks[1],
+            sink=steps.OrderedSink(
+                decisions, dead_letters, len(self.shards), telemetry=telemetry, failure=self.failure
+            ),
         )
         flow = named.build(self.settings, edges)
         with self.stopping_on_signals(), own_errors(), state_left_alone_by_gc():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bytewax.run import cli_main
 from bytewax.testing import cluster_main
@@ -33,7 +33,7 @@ from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing
 from headrace.operators.partition_merge import PartitionMerge
 from headrace.operators.positions import Plan, PlannedPartition
 from headrace.operators.topic_reader import TopicCommands, TopicReader
-from headrace.operators.topic_shard import TopicShard
+from headrace.operators.topic_shard import Taken, TopicShard
 from headrace.operators.topic_steps import TopicSink, TopicSource
 from headrace.operators.watermarks import note_of, watermark_of
 from headrace.running import Tally, own_errors, state_left_alone_by_gc
@@ -41,7 +41,11 @@ from headrace.runs import Observer, RunRequest, RunSummary
 
 __all__ = ["TopicRun", "outputs_of"]
 
+_T = TypeVar("_T")
 _LOOK_EVERY_S: Final = 0.1
+# So long a turn waits for messages; meanwhile nothing can come from other workers, and signals aren't seen.
+_WAIT_ALONE_MS: Final = 10
+_WAIT_MS: Final = 1
 _HOUR_MS: Final = 3_600_000
 # All workers reach an epoch's end together, so its length bounds how far one may run ahead.
 _EPOCH: Final = timedelta(seconds=1)
@@ -153,7 +157,8 @@ class TopicRun(Tally):
         }
         if not starts:
             return None
-        reading = PartitionReader(self._connection, starts)
+        wait_ms = _WAIT_ALONE_MS if self.member.count == 1 else _WAIT_MS
+        reading = PartitionReader(self._connection, starts, wait_ms=wait_ms)
         stack.callback(reading.close)
         return reading
 
@@ -263,17 +268,19 @@ class TopicRun(Tally):
             telemetry=telemetry,
         )
 
-        def sink(output: str, on_sent: Callable[[int, int], None]) -> TopicSink:
-            return TopicSink(
-                output, count, _Guarded(self), on_sent=on_sent, on_close=self._wait, telemetry=telemetry
-            )
-
+        sink = TopicSink(
+            _Guarded(self),
+            on_decisions=self.decisions_written,
+            on_dead_letters=self.dead_letters_written,
+            on_close=self._wait,
+            telemetry=telemetry,
+        )
         return named.Edges(
             source=source,
             telemetry=telemetry,
             shard=lambda number: _Logic(self, self._part(number)),
-            decisions=sink(DECISIONS, self.decisions_written),
-            dead_letters=sink(DEAD_LETTERS, self.dead_letters_written),
+            sink=sink,
+            workers=count,
         )
 
     def _part(self, number: int) -> TopicShard:
@@ -286,27 +293,33 @@ class TopicRun(Tally):
         for shard in self.shards:
             shard.wait_for_checkpoint()
 
-    def kept(self) -> AbstractContextManager[None]:
-        """Keep an error, after which the flow only drains; with several processes it brings all down."""
-        return self.failure.kept() if self.member.count == 1 else self._ending()
+    def tried(self, step: Callable[..., _T], *given: Any) -> _T | None:
+        """What a step of the flow gives; None after an error, which fails the run."""
+        try:
+            return step(*given)
+        except (HeadraceError, OSError) as error:
+            self._fail(error)
+            return None
 
-    @contextmanager
-    def _ending(self) -> Iterator[None]:
-        """Tell the launcher of an error and end: Bytewax would panic, and its exit code says nothing."""
+    def _fail(self, error: HeadraceError | OSError) -> None:
+        """Keep an error, after which the flow only drains; with several processes it brings all down."""
+        if self.member.count == 1:
+            self.failure.error = error
+            return
         try:
             with own_errors():
-                yield
-        except HeadraceError as error:
-            self.observer.warning(str(error))
-            os._exit(error.exit_code)  # as good as being killed, which is allowed at any moment
+                raise error
+        except HeadraceError as ours:
+            # Bytewax would panic, and its exit code says nothing.
+            self.observer.warning(str(ours))
+            os._exit(ours.exit_code)  # as good as being killed, which is allowed at any moment
 
     def drain(self) -> bool:
         """Whether nothing more is to be read."""
         return self.failure.error is not None or super().drain()
 
     def _turn(self) -> None:
-        with self.kept():
-            self._between_batches()
+        self.tried(self._between_batches)
 
     def _between_batches(self) -> None:
         """What is to be done now and then."""
@@ -382,10 +395,7 @@ class _Guarded:
 
     def next_batch(self) -> Batch | None:
         """The next messages or commands; None when there are none now."""
-        batch = None
-        with self._run.kept():
-            batch = self._run.reader.next_batch()
-        return batch  # noqa: RET504  # None after an error that was kept
+        return self._run.tried(self._run.reader.next_batch)
 
     def close(self) -> None:
         """Read no more."""
@@ -394,13 +404,12 @@ class _Guarded:
     def send(self, output: str, messages: Sequence[Outgoing]) -> None:
         """Hand messages over; waits while too many are under way."""
         if self._run.failure.error is None:
-            with self._run.kept():
-                self._run.delivery.send(output, messages)
+            self._run.tried(self._run.delivery.send, output, messages)
 
-    def reached(self, output: str, shard: int, ordinal_next: int) -> None:
-        """Everything of a shard before an ordinal was handed over."""
+    def reached(self, shard: int, ordinal_next: int) -> None:
+        """Everything of a shard before an ordinal was handed over, for all outputs."""
         if self._run.failure.error is None:
-            self._run.delivery.reached(output, shard, ordinal_next)
+            self._run.delivery.reached(shard, ordinal_next)
 
 
 class _Logic:
@@ -409,18 +418,23 @@ class _Logic:
     def __init__(self, run: TopicRun, part: TopicShard) -> None:
         self._run, self._part = run, part
 
-    def process(self, part: Any) -> steps.ShardOutput:
+    def process(self, part: steps.ShardInput) -> steps.ShardOutput:
         """Apply the shard's part of a batch."""
-        batch, taken = part.batch, self._part.nothing()
+        taken = None
         if self._run.failure.error is None:
-            with self._run.kept():
-                taken = self._part.process(batch, part.events, part.places)
-                self._run.applied(self._part.durable, taken.applied, 0 if batch.flags else taken.inputs)
+            taken = self._run.tried(self._take, part.batch, part.events, part.places)
+        if taken is None:
+            taken = self._part.nothing()
         return steps.ShardOutput(
-            shard=part.shard,
-            ordinal=taken.ordinal,
-            ordinal_next=taken.ordinal_next,
-            decisions=taken.decisions,
-            dead_letters=taken.dead_letters,
-            accepted_ns=batch.accepted_ns,
+            part.shard,
+            taken.ordinal,
+            taken.ordinal_next,
+            taken.decisions,
+            taken.dead_letters,
+            part.batch.accepted_ns,
         )
+
+    def _take(self, batch: Batch, events: Sequence[Any], places: Sequence[int] | None) -> Taken:
+        taken = self._part.process(batch, events, places)
+        self._run.applied(self._part.durable, taken.applied, 0 if batch.flags else taken.inputs)
+        return taken

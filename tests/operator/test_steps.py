@@ -23,16 +23,16 @@ from headrace.operators import steps
 from headrace.operators.batches import Batch
 from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace
 from headrace.operators.steps import (
-    Decoded,
     Failure,
     FileSource,
     InFlight,
+    OrderedFile,
     OrderedSink,
     ShardInput,
-    ShardLines,
     ShardOutput,
     shard_keys,
 )
+from headrace.operators.telemetry import SILENT
 
 T0 = 1_600_000_000_000
 
@@ -112,14 +112,12 @@ class Run:
     def run(self, reader: MergedReader) -> FileSource:
         source = FileSource(reader, **self.source_args)
         flow = Dataflow("test")
-        decoded = steps.decode("decode", op.input("source", flow, source), decoder)
-        parts = steps.by_shard("by_shard", decoded, self.shards, number_mod(self.shards))
-        out = steps.shard("shard", parts, self.shard)
-        counted = OrderedSink(
-            self.outputs[0], self.shards, lambda _ns, count: self.written.append(count), self.in_flight
-        )
-        op.output("decisions", out.decisions, counted)
-        op.output("dead_letters", out.dead_letters, OrderedSink(self.outputs[1], self.shards))
+        batches = op.input("source", flow, source)
+        parts = steps.by_shard("by_shard", batches, decoder, self.shards, number_mod(self.shards))
+        out = steps.shard("shard", parts, self.shard, self.workers)
+        decisions, dead_letters = self.outputs
+        counted = OrderedFile(decisions, lambda _ns, count: self.written.append(count))
+        op.output("out", out, OrderedSink(counted, OrderedFile(dead_letters), self.shards, self.in_flight))
         if self.workers == 1:
             run_main(flow)
         else:
@@ -127,87 +125,115 @@ class Run:
         return source
 
 
-class TestDecode:
-    def test_keeps_the_place_of_a_line_that_is_no_event(self):
-        given = batch(5, b"1", b"x", b"3")
-        assert collect(lambda up: steps.decode("decode", up, decoder), [given]) == [
-            Decoded(given, [1, None, 3])
-        ]
-
-
 class TestByShard:
-    def split(self, shards: int, shard_of: Any, *events: Any) -> list[tuple[str, ShardInput]]:
-        given = Decoded(batch(0, *[b"" for _ in events]), list(events))
-        return collect(lambda up: steps.by_shard("by_shard", up, shards, shard_of), [given])
+    def split(self, shards: int, shard_of: Any, *payloads: bytes) -> list[tuple[str, ShardInput]]:
+        given = batch(0, *payloads)
+        parts = collect(lambda up: steps.by_shard("by_shard", up, decoder, shards, shard_of), [given])
+        assert all(part.batch is given for _, part in parts)
+        return parts
 
     def test_one_shard_gets_the_batch_as_it_is(self):
-        [(key, part)] = self.split(1, None, 1, 2)
+        [(key, part)] = self.split(1, None, b"1", b"2")
         assert (key, part.shard, part.places) == (shard_keys(1)[0], 0, None)
         assert part.events == [1, 2]
 
+    def test_a_line_that_is_no_event_keeps_its_place(self):
+        [(_, part)] = self.split(1, None, b"1", b"x", b"3")
+        assert part.events == [1, None, 3]
+
     def test_every_shard_gets_its_part_also_an_empty_one(self):
-        parts = self.split(3, number_mod(3), 0, 1, 4, 3, None)
+        parts = self.split(3, number_mod(3), b"0", b"1", b"4", b"3", b"x")
         assert [(part.shard, part.places) for _, part in parts] == [(0, [0, 3, 4]), (1, [1, 2]), (2, [])]
         assert [key for key, _ in parts] == shard_keys(3)
 
     def test_an_event_of_no_shard_is_for_all(self):
-        parts = self.split(2, lambda event: None if event == 7 else event, 0, 7, 1)
+        parts = self.split(2, lambda event: None if event == 7 else event, b"0", b"7", b"1")
         assert [part.places for _, part in parts] == [[0, 1], [1, 2]]
+
+    def test_how_long_decoding_takes_is_told_for_each_batch(self):
+        told, decoded = [], []
+
+        class Heard(type(SILENT)):
+            def batch(self, stage, ns, events):
+                told.append((stage, events))
+
+            def decoded(self, events):
+                decoded.append(events)
+
+        given = [batch(0, b"1", b"x"), batch(2, b"3")]
+        collect(lambda up: steps.by_shard("by_shard", up, decoder, 2, number_mod(2), Heard()), given)
+        assert told == [("decode", 2), ("decode", 1)]
+        assert decoded == [[1, None], [3]]
 
 
 class TestShard:
-    def test_gives_one_output_to_each_sink_for_each_part(self):
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_gives_one_output_for_each_part_of_a_shard_that_is_built_once(self, workers):
         built = []
 
         def flow(up: Any) -> Any:
-            decoded = steps.decode("decode", up, decoder)
-            parts = steps.by_shard("by_shard", decoded, 2, number_mod(2))
-            out = steps.shard("shard", parts, lambda number: built.append(number) or Echo(number))
-            return op.merge("merge", out.decisions, out.dead_letters)
+            parts = steps.by_shard("by_shard", up, decoder, 2, number_mod(2))
+            build = lambda number: built.append(number) or Echo(number)  # noqa: E731  # it also counts
+            return steps.shard("shard", parts, build, workers)
 
-        found = Counter(
-            (value.shard, value.ordinal, tuple(value.lines), value.accepted_ns)
-            for _, value in collect(flow, [batch(0, b"1", b"x"), batch(2)])
-        )
-        assert found == Counter(
-            {
-                (0, 0, (), 0): 1,
-                (0, 0, ((1, b"x\n"),), 0): 1,
-                (1, 0, ((0, b"1\n"),), 0): 1,
-                (1, 0, (), 0): 1,
-                (0, 2, (), 2): 2,
-                (1, 2, (), 2): 2,
-            }
-        )
+        found = collect(flow, [batch(0, b"1", b"x"), batch(2)])
+        outputs = [
+            ShardOutput(0, 0, 2, [], [(1, b"x\n")], 0),
+            ShardOutput(1, 0, 2, [(0, b"1\n")], [], 0),
+            ShardOutput(0, 2, 2, [], [], 2),
+            ShardOutput(1, 2, 2, [], [], 2),
+        ]
+        assert sorted(found, key=lambda each: (each[1].ordinal, each[0])) == [
+            (shard_keys(2)[output.shard], output) for output in outputs
+        ]
         assert sorted(built) == [0, 1]
 
 
+def given_out(shard: int, ordinal: int, decisions: list[Any], accepted_ns: int) -> ShardOutput:
+    """What a shard gives out for its part of a batch, with a dead letter in place of an odd decision."""
+    odd = [(at, b"x" + line) for at, line in decisions if at % 2]
+    even = [(at, line) for at, line in decisions if not at % 2]
+    return ShardOutput(shard, ordinal, ordinal + 1, even, odd, accepted_ns)
+
+
 class TestOrderedSink:
-    def write(self, tmp_path: Path, shards: int, *values: ShardLines) -> tuple[bytes, list[tuple[int, int]]]:
-        written: list[tuple[int, int]] = []
-        sink = OrderedSink(
-            OutputFile(str(tmp_path / "out")), shards, lambda ns, count: written.append((ns, count))
-        )
+    def write(self, tmp_path: Path, shards: int, *values: ShardOutput) -> list[tuple[bytes, list[Any]]]:
+        """What is in each of the files then, and what was told of it."""
+        paths, told = [tmp_path / "decisions", tmp_path / "dead"], ([], [])
+        files = [
+            OrderedFile(OutputFile(str(path)), lambda ns, count, told=each: told.append((ns, count)))
+            for path, each in zip(paths, told, strict=True)
+        ]
+        sink = OrderedSink(*files, shards)
         part = sink.build_part("sink", *sink.list_parts(), None)
         for value in values:
             part.write_batch([value])
         assert part.snapshot() is None
-        return (tmp_path / "out").read_bytes(), written
+        return list(zip([path.read_bytes() for path in paths], told, strict=True))
 
     def test_a_batch_waits_for_all_shards_and_is_merged_by_ordinal(self, tmp_path):
-        early = [ShardLines(0, 0, [(0, b"0\n"), (2, b"2\n")], 50), ShardLines(0, 3, [(4, b"4\n")], 60)]
-        assert self.write(tmp_path, 2, *early) == (b"", [])
-        late = [ShardLines(1, 0, [(1, b"1\n")], 50), ShardLines(1, 3, [(3, b"3\n")], 60)]
-        assert self.write(tmp_path, 2, *early, late[0]) == (b"0\n1\n2\n", [(50, 3)])
-        assert self.write(tmp_path, 2, *early, *late) == (b"0\n1\n2\n3\n4\n", [(50, 3), (60, 2)])
+        early = [
+            given_out(0, 0, [(0, b"0\n"), (3, b"3\n"), (4, b"4\n")], 50),
+            given_out(0, 5, [(6, b"6\n")], 60),
+        ]
+        assert self.write(tmp_path, 2, *early) == [(b"", []), (b"", [])]
+        late = [given_out(1, 0, [(1, b"1\n"), (2, b"2\n")], 50), given_out(1, 5, [(5, b"5\n")], 60)]
+        assert self.write(tmp_path, 2, *early, late[0]) == [
+            (b"0\n2\n4\n", [(50, 3)]),
+            (b"x1\nx3\n", [(50, 2)]),
+        ]
+        assert self.write(tmp_path, 2, *early, *late) == [
+            (b"0\n2\n4\n6\n", [(50, 3), (60, 1)]),
+            (b"x1\nx3\nx5\n", [(50, 2), (60, 1)]),
+        ]
 
     def test_one_shard_needs_no_waiting(self, tmp_path):
-        values = [ShardLines(0, 0, [(0, b"0\n")], 50), ShardLines(0, 1, [], 60)]
-        assert self.write(tmp_path, 1, *values) == (b"0\n", [(50, 1), (60, 0)])
+        values = [given_out(0, 0, [(0, b"0\n")], 50), given_out(0, 1, [], 60)]
+        assert self.write(tmp_path, 1, *values) == [(b"0\n", [(50, 1), (60, 0)]), (b"", [(50, 0), (60, 0)])]
 
     def test_answers_to_one_input_stay_in_the_order_of_the_shards(self, tmp_path):
-        values = [ShardLines(number, 0, [(0, b"%d\n" % number)], 0) for number in (2, 1, 0)]
-        assert self.write(tmp_path, 3, *values)[0] == b"0\n1\n2\n"
+        values = [given_out(number, 0, [(0, b"%d\n" % number)], 0) for number in (2, 1, 0)]
+        assert self.write(tmp_path, 3, *values)[0][0] == b"0\n1\n2\n"
 
 
 class TestWholeFlow:
@@ -271,15 +297,17 @@ class TestWholeFlow:
 
     def test_a_failure_that_is_kept_stops_all_writing(self, tmp_path):
         failure, written = Failure(), []
-        sinks = [
-            OrderedSink(OutputFile(path), 1, lambda _ns, count: written.append(count), failure=failure)
-            for path in (str(tmp_path / "a"), "/dev/full", str(tmp_path / "b"))
+        files = [
+            OrderedFile(OutputFile(path), lambda _ns, count: written.append(count))
+            for path in (*[str(tmp_path / name) for name in "ab"], "/dev/full", str(tmp_path / "c"))
         ]
-        for sink in sinks:
-            sink.build_part("step", "all", None).write_batch([ShardLines(0, 7, [(7, b"line\n")], 0)])
-        assert (tmp_path / "a").read_bytes() == b"line\n"
-        assert (tmp_path / "b").read_bytes() == b""
-        assert (written, [sink.reached for sink in sinks]) == ([1], [7, 0, 0])
+        for first in (0, 2):
+            sink = OrderedSink(*files[first : first + 2], 1, failure=failure)
+            sink.build_part("step", "all", None).write_batch(
+                [ShardOutput(0, 7, 8, [(7, b"line\n")], [(7, b"other\n")], 0)]
+            )
+        assert [(tmp_path / name).read_bytes() for name in "abc"] == [b"line\n", b"other\n", b""]
+        assert (written, [file.reached for file in files]) == ([1, 1], [7, 7, 0, 0])
         with pytest.raises(HeadraceError, match="No space left"):
             failure.raise_again()
 
