@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worlds import World, _command_line, _ended, _fork, all_of, outcome, payment, stream
+from worlds import World, _command_line, _ended, _fork, all_of, outcome, payment, stream, warm
 
 from headrace.operators.erasure import work_files
 from headrace.operators.journal import JournalReader, Kind, Record, first_boundary
@@ -64,6 +64,7 @@ def outcome_of(number: int, **changes: str) -> bytes:
 def command_line(world: World, *arguments: str, before: Callable[[], None] = lambda: None) -> int:
     """Run a command in a forked child to its end; `before` is called in the child first."""
     said = world.folder / "said"
+    warm()
     return _ended(_fork(lambda: _command_line(list(arguments), said, before)))
 
 
