@@ -317,6 +317,11 @@ class Broker:
         self.stop()
         raise Unavailable(f"the broker doesn't answer: {self.log.read_text()[-4000:]}")
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self, *, kill: bool = False) -> None:
         """End its process and keep its data; `kill` gives it no time to close them."""
         process, self._process = self._process, None

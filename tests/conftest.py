@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from broker import Broker, missing
 
 pytest.register_assert_rewrite("entrances", "topic_worlds")
+# Hundreds of processes are started, none of which should have to compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,11 +55,21 @@ def broker() -> Iterator[Broker]:
         yield started
 
 
-@pytest.fixture
-def own_broker() -> Iterator[Broker]:
-    """A Kafka broker of the test's own, to be stopped and started; such a test is marked `broker`."""
+@pytest.fixture(scope="session")
+def _lent() -> Iterator[Broker]:
     with _started() as started:
         yield started
+
+
+@pytest.fixture
+def own_broker(_lent) -> Broker:
+    """A Kafka broker that is the test's own for a while, to be stopped and started; it is marked `broker`.
+
+    Topics of earlier tests are still there.
+    """
+    if not _lent.running:
+        _lent.start()
+    return _lent
 
 
 def _started() -> Broker:

@@ -24,9 +24,9 @@ def read(brokers: str, topic: str, count: int) -> list[bytes | None]:
 
 @pytest.mark.parametrize("kill", [False, True])
 def test_what_was_taken_is_kept_over_a_restart(own_broker, kill):
-    own_broker.create_topic("kept")
-    produce(own_broker.brokers, "kept", b"before")
+    topic = own_broker.create_topic(f"kept-{kill}")
+    produce(own_broker.brokers, topic, b"before")
     own_broker.stop(kill=kill)
     own_broker.start()
-    produce(own_broker.brokers, "kept", b"after")
-    assert read(own_broker.brokers, "kept", 2) == [b"before", b"after"]
+    produce(own_broker.brokers, topic, b"after")
+    assert read(own_broker.brokers, topic, 2) == [b"before", b"after"]

@@ -20,7 +20,7 @@ from headrace.operators.journal import JournalReader, Kind, first_boundary, star
 sys.path.insert(0, str(Path(__file__).parent))
 from worlds import World, clicks, overrides, tiny_world, write_lines
 
-KILLS = {"fraud": 20, "recommend": 10}
+KILLS = {"fraud": 15, "recommend": 6}
 LINES = 3000
 CHECKPOINT_INPUTS = 40
 
@@ -101,7 +101,7 @@ def seconds_of(world: World) -> float:
 def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, visits, seed, flow, shards):
     sources = (visits if flow == "recommend" else events,)
     whole = World(tmp_path / "whole", sources, options(shards, flow), flow)
-    seconds = min(seconds_of(whole) for _ in range(3))
+    seconds = min(seconds_of(whole) for _ in range(2))
     assert min(map(len, whole.outputs())) > 1000
     settings = load(None, options(shards, flow)[1::2], flow=flow)
     moments, world = random.Random(seed), World(tmp_path / "killed", sources, options(shards, flow), flow)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from headrace import cli, runtime  # noqa: F401  # a forked child must not have to import it
+# A forked child must not have to import them.
+from headrace import cli, live, runtime, serving  # noqa: F401
 from headrace.config.settings import load
 from headrace.operators import simulator
 from headrace.operators.codec import decode
