@@ -76,4 +76,4 @@ def _started() -> Broker:
     lacking = missing()
     if lacking:
         pytest.fail(f"{lacking}, and with CI=true that is no reason to skip", pytrace=False)
-    return Broker()
+    return Broker(brief=True)
