@@ -17,14 +17,14 @@ Phase = Literal["recovering", "running", "draining"]
 """Taking up the state, deciding, or ending: nothing more is read, what was read is decided."""
 
 Stage = Literal["read", "decode", "apply", "journal", "write"]
-"""A batch's way: lines from their source, to events, through a shard, into its journal, out to the sinks."""
+"""A batch's way: lines from their source, to events, through a shard, into its journal, into the outputs."""
 
 
 class Telemetry(Protocol):
     """Is told of phases and of batches; none of its methods may raise or take long.
 
     With several shards `apply` and `journal` come once for each of them, `write` once for each of the two
-    sinks. Methods may be called from several threads.
+    outputs. Methods may be called from several threads.
     """
 
     def phase(self, name: Phase) -> None:
