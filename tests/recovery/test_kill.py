@@ -20,7 +20,7 @@ from headrace.operators.journal import JournalReader, Kind, first_boundary, star
 sys.path.insert(0, str(Path(__file__).parent))
 from worlds import World, clicks, overrides, tiny_world, write_lines
 
-KILLS = {"fraud": 15, "recommend": 6}
+KILLS = {"fraud": 8, "recommend": 4}
 LINES = 3000
 CHECKPOINT_INPUTS = 40
 
@@ -116,6 +116,7 @@ def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path, events, vis
         if code == 0:
             assert world.outputs() == whole.outputs(), f"after {kills} kills"
             finished += 1
+            seconds *= 0.8  # the machine may have less to do than when this was measured
             world.clear()
             continue
         assert code == -9, world.said

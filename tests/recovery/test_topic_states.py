@@ -186,8 +186,7 @@ def decision_ids(world: World) -> set[str]:
     return {each.id for each in messages(world.brokers, world.to)}
 
 
-@pytest.mark.parametrize("killed", [False, True])
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize(("count", "killed"), [(2, True), (4, False)])
 def test_a_customer_is_erased_at_once_from_a_stopped_state(broker, tmp_path, count, killed):
     """D-CONTROL-2."""
     before, later = customers(200), stream(100, first=300)

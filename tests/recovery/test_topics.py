@@ -187,7 +187,7 @@ def test_lists_outlive_kills_and_have_their_session_as_key(world, processes):
     """D-ONCE-1, D-ONCE-2, D-OUT-2, D-STATE-1."""
     seed = int.from_bytes(os.urandom(4))
     print(f"seed {seed}")  # noqa: T201  # shown when the test fails
-    rng, lines, kills = random.Random(seed), clicks(1500), 3
+    rng, lines, kills = random.Random(seed), clicks(900), 3
     world.flow = "recommend"
     options = ("--processes", str(processes))
     step = len(lines) // kills
