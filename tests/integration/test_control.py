@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 import pytest
+from commands import headrace
 
 START_MS = 1_700_000_000_000
 PAYMENTS = 400
@@ -37,27 +36,8 @@ def write(path: Path, lines: list[dict[str, object]]) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    said: str
-
-
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "headrace", *map(str, arguments)]
-
-
-def headrace(*arguments: object) -> Ended:
-    ended = subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        env=os.environ | {"COLUMNS": "300"},
-        timeout=120,
-        check=False,
-        text=True,
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 def run(folder: Path, *options: object) -> list[object]:
@@ -89,7 +69,7 @@ def test_a_running_flow_takes_a_command_within_its_poll(tmp_path, running):
     assert (on.code, "Taken by the running flow." in on.said) == (0, True), on.said
     off = headrace("control", "kill-switch", "off", "--state", state)
     assert (off.code, "Taken" in off.said) == (0, True), off.said
-    said = headrace("control", "status", "--state", state).out
+    said = headrace("control", "status", "--state", state).text
     assert said == "the flow is running\n2 was the last command taken\n"
     assert running.wait() == 0
     actions = [decision["action"] for decision in decisions(tmp_path)]
@@ -112,14 +92,14 @@ def test_a_flow_that_is_not_running_takes_it_first_when_it_starts(tmp_path):
     state = tmp_path / "state"
     ended = headrace("control", "kill-switch", "on", "--state", state)
     assert (ended.code, "at its next start" in ended.said) == (0, True), ended.said
-    said = headrace("control", "status", "--state", state).out
+    said = headrace("control", "status", "--state", state).text
     assert "the flow isn't running\n" in said
     assert "1 waits: kill switch on\n" in said
     write(events, [payment(1), payment(2)])
     assert headrace(*run(tmp_path, "--from", events)).code == 0
     first, second = decisions(tmp_path)
     assert first["action"] != second["action"]
-    assert "waits" not in headrace("control", "status", "--state", state).out
+    assert "waits" not in headrace("control", "status", "--state", state).text
 
 
 def test_a_list_is_read_when_the_command_is_given(tmp_path):
@@ -171,16 +151,16 @@ def test_after_a_mistake_in_a_limit_retried_letters_get_their_decisions_once(tmp
     options = ("--from", file, "--set", f"flow.shards={shards}")
     assert headrace(*run(tmp_path, *options, "--set", "input.line_bytes_max=256")).code == 0
     state = tmp_path / "state"
-    listed = headrace("dead-letters", "list", "--state", state, "--reason", "line_too_long").out
+    listed = headrace("dead-letters", "list", "--state", state, "--reason", "line_too_long").text
     letters = [json.loads(line) for line in listed.splitlines()]
     assert len(letters) == 10
-    shown = headrace("dead-letters", "show", letters[3]["number"], "--state", state).out
+    shown = headrace("dead-letters", "show", letters[3]["number"], "--state", state).text
     assert "line 13," in shown
     assert '"event_id": "p12"' in shown
     first = headrace("dead-letters", "retry", "--state", state, "--event-id", "p12")
     assert (first.code, "retry of a dead letter" in first.said) == (0, True), first.said
     assert headrace(*run(tmp_path, *options)).code == 0
-    assert len(headrace("dead-letters", "list", "--state", state).out.splitlines()) == 9
+    assert len(headrace("dead-letters", "list", "--state", state).text.splitlines()) == 9
     # From the file of dead letters, which still holds the one that was decided: it is a repeat now.
     dead = tmp_path / "d.dead-letters.jsonl"
     assert headrace("dead-letters", "retry", dead, "--state", state, "--all").code == 0
@@ -189,7 +169,7 @@ def test_after_a_mistake_in_a_limit_retried_letters_get_their_decisions_once(tmp
     assert Counter(each["event_id"] for each in found) == Counter(f"p{number}" for number in range(40))
     retried = [each["event_id"] for each in found if each.get("retried")]
     assert retried == ["p12", *[f"p{number}" for number in range(0, 40, 4) if number != 12]]
-    assert headrace("dead-letters", "list", "--state", state).out == ""
+    assert headrace("dead-letters", "list", "--state", state).text == ""
     assert (
         headrace("dead-letters", "retry", "--state", state, "--all").said == "There is no such dead letter.\n"
     )
@@ -215,7 +195,7 @@ def test_inspect_tells_of_a_state(tmp_path):
     file = write(tmp_path / "events.jsonl", [payment(number) for number in range(20)])
     assert headrace(*run(tmp_path, "--from", file)).code == 0
     state = tmp_path / "state"
-    found = json.loads(headrace("state", "inspect", "--state", state, "--json").out)
+    found = json.loads(headrace("state", "inspect", "--state", state, "--json").text)
     shard = found["shards"]["shard-00"]
     assert (shard["position"], found["commands"]) == (20, {"taken": 0, "waiting": 0})
     assert shard["sources"] == [
@@ -228,6 +208,6 @@ def test_inspect_tells_of_a_state(tmp_path):
         20,
     )
     assert found["bytes"] >= shard["journal_bytes"] + sum(each["bytes"] for each in shard["checkpoints"])
-    plain = headrace("state", "inspect", "--state", state).out
+    plain = headrace("state", "inspect", "--state", state).text
     assert "shard-00: at input 20" in plain
     assert "5 customers, 1 merchants, 20 pending" in plain

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import commands
 import pytest
 from pyarrow import parquet
 
@@ -51,9 +52,8 @@ class State:
 
 
 def run(*arguments: object) -> None:
-    command = [sys.executable, "-m", "headrace", "run", "fraud", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 0, ended.stderr
+    ended = commands.headrace("run", "fraud", *arguments)
+    assert ended.code == 0, ended.said
 
 
 def made(folder: Path, *options: str) -> State:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import pytest
 
 EVENTS = (
@@ -16,9 +15,8 @@ EVENTS = (
 
 
 def headrace(folder: Path, arguments: str) -> tuple[int, list[str]]:
-    command = [sys.executable, "-m", "headrace", *arguments.split()]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    return ended.returncode, ended.stderr.splitlines()
+    ended = commands.headrace(*arguments.split(), folder=folder)
+    return ended.code, ended.said.splitlines()
 
 
 @pytest.fixture

@@ -5,27 +5,16 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import headrace, started_anew
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recovery"))
 from worlds import click, clicks, write_lines
 
 LINES = 900
-
-
-def headrace(*arguments: object, seed: int = 0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headrace", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONHASHSEED": str(seed)},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +30,8 @@ def ran(events, tmp_path_factory) -> Path:
         *("run", "recommend", "--from", events, "--to", folder / "d.jsonl", "--state", folder / "state"),
         *("--set", "journal.checkpoint_inputs_max=200"),
     )
-    assert done.returncode == 0, done.stderr
-    assert "against next clicks" in done.stderr
+    assert done.code == 0, done.said
+    assert "against next clicks" in done.said
     return folder
 
 
@@ -78,12 +67,12 @@ def test_hash_seeds_and_batches_do_not_matter(events, tmp_path, shards, learn_fr
     outputs = []
     for seed, lines in ((1, 16), (2, 500)):
         to = tmp_path / f"{seed}.jsonl"
-        done = headrace(
+        done = started_anew(
             *("run", "recommend", "--from", events, "--to", to, "--set", f"input.batch_lines_max={lines}"),
             *("--set", f"flow.shards={shards}", "--set", f"flow.learn_from={learn_from}"),
-            seed=seed,
+            hash_seed=seed,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.code == 0, done.said
         outputs.append(to.read_bytes())
     assert outputs[0] == outputs[1]
     assert outputs[0].count(b"\n") > LINES // 2
@@ -100,8 +89,8 @@ def test_files_are_merged_by_event_time(tmp_path):
     zipped = tmp_path / "0.jsonl.gz"
     zipped.write_bytes(gzip.compress(halves[0].read_bytes()))
     one, both = tmp_path / "one.jsonl", tmp_path / "both.jsonl"
-    assert headrace("run", "recommend", "--from", whole, "--to", one).returncode == 0
-    assert headrace("run", "recommend", "--from", zipped, "--from", halves[1], "--to", both).returncode == 0
+    assert headrace("run", "recommend", "--from", whole, "--to", one).code == 0
+    assert headrace("run", "recommend", "--from", zipped, "--from", halves[1], "--to", both).code == 0
     assert one.read_bytes() == both.read_bytes()
 
 
@@ -113,8 +102,8 @@ def test_a_new_item_is_recommended_also_across_a_restart(tmp_path):
     further = write_lines(tmp_path / "further.jsonl", [click(10, 9, 1)])
     to, state = tmp_path / "d.jsonl", tmp_path / "state"
     run = ("run", "recommend", "--from", first, "--to", to, "--state", state)
-    assert headrace(*run).returncode == 0
-    assert headrace(*run, "--from", further).returncode == 0
+    assert headrace(*run).code == 0
+    assert headrace(*run, "--from", further).code == 0
     assert read(to)[-1]["event_id"] == "k10"
     assert read(to)[-1]["items"][0]["item_id"] == "i2"
 
@@ -125,8 +114,8 @@ def test_a_new_item_is_recommended_also_across_a_restart(tmp_path):
 def test_a_list_is_explained_item_by_item(ran):
     decision = next(each for each in read(ran / "d.jsonl")[500:] if len(each["items"]) > 5)
     done = headrace("explain", decision["event_id"], "--state", ran / "state", "--json")
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    assert done.code == 0, done.said
+    said = json.loads(done.text)
     assert said["decision_id"] == decision["decision_id"]
     assert [(each["item_id"], each["source"]) for each in said["items"]] == [
         (each["item_id"], each["source"]) for each in decision["items"]
@@ -135,7 +124,7 @@ def test_a_list_is_explained_item_by_item(ran):
     assert neighbour["text"].startswith(
         f"beside {neighbour['anchor']} in {neighbour['support']} recent session"
     )
-    shown = headrace("explain", decision["decision_id"], "--state", ran / "state").stdout
+    shown = headrace("explain", decision["decision_id"], "--state", ran / "state").text
     assert neighbour["text"] in " ".join(shown.split())
 
 
@@ -162,11 +151,11 @@ def test_what_the_session_did_next_is_told_with_its_place(tmp_path):
     events, to, state = write_lines(tmp_path / "e.jsonl", lines), tmp_path / "d.jsonl", tmp_path / "state"
     run = ("run", "recommend", "--from", events, "--to", to, "--state", state)
     many_segments = ("--set", "input.batch_lines_max=2", "--set", "journal.checkpoint_inputs_max=3")
-    assert headrace(*run, *many_segments).returncode == 0
+    assert headrace(*run, *many_segments).code == 0
     place = 1 + [each["item_id"] for each in read(to)[20]["items"]].index("i2")
 
     def followed(click_id: str) -> list[tuple[str, str, int]]:
-        said = json.loads(headrace("explain", click_id, "--state", state, "--json").stdout)
+        said = json.loads(headrace("explain", click_id, "--state", state, "--json").text)
         return [(each["kind"], each["item_id"], each["rank"]) for each in said["followed"]]
 
     assert followed("k30") == [
@@ -176,37 +165,37 @@ def test_what_the_session_did_next_is_told_with_its_place(tmp_path):
         ("click", "i7", 0),
     ]
     assert followed("k34") == []
-    shown = " ".join(headrace("explain", "k30", "--state", state).stdout.split())
+    shown = " ".join(headrace("explain", "k30", "--state", state).text.split())
     assert f"put into the cart i2 place {place}" in shown
     assert "clicked i7 not on the list" in shown
 
 
 def test_the_ledger_is_whole_and_every_list_is_derived_again(ran):
-    assert headrace("ledger", "verify", "--state", ran / "state").returncode == 0
+    assert headrace("ledger", "verify", "--state", ran / "state").code == 0
     done = headrace("replay", "--state", ran / "state", "--verify")
-    assert done.returncode == 0, done.stderr
-    assert "0 differences" in done.stdout
+    assert done.code == 0, done.said
+    assert "0 differences" in done.text
 
 
 def test_a_state_is_inspected(ran):
     done = headrace("state", "inspect", "--state", ran / "state", "--json")
-    memory = json.loads(done.stdout)["shards"]["shard-00"]["memory"]
+    memory = json.loads(done.text)["shards"]["shard-00"]["memory"]
     assert memory["entities"]["item"] > 50
     assert memory["counts"]["recommend"] > LINES // 2
 
 
 def test_a_state_of_another_flow_is_refused(events, ran):
     done = headrace("run", "fraud", "--from", events, "--to", ran / "d.jsonl", "--state", ran / "state")
-    assert done.returncode == 7
-    said = done.stderr.splitlines()
+    assert done.code == 7
+    said = done.said.splitlines()
     assert said[-1].endswith('flow.kind: the state has "recommend", the configuration "fraud"')
     assert len(said) == 1
 
 
 def test_lists_are_exported_with_their_items(ran, tmp_path):
     done = headrace("ledger", "export", "--state", ran / "state", "--to", tmp_path / "x.csv")
-    assert done.returncode == 0, done.stderr
-    assert "with outcome" not in done.stderr
+    assert done.code == 0, done.said
+    assert "with outcome" not in done.said
     with (tmp_path / "x.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
     decisions = read(ran / "d.jsonl")
@@ -224,9 +213,9 @@ def test_the_kill_switch_is_turned_on_by_a_command(tmp_path):
     further = write_lines(tmp_path / "b.jsonl", [click(50, 50, 1)])
     to, state = tmp_path / "d.jsonl", tmp_path / "state"
     run = ("run", "recommend", "--from", first, "--to", to, "--state", state)
-    assert headrace(*run).returncode == 0
-    assert headrace("control", "kill-switch", "on", "--state", state).returncode == 0
-    assert headrace(*run, "--from", further).returncode == 0
+    assert headrace(*run).code == 0
+    assert headrace("control", "kill-switch", "on", "--state", state).code == 0
+    assert headrace(*run, "--from", further).code == 0
     last = read(to)[-1]
     assert (last["event_id"], last["policy"]) == ("k50", "kill_switch")
     assert {each["source"] for each in last["items"]} == {"trending"}
@@ -236,16 +225,16 @@ def test_a_customers_sessions_are_erased(tmp_path):
     lines = [click(number, number // 3, number % 11, customer_id=f"c{number // 30}") for number in range(90)]
     events, to, state = write_lines(tmp_path / "a.jsonl", lines), tmp_path / "d.jsonl", tmp_path / "state"
     run = ("run", "recommend", "--from", events, "--to", to, "--state", state)
-    assert headrace(*run).returncode == 0
+    assert headrace(*run).code == 0
     done = headrace("erase", "--customer", "c1", "--state", state)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.said
     kept = b"".join(path.read_bytes() for path in sorted(state.rglob("shard-00/*")))
     assert b"k5" in kept
     assert b'"c1"' not in kept
     assert b'"k45"' not in kept
-    assert headrace("ledger", "verify", "--state", state).returncode == 0
-    assert headrace("explain", "k45", "--state", state).returncode == 9
-    assert not json.loads(headrace("explain", "k5", "--state", state, "--json").stdout)["erased"]
+    assert headrace("ledger", "verify", "--state", state).code == 0
+    assert headrace("explain", "k45", "--state", state).code == 9
+    assert not json.loads(headrace("explain", "k5", "--state", state, "--json").text)["erased"]
 
 
 # -- configurations
@@ -268,7 +257,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path):
         """
     )
     done = headrace("check", config)
-    assert done.returncode == 2
+    assert done.code == 2
     for said in (
         f"{config}: flow.learn_from: ",
         f"{config}: list.items_max: ",
@@ -276,7 +265,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path):
         f"{config}: engine.candidates_max: ",
         f"{config}: model: unknown key",
     ):
-        assert said in done.stderr
+        assert said in done.said
 
 
 @pytest.mark.parametrize(
@@ -291,11 +280,11 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path):
 def test_settings_that_do_not_fit_together(tmp_path, overrides, said):
     options = [part for each in overrides for part in ("--set", each)]
     done = headrace("run", "recommend", "--from", "-", "--to", tmp_path / "d.jsonl", *options)
-    assert done.returncode == 2
-    assert said in done.stderr
+    assert done.code == 2
+    assert said in done.said
 
 
 def test_answers_to_judge_scores_by_are_refused(events, tmp_path):
     done = headrace("run", "recommend", "--from", events, "--to", tmp_path / "d.jsonl", "--truth", events)
-    assert done.returncode == 2
-    assert "--truth: has no meaning for lists" in done.stderr
+    assert done.code == 2
+    assert "--truth: has no meaning for lists" in done.said

@@ -9,17 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import headrace
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recovery"))
 from worlds import World, click, clicks, overrides, stream, write_lines
 
 LINES = 800
 DRAIN_SECONDS_MAX = 60
-
-
-def headrace(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "headrace", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -49,27 +45,27 @@ def test_a_restored_state_goes_on_to_the_same_lists(tmp_path, halves):
         headrace("state", "backup", "--state", world.state, "--to", tmp_path / "b.tar"),
         headrace("state", "restore", "--from", tmp_path / "b.tar", "--state", tmp_path / "other" / "state"),
     ):
-        assert made.returncode == 0, made.stderr
+        assert made.code == 0, made.said
     went_on = ran(world.folder, first, further)
     restored = ran(tmp_path / "other", first, further)
     assert restored.outputs() == went_on.outputs()
-    assert headrace("ledger", "verify", "--state", restored.state).returncode == 0
+    assert headrace("ledger", "verify", "--state", restored.state).code == 0
 
 
 def test_a_dead_letter_is_tried_again_and_gets_its_list(tmp_path, halves):
     world = ran(tmp_path / "run", halves[0])
-    letters = headrace("dead-letters", "list", "--state", world.state).stdout.splitlines()
+    letters = headrace("dead-letters", "list", "--state", world.state).text.splitlines()
     number = json.loads(letters[0])["number"]
     mended = write_lines(tmp_path / "mended.json", [click(LINES, 5000, 5)])
     told = headrace("dead-letters", "retry", "--number", number, "--payload", mended, "--state", world.state)
-    assert told.returncode == 0, told.stderr
+    assert told.code == 0, told.said
     ran(world.folder, halves[0])
     last = decisions(world)[-1]
     assert (last["event_id"], last["retried"], last["action"]) == (f"k{LINES}", True, "recommend")
-    shown = headrace("explain", f"k{LINES}", "--state", world.state).stdout
+    shown = headrace("explain", f"k{LINES}", "--state", world.state).text
     assert "bytes replaced" in shown
     verified = headrace("replay", "--verify", "--state", world.state)
-    assert "0 differences" in verified.stdout, verified.stderr
+    assert "0 differences" in verified.text, verified.said
 
 
 def test_another_configuration_is_told_and_holds_from_there(tmp_path, halves):
@@ -82,7 +78,7 @@ def test_another_configuration_is_told_and_holds_from_there(tmp_path, halves):
     assert max(lengths[:before]) == 20
     assert max(lengths[before:]) == 5
     verified = headrace("replay", "--verify", "--state", world.state)
-    assert "0 differences" in verified.stdout, verified.stderr
+    assert "0 differences" in verified.text, verified.said
 
 
 @pytest.mark.parametrize(
@@ -137,4 +133,4 @@ def test_a_run_that_is_told_to_stop_decides_what_it_has_read(tmp_path):
     _, said = process.communicate()
     assert b"stopped early, as asked" in said
     inspected = headrace("state", "inspect", "--state", state, "--json")
-    assert json.loads(inspected.stdout)["shards"]["shard-00"]["memory"]["counts"]["recommend"] == 99
+    assert json.loads(inspected.text)["shards"]["shard-00"]["memory"]["counts"]["recommend"] == 99

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from commands import headrace
 
 from headrace import cli
 from headrace.config.settings import load
@@ -74,9 +74,8 @@ class State:
 
 
 def run(*arguments: object) -> None:
-    command = [sys.executable, "-m", "headrace", "run", "fraud", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 0, ended.stderr
+    ended = headrace("run", "fraud", *arguments)
+    assert ended.code == 0, ended.said
 
 
 def world() -> list[bytes]:

@@ -11,36 +11,18 @@ import sys
 import time
 import zlib
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
 import orjson
 import pytest
+from commands import headrace, started_anew
 
 from headrace.operators import simulator
 
 LINES = 900
 NO_USE = b'{"type": "payment", "event_id": "cut off\n'
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: bytes
-    said: str
-
-
-def headrace(*arguments: object, given: bytes | None = None, seed: int = 0) -> Ended:
-    environment = os.environ | {"PYTHONHASHSEED": str(seed), "COLUMNS": "400"}
-    command = [sys.executable, "-m", "headrace", *map(str, arguments)]
-    ended = subprocess.run(
-        command, input=given, capture_output=True, env=environment, timeout=60, check=False
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr.decode())
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +92,7 @@ def test_a_gzip_is_told_by_its_content(tmp_path, world, decided, name):
 def test_standard_input_to_standard_output(tmp_path, world, decided):
     dead = tmp_path / "dead.jsonl"
     for given in (world, gzip.compress(world)):
-        ended = headrace("run", "fraud", "--from", "-", "--to", "-", "--dead-letters", dead, given=given)
+        ended = started_anew("run", "fraud", "--from", "-", "--to", "-", "--dead-letters", dead, given=given)
         assert ended.code == 0, ended.said
         assert ended.out == decided
     assert orjson.loads(dead.read_bytes())["source"] == "-"
@@ -159,14 +141,16 @@ def test_hash_seeds_change_no_byte(tmp_path, events, decided):
     written = []
     for seed in (1, 4_000_000_000):
         to = tmp_path / f"{seed}.jsonl"
-        ended = headrace("run", "fraud", "--from", events, "--to", to, "--set", "flow.shards=4", seed=seed)
+        ended = started_anew(
+            "run", "fraud", "--from", events, "--to", to, "--set", "flow.shards=4", hash_seed=seed
+        )
         assert ended.code == 0, ended.said
         written.append((to.read_bytes(), (tmp_path / f"{seed}.dead-letters.jsonl").read_bytes()))
     assert written[0] == written[1]
     # Four shards decide on the same payments in the same order; they learn each for itself.
     assert ids(written[0][0]) == ids(decided)
     to = tmp_path / "one.jsonl"
-    assert headrace("run", "fraud", "--from", events, "--to", to, seed=7).code == 0
+    assert started_anew("run", "fraud", "--from", events, "--to", to, hash_seed=7).code == 0
     assert to.read_bytes() == decided
 
 

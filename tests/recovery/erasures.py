@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worlds import World, _command_line, _ended, _fork, all_of, outcome, payment, stream, warm
+from commands import ended, fork, run_main, warm
+from worlds import World, all_of, outcome, payment, stream
 
 from headrace.operators.erasure import work_files
 from headrace.operators.journal import JournalReader, Kind, Record, first_boundary
@@ -65,7 +66,7 @@ def command_line(world: World, *arguments: str, before: Callable[[], None] = lam
     """Run a command in a forked child to its end; `before` is called in the child first."""
     said = world.folder / "said"
     warm()
-    return _ended(_fork(lambda: _command_line(list(arguments), said, before)))
+    return ended(fork(lambda: run_main(list(arguments), said, before)))
 
 
 def erase(world: World, before: Callable[[], None] = lambda: None) -> int:

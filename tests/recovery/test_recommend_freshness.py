@@ -34,9 +34,13 @@ def items(decision: dict) -> list[str]:
 
 
 def killed_at_its_end() -> None:
-    """Kill the run when everything is journalled, and before a shard is closed with a checkpoint."""
+    """Kill the run when everything is journalled, and before a shard is closed with a checkpoint.
 
-    def kill(*_arguments: object, **_options: object) -> None:
+    One that is being written by a child of its own is let be finished.
+    """
+
+    def kill(shard: DurableShard, **_options: object) -> None:
+        shard.wait_for_checkpoint()
         os.kill(os.getpid(), signal.SIGKILL)
 
     DurableShard.close = kill  # type: ignore[method-assign]

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import random
 import shutil
 import signal
-import sys
 import tempfile
-import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-# A forked child must not have to import them.
-from headrace import cli, live, runtime, serving  # noqa: F401
-from headrace.config.settings import load
+from commands import ended, fork, run_main, warm
+
 from headrace.operators import simulator
-from headrace.operators.codec import decode
-from headrace.operators.machines import build_machine
 
 DAY_MS = 86_400_000
 START_MS = 1_700_000_000_000
@@ -165,63 +157,23 @@ class World:
 
     def run(self, before: Callable[[], None] = lambda: None) -> int:
         """Run the command line in a forked child to its end; `before` is called in the child first."""
-        return _ended(self.start(before))
+        return ended(self.start(before))
 
     def start(self, before: Callable[[], None] = lambda: None) -> int:
         """Start the command line in a forked child; return the child."""
         self.folder.mkdir(exist_ok=True)
         warm(self.flow)
-        return _fork(lambda: _command_line(self.arguments, self.folder / "said", before))
+        return fork(lambda: run_main(self.arguments, self.folder / "said", before))
 
     def kill(self, child: int) -> int:
         """Kill a child that was started, if it still runs; return how it ended."""
         os.kill(child, signal.SIGKILL)
-        return _ended(child)
+        return ended(child)
 
     def clear(self) -> None:
         """Begin anew."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
-
-
-@cache
-def warm(flow: str = "fraud") -> None:
-    """Have what is compiled in memory before a fork: loading it takes a child longer than its whole run."""
-    settings = load(None, flow=flow)
-    machine, lines = build_machine(settings), clicks(60) if flow == "recommend" else stream(20)
-    for line, event in zip(lines, decode(lines, settings.input.line_bytes_max), strict=True):
-        machine.apply(event, line, (0, 0, 0))
-
-
-def _command_line(arguments: list[str], said: Path, before: Callable[[], None]) -> int:
-    file = said.open("w")
-    os.dup2(file.fileno(), 2)
-    sys.argv, sys.stderr, sys.stdout = ["headrace", *arguments], file, file
-    before()
-    code = cli.main()
-    file.flush()
-    return code
-
-
-def _fork(work: Callable[[], int]) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # numpy's idle threads are no use to the child
-        child = os.fork()
-    if child:
-        return child
-    code = 99
-    try:
-        gc.disable()  # a collection would copy all that it shares with its parent
-        code = work()
-    except BaseException:  # noqa: BLE001
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(code)
-
-
-def _ended(child: int) -> int:
-    """Exit code of a child; negative, a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def overrides(**settings: object) -> tuple[str, ...]:

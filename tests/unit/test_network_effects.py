@@ -23,6 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from leaks import auc
 from network_view import frauds_of, lines_of, rows_of, usable, view
 
+# A seed gives the same bytes on every Python (test_network.py), so one Python is enough to judge them.
+pytestmark = pytest.mark.slow
+
 # The small network without anything but ordinary customers and stolen accounts, many of them.
 QUIET = replace(
     NETWORKS["network-small"],
@@ -102,7 +105,6 @@ class TestRings:
     def pairs(self, groups):
         return {pair for members in groups for pair in combinations(sorted(members), 2)}
 
-    @pytest.mark.slow
     def test_they_are_found_again_from_linked_devices(self):
         true, found = set(), set()
         for seed in (1, 2):

@@ -17,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from leaks import digits, found, rank_in_ties
 from network_view import view
 
+# A seed gives the same bytes on every Python (test_network.py), so one Python is enough to judge them.
+pytestmark = pytest.mark.slow
+
 HOUR_MS = 3_600_000
 
 
@@ -70,14 +73,7 @@ def some_worlds(preset, seeds, **options):
     return [view(simulate(preset, seed, **options)) for seed in seeds]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("network", marks=pytest.mark.slow),
-        pytest.param("network-small", marks=pytest.mark.slow),
-        "storm",
-    ],
-)
+@pytest.fixture(scope="module", params=["network", "network-small", "storm"])
 def worlds(request):
     return some_worlds(request.param, range(10, 22), customers=400, days=30)
 
