@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,6 +13,7 @@ from enum import StrEnum
 from math import isfinite
 from pathlib import Path
 from tempfile import mkdtemp
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,7 +21,7 @@ from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.erase_cli import erase
-from headrace.errors import ConfigError, HeadraceError, ReaderGone
+from headrace.errors import ConfigError, HeadraceError, ReaderGone, Stopped
 from headrace.ledger_cli import explain, ledger
 from headrace.replay_cli import replay
 
@@ -45,7 +47,7 @@ EXIT_CODES: Final = (
     (12, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
     (13, "what is to be read next is no longer in the topic"),
     (14, "a file can't grow: no room, a quota, or a limit of size"),
-    (130, "interrupted from the keyboard, before a run began to decide or in another command"),
+    (130, "interrupted from the keyboard, in a command other than run"),
     (141, "the reader of standard output has gone"),
 )
 _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
@@ -216,29 +218,47 @@ def run(
     state, or to one file twice is refused before anything is opened. On topics --state is required, and a run
     goes on until SIGTERM or SIGINT.
     """
-    from headrace.operators.sources import IfMoved
-    from headrace.runs import RunRequest
+    with nullcontext() if member else _stopped_at_once():
+        from headrace.operators.sources import IfMoved
+        from headrace.runs import RunRequest
 
-    request = RunRequest(
-        flow=flow.value,
-        sources=tuple(sources),
-        to=to,
-        dead_letters=dead_letters,
-        state=state,
-        settings=_settings(config, overrides, flow.value),
-        config_file=config,
-        speed=_speed(speed),
-        learn=learn,
-        truth=truth,
-        start=start,
-        create_topics=create_topics,
-        accept_lost=accept_lost,
-        processes=processes,
-        command=tuple(sys.argv[1:]),
-        if_moved=IfMoved(moved.value),
-    )
-    summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
-    _end(summary.error, summary.exit_code)
+        request = RunRequest(
+            flow=flow.value,
+            sources=tuple(sources),
+            to=to,
+            dead_letters=dead_letters,
+            state=state,
+            settings=_settings(config, overrides, flow.value),
+            config_file=config,
+            speed=_speed(speed),
+            learn=learn,
+            truth=truth,
+            start=start,
+            create_topics=create_topics,
+            accept_lost=accept_lost,
+            processes=processes,
+            command=tuple(sys.argv[1:]),
+            if_moved=IfMoved(moved.value),
+        )
+        summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
+        _end(summary.error, summary.exit_code)
+
+
+@contextmanager
+def _stopped_at_once() -> Iterator[None]:
+    """End well on SIGTERM and SIGINT also while a run, being loaded or waiting for room, decides nothing."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except Stopped:
+        typer.echo("stopped, as asked", err=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:

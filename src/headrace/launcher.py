@@ -44,6 +44,8 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
     ------
     ConfigError, StateError, BrokerError
         If the run can't begin, or can't go on.
+    Stopped
+        If SIGTERM or SIGINT comes before anything is decided.
     """
     start = _checked(request)
     assert request.state is not None

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import orjson
 
 from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
-from headrace.errors import DiskFull, HeadraceError, StateLocked
+from headrace.errors import DiskFull, HeadraceError, StateLocked, Stopped
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox
 from headrace.operators.durable import Applied, DurableShard
@@ -147,6 +147,8 @@ class Tally:
     ----------
     shards, reader
         To be set once they are open.
+    deciding
+        To be set when what is read is about to be decided.
     """
 
     shards: Sequence[DurableShard]
@@ -160,7 +162,7 @@ class Tally:
         self.lists = ListWindow(self.settings.metrics.window_outcomes_max)
         self.truth = read_truth(request.truth) if request.truth else None
         self.inputs = self.decisions = self.dead_letters = 0
-        self.stopping = self.draining = False
+        self.deciding = self.stopping = self.draining = False
         self.telemetry = request.telemetry or SILENT
         self.recovered = ""
         self.before: Counter[str] = Counter()
@@ -190,11 +192,19 @@ class Tally:
     def stopping_on_signals(self, *, for_good: bool = False) -> Iterator[None]:
         """End well on SIGTERM and SIGINT: read no more, decide what was read, then stop.
 
-        A process that ends with the run stays so `for_good`, as the same signal may come to it twice.
+        Before it decides, a run ends at once. A process that others wait for doesn't; and as the same signal
+        may come to it twice, it stays so `for_good`, to its end.
+
+        Raises
+        ------
+        Stopped
+            Inside, where the signal is met.
         """
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             self.stopping = True
+            if not (self.deciding or for_good):
+                raise Stopped
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:

@@ -55,6 +55,8 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     ------
     ConfigError, InputError, StateError
         If the run can't begin. An input that breaks off later ends the run with its exit code in the summary.
+    Stopped
+        If SIGTERM or SIGINT comes before anything is decided.
     """
     _refuse_mistakes(request)
     if on_topics(request.sources, request.to, request.dead_letters):
@@ -90,6 +92,7 @@ class _Run(Tally):
     def __init__(self, request: RunRequest, observer: Observer, stack: ExitStack) -> None:
         super().__init__(request, observer)
         self.closed_well = False
+        stack.enter_context(self.stopping_on_signals())
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
         self.files: tuple[steps.OrderedFile, ...] = ()
@@ -248,7 +251,8 @@ class _Run(Tally):
             ),
         )
         flow = named.build(self.settings, edges)
-        with self.stopping_on_signals(), own_errors(), state_left_alone_by_gc():
+        with own_errors(), state_left_alone_by_gc():
+            self.deciding = True
             telemetry.phase("running")
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
             self.failure.raise_again()

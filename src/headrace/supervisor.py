@@ -36,6 +36,8 @@ _LOOK_S: Final = 0.1
 _BACKOFF_S: Final = 0.1
 _SETTLED_S: Final = 60.0
 _END_SECONDS_MAX: Final = 5.0
+# How a process ends that is told to stop while it is still being loaded.
+_AS_TOLD: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, 130})
 # Starting again changes nothing about these.
 _LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13})
 
@@ -199,8 +201,7 @@ class Supervisor:
                 codes = [child.process.poll() for child in self._children]
                 if all(code == 0 for code in codes):
                     return 0
-                failed = [code for code in codes if code]
-                if failed:
+                if any(codes):
                     return self._cause()
                 # One that was told by someone else must not leave the rest without its partitions.
                 self._stopping = self._stopping or any(each.said.draining for each in self._children)
@@ -214,6 +215,11 @@ class Supervisor:
         while time.monotonic() < until and any(each.process.poll() is None for each in self._children):
             time.sleep(_LOOK_S)
         codes = [code for each in self._children if (code := each.process.poll())]
+        if self._stopping:
+            # One that had not begun yet; nor have those that wait for it, which are killed now.
+            codes = [code for code in codes if code not in _AS_TOLD]
+        if not codes:
+            return 0
         for code in codes:
             _log.warning("a process ended with %s", _ending(code))
         telling = next((code for code in codes if code == DiskFull.exit_code), codes[0])

@@ -234,6 +234,7 @@ class TopicRun(Tally):
         """Run until told to stop, and say how it went."""
         self.observer.started(self.request)
         with own_errors(), state_left_alone_by_gc():
+            self.deciding = True
             self.telemetry.phase("running")
             self._run_flow()
         self.drained()

@@ -287,17 +287,30 @@ def test_a_run_that_is_told_to_stop_says_that_it_did(tmp_path: Path, number: sig
     assert said.decode().splitlines()[-1] == "stopped early, as asked: what was read is decided"
 
 
-def test_an_interrupt_during_recovery_is_told(tmp_path: Path, events: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "moment", ["config.settings.load", "runtime.on_topics", "operators.durable.JournalReader.frames"]
+)
+def test_a_run_that_is_told_to_stop_before_it_decides_ends_at_once(
+    tmp_path: Path, events: Path, moment: str, number: signal.Signals
+) -> None:
     to_state = ("--from", str(events), "--to", str(tmp_path / "d"), "--state", str(tmp_path / "s"))
     assert headrace("run", "fraud", *to_state).code == 0
-    script = (
-        "import os, signal, sys; from headrace.operators import durable;"
-        "durable.JournalReader.frames = lambda self: os.kill(os.getpid(), signal.SIGINT);"
-        "from headrace.cli import main; sys.exit(main())"
-    )
-    command = [sys.executable, "-c", script, "run", "fraud", *to_state]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+    before = contents(tmp_path / "s")
+
+    def signalled(*_arguments: object, **_options: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"headrace.{moment}", signalled)
+        ended = headrace("run", "fraud", *to_state)
+    assert (ended.code, ended.said) == (0, "stopped, as asked\n")
+    assert contents(tmp_path / "s") == before
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def reviews_unused(tmp_path: Path, lines: list[bytes], *overrides: str) -> str:

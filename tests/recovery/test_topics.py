@@ -253,6 +253,29 @@ def test_a_keyboards_interrupt_drains_all(world, lines, processes):
     world.check()
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_run_that_is_told_to_stop_before_it_decides_does(world, lines, processes):
+    """D-DRAIN-3: also while its processes are being loaded."""
+    world.send(lines[:300])
+    early = world.start("--processes", processes)
+    early.wait_for(lambda: catches(early.process.pid, signal.SIGTERM), "the signal's handler")
+    assert early.stop() == 0, early.said.read_text()
+    if processes == "2":
+        running = world.start("--processes", processes)
+        running.wait_for((world.state / "processes.json").exists, "processes")
+        assert running.stop() == 0, running.said.read_text()
+    assert inputs_in(world.state) == 0
+    world.run(300)
+    world.check()
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
 # -- the broker's faults, and the disk's
 
 
