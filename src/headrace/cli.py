@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,7 +12,6 @@ from enum import StrEnum
 from math import isfinite
 from pathlib import Path
 from tempfile import mkdtemp
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -21,7 +19,8 @@ from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.erase_cli import erase
-from headrace.errors import ConfigError, HeadraceError, ReaderGone, Stopped
+from headrace.errors import ConfigError, HeadraceError, ReaderGone
+from headrace.interrupts import Stopped, met_by, stop_at_once
 from headrace.ledger_cli import explain, ledger
 from headrace.replay_cli import replay
 
@@ -247,18 +246,11 @@ def run(
 @contextmanager
 def _stopped_at_once() -> Iterator[None]:
     """End well on SIGTERM and SIGINT also while a run, being loaded or waiting for room, decides nothing."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    except Stopped:
-        typer.echo("stopped, as asked", err=True)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with met_by(stop_at_once):
+        try:
+            yield
+        except Stopped:
+            typer.echo("stopped, as asked", err=True)
 
 
 def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:

@@ -49,18 +49,10 @@ __all__ = [
     "StateError",
     "StateLocked",
     "StateMismatch",
-    "Stopped",
     "TopicMismatch",
     "TruncatedInput",
     "UnknownDecision",
 ]
-
-
-class Stopped(BaseException):
-    """SIGTERM or SIGINT has come before a run decides anything: it is to end, with nothing to drain.
-
-    It is no error: whoever handles errors lets it pass.
-    """
 
 
 class Mistake(NamedTuple):

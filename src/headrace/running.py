@@ -7,19 +7,18 @@ import fcntl
 import gc
 import logging
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Final, Protocol
 
 import orjson
 
 from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
-from headrace.errors import DiskFull, HeadraceError, StateLocked, Stopped
+from headrace.errors import DiskFull, HeadraceError, StateLocked
+from headrace.interrupts import met_by, stop_at_once
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox
 from headrace.operators.durable import Applied, DurableShard
@@ -188,8 +187,7 @@ class Tally:
 
     # -- stopping
 
-    @contextmanager
-    def stopping_on_signals(self, *, for_good: bool = False) -> Iterator[None]:
+    def stopping_on_signals(self, *, for_good: bool = False) -> AbstractContextManager[None]:
         """End well on SIGTERM and SIGINT: read no more, decide what was read, then stop.
 
         Before it decides, a run ends at once. A process that others wait for doesn't; and as the same signal
@@ -201,17 +199,12 @@ class Tally:
             Inside, where the signal is met.
         """
 
-        def stop(_number: int, _frame: FrameType | None) -> None:
+        def stop() -> None:
             self.stopping = True
             if not (self.deciding or for_good):
-                raise Stopped
+                stop_at_once()
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items() if not for_good else ():
-                signal.signal(number, handler)
+        return met_by(stop, for_good=for_good)
 
     def drain(self) -> bool:
         """Whether nothing more is to be read."""

@@ -10,16 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from socket import create_server
-from types import FrameType
 from typing import Final
 
 import orjson
 
 from headrace.config.tables import ProcessesSettings
 from headrace.errors import BrokerError, DiskFull
+from headrace.interrupts import met_by
 from headrace.members import Member, Said, instructions, together
 from headrace.operators.positions import Plan
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
@@ -120,7 +119,7 @@ class Supervisor:
         self._observer.started(self._request)
         plan = self._prepare()
         failed = 0
-        with self._stopping_on_signals():
+        with met_by(self._stop):
             while True:
                 at = time.monotonic()
                 code = self._once(plan)
@@ -275,17 +274,8 @@ class Supervisor:
         except OSError as error:  # no reason to end what runs
             _log.warning("%s can't be written: %s", self._file, error)
 
-    @contextmanager
-    def _stopping_on_signals(self) -> Iterator[None]:
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stopping = True
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _stop(self) -> None:
+        self._stopping = True
 
 
 def _ending(code: int) -> str:
