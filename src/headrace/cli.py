@@ -20,7 +20,7 @@ from rich.console import Console
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.erase_cli import erase
 from headrace.errors import ConfigError, HeadraceError, ReaderGone
-from headrace.interrupts import Stopped, met_by, stop_at_once
+from headrace.interrupts import end_at_once, met_by
 from headrace.ledger_cli import explain, ledger
 from headrace.replay_cli import replay
 
@@ -46,7 +46,7 @@ EXIT_CODES: Final = (
     (12, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
     (13, "what is to be read next is no longer in the topic"),
     (14, "a file can't grow: no room, a quota, or a limit of size"),
-    (130, "interrupted from the keyboard, in a command other than run"),
+    (130, "interrupted from the keyboard, in a command other than run, or before that has read its options"),
     (141, "the reader of standard output has gone"),
 )
 _EPILOG: Final = "\b\n" + "\n".join(["Exit codes:", *(f"  {code:>3}  {means}" for code, means in EXIT_CODES)])
@@ -217,7 +217,7 @@ def run(
     state, or to one file twice is refused before anything is opened. On topics --state is required, and a run
     goes on until SIGTERM or SIGINT.
     """
-    with nullcontext() if member else _stopped_at_once():
+    with nullcontext() if member else met_by(end_at_once):
         from headrace.operators.sources import IfMoved
         from headrace.runs import RunRequest
 
@@ -241,16 +241,6 @@ def run(
         )
         summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
         _end(summary.error, summary.exit_code)
-
-
-@contextmanager
-def _stopped_at_once() -> Iterator[None]:
-    """End well on SIGTERM and SIGINT also while a run, being loaded or waiting for room, decides nothing."""
-    with met_by(stop_at_once):
-        try:
-            yield
-        except Stopped:
-            typer.echo("stopped, as asked", err=True)
 
 
 def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
 
-__all__ = ["Stopped", "met_by", "stop_at_once"]
+__all__ = ["end_at_once", "met_by"]
 
-
-class Stopped(BaseException):
-    """The signal has come before a run decides anything: it is to end, with nothing to drain.
-
-    It is no error: whoever handles errors lets it pass.
-    """
-
-
-def stop_at_once() -> None:
-    """What to do where there is nothing to drain.
-
-    Raises
-    ------
-    Stopped
-        Always.
-    """
-    raise Stopped
+_NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
+_SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
 @contextmanager
-def met_by(stop: Callable[[], None], *, for_good: bool = False) -> Iterator[None]:
+def met_by(stop: Callable[[], bool], *, for_good: bool = False) -> Iterator[None]:
     """Have `stop` called when one of them comes; `for_good` also afterwards.
 
-    Only the main thread may ask for it.
+    Where it gives False, the signal is left to whom it went before. Only the main thread may ask for this.
     """
-    before = {
-        number: signal.signal(number, lambda _number, _frame: stop())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.getsignal(number) for number in _NUMBERS}
+
+    def meet(number: int, frame: FrameType | None) -> None:
+        if not stop():
+            _leave(before[signal.Signals(number)], number, frame)
+
+    for number in _NUMBERS:
+        signal.signal(number, meet)
     try:
         yield
     finally:
         for number, handler in before.items() if not for_good else ():
             signal.signal(number, handler)
+
+
+def _leave(handler: Any, number: int, frame: FrameType | None) -> None:
+    if callable(handler):
+        handler(number, frame)
+    elif handler != signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+
+def end_at_once() -> bool:
+    """End the process with exit code 0, where there is nothing to drain.
+
+    It is as good as being killed, which is allowed at any moment. An exception from a signal could come where
+    it would be swallowed, or while something is half done that is then tidied up as if it were whole.
+    """
+    told = b"stopped, as asked\n"
+    os.write(2, _SHOW_CURSOR + told if os.isatty(2) else told)
+    os._exit(0)

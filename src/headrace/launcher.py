@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from headrace.errors import ConfigError, DiskFull, Mistake, StateError, StateMismatch
+from headrace.interrupts import met_by
 from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
 from headrace.operators.in_force import changes, in_force_now
@@ -35,6 +36,7 @@ __all__ = ["run_member", "run_on_topics"]
 _log = logging.getLogger(__name__)
 _OPTIONS: Final = {DECISIONS: "--to", DEAD_LETTERS: "--dead-letters"}
 _PAUSE_S: Final = 1.0
+_LOOK_S: Final = 0.1
 
 
 def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
@@ -44,8 +46,6 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
     ------
     ConfigError, StateError, BrokerError
         If the run can't begin, or can't go on.
-    Stopped
-        If SIGTERM or SIGINT comes before anything is decided.
     """
     start = _checked(request)
     assert request.state is not None
@@ -56,34 +56,75 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
         if request.processes > 1:
             return Supervisor(request, observer, lambda: prepare(request, connection, start), lock).run()
         pause_s_max = request.settings.processes.backoff_seconds_max
-        return _until_there_is_room(lambda: _alone(request, observer, connection, start), pause_s_max)
+        return _Patient(pause_s_max).run(lambda told: _alone(request, observer, connection, start, told))
 
 
-def _alone(request: RunRequest, observer: Observer, connection: Connection, start: Start) -> RunSummary:
+def _alone(
+    request: RunRequest,
+    observer: Observer,
+    connection: Connection,
+    start: Start,
+    told: Callable[[], bool],
+) -> RunSummary:
     plan = prepare(request, connection, start)
-    with own_errors(), ExitStack() as stack:
-        run = TopicRun(request, observer, stack, connection, plan)
-        try:
+    run: TopicRun | None = None
+    try:
+        with own_errors(), ExitStack() as stack:
+            run = TopicRun(request, observer, stack, connection, plan)
+            run.stopping = run.stopping or told()
             with own_errors():
                 return run.run()
-        except DiskFull as error:
-            if not run.stopping:
-                raise
-            return run.summary(error, None)
+    except DiskFull as error:
+        if run is None or not run.stopping:
+            raise
+        return run.summary(error, None)
 
 
-def _until_there_is_room(attempt: Callable[[], RunSummary], pause_s_max: float) -> RunSummary:
-    """Try once more, from what the state holds, as long as the disk is full."""
-    pause_s = min(_PAUSE_S, pause_s_max)
-    while True:
-        began = time.monotonic()
-        try:
-            return attempt()
-        except DiskFull as error:
-            _log.warning("%s; nothing goes out until there is room; tried again in %g s", error, pause_s)
-        time.sleep(pause_s)
-        longer_s = min(2 * pause_s, pause_s_max)
-        pause_s = longer_s if time.monotonic() - began < pause_s_max else min(_PAUSE_S, pause_s_max)
+class _Patient:
+    """Tries once more, from what the state holds, as long as the disk is full.
+
+    Parameters
+    ----------
+    pause_s_max
+        The longest pause between two tries, seconds.
+    """
+
+    def __init__(self, pause_s_max: float) -> None:
+        self._pause_s_max = pause_s_max
+        self._full = self._told = False
+
+    def _stop(self) -> bool:
+        # Once the disk was full, outputs may lack what is journalled: no moment to end with 0.
+        self._told = self._full
+        return self._full
+
+    def run(self, attempt: Callable[[Callable[[], bool]], RunSummary]) -> RunSummary:
+        """Give what an attempt gives; each can ask whether it was told to stop before it began.
+
+        Raises
+        ------
+        DiskFull
+            If it is told to stop and there is no room.
+        """
+        pause_s = min(_PAUSE_S, self._pause_s_max)
+        with met_by(self._stop):
+            while True:
+                began = time.monotonic()
+                try:
+                    return attempt(lambda: self._told)
+                except DiskFull as error:
+                    self._full = True
+                    self._wait(error, pause_s)
+                    if self._told:
+                        raise
+                settled = time.monotonic() - began >= self._pause_s_max
+                pause_s = min(_PAUSE_S if settled else 2 * pause_s, self._pause_s_max)
+
+    def _wait(self, error: DiskFull, pause_s: float) -> None:
+        _log.warning("%s; nothing goes out until there is room; tried again in %g s", error, pause_s)
+        until = time.monotonic() + pause_s
+        while not self._told and (left_s := until - time.monotonic()) > 0:
+            time.sleep(min(_LOOK_S, left_s))
 
 
 def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Plan) -> RunSummary:

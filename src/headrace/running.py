@@ -18,7 +18,7 @@ import orjson
 
 from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
 from headrace.errors import DiskFull, HeadraceError, StateLocked
-from headrace.interrupts import met_by, stop_at_once
+from headrace.interrupts import met_by
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox
 from headrace.operators.durable import Applied, DurableShard
@@ -190,19 +190,13 @@ class Tally:
     def stopping_on_signals(self, *, for_good: bool = False) -> AbstractContextManager[None]:
         """End well on SIGTERM and SIGINT: read no more, decide what was read, then stop.
 
-        Before it decides, a run ends at once. A process that others wait for doesn't; and as the same signal
-        may come to it twice, it stays so `for_good`, to its end.
-
-        Raises
-        ------
-        Stopped
-            Inside, where the signal is met.
+        Before it decides, there is nothing to drain, and a run leaves them to its caller. A process that
+        others wait for doesn't; and as one signal may come to it twice, it stays so `for_good`, to its end.
         """
 
-        def stop() -> None:
+        def stop() -> bool:
             self.stopping = True
-            if not (self.deciding or for_good):
-                stop_at_once()
+            return self.deciding or for_good
 
         return met_by(stop, for_good=for_good)
 

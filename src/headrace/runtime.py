@@ -55,8 +55,6 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     ------
     ConfigError, InputError, StateError
         If the run can't begin. An input that breaks off later ends the run with its exit code in the summary.
-    Stopped
-        If SIGTERM or SIGINT comes before anything is decided.
     """
     _refuse_mistakes(request)
     if on_topics(request.sources, request.to, request.dead_letters):

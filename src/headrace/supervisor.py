@@ -274,8 +274,9 @@ class Supervisor:
         except OSError as error:  # no reason to end what runs
             _log.warning("%s can't be written: %s", self._file, error)
 
-    def _stop(self) -> None:
+    def _stop(self) -> bool:
         self._stopping = True
+        return True
 
 
 def _ending(code: int) -> str:

@@ -294,6 +294,7 @@ def test_a_run_that_is_told_to_stop_says_that_it_did(tmp_path: Path, number: sig
 def test_a_run_that_is_told_to_stop_before_it_decides_ends_at_once(
     tmp_path: Path, events: Path, moment: str, number: signal.Signals
 ) -> None:
+    """D-DRAIN-3."""
     to_state = ("--from", str(events), "--to", str(tmp_path / "d"), "--state", str(tmp_path / "s"))
     assert headrace("run", "fraud", *to_state).code == 0
     before = contents(tmp_path / "s")
@@ -307,6 +308,25 @@ def test_a_run_that_is_told_to_stop_before_it_decides_ends_at_once(
         ended = headrace("run", "fraud", *to_state)
     assert (ended.code, ended.said) == (0, "stopped, as asked\n")
     assert contents(tmp_path / "s") == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_on_topics_that_is_told_to_stop_before_it_decides_ends_at_once(
+    tmp_path: Path, processes: int, number: signal.Signals
+) -> None:
+    """D-DRAIN-3."""
+
+    def signalled(*_arguments: object, **_options: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    topics = ("--from", "kafka:a", "--to", "kafka:b", "--dead-letters", "kafka:c", "--processes", processes)
+    settings = ("--set", "kafka.brokers=['127.0.0.1:1']", "--set", "flow.shards=2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headrace.launcher.check_topics", signalled)
+        ended = headrace("run", "fraud", *topics, *settings, "--state", tmp_path / "s")
+    assert (ended.code, ended.said.splitlines()[-1]) == (0, "stopped, as asked")
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
