@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["OutcomeWindow", "Prequential", "Quality", "WindowQuality"]
+__all__ = ["Counted", "OutcomeWindow", "Prequential", "Quality", "WindowQuality", "quality_of"]
 
 _BINS: Final = 1_200
 _LOG_ODDS_MAX: Final = 12.0
@@ -19,6 +19,10 @@ _BINS_PER_LOG_ODDS: Final = _BINS / (2 * _LOG_ODDS_MAX)
 _SCORE_MIN: Final = 1e-12
 _CALIBRATION_BINS: Final = 10
 _COUNTED_AT_ONCE: Final = 4_096
+
+
+Counted = tuple[dict[int, int], dict[int, int]]
+"""How many scores are in each bin that has any: of legitimate payments, and of frauds."""
 
 
 class Quality(NamedTuple):
@@ -84,22 +88,48 @@ class Prequential:
             self._newer[label][place] += 1
             self._newer_total += 1
 
+    def counted(self) -> Counted:
+        """The window's scores, to be judged together with those of others (`quality_of`)."""
+        legitimate, frauds = self._window()
+        return _filled(legitimate), _filled(frauds)
+
     def quality(self) -> Quality | None:
         """The quality over the window; None until both a fraud and a legitimate payment were judged."""
+        return _quality(*self._window())
+
+    def _window(self) -> tuple[list[int], list[int]]:
         self._count()
         legitimate, frauds = (
             [newer + older for newer, older in zip(self._newer[label], self._older[label], strict=True)]
             for label in (0, 1)
         )
-        positives, negatives = sum(frauds), sum(legitimate)
-        if not positives or not negatives:
-            return None
-        return Quality(
-            _auc(legitimate, frauds) / (positives * negatives),
-            _average_precision(legitimate, frauds) / positives,
-            positives,
-            positives + negatives,
-        )
+        return legitimate, frauds
+
+
+def quality_of(parts: Iterable[Counted]) -> Quality | None:
+    """The quality over several windows, as if one had judged all their scores; None as for one."""
+    counts = _empty()
+    for part in parts:
+        for label in (0, 1):
+            for place, count in part[label].items():
+                counts[label][place] += count
+    return _quality(*counts)
+
+
+def _quality(legitimate: list[int], frauds: list[int]) -> Quality | None:
+    positives, negatives = sum(frauds), sum(legitimate)
+    if not positives or not negatives:
+        return None
+    return Quality(
+        _auc(legitimate, frauds) / (positives * negatives),
+        _average_precision(legitimate, frauds) / positives,
+        positives,
+        positives + negatives,
+    )
+
+
+def _filled(counts: list[int]) -> dict[int, int]:
+    return {place: count for place, count in enumerate(counts) if count}
 
 
 def _empty() -> tuple[list[int], list[int]]:

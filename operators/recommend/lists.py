@@ -8,7 +8,16 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-__all__ = ["Graded", "ListQuality", "ListWindow", "PendingLists", "Shown", "rank_of", "reciprocal"]
+__all__ = [
+    "Graded",
+    "ListQuality",
+    "ListWindow",
+    "PendingLists",
+    "Shown",
+    "quality_of_lists",
+    "rank_of",
+    "reciprocal",
+]
 
 _MINUTE_MS: Final = 60_000
 
@@ -118,8 +127,8 @@ class ListQuality(NamedTuple):
         The same, of clicks on items that were new to their session; None before there was any.
     length
         Mean number of items.
-    lists
-        How many were judged.
+    lists, new_lists
+        How many were judged; of them, how many that were followed by a click on such an item.
     """
 
     hit_rate: float
@@ -129,6 +138,7 @@ class ListQuality(NamedTuple):
     new_mrr: float | None
     length: float
     lists: int
+    new_lists: int
 
 
 class ListWindow:
@@ -181,7 +191,25 @@ class ListWindow:
             new_mrr=_mean([reciprocal(rank) for rank in fresh]) if fresh else None,
             length=_mean(list(map(float, lengths))),
             lists=held,
+            new_lists=len(fresh),
         )
+
+
+def quality_of_lists(parts: Sequence[ListQuality]) -> ListQuality | None:
+    """The quality over several windows, as if one had judged all their lists; None if there are none."""
+    if not parts:
+        return None
+    counts, new = [each.lists for each in parts], [each.new_lists for each in parts]
+    return ListQuality(
+        hit_rate=_weighted([each.hit_rate for each in parts], counts),
+        mrr=_weighted([each.mrr for each in parts], counts),
+        ndcg=_weighted([each.ndcg for each in parts], counts),
+        new_hit_rate=_weighted([each.new_hit_rate or 0.0 for each in parts], new) if any(new) else None,
+        new_mrr=_weighted([each.new_mrr or 0.0 for each in parts], new) if any(new) else None,
+        length=_weighted([each.length for each in parts], counts),
+        lists=sum(counts),
+        new_lists=sum(new),
+    )
 
 
 def rank_of(item: T, items: Sequence[T]) -> int:
@@ -192,6 +220,10 @@ def rank_of(item: T, items: Sequence[T]) -> int:
 def reciprocal(rank: int) -> float:
     """What a rank is worth: 1 / rank, and 0 where the item wasn't on the list."""
     return 1.0 / rank if rank else 0.0
+
+
+def _weighted(values: Sequence[float], counts: Sequence[int]) -> float:
+    return sum(value * count for value, count in zip(values, counts, strict=True)) / sum(counts)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -15,6 +15,8 @@ import msgspec
 import orjson
 
 from headrace.operators.positions import Plan, as_json, from_json
+from headrace.operators.prequential import quality_of
+from headrace.operators.recommend.lists import quality_of_lists
 from headrace.runs import Latency, Progress, RunRequest, RunSummary
 
 __all__ = ["ALONE", "Member", "Reporter", "Said", "instructions", "join", "member_of", "together"]
@@ -154,7 +156,10 @@ _PRESENT: Final = ("pending", "entities")
 
 
 def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Progress:
-    """What several processes have done, with those `before` that have ended; of latencies the largest."""
+    """What several processes have done, with those `before` that have ended; of latencies the largest.
+
+    Their quality is that of all windows together, without those that have ended.
+    """
     counts = {name: sum(getattr(each, name) for each in (*before, *parts)) for name in _COUNTED}
     counts |= {name: sum(getattr(each, name) for each in parts) for name in _PRESENT}
     latencies = [each.latency for each in parts if each.latency is not None]
@@ -170,6 +175,8 @@ def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Prog
         elapsed_s=max((each.elapsed_s for each in parts), default=0.0),
         event_time_ms=max((each.event_time_ms for each in parts), default=0),
         latency=worst if latencies else None,
+        quality=quality_of([each.counted for each in parts if each.counted is not None]),
+        lists=quality_of_lists([each.lists for each in parts if each.lists is not None]),
         recovered="; ".join(each.recovered for each in parts if each.recovered),
     )
 

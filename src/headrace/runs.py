@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from headrace.config.settings import RunSettings
-from headrace.operators.prequential import Quality
+from headrace.operators.prequential import Counted, Quality
 from headrace.operators.recommend.lists import ListQuality
 from headrace.operators.sources import IfMoved
 from headrace.operators.telemetry import Telemetry
@@ -118,6 +118,8 @@ class Progress:
         How often each code was a reason.
     quality
         Of the scores against the truth, or else the outcomes that came; None before there is any.
+    counted
+        What it was computed from, where it is put together with that of other processes; None otherwise.
     lists
         How well lists foresaw the next click; None in other flows, and before there is any.
     pending, entities
@@ -142,6 +144,7 @@ class Progress:
     event_time_ms: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     quality: Quality | None = None
+    counted: Counted | None = None
     lists: ListQuality | None = None
     pending: int = 0
     entities: int = 0

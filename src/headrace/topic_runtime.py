@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,7 @@ from headrace.operators.topic_shard import Taken, TopicShard
 from headrace.operators.topic_steps import TopicSink, TopicSource
 from headrace.operators.watermarks import note_of, watermark_of
 from headrace.running import Tally, own_errors, state_left_alone_by_gc
-from headrace.runs import Observer, RunRequest, RunSummary
+from headrace.runs import Observer, Progress, RunRequest, RunSummary
 
 __all__ = ["TopicRun", "outputs_of"]
 
@@ -229,6 +230,11 @@ class TopicRun(Tally):
         if not self.draining:
             self._on_drain()
         super().drained()
+
+    def progress(self) -> Progress:
+        """How far the run has come, so that the launcher can put the processes' parts together."""
+        progress = super().progress()
+        return progress if self.member.count == 1 else replace(progress, counted=self.quality.counted())
 
     def run(self) -> RunSummary:
         """Run until told to stop, and say how it went."""

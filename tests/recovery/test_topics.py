@@ -158,6 +158,18 @@ def test_other_numbers_of_processes_give_the_same_bytes(world, lines):
     world.check()
 
 
+def test_the_quality_of_several_processes_is_told_as_one(world, lines):
+    world.send(lines)
+    told = []
+    for processes in ("1", "2"):
+        world.anew(f"of-{processes}")
+        world.run(len(lines), "--processes", processes)
+        said = world.state.with_suffix(".said").read_text().splitlines()
+        told.append(next(line for line in said if line.startswith("quality: ")))
+    assert "average precision" in told[0]
+    assert told[1] == told[0]
+
+
 # -- processes
 
 
