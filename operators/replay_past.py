@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
@@ -14,21 +14,27 @@ import orjson
 
 from headrace.config.settings import RunSettings, digest, restore
 from headrace.errors import CheckpointDamaged, StateError
+from headrace.operators.addresses import partition_of
 from headrace.operators.checkpoint import checkpoint_path, read_checkpoint
 from headrace.operators.journal import (
     GENESIS,
     Boundary,
+    Frame,
     JournalReader,
     Kind,
     Record,
     first_boundary,
 )
-from headrace.operators.past import note_records
+from headrace.operators.known_sources import KnownSources
+from headrace.operators.past import note_records, notes_of
+from headrace.operators.replay_turns import in_turns
+from headrace.operators.routing import route_of
 
 __all__ = ["Past", "Recorded"]
 
 _ordinal = attrgetter("ordinal")
 Progress = Callable[[int, int], None]
+_Checkpointed = tuple[Mapping[str, Any], memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,11 @@ class Past:
     Attributes
     ----------
     ordinal_first
-        Of the first input that every shard still has.
+        Of the first input that every shard still has. On topics each shard counts its own inputs: there it is
+        how many are no longer kept, and those that are kept are numbered from it on.
     configurations
-        Those in force, in order; with several shards, as the first one has them.
+        Those in force, in order; with several shards, as the first one has them. On topics with several
+        shards it is known only when it was read which input one holds from.
     policies
         What a checkpoint has of the policy of each shard at the first input, of lists the head of the state;
         empty where it begins with nothing.
@@ -94,7 +102,10 @@ class Past:
         self.policies = [bytes(found[1]) for found in headers if found is not None]
         said = [] if headers[0] is None else [(self._starts[0].ordinal, headers[0][0])]
         said += _noted(directories[0], self._starts[0])
-        self.configurations = _recorded(directories[0], said)
+        self.configurations = self._recorded = _recorded(directories[0], said)
+        self._counted_apart = len(directories) > 1 and _on_topics(directories[0], self._starts[0], headers[0])
+        if self._counted_apart:
+            self.ordinal_first = sum(start.ordinal for start in self._starts)
         self.torn: list[str] = []
 
     def configuration_at(self, ordinal: int) -> Recorded:
@@ -117,19 +128,39 @@ class Past:
             self._of_shard(directory, start, progress)
             for directory, start in zip(self._directories, self._starts, strict=True)
         ]
-        return _once(merge(*shards, key=_ordinal)) if len(shards) > 1 else shards[0]
+        if self._counted_apart:
+            return self._numbered(shards)
+        records = [self._kept(frames) for frames in shards]
+        return _once(merge(*records, key=_ordinal)) if len(records) > 1 else records[0]
 
-    def _of_shard(self, directory: Path, start: Boundary, progress: Progress | None) -> Iterator[Record]:
+    def _of_shard(self, directory: Path, start: Boundary, progress: Progress | None) -> Iterator[Frame]:
         reader = JournalReader(directory, start, cut_torn_tail=False)
-        first, control = self.ordinal_first, Kind.CONTROL
         for frame in reader.frames():
-            for record in frame.records:
-                if record.kind != control and record.ordinal >= first:
-                    yield record
+            yield frame
             if progress is not None:
                 progress(frame.head.position_next - frame.head.position, frame.head.records)
         if reader.torn is not None:
             self.torn.append(str(reader.torn))
+
+    def _kept(self, frames: Iterator[Frame]) -> Iterator[Record]:
+        first, control = self.ordinal_first, Kind.CONTROL
+        for frame in frames:
+            for record in frame.records:
+                if record.kind != control and record.ordinal >= first:
+                    yield record
+
+    def _numbered(self, shards: Sequence[Iterator[Frame]]) -> Iterator[Record]:
+        """Inputs of topics, numbered as they come, as are the configurations by the first shard's inputs."""
+        first, *later = self._recorded
+        settings, ordinal = first.settings, self.ordinal_first
+        # The first one holds for what other shards tell before the first shard tells anything.
+        self.configurations = [replace(first, ordinal=ordinal)]
+        for number, record in in_turns(shards, route_of(settings), settings.input.line_bytes_max):
+            while number == 0 and later and later[0].ordinal <= record.ordinal:
+                self.configurations.append(replace(later.pop(0), ordinal=ordinal))
+            yield record._replace(ordinal=ordinal)
+            ordinal += 1
+        self.configurations += [replace(each, ordinal=ordinal) for each in later]
 
 
 def _once(records: Iterator[Record]) -> Iterator[Record]:
@@ -146,7 +177,19 @@ def _once(records: Iterator[Record]) -> Iterator[Record]:
         yield held
 
 
-def _checkpointed(directory: Path, start: Boundary) -> tuple[Mapping[str, Any], memoryview] | None:
+def _on_topics(directory: Path, start: Boundary, checkpointed: _Checkpointed | None) -> bool:
+    """Whether a shard has read partitions of topics; a state that has goes on with nothing else."""
+    known = KnownSources()
+    if checkpointed is not None:
+        known.load(checkpointed[0])
+    for note in () if known.names else notes_of(directory, start):
+        if note["control"] == "source":
+            known.take(note)
+            break
+    return any(partition_of(name) is not None for name in known.names.values())
+
+
+def _checkpointed(directory: Path, start: Boundary) -> _Checkpointed | None:
     """Header and policy of the checkpoint at a journal's start, where its beginning is gone."""
     if start.segment > GENESIS.segment:
         with suppress(CheckpointDamaged):

@@ -151,6 +151,13 @@ def test_each_decision_of_a_state_of_topics_is_derived_again(world, lines, tmp_p
     assert report.returncode == 0, report.stderr
     assert "changed" in report.stdout
     assert "</html>" in html.read_text()
+    # Under the same configuration each input comes once, and nothing changes.
+    same = headrace("replay", "--state", world.state, "--set", f"flow.shards={SHARDS}", "--json")
+    assert same.returncode == 0, same.stderr
+    compared = json.loads(same.stdout)
+    assert compared["inputs"] == len(lines)
+    assert compared["payments"] == len(messages(world.brokers, world.to))
+    assert (compared["changed"]["changed"], compared["not_comparable"]["new_only"]) == (0, 0)
     verified = headrace("ledger", "verify", "--state", world.state)
     assert verified.returncode == 0, verified.stderr
 

@@ -1,0 +1,124 @@
+"""Inputs of a state on topics, merged over its shards.
+
+There each shard counts its own inputs, so that their ordinals say nothing of each other. What they share is
+the batch: all parts of one carry the wall clock of its reading. Within it, event time says what came first,
+as it did when the batch was put together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
+from operator import itemgetter
+from typing import Final
+
+from headrace.operators.codec import Undecodable, decode_one
+from headrace.operators.events import Event
+from headrace.operators.journal import COMMAND, RETRIED, Frame, Kind, Record
+
+__all__ = ["in_turns"]
+
+Route = Callable[[Event | Undecodable], int | None]
+_Place = tuple[int, int, int, int]
+_time: Final = itemgetter(0)
+
+
+def in_turns(
+    shards: Sequence[Iterator[Frame]], route: Route, line_bytes_max: int
+) -> Iterator[tuple[int, Record]]:
+    """Each input once, with the number of the shard that tells of it; a shard's own stay in their order.
+
+    An input that went to all shards is told where the one has it that decided, or else made some use of it.
+    Where a kill let them take it at different times, that is the first that did.
+
+    Parameters
+    ----------
+    shards
+        Their frames.
+    route
+        To which shard an event went; None for all of them.
+    line_bytes_max
+        Longest line that can be decoded, bytes.
+    """
+    copies = _Copies(len(shards))
+    for parts in _together(shards):
+        here: Counter[_Place] = Counter()
+        best: dict[_Place, tuple[int, int]] = {}
+        for number, part in enumerate(parts):
+            for record in part:
+                place, told = _place(record), (record.kind, number)
+                here[place] += 1
+                best[place] = min(best.get(place, told), told)
+        alone = sum(map(bool, parts)) == 1
+        timed = [_timed(number, part, line_bytes_max, alone=alone) for number, part in enumerate(parts)]
+        for _, number, record, event in merge(*timed, key=_time):
+            place = _place(record)
+            if best[place][1] != number or copies.known(place, here[place]):
+                continue
+            if here[place] < len(shards) and _goes_to_all(record, event, route, line_bytes_max):
+                copies.wait(place, here[place])
+            yield number, record
+
+
+class _Copies:
+    """Inputs that went to all shards, of which some have not told yet."""
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._met: dict[_Place, int] = {}
+
+    def wait(self, place: _Place, copies: int) -> None:
+        """Further copies will come."""
+        self._met[place] = copies
+
+    def known(self, place: _Place, copies: int) -> bool:
+        """Whether these are such copies."""
+        if place not in self._met:
+            return False
+        self._met[place] += copies
+        if self._met[place] >= self._shards:
+            del self._met[place]
+        return True
+
+
+def _place(record: Record) -> _Place:
+    # A dead letter's input that was given once more has the place of the letter's.
+    return record.source, record.offset, record.line, record.flags & RETRIED
+
+
+def _together(shards: Sequence[Iterator[Frame]]) -> Iterator[list[list[Record]]]:
+    """The inputs of one batch after the other, as each shard has them."""
+    heads = [next(frames, None) for frames in shards]
+    while waiting := [frame.head.accepted_ms for frame in heads if frame is not None]:
+        accepted_ms = min(waiting)
+        parts: list[list[Record]] = [[] for _ in shards]
+        for number, frames in enumerate(shards):
+            while (frame := heads[number]) is not None and frame.head.accepted_ms == accepted_ms:
+                parts[number] += [record for record in frame.records if record.kind != Kind.CONTROL]
+                heads[number] = next(frames, None)
+        yield parts
+
+
+def _timed(
+    number: int, records: Sequence[Record], line_bytes_max: int, *, alone: bool
+) -> Iterator[tuple[int, int, Record, Event | Undecodable | None]]:
+    """Records behind their event times; what has none comes with the one before. One shard's need none."""
+    time_ms = 0
+    for record in records:
+        event = None
+        if not (alone or record.erased or record.flags & COMMAND):
+            event = decode_one(record.input, line_bytes_max)
+            if not isinstance(event, Undecodable):
+                time_ms = event.event_time
+        yield time_ms, number, record, event
+
+
+def _goes_to_all(
+    record: Record, event: Event | Undecodable | None, route: Route, line_bytes_max: int
+) -> bool:
+    if record.flags & COMMAND:
+        return True
+    if record.erased:
+        return False
+    return route(decode_one(record.input, line_bytes_max) if event is None else event) is None
