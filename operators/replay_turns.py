@@ -25,24 +25,30 @@ _time: Final = itemgetter(0)
 
 
 def in_turns(
-    shards: Sequence[Iterator[Frame]], route: Route, line_bytes_max: int
+    shards: Sequence[Iterator[Frame]], whole: Sequence[bool], route: Route, line_bytes_max: int
 ) -> Iterator[tuple[int, Record]]:
     """Each input once, with the number of the shard that tells of it; a shard's own stay in their order.
 
     An input that went to all shards is told where the one has it that decided, or else made some use of it.
-    Where a kill let them take it at different times, that is the first that did.
+    After a kill the shards take what they had not journalled at different times. Such an input is told when
+    the one comes that decided, or else the last.
 
     Parameters
     ----------
     shards
         Their frames.
+    whole
+        Of each shard, whether that is from the beginning.
     route
         To which shard an event went; None for all of them.
     line_bytes_max
         Longest line that can be decoded, bytes.
     """
-    copies = _Copies(len(shards))
+    apart: dict[_Place, _Apart] = {}
+    begun = list(whole)
     for parts in _together(shards):
+        begun = [before or bool(part) for before, part in zip(begun, parts, strict=True)]
+        expected = sum(begun)
         here: Counter[_Place] = Counter()
         best: dict[_Place, tuple[int, int]] = {}
         for number, part in enumerate(parts):
@@ -54,32 +60,38 @@ def in_turns(
         timed = [_timed(number, part, line_bytes_max, alone=alone) for number, part in enumerate(parts)]
         for _, number, record, event in merge(*timed, key=_time):
             place = _place(record)
-            if best[place][1] != number or copies.known(place, here[place]):
+            if best[place][1] != number:
                 continue
-            if here[place] < len(shards) and _goes_to_all(record, event, route, line_bytes_max):
-                copies.wait(place, here[place])
-            yield number, record
+            copies = apart.get(place)
+            if copies is None:
+                if here[place] >= expected or not _goes_to_all(record, event, route, line_bytes_max):
+                    yield number, record
+                    continue
+                copies = apart[place] = _Apart(number, record)
+            told_now = copies.take(number, record, here[place], expected)
+            if told_now is not None:
+                yield told_now
+            if copies.count >= expected:
+                del apart[place]
+    yield from (each.best for each in apart.values() if not each.told)
 
 
-class _Copies:
-    """Inputs that went to all shards, of which some have not told yet."""
+class _Apart:
+    """An input that went to all shards, which did not take it in one turn."""
 
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
-        self._met: dict[_Place, int] = {}
+    def __init__(self, number: int, record: Record) -> None:
+        self.best = number, record
+        self.count, self.told = 0, False
 
-    def wait(self, place: _Place, copies: int) -> None:
-        """Further copies will come."""
-        self._met[place] = copies
-
-    def known(self, place: _Place, copies: int) -> bool:
-        """Whether these are such copies."""
-        if place not in self._met:
-            return False
-        self._met[place] += copies
-        if self._met[place] >= self._shards:
-            del self._met[place]
-        return True
+    def take(self, number: int, record: Record, copies: int, expected: int) -> tuple[int, Record] | None:
+        """Take in further copies, of which this is the best; gives the one to be told, if it is now."""
+        self.count += copies
+        if record.kind < self.best[1].kind:
+            self.best = number, record
+        if self.told or (record.kind != Kind.DECIDED and self.count < expected):
+            return None
+        self.told = True
+        return self.best
 
 
 def _place(record: Record) -> _Place:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from commands import headrace
 
 from headrace.operators.journal import Kind
 from headrace.operators.journal_end import journal_end
@@ -216,6 +217,12 @@ def test_lists_outlive_kills_and_have_their_session_as_key(world, processes):
     for each in found:
         assert each.key == sessions[json.loads(each.value)["event_id"]].encode()
         assert ("ce_type", b"headrace.decision.recommend") in each.headers
+    again = headrace("replay", "--state", world.state, "--set", f"flow.shards={SHARDS}", "--json")
+    assert again.code == 0, again.said
+    compared = json.loads(again.out)
+    assert compared["inputs"] == len(lines)
+    assert compared["lists"] == len(found)
+    assert (compared["not_comparable"]["old_only"], compared["not_comparable"]["new_only"]) == ({}, 0)
 
 
 def read(line: bytes) -> dict[str, str] | None:

@@ -40,16 +40,18 @@ def frame(accepted_ms: int, records: list[Record]) -> Frame:
 
 
 def told(shards: list[list[Frame]]) -> list[tuple[int, Record]]:
-    return list(in_turns([iter(frames) for frames in shards], lambda each: shard_of(each, SHARDS), LINE_MAX))
+    frames = [iter(each) for each in shards]
+    return list(in_turns(frames, [True] * SHARDS, lambda each: shard_of(each, SHARDS), LINE_MAX))
 
 
+# Of each batch, which shards a kill let take their part only in a further turn.
 BATCHES = st.lists(
     st.lists(st.tuples(st.integers(0, 50), st.one_of(st.none(), st.integers(0, 6))), max_size=8), max_size=6
 )
 
 
-@given(BATCHES)
-def test_each_comes_once_and_those_of_a_shard_in_its_order(batches):
+@given(BATCHES, st.lists(st.sets(st.integers(0, SHARDS - 1)), min_size=6, max_size=6))
+def test_each_comes_once_and_those_of_a_shard_in_its_order(batches, later):
     shards: list[list[Frame]] = [[] for _ in range(SHARDS)]
     ordinals, offset, knowing = [0] * SHARDS, 0, {}
     for accepted_ms, batch in enumerate(batches):
@@ -59,13 +61,13 @@ def test_each_comes_once_and_those_of_a_shard_in_its_order(batches):
             own = None if customer is None else zlib.crc32(f"c{customer}".encode()) % SHARDS
             knowing[offset] = offset % SHARDS if own is None else own
             for number in range(SHARDS) if own is None else (own,):
-                kind = Kind.APPLIED if number == knowing[offset] else Kind.REPEAT
+                kind = Kind.DECIDED if number == knowing[offset] else Kind.REPEAT
                 parts[number].append(record(ordinals[number], offset, payload, kind))
                 ordinals[number] += 1
             offset += 1
         for number, part in enumerate(parts):
             if part:
-                shards[number].append(frame(accepted_ms, part))
+                shards[number].append(frame(2 * accepted_ms + (number in later[accepted_ms]), part))
     found = told(shards)
     assert Counter(each.offset for _, each in found) == dict.fromkeys(range(offset), 1)
     assert {each.offset: number for number, each in found} == knowing
@@ -85,6 +87,7 @@ def test_within_a_batch_event_time_comes_first():
 
 
 def test_what_a_kill_let_the_shards_take_at_different_times_comes_once():
+    """When the last one has it, as none has decided."""
     spread = event(0, 10, None)
     command = {"source": CONTROL_SOURCE, "flags": COMMAND}
     shards = [
@@ -96,6 +99,21 @@ def test_what_a_kill_let_the_shards_take_at_different_times_comes_once():
     shards[2].append(frame(9, [record(2, 5, event(5, 11, None))]))
     found = told(shards)
     assert [(each.source, each.offset) for _, each in found] == [(1, 0), (CONTROL_SOURCE, 1), (1, 5)]
+
+
+def test_what_a_shard_no_longer_has_is_not_waited_for():
+    shards = [
+        [frame(1, [record(0, 0, event(0, 10, None))]), frame(5, [record(1, 1, event(1, 20, None))])]
+    ] * 2
+    shards.append([frame(5, [record(7, 1, event(1, 20, None))])])
+    route = lambda each: shard_of(each, SHARDS)  # noqa: E731
+    found = list(in_turns([iter(each) for each in shards], [True, True, False], route, LINE_MAX))
+    assert [(number, each.offset) for number, each in found] == [(0, 0), (0, 1)]
+
+
+def test_what_a_kill_left_without_its_other_copies_comes_in_the_end():
+    found = told([[frame(1, [record(0, 0, event(0, 10, None))])], [], []])
+    assert [each.offset for _, each in found] == [0]
 
 
 def test_erased_records_and_notes_of_the_journal():
