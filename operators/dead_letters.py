@@ -24,6 +24,7 @@ from headrace.operators.journal import (
     first_boundary,
     read_frame,
 )
+from headrace.operators.past import counted_apart
 
 __all__ = [
     "Letter",
@@ -46,7 +47,8 @@ class Letter(NamedTuple):
     Attributes
     ----------
     number
-        Its line in the file; in a state the ordinal of its input.
+        Its line in the file; in a state the ordinal of its input. On topics with several shards, which count
+        their own inputs, that times how many there are, and the shard's number added.
     letter
         As it was written.
     """
@@ -134,18 +136,21 @@ def letters_in_state(state: Path) -> list[Letter]:
         If a journal can't be read.
     """
     left: dict[tuple[int, int, int], Letter] = {}
-    shards = [_records_of_interest(directory) for directory in sorted(state.glob("shard-*"))]
-    for record in merge(*shards, key=attrgetter("ordinal")):
+    directories = sorted(state.glob("shard-*"))
+    numbers = _Numbers(directories)
+    shards = [_records_of_interest(directory, number) for number, directory in enumerate(directories)]
+    for each in merge(*shards, key=numbers.order):
+        record = each.record
         place = (record.source, record.offset, record.line)
         if record.kind == Kind.DEAD:
             if not record.erased and not record.flags & COMMAND:
-                left[place] = Letter(record.ordinal, _decoder.decode(record.output))
+                left[place] = Letter(numbers.of(each), _decoder.decode(record.output))
         elif record.retried:
             left.pop(place, None)
     return sorted(left.values(), key=attrgetter("number"))
 
 
-def letter_retried(directories: Iterable[Path], retried: Record) -> Letter | None:
+def letter_retried(directories: Sequence[Path], retried: Record) -> Letter | None:
     """The letter that an input came from which was given once more; None if it isn't kept.
 
     Parameters
@@ -155,28 +160,55 @@ def letter_retried(directories: Iterable[Path], retried: Record) -> Letter | Non
     retried
         The input's record.
     """
-    place, found = (retried.source, retried.offset, retried.line), None
-    for directory in directories:
+    place = (retried.source, retried.offset, retried.line)
+    numbers, found = _Numbers(directories), None
+    for number, directory in enumerate(directories):
         try:
-            for record in _records_of_interest(directory):
-                if record.ordinal >= retried.ordinal:
+            for each in _records_of_interest(directory, number):
+                record = each.record
+                if not numbers.apart and record.ordinal >= retried.ordinal:
                     break
                 is_it = record.kind == Kind.DEAD and not record.erased and not record.flags & COMMAND
                 if is_it and (record.source, record.offset, record.line) == place:
-                    found = max(found, record, key=attrgetter("ordinal")) if found else record
+                    found = max(found, each, key=numbers.order) if found else each
         except JournalDamaged:
             continue  # what can be read may still have it
-    return Letter(found.ordinal, _decoder.decode(found.output)) if found else None
+    return Letter(numbers.of(found), _decoder.decode(found.record.output)) if found else None
 
 
-def _records_of_interest(directory: Path) -> Iterator[Record]:
+class _Found(NamedTuple):
+    """A record, the number of its shard, and the wall clock of its batch, milliseconds since the epoch."""
+
+    shard: int
+    accepted_ms: int
+    record: Record
+
+
+class _Numbers:
+    """Numbers and order of records over all shards, which on topics count their own inputs."""
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        self._shards = len(directories)
+        self.apart = counted_apart(directories)
+
+    def order(self, each: _Found) -> int:
+        """What is greater of the later one."""
+        return each.accepted_ms if self.apart else each.record.ordinal
+
+    def of(self, each: _Found) -> int:
+        """A number that no other record has."""
+        ordinal = each.record.ordinal
+        return ordinal * self._shards + each.shard if self.apart else ordinal
+
+
+def _records_of_interest(directory: Path, shard: int) -> Iterator[_Found]:
     """Dead letters, and what came through the control channel; the heads tell in which frames they are."""
     for head in JournalReader(directory, first_boundary(directory), cut_torn_tail=False).heads():
         controlled = any(mark.source == CONTROL_SOURCE for mark in head.marks)
         if controlled or head.dead_letters_bytes != head.dead_letters_bytes_next:
             for record in read_frame(directory, head.segment, head.position).records:
                 if record.flags or record.kind == Kind.DEAD:
-                    yield record
+                    yield _Found(shard, head.accepted_ms, record)
 
 
 def payload_shown(payload: bytes) -> str:

@@ -168,7 +168,8 @@ class ExplainedLetter:
     reason, message
         Why it could not be used.
     ordinal
-        Where it stood in the merged order of all sources, from 0.
+        Where it stood in the merged order of all sources, from 0; on topics with several shards a number that
+        tells the shard as well.
     replaced
         Whether other bytes were tried in place of the letter's.
     payload

@@ -123,7 +123,11 @@ _POSITION_COLUMNS: Final = (
     Column("byte", "int", "where the frame starts in it"),
     Column("record", "int", "number of the record in the frame, from 0"),
     Column("sequence", "int", "number of the record in the shard's journal, from 0"),
-    Column("ordinal", "int", "number of the input in the merged order of all sources, from 0"),
+    Column(
+        "ordinal",
+        "int",
+        "number of the input in the merged order of all sources, on topics in the shard, from 0",
+    ),
     Column("source", "text", "name of the source"),
     Column("offset", "int", "byte of the source at which the line starts"),
     Column("line", "int", "number of the line, from 1"),

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from headrace.errors import CheckpointDamaged, JournalDamaged
+from headrace.operators.addresses import partition_of
+from headrace.operators.checkpoint import checkpoint_path, read_checkpoint
 from headrace.operators.journal import (
+    GENESIS,
     Boundary,
     FrameHead,
     JournalReader,
     Kind,
     Record,
+    first_boundary,
     read_frame,
     segment_numbers,
     start_of,
 )
 
-__all__ = ["heads_from", "note_records", "notes_of", "output_of", "outputs_between", "records_from"]
+__all__ = [
+    "counted_apart",
+    "heads_from",
+    "note_records",
+    "notes_of",
+    "output_of",
+    "outputs_between",
+    "records_from",
+]
 
 
 def _start_before(directory: Path, ordinal: int) -> Boundary:
@@ -59,6 +73,29 @@ def notes_of(directory: Path, start: Boundary) -> Iterator[dict[str, Any]]:
     """What the journal's own notes say, from a boundary on."""
     for record in note_records(directory, start):
         yield orjson.loads(record.input)
+
+
+def counted_apart(directories: Sequence[Path]) -> bool:
+    """Whether each shard counts its own inputs, so that ordinals of two shards say nothing of each other.
+
+    So do several shards on topics. A state goes on with the kind of sources that it has begun with; what is
+    damaged is passed over.
+    """
+    for directory in directories if len(directories) > 1 else ():
+        with suppress(CheckpointDamaged, JournalDamaged):
+            for name in _source_names(directory):
+                return partition_of(name) is not None
+    return False
+
+
+def _source_names(directory: Path) -> Iterator[str]:
+    start = first_boundary(directory)
+    if start.segment > GENESIS.segment:
+        header = read_checkpoint(checkpoint_path(directory, start.segment)).header
+        yield from header["sources"].values()
+    for note in notes_of(directory, start):
+        if note["control"] == "source":
+            yield note["name"]
 
 
 def outputs_between(directory: Path, first: int, end: int) -> Iterator[tuple[int, Kind, bytes]]:

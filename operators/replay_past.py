@@ -14,7 +14,6 @@ import orjson
 
 from headrace.config.settings import RunSettings, digest, restore
 from headrace.errors import CheckpointDamaged, StateError
-from headrace.operators.addresses import partition_of
 from headrace.operators.checkpoint import checkpoint_path, read_checkpoint
 from headrace.operators.journal import (
     GENESIS,
@@ -25,8 +24,7 @@ from headrace.operators.journal import (
     Record,
     first_boundary,
 )
-from headrace.operators.known_sources import KnownSources
-from headrace.operators.past import note_records, notes_of
+from headrace.operators.past import counted_apart, note_records
 from headrace.operators.replay_turns import in_turns
 from headrace.operators.routing import route_of
 
@@ -34,7 +32,6 @@ __all__ = ["Past", "Recorded"]
 
 _ordinal = attrgetter("ordinal")
 Progress = Callable[[int, int], None]
-_Checkpointed = tuple[Mapping[str, Any], memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ class Past:
         said = [] if headers[0] is None else [(self._starts[0].ordinal, headers[0][0])]
         said += _noted(directories[0], self._starts[0])
         self.configurations = self._recorded = _recorded(directories[0], said)
-        self._counted_apart = len(directories) > 1 and _on_topics(directories[0], self._starts[0], headers[0])
+        self._counted_apart = counted_apart(directories)
         if self._counted_apart:
             self.ordinal_first = sum(start.ordinal for start in self._starts)
         self.torn: list[str] = []
@@ -178,19 +175,7 @@ def _once(records: Iterator[Record]) -> Iterator[Record]:
         yield held
 
 
-def _on_topics(directory: Path, start: Boundary, checkpointed: _Checkpointed | None) -> bool:
-    """Whether a shard has read partitions of topics; a state that has goes on with nothing else."""
-    known = KnownSources()
-    if checkpointed is not None:
-        known.load(checkpointed[0])
-    for note in () if known.names else notes_of(directory, start):
-        if note["control"] == "source":
-            known.take(note)
-            break
-    return any(partition_of(name) is not None for name in known.names.values())
-
-
-def _checkpointed(directory: Path, start: Boundary) -> _Checkpointed | None:
+def _checkpointed(directory: Path, start: Boundary) -> tuple[Mapping[str, Any], memoryview] | None:
     """Header and policy of the checkpoint at a journal's start, where its beginning is gone."""
     if start.segment > GENESIS.segment:
         with suppress(CheckpointDamaged):

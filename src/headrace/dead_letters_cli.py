@@ -55,7 +55,8 @@ def list_letters(
 ) -> None:
     """List dead letters: a table on a terminal, else one JSON object a line.
 
-    The number of a letter is its line in the file, or in a state the ordinal of its input.
+    The number of a letter is its line in the file; in a state the ordinal of its input, or on topics with
+    several shards, which count their own inputs, a number that tells the shard as well.
     """
     from rich.console import Console
 

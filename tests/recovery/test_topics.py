@@ -23,6 +23,7 @@ from commands import headrace
 
 from headrace.operators.journal import Kind
 from headrace.operators.journal_end import journal_end
+from headrace.operators.routing import keyed
 
 sys.path.insert(0, str(Path(__file__).parent))
 from topic_worlds import (
@@ -38,7 +39,7 @@ from topic_worlds import (
     size_of,
     wait_until_gone,
 )
-from worlds import clicks, tiny_world, write_lines
+from worlds import clicks, payment, tiny_world, write_lines
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -423,6 +424,30 @@ def file_sizes_limited(bytes_max: int) -> Iterator[tuple[int, int]]:
         yield before
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# -- dead letters of several shards
+
+
+def test_a_letter_that_another_shard_takes_when_it_is_mended(world, tmp_path):
+    """What can't be read stays with the first shard, and mended bytes go where they belong."""
+    shards = {keyed(f"c{number}", SHARDS): f"c{number}" for number in range(40)}
+    broken = payment(99, customer_id=shards[1], amount=-5.0)
+    world.send([*(payment(number, customer_id=shards[0]) for number in range(30)), broken])
+    world.run(31)
+    of_state = ("--state", world.state)
+    (letter,) = map(json.loads, headrace("dead-letters", "list", *of_state).text.splitlines())
+    shown = headrace("dead-letters", "show", letter["number"], *of_state)
+    assert (shown.code, "-5.0" in shown.text) == (0, True), shown.said
+    mended = write_lines(tmp_path / "mended.json", [payment(99, customer_id=shards[1], amount=5.0)])
+    number = ("--number", letter["number"])
+    retried = headrace("dead-letters", "retry", *of_state, *number, "--payload", mended)
+    assert retried.code == 0, retried.said
+    world.run(32)
+    assert headrace("dead-letters", "list", *of_state).text == ""
+    explained = json.loads(headrace("explain", "p99", *of_state, "--json").text)
+    told = explained["letter"]
+    assert (told["ordinal"], told["replaced"]) == (letter["number"], True)
 
 
 # -- a state that has lost some time
