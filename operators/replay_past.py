@@ -94,15 +94,14 @@ class Past:
     def __init__(self, directories: Sequence[Path]) -> None:
         self._directories = directories
         self._starts = [first_boundary(directory) for directory in directories]
-        self.ordinal_first = max(start.ordinal for start in self._starts)
+        self._counted_apart = counted_apart(directories)
+        first = sum if self._counted_apart else max
+        self.ordinal_first = first(start.ordinal for start in self._starts)
         headers = list(map(_checkpointed, directories, self._starts))
         self.policies = [bytes(found[1]) for found in headers if found is not None]
         said = [] if headers[0] is None else [(self._starts[0].ordinal, headers[0][0])]
         said += _noted(directories[0], self._starts[0])
         self.configurations = self._recorded = _recorded(directories[0], said)
-        self._counted_apart = counted_apart(directories)
-        if self._counted_apart:
-            self.ordinal_first = sum(start.ordinal for start in self._starts)
         self.torn: list[str] = []
 
     def configuration_at(self, ordinal: int) -> Recorded:

@@ -56,15 +56,14 @@ def in_turns(
                 place, told = _place(record), (record.kind, number)
                 here[place] += 1
                 best[place] = min(best.get(place, told), told)
-        alone = sum(map(bool, parts)) == 1
-        timed = [_timed(number, part, line_bytes_max, alone=alone) for number, part in enumerate(parts)]
+        timed = [_timed(number, part, line_bytes_max) for number, part in enumerate(parts)]
         for _, number, record, event in merge(*timed, key=_time):
             place = _place(record)
             if best[place][1] != number:
                 continue
             copies = apart.get(place)
             if copies is None:
-                if here[place] >= expected or not _goes_to_all(record, event, route, line_bytes_max):
+                if here[place] >= expected or not _goes_to_all(record, event, route):
                     yield number, record
                     continue
                 copies = apart[place] = _Apart(number, record)
@@ -113,24 +112,18 @@ def _together(shards: Sequence[Iterator[Frame]]) -> Iterator[list[list[Record]]]
 
 
 def _timed(
-    number: int, records: Sequence[Record], line_bytes_max: int, *, alone: bool
+    number: int, records: Sequence[Record], line_bytes_max: int
 ) -> Iterator[tuple[int, int, Record, Event | Undecodable | None]]:
-    """Records behind their event times; what has none comes with the one before. One shard's need none."""
+    """Records behind their event times; what has none comes with the one before."""
     time_ms = 0
     for record in records:
         event = None
-        if not (alone or record.erased or record.flags & COMMAND):
+        if not (record.erased or record.flags & COMMAND):
             event = decode_one(record.input, line_bytes_max)
             if not isinstance(event, Undecodable):
                 time_ms = event.event_time
         yield time_ms, number, record, event
 
 
-def _goes_to_all(
-    record: Record, event: Event | Undecodable | None, route: Route, line_bytes_max: int
-) -> bool:
-    if record.flags & COMMAND:
-        return True
-    if record.erased:
-        return False
-    return route(decode_one(record.input, line_bytes_max) if event is None else event) is None
+def _goes_to_all(record: Record, event: Event | Undecodable | None, route: Route) -> bool:
+    return bool(record.flags & COMMAND) if event is None else route(event) is None

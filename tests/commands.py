@@ -121,11 +121,21 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def simulated(lines: int) -> list[bytes]:
+    """The first lines of a small simulated shop."""
+    return b"".join(simulator.event_blocks(simulator.simulate("tiny", 1))).splitlines()[:lines]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file of a folder."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 @cache
 def warm(flow: str = "fraud") -> None:
     """Have what is compiled in memory before a fork: loading it takes a child longer than its whole run."""
     settings = load(None, flow=flow)
     machine = build_machine(settings)
-    lines = b"".join(simulator.event_blocks(simulator.simulate("tiny", 1))).splitlines()[:_WARMING_LINES]
+    lines = simulated(_WARMING_LINES)
     for line, event in zip(lines, decode(lines, settings.input.line_bytes_max), strict=True):
         machine.apply(event, line, (0, 0, 0))

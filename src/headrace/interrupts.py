@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-__all__ = ["end_at_once", "met_by"]
+__all__ = ["end_at_once", "met_by", "pause"]
 
 _NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
 _SHOW_CURSOR: Final = b"\x1b[?25h"
+_LOOK_S: Final = 0.1
 
 
 @contextmanager
@@ -44,7 +46,7 @@ def _leave(handler: Any, number: int, frame: FrameType | None) -> None:
         signal.raise_signal(number)
 
 
-def end_at_once() -> bool:
+def end_at_once() -> NoReturn:
     """End the process with exit code 0, where there is nothing to drain.
 
     It is as good as being killed, which is allowed at any moment. An exception from a signal could come where
@@ -53,3 +55,10 @@ def end_at_once() -> bool:
     told = b"stopped, as asked\n"
     os.write(2, _SHOW_CURSOR + told if os.isatty(2) else told)
     os._exit(0)
+
+
+def pause(seconds: float, told: Callable[[], bool]) -> None:
+    """Wait so long, or until it is `told` that the wait is to end: a signal that is met ends no sleep."""
+    until = time.monotonic() + seconds
+    while not told() and (left_s := until - time.monotonic()) > 0:
+        time.sleep(min(_LOOK_S, left_s))

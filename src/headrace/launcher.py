@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from headrace.errors import ConfigError, DiskFull, Mistake, StateError, StateMismatch
-from headrace.interrupts import met_by
+from headrace.interrupts import met_by, pause
 from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
 from headrace.operators.in_force import changes, in_force_now
@@ -36,7 +36,6 @@ __all__ = ["run_member", "run_on_topics"]
 _log = logging.getLogger(__name__)
 _OPTIONS: Final = {DECISIONS: "--to", DEAD_LETTERS: "--dead-letters"}
 _PAUSE_S: Final = 1.0
-_LOOK_S: Final = 0.1
 
 
 def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
@@ -114,17 +113,14 @@ class _Patient:
                     return attempt(lambda: self._told)
                 except DiskFull as error:
                     self._full = True
-                    self._wait(error, pause_s)
+                    _log.warning(
+                        "%s; nothing goes out until there is room; tried again in %g s", error, pause_s
+                    )
+                    pause(pause_s, lambda: self._told)
                     if self._told:
                         raise
                 settled = time.monotonic() - began >= self._pause_s_max
                 pause_s = min(_PAUSE_S if settled else 2 * pause_s, self._pause_s_max)
-
-    def _wait(self, error: DiskFull, pause_s: float) -> None:
-        _log.warning("%s; nothing goes out until there is room; tried again in %g s", error, pause_s)
-        until = time.monotonic() + pause_s
-        while not self._told and (left_s := until - time.monotonic()) > 0:
-            time.sleep(min(_LOOK_S, left_s))
 
 
 def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Plan) -> RunSummary:

@@ -18,7 +18,7 @@ import orjson
 
 from headrace.config.tables import ProcessesSettings
 from headrace.errors import BrokerError, DiskFull
-from headrace.interrupts import met_by
+from headrace.interrupts import met_by, pause
 from headrace.members import Member, Said, instructions, together
 from headrace.operators.positions import Plan
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
@@ -152,9 +152,7 @@ class Supervisor:
         """Wait a little longer each time, and prepare for another start; None if none is to be."""
         while failed <= self._limits.restarts_max:
             pause_s = min(_BACKOFF_S * 2.0 ** (failed - 1), self._limits.backoff_seconds_max)
-            until = time.monotonic() + pause_s
-            while time.monotonic() < until and not self._stopping:
-                time.sleep(min(_LOOK_S, max(until - time.monotonic(), 0.0)))
+            pause(pause_s, lambda: self._stopping)
             if self._stopping:
                 return None
             self.restarts += 1

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import started_anew
-
-from headrace.operators import simulator
+from commands import simulated, started_anew
 
 LINES = 200
 
@@ -16,8 +14,7 @@ LINES = 200
 def state(tmp_path_factory) -> Path:
     """A state of a fraud flow, beside its events and decisions."""
     folder = tmp_path_factory.mktemp("fresh")
-    lines = b"".join(simulator.event_blocks(simulator.simulate("tiny", 1))).splitlines(keepends=True)[:LINES]
-    (folder / "events.jsonl").write_bytes(b"".join([*lines, b"no JSON\n"]))
+    (folder / "events.jsonl").write_bytes(b"\n".join([*simulated(LINES), b"no JSON\n"]))
     run = ("run", "fraud", "--from", "events.jsonl", "--to", "decisions.jsonl", "--state", "state")
     ended = started_anew(*run, folder=folder)
     assert ended.code == 0, ended.said

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import commands
 import pytest
+from commands import contents
 
 EVENTS = (
     b'{"type":"payment","event_id":"p-1","event_time":"2026-03-01T09:30:00Z","customer_id":"c-7",'
@@ -30,10 +31,6 @@ def folder(tmp_path) -> Path:
     os.symlink("a.jsonl", tmp_path / "soft")
     assert headrace(tmp_path, "run fraud --from a.jsonl --to kept --state st")[0] == 0
     return tmp_path
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.mark.parametrize(

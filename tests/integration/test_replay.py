@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from commands import headrace
+from commands import headrace, simulated
 
 from headrace import cli
 from headrace.config.settings import load
@@ -79,9 +79,7 @@ def run(*arguments: object) -> None:
 
 
 def world() -> list[bytes]:
-    from headrace.operators import simulator
-
-    return b"".join(simulator.event_blocks(simulator.simulate("tiny", 1))).splitlines()[:LINES]
+    return simulated(LINES)
 
 
 def made(folder: Path, lines: list[bytes], *options: str) -> State:

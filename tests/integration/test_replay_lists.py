@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import pytest
+from commands import headrace
 
 from headrace import cli
 from headrace.config.settings import lay_over
@@ -196,21 +197,13 @@ def test_the_kill_switch_is_on_where_it_was(tmp_path, lines, replay, compared):
     further = write_lines(tmp_path / "further.jsonl", lines[300:400])
     world = World(tmp_path / "run", (first,), (), "recommend")
     assert world.run() == 0, world.said
-    assert cli_ended("control", "kill-switch", "on", "--state", world.state) == 0
+    assert headrace("control", "kill-switch", "on", "--state", world.state).code == 0
     world = World(world.folder, (first, further), (), "recommend")
     assert world.run() == 0, world.said
     said = compared(world.state, "--set", "policy.kill_switch=nothing")
     assert said["commands"] == {"commands": 1, "commands_refused": 0}
     asked = [each for each in world.decisions.read_bytes().splitlines() if b"kill_switch" in each]
     assert said["changed"]["changed"] == len(asked) > 0
-
-
-def cli_ended(*arguments: object) -> int:
-    before, sys.argv = sys.argv, ["headrace", *map(str, arguments)]
-    try:
-        return cli.main()
-    finally:
-        sys.argv = before
 
 
 def test_it_begins_with_the_oldest_input_that_is_kept(tmp_path, lines, compared):
@@ -232,7 +225,7 @@ def test_the_kill_switch_is_on_also_where_its_command_is_gone(tmp_path, lines, c
     further = write_lines(tmp_path / "further.jsonl", lines[50:])
     world = World(tmp_path / "run", (first,), options, "recommend")
     assert world.run() == 0, world.said
-    assert cli_ended("control", "kill-switch", "on", "--state", world.state) == 0
+    assert headrace("control", "kill-switch", "on", "--state", world.state).code == 0
     world = World(world.folder, (first, further), options, "recommend")
     assert world.run() == 0, world.said
     (shard,) = world.shards()
@@ -251,7 +244,7 @@ def test_an_erased_customer_is_not_comparable(tmp_path, compared):
     events = write_lines(tmp_path / "e.jsonl", lines)
     world = World(tmp_path / "run", (events,), (), "recommend")
     assert world.run() == 0, world.said
-    assert cli_ended("erase", "--customer", "c1", "--state", world.state) == 0
+    assert headrace("erase", "--customer", "c1", "--state", world.state).code == 0
     said = compared(world.state, "--set", "list.items_max=10")
     assert said["not_comparable"]["erased_decisions"] == 30
     assert said["lists"] == 60

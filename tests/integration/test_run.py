@@ -17,7 +17,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from commands import headrace, started_anew
+from commands import contents, headrace, started_anew
 
 from headrace.operators import simulator
 
@@ -327,10 +327,6 @@ def test_a_run_on_topics_that_is_told_to_stop_before_it_decides_ends_at_once(
         patch.setattr("headrace.launcher.check_topics", signalled)
         ended = headrace("run", "fraud", *topics, *settings, "--state", tmp_path / "s")
     assert (ended.code, ended.said.splitlines()[-1]) == (0, "stopped, as asked")
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def reviews_unused(tmp_path: Path, lines: list[bytes], *overrides: str) -> str:

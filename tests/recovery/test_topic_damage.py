@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import started_anew
 
 from headrace.config.settings import load
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
@@ -27,11 +27,6 @@ LINES = 1500
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
     return tiny_world(LINES)
-
-
-def headrace(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "headrace", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
 def shards(world: World) -> list[Path]:
@@ -112,7 +107,7 @@ def test_without_a_broker_a_start_ends_with_an_error_that_names_it(broker, tmp_p
     from broker import free_ports
 
     (port,) = free_ports(1)
-    run = headrace(
+    run = started_anew(
         *("run", "fraud", "--from", "kafka:payments", "--to", "kafka:decisions"),
         *(
             "--dead-letters",
@@ -123,10 +118,10 @@ def test_without_a_broker_a_start_ends_with_an_error_that_names_it(broker, tmp_p
             f'kafka.brokers=["127.0.0.1:{port}"]',
         ),
     )
-    assert run.returncode == 12
-    assert f"no answer from 127.0.0.1:{port}" in run.stderr
-    assert "Connection refused" in run.stderr
-    assert "Traceback" not in run.stderr
+    assert run.code == 12
+    assert f"no answer from 127.0.0.1:{port}" in run.said
+    assert "Connection refused" in run.said
+    assert "Traceback" not in run.said
 
 
 # -- replay
@@ -137,29 +132,29 @@ def test_each_decision_of_a_state_of_topics_is_derived_again(world, lines, tmp_p
     world.run(700, "--processes", "2")
     world.send(lines[700:])
     world.run(len(lines))
-    verified = headrace("replay", "--state", world.state, "--verify", "--json")
-    assert verified.returncode == 0, verified.stderr
-    told = json.loads(verified.stdout)
+    verified = started_anew("replay", "--state", world.state, "--verify", "--json")
+    assert verified.code == 0, verified.said
+    told = json.loads(verified.text)
     assert len(told["shards"]) == SHARDS
     assert sum(each["inputs"] for each in told["shards"]) == len(lines)
     assert sum(each["decisions"] for each in told["shards"]) == len(messages(world.brokers, world.to))
     html = tmp_path / "report.html"
-    report = headrace(
+    report = started_anew(
         *("replay", "--state", world.state, "--html", html),
         *("--set", "policy.review_at=0.003", "--warm-up-days", 0, "--resamples", 50),
     )
-    assert report.returncode == 0, report.stderr
-    assert "changed" in report.stdout
+    assert report.code == 0, report.said
+    assert "changed" in report.text
     assert "</html>" in html.read_text()
     # Under the same configuration each input comes once, and nothing changes.
-    same = headrace("replay", "--state", world.state, "--set", f"flow.shards={SHARDS}", "--json")
-    assert same.returncode == 0, same.stderr
-    compared = json.loads(same.stdout)
+    same = started_anew("replay", "--state", world.state, "--set", f"flow.shards={SHARDS}", "--json")
+    assert same.code == 0, same.said
+    compared = json.loads(same.text)
     assert compared["inputs"] == len(lines)
     assert compared["payments"] == len(messages(world.brokers, world.to))
     assert (compared["changed"]["changed"], compared["not_comparable"]["new_only"]) == (0, 0)
-    verified = headrace("ledger", "verify", "--state", world.state)
-    assert verified.returncode == 0, verified.stderr
+    verified = started_anew("ledger", "verify", "--state", world.state)
+    assert verified.code == 0, verified.said
 
 
 # -- erasure
@@ -176,8 +171,8 @@ def test_a_customer_is_erased_while_the_flow_runs(world, processes):
     running = world.start("--processes", processes, "--set", "control.poll_seconds=0.1")
     running.wait_for(lambda: inputs_in(world.state) >= inputs, "inputs")
     assert any(TRACE in path.read_bytes() for path in files(world))
-    erased = headrace("erase", "--customer", CUSTOMER, "--state", world.state, "--wait", 60)
-    assert erased.returncode == 0, erased.stdout + erased.stderr
+    erased = started_anew("erase", "--customer", CUSTOMER, "--state", world.state, "--wait", 60)
+    assert erased.code == 0, erased.text + erased.said
     assert [path for path in files(world) if TRACE in path.read_bytes()] == []
     world.send(others)
     running.wait_for(lambda: inputs_in(world.state) >= inputs + SHARDS + len(others), "what comes after it")
@@ -186,8 +181,8 @@ def test_a_customer_is_erased_while_the_flow_runs(world, processes):
     sent = messages(world.brokers, world.to)
     assert len({each.id for each in sent}) == len(sent)
     for command in (("ledger", "verify"), ("replay", "--verify")):
-        verified = headrace(*command, "--state", world.state)
-        assert verified.returncode == 0, verified.stdout + verified.stderr
+        verified = started_anew(*command, "--state", world.state)
+        assert verified.code == 0, verified.text + verified.said
 
 
 def files(world: World) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from commands import started_anew
 from confluent_kafka.admin import AdminClient
 
 from headrace.operators.checkpoint import checkpoint_numbers
@@ -175,11 +175,9 @@ class Files(NamedTuple):
         return sorted(self.state.glob("shard-*"))
 
 
-def headrace(*arguments: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "headrace", *arguments], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
+def check_done(*arguments: object) -> None:
+    ended = started_anew(*arguments)
+    assert ended.code == 0, ended.said
 
 
 def decision_ids(world: World) -> set[str]:
@@ -199,10 +197,10 @@ def test_a_customer_is_erased_at_once_from_a_stopped_state(broker, tmp_path, cou
         else:
             assert running.stop() == 0, running.said.read_text()
         sent = decision_ids(world)
-        headrace("erase", "--customer", CUSTOMER, "--state", str(world.state))
+        check_done("erase", "--customer", CUSTOMER, "--state", world.state)
         check_gone(Files(world.state))
         assert not list(world.state.glob("control/*.jsonl"))
-        headrace("ledger", "verify", "--state", str(world.state))
+        check_done("ledger", "verify", "--state", world.state)
         assert decision_ids(world) == sent
         world.send(later)
         running = world.start()
