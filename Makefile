@@ -18,14 +18,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test broker check format bench soak schema lock clean
+.PHONY: help demo test broker check format bench bench-check soak schema lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
 	@echo "Headrace decides on events as they arrive, and learns from their outcomes."
 	@echo
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)$$/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) \
-		| awk '{ printf "  %s %-8s", $$1, $$2; $$1 = $$2 = ""; print }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)$$/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) \
+		| awk '{ printf "  %s %-11s", $$1, $$2; $$1 = $$2 = ""; print }'
 	@echo
 	@echo "The first one that needs it makes $(VENV) from requirements.txt. PYTHON=... chooses another Python."
 
@@ -50,6 +50,10 @@ format: $(STAMP) ## let ruff mend what it can
 
 bench: $(STAMP) ## run the benchmarks; each prints its conditions with its figures
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(RUN)python $$file; done
+
+bench-check: $(STAMP) ## compare what a run costs with another commit: make bench-check BASE=COMMIT
+	@test -n "$(BASE)" || { echo "which commit? make bench-check BASE=COMMIT" >&2; exit 2; }
+	@$(RUN)python benchmarks/_against.py $(ARGS) $(BASE)
 
 soak: $(STAMP) ## run the long tests
 	@$(RUN)python -m pytest -m soak $(ARGS) $(TESTS)
