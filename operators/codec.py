@@ -9,21 +9,19 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import orjson
 from msgspec.structs import force_setattr
 
 from headrace.operators.events import (
     CURRENCY_PATTERN,
     EVENT_TIME_MS_MAX,
     EVENT_TIME_MS_MIN,
-    DeadLetter,
     Event,
     Item,
     Payment,
 )
 from headrace.operators.rfc3339 import HOUR_CHARACTERS, REST_MS, hour_known, time_ms
 
-__all__ = ["Undecodable", "canonical_digest", "decode", "decode_one", "encode_dead_letter"]
+__all__ = ["Undecodable", "canonical_digest", "decode", "decode_one"]
 
 _FIELD: Final = re.compile(r"`\$\.?([^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
@@ -151,11 +149,6 @@ def canonical_digest(event: Event) -> int:
     the same once in about 4 billion conflicts.
     """
     return zlib.crc32(_canonical.encode(event))
-
-
-def encode_dead_letter(letter: DeadLetter) -> bytes:
-    """One line of JSON with its newline."""
-    return orjson.dumps(msgspec.to_builtins(letter)) + b"\n"
 
 
 def base64_text(payload: bytes) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from hashlib import sha256
 from heapq import merge
 from operator import attrgetter
 from pathlib import Path
@@ -24,11 +26,13 @@ from headrace.operators.journal import (
     first_boundary,
     read_frame,
 )
+from headrace.operators.oversized import is_cut
 from headrace.operators.past import counted_apart
 
 __all__ = [
     "Letter",
     "Wanted",
+    "completed",
     "letter_retried",
     "letters_in_file",
     "letters_in_state",
@@ -51,22 +55,30 @@ class Letter(NamedTuple):
         their own inputs, that times how many there are, and the shard's number added.
     letter
         As it was written.
+    whole
+        Of a cut letter, the whole bytes, where the journal has them.
     """
 
     number: int
     letter: DeadLetter
+    whole: bytes | None = None
 
     @property
     def payload(self) -> bytes:
-        """The bytes that could not be used."""
-        return b64decode(self.letter.payload_base64)
+        """The bytes that could not be used; of a cut letter, their head if the whole is nowhere."""
+        return b64decode(self.letter.payload_base64) if self.whole is None else self.whole
+
+    @property
+    def complete(self) -> bool:
+        """Whether `payload` has all bytes of the input."""
+        return self.whole is not None or not is_cut(self.letter)
 
     @property
     def event_id(self) -> str | None:
         """The id that the bytes name, if they can be read so far."""
         try:
             found = orjson.loads(self.payload)
-        except orjson.JSONDecodeError:
+        except (ValueError, RecursionError):
             return None
         event_id = found.get("event_id") if isinstance(found, dict) else None
         return event_id if isinstance(event_id, str) else None
@@ -144,7 +156,7 @@ def letters_in_state(state: Path) -> list[Letter]:
         place = (record.source, record.offset, record.line)
         if record.kind == Kind.DEAD:
             if not record.erased and not record.flags & COMMAND:
-                left[place] = Letter(numbers.of(each), _decoder.decode(record.output))
+                left[place] = _letter_of(numbers.of(each), record)
         elif record.retried:
             left.pop(place, None)
     return sorted(left.values(), key=attrgetter("number"))
@@ -173,7 +185,34 @@ def letter_retried(directories: Sequence[Path], retried: Record) -> Letter | Non
                     found = max(found, each, key=numbers.order) if found else each
         except JournalDamaged:
             continue  # what can be read may still have it
-    return Letter(numbers.of(found), _decoder.decode(found.record.output)) if found else None
+    return _letter_of(numbers.of(found), found.record) if found else None
+
+
+def completed(letters: Sequence[Letter], state: Path) -> list[Letter]:
+    """Letters of a file, the cut ones with their whole bytes where a journal of the state has them.
+
+    Raises
+    ------
+    JournalDamaged, StateMismatch
+        If a journal can't be read.
+    """
+    wanted = {each.letter.payload_sha256 for each in letters if not each.complete}
+    lengths = {each.letter.payload_bytes for each in letters if not each.complete}
+    wholes: dict[str | None, bytes] = {}
+    for number, directory in enumerate(sorted(state.glob("shard-*")) if wanted else ()):
+        for _, _, record in _records_of_interest(directory, number):
+            if len(record.input) in lengths and not record.erased:
+                wholes[sha256(record.input).hexdigest()] = record.input
+    return [
+        each if each.complete else each._replace(whole=wholes.get(each.letter.payload_sha256))
+        for each in letters
+    ]
+
+
+def _letter_of(number: int, record: Record) -> Letter:
+    letter = _decoder.decode(record.output)
+    cut_here = is_cut(letter) and len(record.input) == letter.payload_bytes
+    return Letter(number, letter, record.input if cut_here else None)
 
 
 class _Found(NamedTuple):
@@ -213,10 +252,8 @@ def _records_of_interest(directory: Path, shard: int) -> Iterator[_Found]:
 
 def payload_shown(payload: bytes) -> str:
     """The bytes for a person: JSON set out, else text, else hexadecimal."""
-    try:
+    with suppress(ValueError, TypeError, RecursionError):  # no JSON, or nested too deep to be set out
         return orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
-    except orjson.JSONDecodeError:
-        pass
     try:
         text = payload.decode()
     except UnicodeDecodeError:

@@ -386,9 +386,13 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     line
         Its line number there, from 1.
     payload_base64
-        The original bytes.
+        The original bytes; of a cut letter their head, which may be empty.
     version
         Version of the contract, 1.
+    payload_bytes
+        Of a cut letter, how many bytes the whole input has, before any encoding; else left out.
+    payload_sha256
+        Of a cut letter, the SHA-256 digest of the whole input, in 64 hexadecimal digits; else left out.
     """
 
     reason: str
@@ -399,3 +403,5 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     line: int
     payload_base64: str
     version: Version = VERSION
+    payload_bytes: int | None = None
+    payload_sha256: str | None = None

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from headrace.config.tables import IdSettings, TimeSettings
 from headrace.operators.clock import EventClock
-from headrace.operators.codec import Undecodable, base64_text, encode_dead_letter
+from headrace.operators.codec import Undecodable, base64_text
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Output, Position
+from headrace.operators.oversized import CutLine, encode_dead_letter
 from headrace.operators.repeats import IdMemory, Known
 
 __all__ = ["DAY_MS", "HOUR_MS", "Intake", "under", "version_of"]
@@ -71,6 +73,10 @@ class Intake:
             line=line,
             payload_base64=base64_text(payload),
         )
+        if isinstance(payload, CutLine):
+            letter = replace(
+                letter, payload_bytes=payload.whole_bytes, payload_sha256=payload.whole_sha256.hex()
+            )
         return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
 
     def _count(self, name: str) -> None:

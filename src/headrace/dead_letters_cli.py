@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from headrace.control_cli import Config, existing, send, settings_of
+from headrace.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,7 +88,11 @@ def show(
         typer.echo(f"field    {letter.field or '-'}")
         typer.echo(f"source   {letter.source}")
         typer.echo(f"place    line {letter.line}, byte {letter.offset}")
-        typer.echo(f"payload  {len(payload)} bytes\n\n{payload_shown(payload)}")
+        if each.complete:
+            typer.echo(f"payload  {len(payload)} bytes\n\n{payload_shown(payload)}")
+        else:
+            typer.echo(f"payload  {letter.payload_bytes} bytes, SHA-256 {letter.payload_sha256}")
+            typer.echo(f"kept     the first {len(payload)} bytes\n\n{payload_shown(payload)}")
         return
     raise typer.BadParameter(f"there is no dead letter {number}", param_hint="NUMBER")
 
@@ -129,17 +134,32 @@ def retry(
         return
     settings = settings_of(config)
     mended = None if payload is None else _line(payload)
-    send(state, list(portions(chosen, mended, settings.control.file_bytes_max)), settings)
+    left = [] if mended is not None else [each for each in chosen if not each.complete]
+    ready = [each for each in chosen if each not in left]
+    if ready:
+        send(state, list(portions(ready, mended, settings.control.file_bytes_max)), settings)
+    if left:
+        raise InputError("\n".join(map(_cut, left)))
+
+
+def _cut(each: Letter) -> str:
+    """Why a cut letter isn't tried again."""
+    return (
+        f"letter {each.number}: of its {each.letter.payload_bytes} bytes only the first {len(each.payload)}"
+        " are kept; give the line with --payload, or send it again"
+    )
 
 
 def _chosen(file: Path | None, state: Path | None, wanted: Wanted) -> list[Letter]:
-    from headrace.operators.dead_letters import letters_in_file, letters_in_state
+    from headrace.operators.dead_letters import completed, letters_in_file, letters_in_state
 
     if file is None and state is None:
         raise typer.BadParameter("name a file of dead letters, or --state")
     letters: Iterable[Letter] = ()
     if file is not None:
         letters = letters_in_file(file)
+        if state is not None:
+            letters = completed([each for each in letters if wanted.fits(each)], state)
     elif state is not None:
         existing(state)
         letters = letters_in_state(state)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from headrace.errors import InputError, StateError
-from headrace.operators.codec import encode_dead_letter
 from headrace.operators.commands import (
     KillSwitch,
     ReloadList,
@@ -29,6 +28,7 @@ from headrace.operators.dead_letters import (
     portions,
 )
 from headrace.operators.events import DeadLetter
+from headrace.operators.oversized import encode_dead_letter
 
 LIMITS = ControlLimits(poll_seconds=1.0, file_bytes_max=2048, files_max=4)
 ON, OFF = KillSwitch(on=True), KillSwitch(on=False)

@@ -1,0 +1,79 @@
+"""What is kept of an input too large to keep or to send whole: its head, its length and its digest."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from typing import Final, Self
+
+import msgspec
+import orjson
+
+from headrace.operators.events import DeadLetter
+
+__all__ = ["CutLine", "cut_dead_letter", "encode_dead_letter", "is_cut"]
+
+MESSAGE_CHARACTERS_MAX: Final = 1000  # of a letter that is cut; a parser's message may hold a whole value
+_decoder: Final = msgspec.json.Decoder(DeadLetter)
+
+
+class CutLine(bytes):
+    """The head of an input that was too large to keep whole.
+
+    Attributes
+    ----------
+    whole_bytes : int
+        Length of the whole.
+    whole_sha256 : bytes
+        SHA-256 digest of the whole, 32 bytes.
+    """
+
+    whole_bytes: int
+    whole_sha256: bytes
+
+    @classmethod
+    def of(cls, head: bytes, whole_bytes: int, whole_sha256: bytes) -> Self:
+        """A head with what it is the head of."""
+        made = cls(head)
+        made.whole_bytes, made.whole_sha256 = whole_bytes, whole_sha256
+        return made
+
+
+def is_cut(letter: DeadLetter) -> bool:
+    """Whether a dead letter holds the head of its input only."""
+    return letter.payload_bytes is not None
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    """One line of JSON with its newline; what only a cut letter has is left out of others."""
+    fields = msgspec.to_builtins(letter)
+    if letter.payload_bytes is None:
+        del fields["payload_bytes"], fields["payload_sha256"]
+    return orjson.dumps(fields) + b"\n"
+
+
+def cut_dead_letter(line: bytes, line_bytes_max: int) -> bytes:
+    """A dead letter's line, cut to a length where it is longer: then it holds a head of its payload only.
+
+    Parameters
+    ----------
+    line
+        With its newline, as `encode_dead_letter` gives it; of a cut letter, the length and the digest stay.
+    line_bytes_max
+        Length to keep to, with the newline. Below about 1,500 bytes and the length of the source's name the
+        line may stay longer, with an empty payload.
+    """
+    if len(line) <= line_bytes_max:
+        return line
+    letter = _decoder.decode(line)
+    payload = b64decode(letter.payload_base64)
+    cut = msgspec.structs.replace(
+        letter,
+        message=letter.message[:MESSAGE_CHARACTERS_MAX],
+        payload_base64="",
+        payload_bytes=len(payload) if letter.payload_bytes is None else letter.payload_bytes,
+        payload_sha256=letter.payload_sha256 or sha256(payload).hexdigest(),
+    )
+    room = max(0, line_bytes_max - len(encode_dead_letter(cut)))
+    head = payload[: room // 4 * 3]  # three bytes are four characters of base64
+    return encode_dead_letter(msgspec.structs.replace(cut, payload_base64=b64encode(head).decode("ascii")))
