@@ -42,7 +42,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield from ("", f"## headrace {name}", "", _paragraphs(command.help or ""))
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     usage = " ".join(f"[{a.name.upper()}]" if not a.required else a.name.upper() for a in arguments)
-    yield from ("", "```", f"headrace {name} [OPTIONS] {usage}".rstrip(), "```", "")
+    yield from ("", "```text", f"headrace {name} [OPTIONS] {usage}".rstrip(), "```", "")
     yield from ("| option | default | |", "| --- | --- | --- |")
     yield from (_row(parameter) for parameter in command.params if parameter.name != "help")
 
