@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from headrace.config.settings import restore
+from headrace.config.settings import FraudSettings, restore
 from headrace.errors import StateError
 from headrace.operators.checkpoint import Checkpoint, newest_readable
 from headrace.operators.control import control_folder, taken_of
@@ -23,6 +23,7 @@ from headrace.operators.journal import (
 )
 from headrace.operators.machine import Machine
 from headrace.operators.machines import build_machine
+from headrace.operators.models import unbuilt_model
 from headrace.operators.past import notes_of
 from headrace.operators.shard import FraudShard
 
@@ -136,9 +137,14 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _memory(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Load a shard as a checkpoint has it, and count."""
+    """Load a shard as a checkpoint has it, without its model, and count."""
     header = checkpoint.header
-    shard = build_machine(restore(header["settings"].encode()), learn=header["learn"])
+    settings = restore(header["settings"].encode())
+    if isinstance(settings, FraudSettings):
+        model = unbuilt_model(settings.model.name)
+        shard: Machine = FraudShard(settings, learn=header["learn"], model=model)
+    else:
+        shard = build_machine(settings, learn=header["learn"])
     shard.load(checkpoint.blobs)  # type: ignore[arg-type]  # a view serves as bytes
     return {
         "segment": checkpoint.segment,

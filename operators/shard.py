@@ -117,9 +117,13 @@ class FraudShard(Intake):
         Its number among the shards of the flow.
     learn
         Whether the model learns; features that outcomes feed move on in any case.
+    model
+        One that is there already; not given: a new one, as configured.
     """
 
-    def __init__(self, settings: FraudSettings, *, shard: int = 0, learn: bool = True) -> None:
+    def __init__(
+        self, settings: FraudSettings, *, shard: int = 0, learn: bool = True, model: Model | None = None
+    ) -> None:
         super().__init__(_COUNTED)
         self.graded: list[Graded] = []
         self.features = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
@@ -130,7 +134,7 @@ class FraudShard(Intake):
             slots=self.features.slots,
             value_names=self.features.names,
         )
-        self.model: Model = build_model(settings.model.name, settings.model.parameters, shape)
+        self.model = model or build_model(settings.model.name, settings.model.parameters, shape)
         self._takes_slots = self.model.takes == "slots"
         names = groups if self._takes_slots else self.features.names
         self.codes = self._codes(settings)

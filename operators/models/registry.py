@@ -118,9 +118,10 @@ these and `[model.parameters]` has its parameters.
 A model scores an event before anything learns from it, and learns when the outcome comes: with the weights of
 that moment, on the features as they were at the decision.
 
-Names that begin with `river_` are estimators of River. Their state is saved by pickle and belongs to one
-version of River, so the state directory must be trusted like the program itself. The others are our own: the
-same operations on a plain list of weights, held by a test to within 1e-12 of their twin's scores and weights.
+Names that begin with `river_` are estimators of River. Their state is saved as data (fields of classes from a
+fixed list; never as a pickle, which could run code) and belongs to one version of River. The others are our
+own: the same operations on a plain list of weights, held by a test to within 1e-12 of their twin's scores and
+weights.
 River's L2 penalty on SGD and AdaGrad is not offered.
 """
 
