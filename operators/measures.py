@@ -374,6 +374,15 @@ METRICS: Final = (
         scrape.lag_ages,
     ),
     Metric(
+        "headrace_merge_waits_total",
+        "counter",
+        "How often messages of a past that is caught up with waited for a partition that is behind; live "
+        "ones never do. Absent for files.",
+        (),
+        "process",
+        scrape.merge_waits,
+    ),
+    Metric(
         "headrace_brokers_silent_seconds",
         "gauge",
         "Time since anything was heard of the Kafka brokers; absent in a run on files.",

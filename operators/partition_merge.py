@@ -1,17 +1,17 @@
-"""Merges partitions by event time while they are behind, and lets nothing wait once they aren't.
+"""Merges the past of partitions by event time, and lets nothing wait that comes in live.
 
-From the past, messages of several partitions go on in the order of their event times, so that a run that
-catches up learns in the order in which a live one would have. A partition that was read to its end is not
-waited for.
+Messages of the past, which a run is catching up with, go on in the order of their event times, so that it
+learns in the order in which a live one would have. They wait for partitions that are behind as well; a live
+message waits for none.
 """
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Final, TypeAlias
 
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.event_times import believable, times_of
@@ -26,17 +26,22 @@ _RESUME_SHARE: Final = 0.25
 class _Buffer:
     """Messages of one partition that were read and not handed on."""
 
-    __slots__ = ("keys", "last", "offsets", "paused", "payloads")
+    __slots__ = ("keys", "last", "offsets", "past", "paused", "payloads")
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.offsets: list[int] = []
         self.keys: list[int] = []
         self.last = 0
+        self.past = 0  # so many at the front belong to the past
         self.paused = False
 
-    def add(self, payloads: Sequence[bytes], offsets: Sequence[int], times: Sequence[int]) -> None:
+    def add(
+        self, payloads: Sequence[bytes], offsets: Sequence[int], times: Sequence[int], *, past: bool
+    ) -> None:
         self.payloads += payloads
+        if past:
+            self.past = len(self.payloads)
         self.offsets += offsets
         # The order within a partition stays, so a message can't go before one with a later time.
         keys = list(accumulate(times, max, initial=self.last))[1:]
@@ -47,7 +52,11 @@ class _Buffer:
         """Take the first messages out."""
         taken = self.payloads[:count], self.offsets[:count], self.keys[:count]
         del self.payloads[:count], self.offsets[:count], self.keys[:count]
+        self.past = max(self.past - count, 0)
         return taken
+
+
+_Filled: TypeAlias = "Sequence[tuple[int, _Buffer]]"
 
 
 class PartitionMerge:
@@ -65,6 +74,11 @@ class PartitionMerge:
         A partition that is behind and gives nothing is waited for no longer.
     ahead_ms_max, agree_messages
         A time that runs ahead of the messages soon after it by more is not believed.
+
+    Attributes
+    ----------
+    waits : int
+        How often messages of the past had to wait for a partition that is behind.
     """
 
     def __init__(
@@ -82,11 +96,14 @@ class PartitionMerge:
         self._wait_s_max = wait_ms_max / 1000
         self._ahead_ms_max, self._agree = ahead_ms_max, agree_messages
         self._waits_since: float | None = None
+        self.waits = 0
         self._ready: tuple[list[bytes], list[int], list[int]] = ([], [], [])
         self._at = 0
 
-    def extend(self, source: int, payloads: Sequence[bytes], offsets: Sequence[int]) -> None:
-        """Take messages of a partition in, ascending by offset."""
+    def extend(
+        self, source: int, payloads: Sequence[bytes], offsets: Sequence[int], *, past: bool = False
+    ) -> None:
+        """Take messages of a partition in, ascending by offset; `past` if it is being caught up with."""
         if not payloads:
             return
         buffer = self._buffers.setdefault(source, _Buffer())
@@ -94,7 +111,7 @@ class PartitionMerge:
             times: Sequence[int] = [0] * len(payloads)
         else:
             times = believable(times_of(payloads), self._ahead_ms_max, self._agree)
-        buffer.add(payloads, offsets, times)
+        buffer.add(payloads, offsets, times, past=past)
 
     def to_pause(self) -> list[int]:
         """Partitions of which enough waits; they are not named again until they were resumed."""
@@ -123,13 +140,18 @@ class PartitionMerge:
         """Whether the next batch needs no further reading."""
         return self._at < len(self._ready[0])
 
+    @property
+    def holding(self) -> bool:
+        """Whether some wait that the next call can hand on, so that reading need not wait for more."""
+        return self._waits_since is None and any(buffer.payloads for buffer in self._buffers.values())
+
     def next_batch(self, behind: Callable[[int], bool]) -> Batch | None:
         """The next messages in their order; None when there are none, or some are to be waited for.
 
         Parameters
         ----------
         behind
-            Whether a partition, by its number, still has messages that were not read.
+            Whether a partition, by its number, is catching up with a past that was not read yet.
         """
         if self._at >= len(self._ready[0]):
             self._ready, self._at = self._merge(behind), 0
@@ -149,40 +171,54 @@ class PartitionMerge:
             source, buffer = filled[0]
             payloads, offsets, _ = buffer.cut(len(buffer.payloads))
             return payloads, [source] * len(payloads), offsets
+        past = [each for each in filled if each[1].past]
+        if not past:
+            self._waits_since = None
+        live = [(source, buffer, len(buffer.payloads)) for source, buffer in filled if not buffer.past]
+        some = [*self._of_past(past, behind), *live] if past else live
+        return _sorted(some)
+
+    def _of_past(self, past: _Filled, behind: Callable[[int], bool]) -> Iterator[tuple[int, _Buffer, int]]:
+        """Of each partition with a past how many of its messages are next; none while some are awaited."""
         if self._has_to_wait(behind):
-            return [], [], []
-        limit = self._limit(filled, behind)
-        if len(filled) == 1:
-            source, buffer = filled[0]
-            payloads, offsets, _ = buffer.cut(bisect_right(buffer.keys, limit))
-            return payloads, [source] * len(payloads), offsets
-        return _sorted(filled, limit)
+            return
+        limit = self._limit(past, behind)
+        for source, buffer in past:
+            yield source, buffer, bisect_right(buffer.keys, limit)
 
     def _has_to_wait(self, behind: Callable[[int], bool]) -> bool:
-        """Whether the next message may be one that isn't here yet."""
+        """Whether the next message of the past may be one that isn't here yet."""
         if not any(not buffer.payloads and behind(source) for source, buffer in self._buffers.items()):
             self._waits_since = None
             return False
         now = time.monotonic()
         if self._waits_since is None:
             self._waits_since = now
+            self.waits += 1
         return now - self._waits_since < self._wait_s_max
 
-    @staticmethod
-    def _limit(filled: Sequence[tuple[int, _Buffer]], behind: Callable[[int], bool]) -> int:
-        """Time up to which everything is here; at least one message is within it."""
-        last = [buffer.keys[-1] for source, buffer in filled if behind(source)]
-        limit = min(last, default=_NO_LIMIT)
-        return max(limit, min(buffer.keys[0] for _, buffer in filled))
+    def _limit(self, past: _Filled, behind: Callable[[int], bool]) -> int:
+        """Time up to which everything of the past is here; at least one message is within it."""
+        last = [buffer.keys[-1] for source, buffer in past if behind(source)]
+        if len(last) < len(self._buffers):
+            # Others are live already: they get their turn between portions of the past.
+            most = self._batch_max
+            last += [buffer.keys[most - 1] for _, buffer in past if len(buffer.keys) > most]
+        return max(min(last, default=_NO_LIMIT), min(buffer.keys[0] for _, buffer in past))
 
 
-def _sorted(filled: Sequence[tuple[int, _Buffer]], limit: int) -> tuple[list[bytes], list[int], list[int]]:
+def _sorted(counted: Sequence[tuple[int, _Buffer, int]]) -> tuple[list[bytes], list[int], list[int]]:
+    """Take so many messages out of each buffer, and put them in the order of their times."""
     payloads: list[bytes] = []
     sources: list[int] = []
     offsets: list[int] = []
     keys: list[int] = []
-    for source, buffer in filled:
-        some, places, times = buffer.cut(bisect_right(buffer.keys, limit))
+    if len(counted) == 1:
+        source, buffer, count = counted[0]
+        payloads, offsets, _ = buffer.cut(count)
+        return payloads, [source] * len(payloads), offsets
+    for source, buffer, count in counted:
+        some, places, times = buffer.cut(count)
         payloads += some
         offsets += places
         keys += times

@@ -344,6 +344,13 @@ def lag_ages(scrape: Scrape) -> Iterator[Sample]:
             yield (str(number),), age_s
 
 
+def merge_waits(scrape: Scrape) -> Iterator[Sample]:
+    """Over all partitions of this process; none in a run on files."""
+    waits = getattr(scrape.recorder.reader, "merge_waits", None)
+    if waits is not None:
+        yield (), waits
+
+
 def broker_silence(scrape: Scrape) -> Iterator[Sample]:
     """Seconds; none in a run on files."""
     silent_s = getattr(scrape.recorder.reader, "silent_s", None)

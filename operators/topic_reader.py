@@ -37,15 +37,19 @@ class Portion(Protocol):
     def offsets(self) -> list[int]:
         """Their offsets."""
 
+    @property
+    def past(self) -> bool:
+        """Whether they belong to a past that is being caught up with."""
+
 
 class Reading(Protocol):
     """Where messages come from; `PartitionReader` is one."""
 
-    def read(self, messages_max: int) -> Sequence[Portion]:
+    def read(self, messages_max: int, *, wait: bool = True) -> Sequence[Portion]:
         """What has come; it may wait for a moment if there is nothing."""
 
-    def caught_up(self, partition: Any) -> bool:
-        """Whether everything was handed out that is known to be in the partition."""
+    def behind(self, partition: Any) -> bool:
+        """Whether a past is being caught up with that is still to be read."""
 
     def lag(self, partition: Any) -> tuple[int, float | None]:
         """Messages that are not yet read, and the age in seconds of the last one that was."""
@@ -164,7 +168,7 @@ class TopicReader:
         return self._merge.next_batch(self._behind)
 
     def _behind(self, number: int) -> bool:
-        return self._reading is not None and not self._reading.caught_up(self._places[number])
+        return self._reading is not None and self._reading.behind(self._places[number])
 
     def _fill(self) -> None:
         merge, reading = self._merge, self._reading
@@ -173,14 +177,19 @@ class TopicReader:
             return
         if resumed := merge.to_resume():
             reading.resume([self._places[number] for number in resumed])
-        for portion in reading.read(_READ_MESSAGES_MAX):
+        for portion in reading.read(_READ_MESSAGES_MAX, wait=not merge.holding):
             number = self._numbers[portion.partition]
             self._bytes[number] += sum(map(len, portion.payloads))
-            merge.extend(number, portion.payloads, portion.offsets)
+            merge.extend(number, portion.payloads, portion.offsets, past=portion.past)
         if full := merge.to_pause():
             reading.pause([self._places[number] for number in full])
 
     # -- for those who watch
+
+    @property
+    def merge_waits(self) -> int:
+        """How often messages of the past had to wait for those of a partition that is behind."""
+        return self._merge.waits
 
     def look(self) -> None:
         """See how far reading is behind; others may ask from other threads, but only for what was seen."""

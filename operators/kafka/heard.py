@@ -10,30 +10,38 @@ from typing import Final
 import msgspec
 
 from headrace.operators.kafka.connection import Connection
+from headrace.operators.kafka.ends import BrokerFigures, PartitionFigures
 
-__all__ = ["Heard"]
+__all__ = ["Heard", "Statistics"]
 
 _log = logging.getLogger(__name__)
 
 
-class _Broker(msgspec.Struct, gc=False):
-    rx: int = 0
-
-
-class _Partition(msgspec.Struct, gc=False):
-    unknown: bool = False
-
-
 class _Topic(msgspec.Struct, gc=False):
-    partitions: dict[str, _Partition] = {}
+    partitions: dict[str, PartitionFigures] = {}
 
 
-class _Statistics(msgspec.Struct, gc=False):
-    brokers: dict[str, _Broker] = {}
+class Statistics(msgspec.Struct, gc=False):
+    """What a client tells of itself, as far as it is looked at.
+
+    Attributes
+    ----------
+    time
+        When it was told, whole seconds since the epoch.
+    brokers, topics
+        By the names that the client has for them.
+    """
+
+    time: int = 0
+    brokers: dict[str, BrokerFigures] = {}
     topics: dict[str, _Topic] = {}
 
+    def answers(self) -> dict[int, int]:
+        """Responses received of each broker, by its number in the cluster."""
+        return {broker.nodeid: broker.rx for broker in self.brokers.values()}
 
-_decoder: Final = msgspec.json.Decoder(_Statistics)
+
+_decoder: Final = msgspec.json.Decoder(Statistics)
 
 
 class Heard:
@@ -45,6 +53,8 @@ class Heard:
         Whose settings say how long silence may last.
     clock
         Monotonic seconds.
+    on_statistics
+        Is handed what the client tells, about once a second.
 
     Attributes
     ----------
@@ -52,8 +62,13 @@ class Heard:
         How often the brokers were silent for longer than `silent_seconds_max`.
     """
 
-    def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
-        self._connection, self._clock = connection, clock
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Callable[[], float] = time.monotonic,
+        on_statistics: Callable[[Statistics], None] = lambda _statistics: None,
+    ) -> None:
+        self._connection, self._clock, self._on_statistics = connection, clock, on_statistics
         self._at, self._answers, self._silent = clock(), 0, False
         self._counts: dict[str, int] = {}
         self._grown: dict[str, tuple[int, int]] = {}
@@ -90,6 +105,7 @@ class Heard:
         self._answers = answers
         for name, topic in read.topics.items():
             self._count(name, sum(not each.unknown for key, each in topic.partitions.items() if key != "-1"))
+        self._on_statistics(read)
 
     def _count(self, topic: str, count: int) -> None:
         before = self._counts.get(topic, count)

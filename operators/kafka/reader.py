@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 from headrace.errors import BrokerError, OffsetLost, TopicMismatch
 from headrace.operators.kafka.client import OFFSET_END, KafkaError, Message, TopicPartition
 from headrace.operators.kafka.connection import Connection
+from headrace.operators.kafka.ends import PartitionEnd
 from headrace.operators.kafka.faults import fault_of
-from headrace.operators.kafka.heard import Heard
+from headrace.operators.kafka.heard import Heard, Statistics
 from headrace.operators.kafka.starts import ACCEPT_LOST_OPTION, Partition, Start, loss
 
 __all__ = ["Fetched", "Lag", "Lost", "PartitionReader"]
@@ -32,11 +33,14 @@ class Fetched(NamedTuple):
         Their values; empty bytes for a message without one.
     offsets
         Their offsets; rising, but not always by one.
+    past
+        Whether they belong to a past that is being caught up with, and not to what comes in live.
     """
 
     partition: Partition
     payloads: list[bytes]
     offsets: list[int]
+    past: bool = False
 
 
 class Lag(NamedTuple):
@@ -73,11 +77,11 @@ class Lost(NamedTuple):
 class _Track:
     """How far a partition was read."""
 
-    __slots__ = ("next", "time_ms", "where")
+    __slots__ = ("end", "next", "time_ms", "where")
 
-    def __init__(self, partition: Partition, offset: int) -> None:
+    def __init__(self, partition: Partition, offset: int, readable: int) -> None:
         self.where = TopicPartition(partition.topic, partition.number, offset)
-        self.next, self.time_ms = offset, -1
+        self.next, self.time_ms, self.end = offset, -1, PartitionEnd(readable)
 
 
 class PartitionReader:
@@ -129,14 +133,16 @@ class PartitionReader:
         self._failure: BrokerError | None = None
         self._committed_at = -float("inf")
         self.lost: tuple[Lost, ...] = ()
-        self.heard = Heard(connection)
+        self.heard = Heard(connection, on_statistics=self._look)
+        self._tracks: dict[Partition, _Track] = {}
         self._consumer = connection.consumer(self._options())
         try:
             counts = connection.probe(self._consumer)
             _exist(starts, counts)
             self.heard.counted({partition.topic: counts[partition.topic] for partition in starts})
-            offsets = self._resolved(starts, accept_lost=accept_lost)
-            self._tracks = {partition: _Track(partition, offset) for partition, offset in offsets.items()}
+            held = {partition: self._held(partition) for partition in starts}
+            offsets = self._resolved(starts, held, accept_lost=accept_lost)
+            self._tracks = {each: _Track(each, offset, held[each][1]) for each, offset in offsets.items()}
             self._consumer.assign([track.where for track in self._tracks.values()])
         except BaseException:
             self._consumer.close()
@@ -165,8 +171,13 @@ class PartitionReader:
 
     # -- where to begin
 
-    def _resolved(self, starts: Mapping[Partition, Start], *, accept_lost: bool) -> dict[Partition, int]:
-        held = {partition: self._held(partition) for partition in starts}
+    def _resolved(
+        self,
+        starts: Mapping[Partition, Start],
+        held: Mapping[Partition, tuple[int, int]],
+        *,
+        accept_lost: bool,
+    ) -> dict[Partition, int]:
         times = self._at_times(starts)
         offsets = {
             partition: _offset(start, held[partition], times.get(partition))
@@ -198,13 +209,15 @@ class PartitionReader:
 
     # -- reading
 
-    def read(self, messages_max: int) -> list[Fetched]:
+    def read(self, messages_max: int, *, wait: bool = True) -> list[Fetched]:
         """Hand out what has come; when there is nothing, wait for a moment (`wait_ms`).
 
         Parameters
         ----------
         messages_max
             Messages of all partitions together, at least 2.
+        wait
+            Whether to wait.
 
         Raises
         ------
@@ -214,7 +227,7 @@ class PartitionReader:
             If a topic was deleted, access was withdrawn, or something else happened that doesn't pass.
         """
         self._raise()
-        first = self._consumer.poll(self._wait_s)
+        first = self._consumer.poll(self._wait_s if wait else 0)
         if first is None:
             self._raise()
             self.heard.check()
@@ -241,7 +254,9 @@ class PartitionReader:
             key: Any = (message.topic(), message.partition())
             group = groups.get(key)
             if group is None:
-                group = groups[key] = Fetched(Partition(*key), [], [])
+                partition = Partition(*key)
+                track = self._tracks[partition]
+                group = groups[key] = Fetched(partition, [], [], track.end.behind(track.next))
             group.payloads.append(message.value() or b"")
             group.offsets.append(message.offset())  # type: ignore[arg-type]  # without an error it has one
             last[key] = message
@@ -257,6 +272,7 @@ class PartitionReader:
             track, offset = self._tracks[partition], message.offset()
             # Markers of transactions take up offsets, but are no messages.
             track.next = max(track.next, offset or 0)
+            track.end.reached()
             return
         kind = fault_of(error)
         if kind is OffsetLost:
@@ -283,6 +299,15 @@ class PartitionReader:
 
     # -- how far
 
+    def _look(self, told: Statistics) -> None:
+        """See in the client's statistics where partitions end."""
+        answers, time_ms = told.answers(), told.time * 1000
+        for partition, track in self._tracks.items():
+            topic = told.topics.get(partition.topic)
+            figures = topic.partitions.get(str(partition.number)) if topic is not None else None
+            if figures is not None:
+                track.end.look(figures, answers.get(figures.leader, 0), time_ms, track.next)
+
     @property
     def partitions(self) -> tuple[Partition, ...]:
         """What is read."""
@@ -303,6 +328,15 @@ class PartitionReader:
         track = self._tracks[partition]
         _, high = self._consumer.get_watermark_offsets(track.where, cached=True)
         return 0 <= high <= track.next
+
+    def behind(self, partition: Partition) -> bool:
+        """Whether a past is being caught up with that is still to be read.
+
+        That is what could be read when reading began, and what could be read a second ago and more. An open
+        transaction leaves nothing behind: what it holds back comes once it ends.
+        """
+        track = self._tracks[partition]
+        return track.end.behind(track.next)
 
     def lag(self, partition: Partition) -> Lag:
         """How far reading is behind."""

@@ -161,8 +161,8 @@ def seconds(part: Batch | None) -> list[int]:
 def test_partitions_that_are_behind_are_merged_by_event_time():
     """D-ORDER-1."""
     merge = merged()
-    merge.extend(0, at(1, 4, 7, 8), [10, 11, 12, 13])
-    merge.extend(1, at(2, 3, 9), [20, 21, 22])
+    merge.extend(0, at(1, 4, 7, 8), [10, 11, 12, 13], past=True)
+    merge.extend(1, at(2, 3, 9), [20, 21, 22], past=True)
     first = merge.next_batch(lambda source: True)
     assert seconds(first) == [1, 2, 3, 4]
     assert first.marks == (Mark(0, 12, 0, 0), Mark(1, 22, 0, 0))
@@ -174,14 +174,39 @@ def test_partitions_that_are_behind_are_merged_by_event_time():
 
 def test_one_that_was_read_to_its_end_is_not_waited_for():
     merge = merged()
-    merge.extend(0, at(1, 5), [0, 1])
+    merge.extend(0, at(1, 5), [0, 1], past=True)
     assert merge.next_batch(lambda source: source == 1) is None
     assert seconds(merge.next_batch(lambda source: False)) == [1, 5]
+    assert merge.waits == 1
+
+
+def test_a_live_message_waits_for_no_other_partition():
+    """D-ORDER-4: neither for one that brings nothing, nor for one with a long past."""
+    merge = merged()
+    merge.extend(0, at(50), [0])
+    assert seconds(merge.next_batch(lambda source: source == 1)) == [50]
+    merge.extend(1, at(1, 2, 3, 4, 5, 6, 7), list(range(7)), past=True)
+    merge.extend(0, at(51), [1])
+    assert seconds(merge.next_batch(lambda source: source == 1)) == [1, 2, 3, 4]
+    merge.extend(0, at(52), [2])
+    assert seconds(merge.next_batch(lambda source: source == 1)) == [51]
+    assert seconds(merge.next_batch(lambda source: source == 1)) == [5, 6, 7, 52]
+    assert merge.waits == 0
+
+
+def test_behind_its_own_past_a_live_message_keeps_its_place():
+    merge = merged()
+    merge.extend(0, at(1), [0], past=True)
+    merge.extend(0, at(2), [1])
+    assert merge.next_batch(lambda source: source == 1) is None
+    assert not merge.holding
+    merge.extend(1, at(0, 3), [0, 1], past=True)
+    assert seconds(merge.next_batch(lambda source: False)) == [0, 1, 2, 3]
 
 
 def test_waiting_has_a_limit():
     merge = merged(wait_ms_max=0)
-    merge.extend(0, at(1), [0])
+    merge.extend(0, at(1), [0], past=True)
     assert seconds(merge.next_batch(lambda source: True)) == [1]
 
 
