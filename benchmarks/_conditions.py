@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from headrace import __version__
+from headrace.config.settings import FraudSettings, load
 
-__all__ = ["conditions", "held_to_one_core", "peak_bytes", "simulated"]
+__all__ = ["conditions", "fraud_settings", "held_to_one_core", "peak_bytes", "simulated"]
 
 
 def conditions(packages: Iterable[str] = ()) -> str:
@@ -36,6 +37,13 @@ def _processor() -> str:
             return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.machine()
+
+
+def fraud_settings(config: Path | None = None, overrides: Sequence[str] = ()) -> FraudSettings:
+    """Load settings of the fraud flow, the shipped ones without a file."""
+    settings = load(config, overrides, flow="fraud")
+    assert isinstance(settings, FraudSettings)
+    return settings
 
 
 def simulated(preset: str, folder: Path) -> Path:

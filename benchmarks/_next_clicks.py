@@ -98,7 +98,7 @@ def _reciprocal(rank: int) -> float:
 
 
 def _by_session(session: NDArray[np.int64], values: Iterable[float]) -> NDArray[np.float64]:
-    return np.bincount(session, weights=np.fromiter(values, dtype=np.float64))
+    return np.asarray(np.bincount(session, weights=np.fromiter(values, dtype=np.float64)), dtype=np.float64)
 
 
 def _gain(sums: NDArray[np.float64], clicks: NDArray[np.float64], drawn: Sequence[NDArray[np.int64]]) -> Gain:

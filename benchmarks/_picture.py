@@ -88,9 +88,9 @@ def main() -> None:
         files.folder.mkdir()
         make_world(files, _SEED, unseen)
         flows = {"recommend": load(None, flow="recommend"), "fraud": load(SESSIONS)}
-        requests = [request(files, flow, settings, _SPEED) for flow, settings in flows.items()]
+        lists, payments = (request(files, flow, settings, _SPEED) for flow, settings in flows.items())
         seen = _Watching(), _Watching()
-        run_both(*requests, *seen)
+        run_both(lists, payments, *seen)
         for each in seen:
             picture.print(_panel(each.asked, each.shown, each.rate, _WIDTH, close=True))
         picture.print()

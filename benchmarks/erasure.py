@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from _conditions import conditions
+from _conditions import conditions, fraud_settings
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.settings import FraudSettings
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.codec import decode
 from headrace.operators.commands import Erase, decode_flagged, encode_command
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(conditions())
     with TemporaryDirectory() as folder:
         directory = Path(folder) / "shard-00"
-        shard = _filled(directory, load(None, ("journal.checkpoint_seconds=86400",)), payments)
+        shard = _filled(directory, fraud_settings(None, ("journal.checkpoint_seconds=86400",)), payments)
         held = sum(path.stat().st_size for path in directory.glob("*.seg"))
         print(f"{payments:,} payments of {_customers(payments):,} customers, {held / 1e6:,.0f} MB of journal")
         found = _searched(directory, payments)

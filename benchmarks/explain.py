@@ -21,9 +21,9 @@ from tempfile import mkdtemp
 from typing import Final
 
 import msgspec
-from _conditions import conditions
+from _conditions import conditions, fraud_settings
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.settings import FraudSettings
 from headrace.operators.batches import Batch
 from headrace.operators.durable import DurableShard
 from headrace.operators.events import Event, Outcome, Payment
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     state = options.state or Path(mkdtemp(prefix="headrace-explain-"))
     try:
         if not (state / "shard-00").exists():
-            build(state, decisions, load(None))
+            build(state, decisions, fraud_settings())
         _measure(state, decisions)
     finally:
         if options.state is None:

@@ -26,11 +26,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import orjson
-from _conditions import conditions, simulated
+from _conditions import conditions, fraud_settings, simulated
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from headrace.config.kafka import KafkaSettings
-from headrace.config.settings import load
 from headrace.operators.cloudevents import Headings
 from headrace.operators.codec import decode
 from headrace.operators.journal import Kind
@@ -301,7 +300,7 @@ def _throughputs(
 def _bare(brokers: str, source: str, to: str, count: int, core: int) -> None:
     os.sched_setaffinity(0, {core})
     connection = _connection(brokers)
-    settings = load(None)
+    settings = fraud_settings()
     shard, producer = FraudShard(settings), DecisionProducer(connection)
     headings = Headings(settings.kafka.ce_source)
     reader = PartitionReader(connection, {Partition(source, 0): EARLIEST})

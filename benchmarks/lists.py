@@ -75,7 +75,9 @@ def run(events: Sequence[Path], folder: Path, shards: int, learn_from: str) -> R
 def judge(events: Sequence[Path], to: Path) -> tuple[Judged, int]:
     """Judge each list by its session's next click; and how many lists there are."""
     asked = {event["event_id"]: event for path in events for event in clicks(path)}
-    judged, last, seen, lists = Judged(), {}, {}, 0
+    judged, lists = Judged(), 0
+    last: dict[str, list[str]] = {}
+    seen: dict[str, set[str]] = {}
     with to.open("rb") as lines:
         for line in lines:
             decision = orjson.loads(line)

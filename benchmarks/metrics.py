@@ -95,9 +95,9 @@ def _run_apart(kind: str, events: Path, config: Path | None) -> Measured:
     with _off_the_last_core(), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         scraper = _Scraper(process.stdout.readline().strip())
-        took = json.loads(process.stdout.readline())
+        count, seconds, cpu_seconds, server_cpu_seconds = json.loads(process.stdout.readline())
         scraper.stop()
-    return Measured(*took, len(scraper.took_s), scraper.median_ms)
+    return Measured(count, seconds, cpu_seconds, server_cpu_seconds, len(scraper.took_s), scraper.median_ms)
 
 
 def _run_here(kind: str, events: Path, config: Path | None) -> None:

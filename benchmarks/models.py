@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from _conditions import conditions, held_to_one_core
+from _conditions import conditions, fraud_settings, held_to_one_core
 from _protocol import Quality, judge, read, weeks
 
-from headrace.config.settings import load
 from headrace.operators.codec import decode
 from headrace.operators.journal import Kind
 from headrace.operators.models import MODELS
@@ -70,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(model: str, lines: Sequence[bytes]) -> Measured:
-    shard = FraudShard(load(None, [f"model.name={model}", "model.parameters={}"]))
+    shard = FraudShard(fraud_settings(None, [f"model.name={model}", "model.parameters={}"]))
     events, decided = decode(lines), []
     started = time.process_time()
     for line, event in zip(lines, events, strict=True):

@@ -15,10 +15,10 @@ from random import Random
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from _conditions import conditions
+from _conditions import conditions, fraud_settings
 
 from headrace.config.policy import PolicySettings
-from headrace.config.settings import SHIPPED, FraudSettings, load
+from headrace.config.settings import SHIPPED, FraudSettings
 from headrace.operators.events import Payment
 from headrace.operators.policy import Policy, ReloadList, Verdict, act, list_content
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 if the whole policy costs too much and that was asked for."""
     options = _parser().parse_args(arguments)
     print(conditions())
-    settings = load(SHIPPED)
+    settings = fraud_settings(SHIPPED)
     inputs = _inputs(settings, options.payments)
     print(f"{len(inputs):,} payments, median of {options.rounds} rounds, CPU us a payment")
     print(f"{'':<42} {'decide':>7} {'and commit':>11}")

@@ -130,7 +130,11 @@ def _left_out(leave_out: str, item: str, seen: list[str]) -> list[str]:
 
 def _part(judged: Judged, asked: Sequence[int], begin: int, end: int) -> Judged:
     kept = [row for row, place in enumerate(asked) if begin <= place < end]
-    return Judged(*([column[row] for row in kept] for column in (judged.sessions, judged.ranks, judged.new)))
+    return Judged(
+        [judged.sessions[row] for row in kept],
+        [judged.ranks[row] for row in kept],
+        [judged.new[row] for row in kept],
+    )
 
 
 def _print_quality(found: Sequence[tuple[Judged, list[int]]], begin: int, leave_out: str) -> None:

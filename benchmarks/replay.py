@@ -21,9 +21,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from _conditions import conditions
+from _conditions import conditions, fraud_settings
 
-from headrace.config.settings import lay_over, load
+from headrace.config.settings import FraudSettings, lay_over
 from headrace.operators.ledger import shard_directories
 from headrace.operators.replay_changes import Replayed, decide_again
 from headrace.operators.replay_past import Past
@@ -132,13 +132,18 @@ def _verified(directory: Path, shard: int) -> int:
     return found.inputs
 
 
+def _other(past: Past) -> FraudSettings:
+    settings = lay_over(past.configurations[-1].settings, _OTHER, "recorded")
+    assert isinstance(settings, FraudSettings)
+    return settings
+
+
 def _decided(past: Past) -> Replayed:
-    return decide_again(past, lay_over(past.configurations[-1].settings, _OTHER, "recorded"))
+    return decide_again(past, _other(past))
 
 
 def _reported(past: Past, replayed: Replayed) -> int:
-    settings = lay_over(past.configurations[-1].settings, _OTHER, "recorded")
-    report_of(replayed, past.configurations, settings, Options(cost={}))
+    report_of(replayed, past.configurations, _other(past), Options(cost={}))
     return replayed.inputs
 
 
@@ -166,7 +171,7 @@ def _run(events: Path, state: Path) -> Callable[[], int]:
         to=str(state.with_suffix(".decisions")),
         dead_letters=None,
         state=state,
-        settings=load(None),
+        settings=fraud_settings(),
         config_file=None,
         speed=None,
         learn=True,

@@ -22,9 +22,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
-from _conditions import conditions
+from _conditions import conditions, fraud_settings
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.settings import FraudSettings
 from headrace.operators.batches import Batch
 from headrace.operators.durable import DurableShard
 from headrace.operators.events import Event, Outcome, Payment
@@ -115,7 +115,7 @@ def _print_opened(found: dict[str, Any]) -> None:
 def _settings(entries: int) -> FraudSettings:
     """The default configuration with room for every entry; checkpoints only when they are asked for."""
     room = 2 * entries + 10 * _TAIL
-    return load(
+    return fraud_settings(
         None,
         [
             f"entities.customer.entities_max={room}",
@@ -278,10 +278,7 @@ def _build(entries: int, tail: int, state: Path) -> dict[str, Any]:
     filling, writing, after = _Drive(shard), _Drive(shard), _Drive(shard)
     for part in _cut(_payment(number, entries) for number in range(entries)):
         filling.batch(part)
-    held = {
-        "entities": sum(map(len, shard.state.features.tables.values())),
-        "pending": len(shard.state.pending),
-    }
+    held = _held(shard)
     resident, began = _resident(), time.perf_counter()
     shard.checkpoint()
     pause_ms, position = (time.perf_counter() - began) * 1000, shard.position
@@ -312,9 +309,13 @@ def _open(entries: int, _tail: int, state: Path) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - began,
         "replayed": shard.replayed,
-        "entities": sum(map(len, shard.state.features.tables.values())),
-        "pending": len(shard.state.pending),
+        **_held(shard),
     }
+
+
+def _held(shard: DurableShard) -> dict[str, int]:
+    held = shard.state.held()
+    return {"entities": held.entities, "pending": held.pending}
 
 
 _PARTS: Final[dict[str, Callable[[int, int, Path], dict[str, Any]]]] = {

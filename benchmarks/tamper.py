@@ -20,9 +20,8 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import explain
-from _conditions import conditions
+from _conditions import conditions, fraud_settings
 
-from headrace.config.settings import load
 from headrace.operators.journal import FrameHead, JournalReader, first_boundary, segment_numbers, segment_path
 from headrace.operators.ledger_verify import Damage, verify_shard
 
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     print(conditions())
     with TemporaryDirectory(prefix="headrace-tamper-") as folder:
-        settings = load(None, [f"journal.segment_bytes_max={_SEGMENT_BYTES_MAX}"])
+        settings = fraud_settings(None, [f"journal.segment_bytes_max={_SEGMENT_BYTES_MAX}"])
         explain.build(Path(folder), options.decisions, settings)
         return _measure(Path(folder, "shard-00"), options.trials, options.seed)
 

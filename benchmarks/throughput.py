@@ -19,9 +19,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import orjson
-from _conditions import conditions, held_to_one_core, peak_bytes, simulated
+from _conditions import conditions, fraud_settings, held_to_one_core, peak_bytes, simulated
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.settings import FraudSettings
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
 from headrace.operators.events import Outcome, Payment
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds = [_round(events, options) for _ in range(options.rounds)]
         ratio = _print_runs(events, rounds)
         if options.stage_events:
-            _print_stages(_Stages(events, load(options.config), Path(folder)).measure(options.stage_events))
+            _print_stages(
+                _Stages(events, fraud_settings(options.config), Path(folder)).measure(options.stage_events)
+            )
     if options.check and ratio < _RATIO_MIN:
         print(f"the flow has less than {_RATIO_MIN} of the bare loop's throughput", file=sys.stderr)
         return 1
@@ -109,7 +111,7 @@ def _run_apart(kind: str, events: Path, config: Path | None) -> Measured:
 
 def _run_here(kind: str, events: Path, config: Path | None) -> Measured:
     held_to_one_core()
-    settings = load(config)
+    settings = fraud_settings(config)
     with TemporaryDirectory() as name:
         folder = Path(name)
         work = _bare if kind == "bare" else _flow(folder / "state" if kind == "state" else None)

@@ -24,7 +24,7 @@ from tempfile import mkdtemp
 from typing import NamedTuple, Self
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 ROOT = Path(__file__).resolve().parent.parent
 POM = Path(__file__).with_name("broker.pom.xml")
