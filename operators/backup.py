@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Protocol
@@ -94,13 +94,15 @@ def back_up(state: Path, to: Path) -> Copied:
     Raises
     ------
     StateError
-        If there is no state, or the target exists.
+        If there is no state, the target exists, or the folder that it would stand in doesn't.
     JournalDamaged, StateMismatch
         If a journal can't be read.
     """
     directories = _shards(state)
     if to.exists():
         raise StateError(f"{to}: exists; a backup overwrites nothing")
+    if not to.parent.is_dir():
+        raise StateError(f"{to}: there is no folder {to.parent}")
     unnamed = to.with_name(f"{to.name}.partial")
     with ExitStack() as stack:
         parts = _open_parts(directories, stack)
@@ -340,7 +342,7 @@ def restore(backup: Path, state: Path) -> Copied:
     backup
         A folder or a `.tar` file that `back_up` made.
     state
-        The folder to be made.
+        The folder to be made, with those above it that are missing; none of them is left if it is refused.
 
     Raises
     ------
@@ -353,7 +355,9 @@ def restore(backup: Path, state: Path) -> Copied:
         raise StateError(f"{state}: exists and isn't empty; a restore overwrites nothing")
     unnamed = state.with_name(f"{state.name}.partial")
     shutil.rmtree(unnamed, ignore_errors=True)
+    above = [each for each in state.parents if not each.exists()]
     try:
+        state.parent.mkdir(parents=True, exist_ok=True)
         _unpack(backup, unnamed)
         copied = _check(unnamed)
         if state.exists():
@@ -361,8 +365,12 @@ def restore(backup: Path, state: Path) -> Copied:
         os.replace(unnamed, state)
     except BaseException:
         shutil.rmtree(unnamed, ignore_errors=True)
+        for each in above:
+            with suppress(OSError):
+                each.rmdir()
         raise
-    fsync_directory(state.parent)
+    for each in (state, *above):
+        fsync_directory(each.parent)
     return copied
 
 

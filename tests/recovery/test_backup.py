@@ -172,6 +172,21 @@ def test_nothing_is_overwritten(tmp_path, ended):
         back_up(tmp_path / "nothing", tmp_path / "other")
 
 
+def test_folders_above_a_restored_state_are_made_and_none_stays_if_the_backup_is_refused(tmp_path, ended):
+    back_up(ended.state, tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "new" / "volume" / "state")
+    assert position(tmp_path / "new" / "volume" / "state") == position(ended.state)
+    (tmp_path / "backup" / MANIFEST).unlink()
+    with pytest.raises(StateError, match="is no backup"):
+        restore(tmp_path / "backup", tmp_path / "new" / "other" / "deeper" / "state")
+    assert [each.name for each in (tmp_path / "new").iterdir()] == ["volume"]
+
+
+def test_a_backup_into_a_folder_that_is_not_there_is_refused_by_name(tmp_path, ended):
+    with pytest.raises(StateError, match=f"there is no folder {tmp_path / 'unmounted'}"):
+        back_up(ended.state, tmp_path / "unmounted" / "backup.tar")
+
+
 @pytest.mark.parametrize("change", ["byte", "missing", "further", "manifest", "cut"])
 def test_a_backup_that_is_not_what_was_written_is_refused_and_leaves_nothing(tmp_path, ended, change):
     backup = tmp_path / "backup"
