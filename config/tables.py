@@ -111,10 +111,13 @@ class ProcessesSettings(_Settings):
         After so many in a row the run ends; one that has gone on for a minute counts from the beginning.
     backoff_seconds_max
         The pause before a start doubles each time, up to this.
+    frozen_seconds_max
+        A process that stands still for longer is killed, and all are started again.
     """
 
     restarts_max: int = Field(default=10, ge=0, le=1_000_000)
     backoff_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
+    frozen_seconds_max: float = Field(default=30.0, ge=1.0, le=86_400.0)
 
 
 class IdSettings(_Settings):
@@ -173,7 +176,9 @@ class MetricsSettings(_Settings):
     stalled_seconds_max
         A flow that has not moved for longer is not healthy.
     requests_max
-        Requests answered at the same time; further ones are refused.
+        Requests of `/metrics` answered at the same time; further ones are refused.
+    connections_max
+        Connections that are open at the same time; beyond it the oldest is cut off.
     request_seconds_max
         A request that takes longer to arrive, or its answer to be taken, is cut off.
     """
@@ -183,6 +188,7 @@ class MetricsSettings(_Settings):
     window_outcomes_max: int = Field(default=10_000, ge=1, le=1_000_000)
     stalled_seconds_max: float = Field(default=30.0, gt=0.0, le=86_400.0)
     requests_max: int = Field(default=8, ge=1, le=256)
+    connections_max: int = Field(default=256, ge=8, le=65_536)
     request_seconds_max: float = Field(default=5.0, gt=0.0, le=300.0)
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
@@ -152,6 +152,13 @@ class Recorder:
     ----------
     window_outcomes_max
         Outcomes that quality is judged on.
+
+    Attributes
+    ----------
+    beside
+        Gives what troubles the run that the flow itself doesn't know of.
+    restarts
+        How often the processes that share the state were started again, by cause; empty for one alone.
     """
 
     def __init__(self, window_outcomes_max: int) -> None:
@@ -169,6 +176,8 @@ class Recorder:
         self.updates = 0
         self.shards: tuple[DurableShard, ...] = ()
         self.reader: BatchReader | None = None
+        self.beside: Callable[[], Sequence[str]] = tuple
+        self.restarts: Mapping[str, int] = {}
 
     # -- what the run tells
 
@@ -232,6 +241,11 @@ class Recorder:
     def unmoved_s(self) -> float:
         """Seconds for which a running flow has not moved; 0 in the other phases."""
         return time.monotonic() - self._moved if self.current == "running" else 0.0
+
+    def troubles(self) -> list[str]:
+        """What keeps a running flow from deciding all that comes, for a person."""
+        ask = getattr(self.reader, "troubles", tuple)
+        return [*ask(), *self.beside()]
 
     @property
     def up_s(self) -> float:

@@ -62,6 +62,8 @@ class DecisionProducer:
     ----------
     connection
         To the brokers.
+    waiting
+        Called again and again while sending waits.
 
     Raises
     ------
@@ -69,8 +71,8 @@ class DecisionProducer:
         If no broker answers within `metadata_seconds_max`, or one refuses.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, *, waiting: Callable[[], None] = lambda: None) -> None:
+        self._connection, self._waiting = connection, waiting
         self._sent = self._delivered = self._failed = self._waits = 0
         self._failure: BrokerError | None = None
         self._producer = connection.producer(self._options())
@@ -135,6 +137,7 @@ class DecisionProducer:
         self._waits += 1
         while True:
             self._producer.poll(_WAIT_S)
+            self._waiting()
             self._raise()
             with suppress(BufferError):
                 return self._produce(topic, message, told)

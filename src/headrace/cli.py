@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from math import isfinite
 from pathlib import Path
+from socket import socket
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -246,10 +247,13 @@ def run(
 def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
     from headrace.live import view
     from headrace.runtime import run as run_flow
-    from headrace.serving import served
+    from headrace.serving import listening, served
 
     serving = served(request.settings, metrics_port, request.config_file)
-    with serving if request.processes == 1 else nullcontext() as metrics:
+    with ExitStack() as stack, serving if request.processes == 1 else nullcontext() as metrics:
+        if request.processes > 1:
+            of_all = listening(request.settings, metrics_port, request.config_file, request.processes)
+            request = replace(request, listening=tuple(map(stack.enter_context, of_all)))
         if metrics is not None:
             typer.echo(f"metrics: {metrics.url}", err=True)
             request = replace(request, telemetry=metrics.recorder)
@@ -259,19 +263,21 @@ def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
 
 def _run_member(request: RunRequest, metrics_port: int | None) -> RunSummary:
     """Run one process's part, as a launcher says it; what happens is told to the launcher."""
-    from headrace.launcher import run_member
     from headrace.members import Reporter, join
-    from headrace.serving import served
 
-    member, plan, stream = join()
-    reporter = Reporter(stream)
-    port = request.settings.metrics.port if metrics_port is None else metrics_port
-    own_port = port + member.index if port else port
-    with served(request.settings, own_port, request.config_file) as metrics:
-        if metrics is not None:
-            reporter.serving(metrics.url)
-            request = replace(request, telemetry=metrics.recorder)
-        return run_member(request, reporter, member, plan)
+    member, plan, write, launched = join()
+    reporter = Reporter(write)
+    with reporter.beating():
+        from headrace.launcher import run_member
+        from headrace.serving import served
+
+        given = None if member.listening is None else socket(fileno=member.listening)
+        with served(request.settings, metrics_port, request.config_file, given) as metrics:
+            if metrics is not None:
+                reporter.serving(metrics.url)
+                metrics.recorder.beside, metrics.recorder.restarts = launched.troubles, launched.restarts
+                request = replace(request, telemetry=metrics.recorder)
+            return run_member(request, reporter, member, plan)
 
 
 @app.command()

@@ -27,7 +27,7 @@ from headrace.operators.positions import Plan, partitions_known, plan_of, topic_
 from headrace.operators.repair import repair
 from headrace.places import clashes_on_topics
 from headrace.running import locked, own_errors, warn_of_changes, warnings_to
-from headrace.runs import Observer, RunRequest, RunSummary
+from headrace.runs import Observer, Progress, RunRequest, RunSummary
 from headrace.supervisor import PROCESSES, Supervisor
 from headrace.topic_runtime import TopicRun, outputs_of
 
@@ -55,7 +55,7 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
         if request.processes > 1:
             return Supervisor(request, observer, lambda: prepare(request, connection, start), lock).run()
         pause_s_max = request.settings.processes.backoff_seconds_max
-        return _Patient(pause_s_max).run(lambda told: _alone(request, observer, connection, start, told))
+        return _Patient(pause_s_max).run(partial(_alone, request, observer, connection, start))
 
 
 def _alone(
@@ -63,14 +63,15 @@ def _alone(
     observer: Observer,
     connection: Connection,
     start: Start,
-    told: Callable[[], bool],
+    patient: _Patient,
 ) -> RunSummary:
     plan = prepare(request, connection, start)
     run: TopicRun | None = None
     try:
         with own_errors(), ExitStack() as stack:
-            run = TopicRun(request, observer, stack, connection, plan)
-            run.stopping = run.stopping or told()
+            run = TopicRun(request, observer, stack, connection, plan, first=patient.first)
+            patient.first = patient.first or run.taken_up()
+            run.stopping = run.stopping or patient.told
             with own_errors():
                 return run.run()
     except DiskFull as error:
@@ -86,19 +87,27 @@ class _Patient:
     ----------
     pause_s_max
         The longest pause between two tries, seconds.
+
+    Attributes
+    ----------
+    told
+        Whether the run was told to stop before a try began.
+    first
+        What the state had counted when the first try took it up; to be set by that one.
     """
 
     def __init__(self, pause_s_max: float) -> None:
         self._pause_s_max = pause_s_max
-        self._full = self._told = False
+        self._full = self.told = False
+        self.first: Progress | None = None
 
     def _stop(self) -> bool:
         # Once the disk was full, outputs may lack what is journalled: no moment to end with 0.
-        self._told = self._full
+        self.told = self._full
         return self._full
 
-    def run(self, attempt: Callable[[Callable[[], bool]], RunSummary]) -> RunSummary:
-        """Give what an attempt gives; each can ask whether it was told to stop before it began.
+    def run(self, attempt: Callable[[_Patient], RunSummary]) -> RunSummary:
+        """Give what an attempt gives.
 
         Raises
         ------
@@ -110,14 +119,14 @@ class _Patient:
             while True:
                 began = time.monotonic()
                 try:
-                    return attempt(lambda: self._told)
+                    return attempt(self)
                 except DiskFull as error:
                     self._full = True
                     _log.warning(
                         "%s; nothing goes out until there is room; tried again in %g s", error, pause_s
                     )
-                    pause(pause_s, lambda: self._told)
-                    if self._told:
+                    pause(pause_s, lambda: self.told)
+                    if self.told:
                         raise
                 settled = time.monotonic() - began >= self._pause_s_max
                 pause_s = min(_PAUSE_S if settled else 2 * pause_s, self._pause_s_max)
@@ -134,7 +143,18 @@ def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Pl
     with ExitStack() as stack:
         stack.enter_context(warnings_to(observer))
         connection = Connection.of(request.settings.kafka, request.config_file)
-        return TopicRun(request, observer, stack, connection, plan, member, on_drain=observer.draining).run()
+        run = TopicRun(
+            request,
+            observer,
+            stack,
+            connection,
+            plan,
+            member,
+            on_drain=observer.draining,
+            pulse=observer.pulse,
+            on_open=observer.opened,
+        )
+        return run.run()
 
 
 def _checked(request: RunRequest) -> Start:

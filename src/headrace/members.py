@@ -7,21 +7,28 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 
+from headrace.attempts import COUNTED, added
+from headrace.liveness import BEAT_S, Beat, Pulse
 from headrace.operators.positions import Plan, as_json, from_json
 from headrace.operators.prequential import quality_of
 from headrace.operators.recommend.lists import quality_of_lists
 from headrace.runs import Latency, Progress, RunRequest, RunSummary
 
-__all__ = ["ALONE", "Member", "Reporter", "Said", "instructions", "join", "member_of", "together"]
+__all__ = ["ALONE", "Joined", "Launched", "Member", "Reporter", "Said", "instructions", "join", "together"]
 
 _decode: Final = msgspec.json.Decoder(Progress)
+_decode_beat: Final = msgspec.json.Decoder(Beat)
+# What isn't taken by a launcher that stands still itself; beyond it only what is told once is kept.
+_UNTOLD_BYTES_MAX: Final = 262_144
 _DRAIN_SECONDS_MAX: Final = 20.0
 
 
@@ -35,11 +42,14 @@ class Member:
         Its number, from 0, and how many there are. Shard `i` is with process `i % count`.
     addresses
         Of all of them, where Bytewax's workers meet; empty for one process.
+    listening
+        Descriptor of a socket that listens for those who ask for its metrics; None if nobody does.
     """
 
     index: int = 0
     count: int = 1
     addresses: tuple[str, ...] = ()
+    listening: int | None = None
 
     def has(self, number: int) -> bool:
         """Whether a shard, or a partition, is this process's part."""
@@ -49,36 +59,91 @@ class Member:
 ALONE: Final = Member()
 
 
-def instructions(member: Member, plan: Plan) -> bytes:
+class Launched:
+    """What a process is told by its launcher, beside what it is to do.
+
+    Parameters
+    ----------
+    restarts
+        How often the processes were started again, by cause.
+
+    Attributes
+    ----------
+    stalled
+        Numbers of the processes that stand still now.
+    """
+
+    def __init__(self, restarts: Mapping[str, int]) -> None:
+        self.restarts, self.stalled = dict(restarts), tuple[int, ...]()
+
+    def take(self, line: bytes) -> None:
+        """Take in a line of the launcher's."""
+        self.stalled = tuple(orjson.loads(line)["stalled"])
+
+    def troubles(self) -> list[str]:
+        """What keeps the processes from working together, for a person."""
+        return [f"process {index} stands still" for index in self.stalled]
+
+
+class Joined(NamedTuple):
+    """What a process has from its launcher.
+
+    Attributes
+    ----------
+    member, plan
+        Which process it is, and what is read.
+    write
+        Writes to the launcher as much as it takes at once.
+    launched
+        What else the launcher tells.
+    """
+
+    member: Member
+    plan: Plan
+    write: Callable[[bytes], int]
+    launched: Launched
+
+
+def instructions(member: Member, plan: Plan, restarts: Mapping[str, int]) -> bytes:
     """What a process is told at its start, one line."""
-    told = {"index": member.index, "count": member.count, "addresses": member.addresses}
-    return orjson.dumps({**told, "plan": as_json(plan)}) + b"\n"
+    told = {**asdict(member), "restarts": dict(restarts), "plan": as_json(plan)}
+    return orjson.dumps(told) + b"\n"
 
 
-def member_of(line: bytes) -> tuple[Member, Plan]:
-    """What a launcher's instructions say."""
+def _told(line: bytes) -> tuple[Member, Plan, Launched]:
     told = orjson.loads(line)
-    return Member(told["index"], told["count"], tuple(told["addresses"])), from_json(told["plan"])
+    member = Member(told["index"], told["count"], tuple(told["addresses"]), told["listening"])
+    return member, from_json(told["plan"]), Launched(told["restarts"])
 
 
-def join() -> tuple[Member, Plan, TextIO]:
+def join() -> Joined:
     """Take the launcher's instructions from standard input; when it closes, the launcher is gone: drain.
 
-    The stream to the launcher comes with them. Bytewax says on standard output that others don't listen yet;
-    that is kept apart.
+    What is told to the launcher goes to standard output as it was. Bytewax says there that others don't
+    listen yet; that is kept apart.
     """
-    member, plan = member_of(sys.stdin.buffer.readline())
-    stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    lines = _lines()
+    member, plan, launched = _told(next(lines))
+    own = os.dup(sys.stdout.fileno())
+    os.set_blocking(own, False)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-    threading.Thread(target=_watch, name="launcher", daemon=True).start()
-    return member, plan, stream
+    threading.Thread(target=_watch, args=(lines, launched), name="launcher", daemon=True).start()
+    return Joined(member, plan, partial(os.write, own), launched)
 
 
-def _watch() -> None:
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
+def _lines() -> Iterator[bytes]:
+    """Lines of standard input, past its buffer: a thread that waits in there would hold the end up."""
+    rest = b""
+    while some := os.read(sys.stdin.fileno(), 65_536):
+        *lines, rest = (rest + some).split(b"\n")
+        yield from lines
+
+
+def _watch(lines: Iterator[bytes], launched: Launched) -> None:
+    for line in lines:
+        launched.take(line)
     os.kill(os.getpid(), signal.SIGTERM)
     # Bytewax, while it waits for another process that is gone as well, hears no signal. To be killed is
     # allowed at any moment, and whoever stays on holds the state's lock.
@@ -87,23 +152,58 @@ def _watch() -> None:
 
 
 class Reporter:
-    """An observer that tells the launcher.
+    """An observer that tells the launcher, and is never held up by it.
 
     Parameters
     ----------
-    stream
-        To the launcher.
+    write
+        Writes to the launcher as much as it takes at once; gives how many bytes.
+
+    Attributes
+    ----------
+    pulse
+        To be moved by the flow's thread.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, write: Callable[[bytes], int]) -> None:
+        self._write, self._lock, self._untold = write, threading.Lock(), b""
+        self._progress: Progress | None = None
+        self.pulse = Pulse()
 
     def _tell(self, **what: Any) -> None:
+        with self._lock:
+            if "beat" not in what or len(self._untold) <= _UNTOLD_BYTES_MAX:
+                self._untold += msgspec.json.encode(what) + b"\n"
+            try:
+                while self._untold:
+                    self._untold = self._untold[self._write(self._untold) :]
+            except BlockingIOError:
+                return  # the rest goes with what is told next
+            except OSError:
+                self._untold = b""  # the launcher is gone; standard input says so too
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Tell again and again how the flow is, and how far it has come."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_S):
+                self.beat()
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
         try:
-            self._stream.write(msgspec.json.encode(what).decode() + "\n")
-            self._stream.flush()
-        except OSError:
-            return  # the launcher is gone; standard input says so too
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def beat(self) -> None:
+        """Tell once how the flow is, and how far it has come."""
+        progress, self._progress = self._progress, None
+        told = {} if progress is None else {"progress": progress}
+        self._tell(beat=self.pulse.feel(), **told)
 
     def serving(self, url: str) -> None:
         """Metrics are served there."""
@@ -116,9 +216,13 @@ class Reporter:
         """Nothing more is read; without this process's partitions the others are to stop too."""
         self._tell(draining=True)
 
+    def opened(self, counted: Progress) -> None:
+        """The state is taken up, with what it had counted before."""
+        self._tell(opened=counted)
+
     def progress(self, progress: Progress) -> None:
-        """So far it has come."""
-        self._tell(progress=progress)
+        """So far it has come; told with the next beat."""
+        self._progress = progress
 
     def warning(self, message: str) -> None:
         """Something a person should know of."""
@@ -126,6 +230,7 @@ class Reporter:
 
     def finished(self, summary: RunSummary) -> None:
         """The run has ended."""
+        self._progress = None
         self._tell(progress=summary.progress)
 
 
@@ -136,22 +241,24 @@ class Said:
     progress: Progress | None = None
     metrics: str | None = None
     draining: bool = False
+    beat: Beat | None = None
+    opened: Progress | None = None
 
     def take(self, line: bytes) -> str | None:
         """Take a line in; gives a warning, if it is one."""
         told: Mapping[str, msgspec.Raw] = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         if "progress" in told:
             self.progress = _decode.decode(told["progress"])
+        if "opened" in told:
+            self.opened = _decode.decode(told["opened"])
+        if "beat" in told:
+            self.beat = _decode_beat.decode(told["beat"])
         if "metrics" in told:
             self.metrics = msgspec.json.decode(told["metrics"], type=str)
         self.draining = self.draining or "draining" in told
         return msgspec.json.decode(told["warning"], type=str) if "warning" in told else None
 
 
-_COUNTED: Final = (
-    *("inputs", "decisions", "dead_letters", "repeats", "outcomes_matched", "outcomes_unmatched"),
-    *("outcomes_corrected", "outcomes_late", "bytes_read"),
-)
 _PRESENT: Final = ("pending", "entities")
 
 
@@ -160,7 +267,7 @@ def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Prog
 
     Their quality is that of all windows together, without those that have ended.
     """
-    counts = {name: sum(getattr(each, name) for each in (*before, *parts)) for name in _COUNTED}
+    counts = {name: sum(getattr(each, name) for each in (*before, *parts)) for name in COUNTED}
     counts |= {name: sum(getattr(each, name) for each in parts) for name in _PRESENT}
     latencies = [each.latency for each in parts if each.latency is not None]
     worst = Latency(
@@ -170,8 +277,8 @@ def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Prog
     )
     return Progress(
         **counts,
-        by_action=_added([each.by_action for each in (*before, *parts)]),
-        reasons=_added([each.reasons for each in (*before, *parts)]),
+        by_action=added([each.by_action for each in (*before, *parts)]),
+        reasons=added([each.reasons for each in (*before, *parts)]),
         elapsed_s=max((each.elapsed_s for each in parts), default=0.0),
         event_time_ms=max((each.event_time_ms for each in parts), default=0),
         latency=worst if latencies else None,
@@ -179,8 +286,3 @@ def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Prog
         lists=quality_of_lists([each.lists for each in parts if each.lists is not None]),
         recovered="; ".join(each.recovered for each in parts if each.recovered),
     )
-
-
-def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: sum(part.get(name, 0) for part in parts) for name in names}

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -41,6 +41,7 @@ _log = logging.getLogger(__name__)
 _REPORT_EVERY_S: Final = 0.2
 _GC_ALLOCATIONS: Final = 50_000
 _REASON: Final = "reason_"
+_DEAD: Final = "dead_"
 _LOCK_TRIES: Final = 40
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOCK_WAIT_S: Final = 0.05
@@ -171,6 +172,23 @@ class Tally:
         """The shards are open: from here on is counted."""
         self.before = self._counts()
 
+    def taken_up(self) -> Progress:
+        """What the state had counted when it was taken up, from where a run begun before counts on."""
+        counts = self.before
+        by_action = {action: counts[action] for action in ACTIONS[self.settings.flow.kind]}
+        return Progress(
+            inputs=sum(shard.position for shard in self.shards),
+            decisions=sum(by_action.values()),
+            by_action=by_action,
+            dead_letters=sum(count for name, count in counts.items() if name.startswith(_DEAD)),
+            repeats=counts["repeats"],
+            outcomes_matched=counts["outcomes_matched"],
+            outcomes_unmatched=max(0, counts["outcomes_unmatched"]),
+            outcomes_corrected=counts["outcomes_corrected"],
+            outcomes_late=counts["outcomes_too_late_to_correct"],
+            reasons=_reasons(counts),
+        )
+
     def first_commands(self, inbox: ControlInbox) -> list[Command]:
         """Contents of the configured lists of which no shard here has any, nor finds it waiting."""
         digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
@@ -287,11 +305,7 @@ class Tally:
             elapsed_s=time.monotonic() - self.started,
             latency=self._latency(),
             event_time_ms=max((state.clock.now for state in states), default=0),
-            reasons={
-                name.removeprefix(_REASON): count
-                for name, count in counts.items()
-                if name.startswith(_REASON)
-            },
+            reasons=_reasons(counts),
             quality=self.quality.quality(),
             lists=self.lists.quality(),
             pending=sum(each.pending for each in held),
@@ -329,3 +343,7 @@ class Tally:
         last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
         days = sorted({day for policy in policies for day in policy.decided_days() if day <= last})
         return {day: sum(policy.unused(day) or 0 for policy in policies) for day in days}
+
+
+def _reasons(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name.removeprefix(_REASON): n for name, n in counts.items() if name.startswith(_REASON)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import socket
 from typing import Protocol
 
 from headrace.config.settings import RunSettings
@@ -56,6 +57,8 @@ class RunRequest:
         How many share the shards; on topics only.
     command
         The arguments of the command line, with which further processes are started.
+    listening
+        For each process a socket that listens for those who ask for its metrics; none if nobody does.
     """
 
     flow: str
@@ -75,6 +78,7 @@ class RunRequest:
     accept_lost: bool = False
     processes: int = 1
     command: tuple[str, ...] = ()
+    listening: tuple[socket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socketserver import TCPServer, ThreadingMixIn
-from typing import Any, Final, NamedTuple, TypeAlias
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from typing import Any, Final, NamedTuple
 
 from headrace.config.settings import MetricsSettings, RunSettings, shipped
 from headrace.errors import ConfigError, Mistake
+from headrace.http_server import HEALTH, METRICS, READY, HttpServer, WsgiApp, listen, say
 from headrace.operators.recorder import Recorder
 
-__all__ = ["Served", "served"]
-
-WsgiApp: TypeAlias = Callable[..., Iterable[bytes]]
+__all__ = ["Served", "listening", "served"]
 
 _OPTION: Final = "--metrics-port"
-_SHUTDOWN_POLL_S: Final = 0.1
-_QUEUE_CONNECTIONS: Final = 16
-_REFUSED: Final = b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_PLAIN: Final = "text/plain; charset=utf-8"
+_AT_ONCE: Final = (HEALTH, READY)
 
 
 class Served(NamedTuple):
@@ -43,7 +35,12 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(settings: RunSettings, port: int | None, config_file: Path | None) -> Iterator[Served | None]:
+def served(
+    settings: RunSettings,
+    port: int | None,
+    config_file: Path | None,
+    given: socket.socket | None = None,
+) -> Iterator[Served | None]:
     """Serve `/metrics`, `/healthz` and `/readyz` as long as the context is open; None if nobody asked for it.
 
     Parameters
@@ -54,6 +51,8 @@ def served(settings: RunSettings, port: int | None, config_file: Path | None) ->
         Goes before the configured one; 0 for a free one.
     config_file
         Named when the port or the address can't be used; None for the shipped one.
+    given
+        A socket that listens already.
 
     Raises
     ------
@@ -64,17 +63,49 @@ def served(settings: RunSettings, port: int | None, config_file: Path | None) ->
     if wanted is None:
         yield None
         return
-    place = (
-        (_OPTION, "")
-        if port is not None
-        else (str(config_file or shipped(settings.flow.kind)), "metrics.port")
-    )
+    place = _place(settings, port, config_file)
     recorder = Recorder(settings.metrics.window_outcomes_max)
     application = _routes(_metrics(recorder, settings, place), recorder, settings.metrics)
-    with _listening(settings.metrics, wanted, application, place) as server:
-        host, listened = server.server_address[:2]
-        shown = f"[{host!s}]" if ":" in str(host) else str(host)
-        yield Served(recorder, f"http://{shown}:{listened}/metrics")
+    where = _listen(settings.metrics, wanted, place) if given is None else given
+    with where, HttpServer(where, application, settings.metrics, _AT_ONCE).running():
+        yield Served(recorder, _url(where))
+
+
+def listening(
+    settings: RunSettings, port: int | None, config_file: Path | None, count: int
+) -> list[socket.socket]:
+    """Sockets that listen for each of some processes, from the port on; none if nobody asked for it.
+
+    Raises
+    ------
+    ConfigError
+        If the address can't be listened on.
+    """
+    wanted = settings.metrics.port if port is None else port
+    if wanted is None:
+        return []
+    place = _place(settings, port, config_file)
+    return [_listen(settings.metrics, wanted + index if wanted else 0, place) for index in range(count)]
+
+
+def _place(settings: RunSettings, port: int | None, config_file: Path | None) -> tuple[str, str]:
+    """Who has named the port."""
+    if port is not None:
+        return _OPTION, ""
+    return str(config_file or shipped(settings.flow.kind)), "metrics.port"
+
+
+def _listen(limits: MetricsSettings, port: int, place: tuple[str, str]) -> socket.socket:
+    try:
+        return listen(limits.host, port)
+    except OSError as error:
+        message = f"{limits.host}:{port} can't be listened on: {error.strerror or error}"
+        raise ConfigError([Mistake(*place, message)]) from error
+
+
+def _url(where: socket.socket) -> str:
+    host, port = where.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
 
 
 def _metrics(recorder: Recorder, settings: RunSettings, place: tuple[str, str]) -> WsgiApp:
@@ -95,20 +126,22 @@ def _routes(metrics: WsgiApp, recorder: Recorder, limits: MetricsSettings) -> Ws
     """One application for the three paths."""
 
     def health(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
-        seconds, limit = recorder.unmoved_s, limits.stalled_seconds_max
-        if seconds <= limit:
-            return _say(start, "200 OK", "ok")
-        said = f"stalled: the flow has not moved for {seconds:.1f} s (limit {limit:g} s)"
-        return _say(start, "503 Service Unavailable", said)
+        said = _stalled(recorder, limits)
+        return say(start, "503 Service Unavailable", said) if said else say(start, "200 OK", "ok")
 
     def ready(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
         phase = recorder.current
-        return _say(start, "200 OK" if phase == "running" else "503 Service Unavailable", phase)
+        troubles = [each for each in (_stalled(recorder, limits), *recorder.troubles()) if each]
+        if phase != "running":
+            return say(start, "503 Service Unavailable", phase)
+        if troubles:
+            return say(start, "503 Service Unavailable", f"{phase}, but {'; '.join(troubles)}")
+        return say(start, "200 OK", phase)
 
     def missing(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
-        return _say(start, "404 Not Found", f"there are {', '.join(paths)}")
+        return say(start, "404 Not Found", f"there are {', '.join(paths)}")
 
-    paths: dict[str, WsgiApp] = {"/metrics": metrics, "/healthz": health, "/readyz": ready}
+    paths: dict[str, WsgiApp] = {METRICS: metrics, HEALTH: health, READY: ready}
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
@@ -116,16 +149,18 @@ def _routes(metrics: WsgiApp, recorder: Recorder, limits: MetricsSettings) -> Ws
         if method == "HEAD":
             return _headers_only(answer, environ, start)
         if method != "GET":
-            return _say(start, "405 Method Not Allowed", "GET or HEAD", ("Allow", "GET, HEAD"))
+            return say(start, "405 Method Not Allowed", "GET or HEAD", ("Allow", "GET, HEAD"))
         return answer(environ, start)
 
     return application
 
 
-def _say(start: Callable[..., Any], status: str, text: str, *headers: tuple[str, str]) -> list[bytes]:
-    body = f"{text}\n".encode()
-    start(status, [("Content-Type", _PLAIN), ("Content-Length", str(len(body))), *headers])
-    return [body]
+def _stalled(recorder: Recorder, limits: MetricsSettings) -> str:
+    """How long the flow has stood still, if that is too long; empty otherwise."""
+    seconds, limit = recorder.unmoved_s, limits.stalled_seconds_max
+    if seconds <= limit:
+        return ""
+    return f"stalled: the flow has not moved for {seconds:.1f} s (limit {limit:g} s)"
 
 
 def _headers_only(answer: WsgiApp, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
@@ -137,103 +172,3 @@ def _headers_only(answer: WsgiApp, environ: dict[str, Any], start: Callable[...,
         status, [*(each for each in headers if each[0] != "Content-Length"), ("Content-Length", str(length))]
     )
     return []
-
-
-# -- the server
-
-
-class _Handler(WSGIRequestHandler):
-    """Writes no log, and doesn't wait for ever."""
-
-    def setup(self) -> None:
-        """Give the connection the server's limit."""
-        self.request.settimeout(getattr(self.server, "request_seconds_max", None))
-        super().setup()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing: whoever asks sees the answer."""
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    """A thread for each request, up to a limit; a request that takes too long makes room for the next."""
-
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-    request_queue_size = _QUEUE_CONNECTIONS
-
-    def __init__(self, limits: MetricsSettings, port: int) -> None:
-        self.address_family = socket.AF_INET6 if ":" in limits.host else socket.AF_INET
-        self.request_seconds_max = limits.request_seconds_max
-        self._requests_max = limits.requests_max
-        self._open: dict[Any, float] = {}
-        self._lock = threading.Lock()
-        super().__init__((limits.host, port), _Handler)
-
-    def server_bind(self) -> None:
-        """Listen without asking for the host's full name: that may wait for a name server."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-        self.setup_environ()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, or refuse."""
-        now = time.monotonic()
-        with self._lock:
-            slow = [each for each, began in self._open.items() if now - began > self.request_seconds_max]
-            full = len(self._open) - len(slow) >= self._requests_max
-            if not full:
-                self._open[request] = now
-        for each in slow:
-            _cut_off(each)
-        if full:
-            _refuse(request)
-            self.shutdown_request(request)
-        else:
-            super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        """End a request, answered or not."""
-        with self._lock:
-            self._open.pop(request, None)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Leave a connection that broke alone; whoever asked knows."""
-
-
-def _cut_off(request: socket.socket) -> None:
-    try:
-        request.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # it has ended meanwhile
-
-
-def _refuse(request: socket.socket) -> None:
-    try:
-        request.settimeout(_SHUTDOWN_POLL_S)
-        request.sendall(_REFUSED)
-    except OSError:
-        return  # whoever asked has gone
-
-
-@contextmanager
-def _listening(
-    limits: MetricsSettings, port: int, application: WsgiApp, place: tuple[str, str]
-) -> Iterator[_Server]:
-    try:
-        server = _Server(limits, port)
-    except OSError as error:
-        message = f"{limits.host}:{port} can't be listened on: {error.strerror or error}"
-        raise ConfigError([Mistake(*place, message)]) from error
-    server.set_app(application)
-    thread = threading.Thread(
-        target=server.serve_forever, args=(_SHUTDOWN_POLL_S,), name="headrace-metrics", daemon=True
-    )
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

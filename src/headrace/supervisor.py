@@ -9,26 +9,37 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
-from socket import create_server
+from socket import create_server, socket
 from typing import Final
 
 import orjson
 
-from headrace.config.tables import ProcessesSettings
+from headrace.attempts import since
+from headrace.config.tables import MetricsSettings, ProcessesSettings
 from headrace.errors import BrokerError, DiskFull
+from headrace.http_server import standing_in
 from headrace.interrupts import met_by, pause
+from headrace.liveness import Liveness
 from headrace.members import Member, Said, instructions, together
 from headrace.operators.positions import Plan
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
 
-__all__ = ["PROCESSES", "Supervisor"]
+__all__ = ["ENDED", "FROZEN", "FULL", "PROCESSES", "Supervisor"]
 
 _log = logging.getLogger(__name__)
 
 PROCESSES: Final = (1, 2, 3, 4, 6, 12)
 """How many processes there may be: with these Bytewax hands out shards and partitions evenly."""
+
+ENDED: Final = "ended"
+FROZEN: Final = "frozen"
+FULL: Final = "disk_full"
+"""Why processes are started again: one has ended, one stood still, or the disk was full."""
 
 _HOST: Final = "127.0.0.1"
 _LOOK_S: Final = 0.1
@@ -44,20 +55,35 @@ _LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13})
 class _Child:
     """One process and what it has told."""
 
-    def __init__(self, member: Member, plan: Plan, command: Sequence[str], lock: int) -> None:
+    def __init__(
+        self, member: Member, plan: Plan, command: Sequence[str], lock: int, restarts: Mapping[str, int]
+    ) -> None:
         self.member, self.said, self._rest = member, Said(), b""
+        self.stalled = False
         self.process = subprocess.Popen(  # noqa: S603  # the program itself, with its own arguments
             [sys.executable, "-m", "headrace", *command, "--member"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=(lock,),
+            pass_fds=(lock,) if member.listening is None else (lock, member.listening),
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.output = self.process.stdout.fileno()
         os.set_blocking(self.output, False)
-        self.process.stdin.write(instructions(member, plan))
+        self.process.stdin.write(instructions(member, plan, restarts))
         self.process.stdin.flush()
+
+    @property
+    def answers(self) -> bool:
+        """Whether it serves its metrics itself."""
+        return self.said.metrics is not None and not self.stalled and self.process.poll() is None
+
+    def tell(self, stalled: Sequence[int]) -> None:
+        """Say which processes stand still; one that does so itself reads it later."""
+        assert self.process.stdin is not None
+        with suppress(OSError):  # it has ended, which is seen elsewhere
+            self.process.stdin.write(orjson.dumps({"stalled": stalled}) + b"\n")
+            self.process.stdin.flush()
 
     def hear(self) -> Iterator[str]:
         """Take in what was told; gives warnings."""
@@ -77,7 +103,40 @@ class _Child:
     def close(self) -> None:
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(OSError):
+                    stream.close()
+
+
+class _StandIns:
+    """Answer for the processes that don't do it themselves now.
+
+    Parameters
+    ----------
+    sockets
+        For each process, where it is asked.
+    limits
+        Of the servers.
+    why
+        Says what they wait for.
+    """
+
+    def __init__(self, sockets: Sequence[socket], limits: MetricsSettings, why: Callable[[], str]) -> None:
+        self._sockets, self._limits, self._why = sockets, limits, why
+        self._standing: dict[int, ExitStack] = {}
+
+    def stand_in(self, answering: Callable[[int], bool]) -> None:
+        """Begin and end, so that those are answered for that don't answer."""
+        for index, where in enumerate(self._sockets):
+            if answering(index):
+                if index in self._standing:
+                    self._standing.pop(index).close()
+            elif index not in self._standing:
+                stack = self._standing[index] = ExitStack()
+                stack.enter_context(standing_in(where, self._limits, self._why))
+
+    def close(self) -> None:
+        """Answer for nobody any more."""
+        self.stand_in(lambda _index: True)
 
 
 class Supervisor:
@@ -104,8 +163,12 @@ class Supervisor:
         self._limits: ProcessesSettings = request.settings.processes
         self._children: list[_Child] = []
         self._stopping = False
+        self._first: Progress | None = None
         self._done: list[Progress] = []
-        self.restarts = 0
+        self._restarts: Counter[str] = Counter({ENDED: 0, FROZEN: 0, FULL: 0})
+        self._frozen = False
+        self._waits_for = "the processes are being started"
+        self._stand_ins = _StandIns(request.listening, request.settings.metrics, lambda: self._waits_for)
 
     def run(self) -> RunSummary:
         """Run until told to stop, or until starting again is of no use.
@@ -117,6 +180,17 @@ class Supervisor:
         """
         began = time.monotonic()
         self._observer.started(self._request)
+        self._stand_ins.stand_in(self._answers)
+        try:
+            code = self._run()
+        finally:
+            self._stand_ins.close()
+            self._file.unlink(missing_ok=True)
+        summary = self._summary(time.monotonic() - began, code)
+        self._observer.finished(summary)
+        return summary
+
+    def _run(self) -> int:
         plan = self._prepare()
         failed = 0
         with met_by(self._stop):
@@ -127,45 +201,61 @@ class Supervisor:
                 if code == DiskFull.exit_code:  # there may be room again, however long that takes
                     failed = min(failed, self._limits.restarts_max)
                 if self._stopping or code in _LASTING or failed > self._limits.restarts_max:
-                    break
-                again = self._again(failed)
+                    return code
+                again = self._again(failed, self._cause_of(code))
                 if again is None:
-                    break
+                    # All are down, as it was asked; what the next start has to make good has a journal. Only
+                    # where the disk is full the outputs may lack what nobody makes good by himself.
+                    return 0 if self._told() and code != DiskFull.exit_code else code
                 plan = again
-        self._file.unlink(missing_ok=True)
-        summary = self._summary(time.monotonic() - began, code)
-        self._observer.finished(summary)
-        return summary
+
+    def _cause_of(self, code: int) -> str:
+        if self._frozen:
+            self._waits_for = "a process stood still; all are being started again"
+            return FROZEN
+        if code == DiskFull.exit_code:
+            self._waits_for = "the disk is full; the processes are started again as soon as there is room"
+            return FULL
+        self._waits_for = f"a process ended with {_ending(code)}; all are being started again"
+        return ENDED
+
+    def _answers(self, index: int) -> bool:
+        return index < len(self._children) and self._children[index].answers
 
     def _summary(self, seconds: float, code: int) -> RunSummary:
         progress = together(self._progress(), self._done)
         exit_code = code if code >= 0 else 1
         error = None
         if exit_code:
-            error = f"a process ended with {_ending(code)}; started again {self.restarts} times before"
+            error = (
+                f"a process ended with {_ending(code)}; started again {self._restarts.total()} times before"
+            )
         dead_letters = self._request.dead_letters if progress.dead_letters else None
         return RunSummary(
             progress=progress, seconds=seconds, exit_code=exit_code, error=error, dead_letters=dead_letters
         )
 
-    def _again(self, failed: int) -> Plan | None:
+    def _again(self, failed: int, cause: str) -> Plan | None:
         """Wait a little longer each time, and prepare for another start; None if none is to be."""
         while failed <= self._limits.restarts_max:
             pause_s = min(_BACKOFF_S * 2.0 ** (failed - 1), self._limits.backoff_seconds_max)
             pause(pause_s, lambda: self._stopping)
             if self._stopping:
                 return None
-            self.restarts += 1
+            self._restarts[cause] += 1
             try:
-                return self._prepare()
+                plan = self._prepare()
             except DiskFull as error:
                 _log.warning("the processes can't be started again: %s", error)
+                cause = self._cause_of(error.exit_code)
                 failed = min(failed + 1, self._limits.restarts_max)
             except BrokerError as error:
                 if error.exit_code in _LASTING:
                     raise
                 _log.warning("the processes can't be started again: %s", error)
                 failed += 1
+            else:
+                return None if self._told() else plan
         return None
 
     # -- one start
@@ -174,27 +264,31 @@ class Supervisor:
         """Run all processes until they have ended; gives 0, or how the first that failed did."""
         count = self._request.processes
         addresses = tuple(f"{_HOST}:{port}" for port in _free_ports(count))
-        members = [Member(index, count, addresses) for index in range(count)]
+        sockets = dict(enumerate(each.fileno() for each in self._request.listening))
+        members = [Member(index, count, addresses, sockets.get(index)) for index in range(count)]
         command = self._request.command
         self._done = [together((), [*self._done, *self._progress()])]
-        self._children = []
+        self._children, self._frozen = [], False
         try:
             for member in members:
-                self._children.append(_Child(member, plan, command, self._lock))
+                self._children.append(_Child(member, plan, command, self._lock, self._restarts))
             self._write_file()
             code = self._watch()
         finally:
             self._end()
+            self._stand_ins.stand_in(self._answers)
         return code
 
     def _watch(self) -> int:
         told = False
+        liveness = Liveness(range(len(self._children)), self._limits.frozen_seconds_max)
         with selectors.DefaultSelector() as selector:
             for child in self._children:
                 selector.register(child.output, selectors.EVENT_READ, child)
             while True:
                 selector.select(_LOOK_S)
-                self._hear()
+                self._hear(liveness)
+                self._stand_ins.stand_in(self._answers)
                 codes = [child.process.poll() for child in self._children]
                 if all(code == 0 for code in codes):
                     return 0
@@ -205,6 +299,31 @@ class Supervisor:
                 if self._stopping and not told:
                     told = True
                     self._signal(signal.SIGTERM)
+                self._judge(liveness, [index for index, code in enumerate(codes) if code is None])
+
+    def _judge(self, liveness: Liveness, alive: Sequence[int]) -> None:
+        """Tell of processes that stand still, and kill those that do so for too long."""
+        stalled = {index: seconds for index, seconds in liveness.stalled().items() if index in alive}
+        changed = [child for child in self._children if child.stalled != (child.member.index in stalled)]
+        for child in changed:
+            index, child.stalled = child.member.index, not child.stalled
+            if child.stalled:
+                limit = self._limits.frozen_seconds_max
+                said = f"it is started again after {limit:g} s"
+                _log.warning("process %d stands still since %.0f s; %s", index, stalled[index], said)
+            else:
+                _log.warning("process %d moves again", index)
+        if changed:
+            names = ", ".join(map(str, sorted(stalled)))
+            self._waits_for = f"process {names} stands still" if stalled else "the processes are running"
+            for child in self._children:
+                child.tell(sorted(stalled))
+            self._write_file()
+        for index, seconds in liveness.frozen().items():
+            if index in stalled:
+                self._frozen = True
+                _log.warning("process %d has stood still for %.0f s, and is killed", index, seconds)
+                self._children[index].process.kill()
 
     def _cause(self) -> int:
         """How the one ended that brought the others down: what lasts comes before what passes."""
@@ -222,16 +341,29 @@ class Supervisor:
         telling = next((code for code in codes if code == DiskFull.exit_code), codes[0])
         return next((code for code in codes if code in _LASTING), telling)
 
-    def _hear(self) -> None:
+    def _hear(self, liveness: Liveness | None = None) -> None:
         for child in self._children:
-            before = child.said.metrics
+            before, beat = child.said.metrics, child.said.beat
             for warning in child.hear():
                 self._observer.warning(f"process {child.member.index}: {warning}")
+            if liveness is not None and child.said.beat is not None and child.said.beat is not beat:
+                liveness.heard(child.member.index, child.said.beat)
             if child.said.metrics != before:
                 self._write_file()
         parts = self._progress()
+        self._count_on()
         if parts:
             self._observer.progress(together(parts, self._done))
+
+    def _count_on(self) -> None:
+        """Count what earlier processes have done as the state says: they may have ended before they told."""
+        opened = [each.said.opened for each in self._children if each.said.opened is not None]
+        if not self._children or len(opened) < len(self._children):
+            return
+        now = together(opened)
+        self._first = self._first or now
+        bytes_read = sum(each.bytes_read for each in self._done)
+        self._done = [replace(since(self._first, now), bytes_read=bytes_read)]
 
     def _progress(self) -> list[Progress]:
         return [each.said.progress for each in self._children if each.said.progress is not None]
@@ -261,16 +393,23 @@ class Supervisor:
                 "pid": child.process.pid,
                 "shards": [number for number in range(shards) if child.member.has(number)],
                 "metrics": child.said.metrics,
+                "stalled": child.stalled,
             }
             for child in self._children
         ]
         unnamed = self._file.with_suffix(".tmp")
-        told = orjson.dumps({"launcher": os.getpid(), "restarts": self.restarts, "processes": processes})
+        restarts, causes = self._restarts.total(), dict(self._restarts)
+        told = orjson.dumps(
+            {"launcher": os.getpid(), "restarts": restarts, "causes": causes, "processes": processes}
+        )
         try:
             unnamed.write_bytes(told)
             unnamed.replace(self._file)
         except OSError as error:  # no reason to end what runs
             _log.warning("%s can't be written: %s", self._file, error)
+
+    def _told(self) -> bool:
+        return self._stopping
 
     def _stop(self) -> bool:
         self._stopping = True

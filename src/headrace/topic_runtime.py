@@ -15,8 +15,10 @@ from typing import Any, Final, TypeVar
 from bytewax.run import cli_main
 from bytewax.testing import cluster_main
 
+from headrace.attempts import since, with_earlier
 from headrace.errors import HeadraceError, StateError
 from headrace.flows import named
+from headrace.liveness import Pulse
 from headrace.members import ALONE, Member
 from headrace.operators import steps
 from headrace.operators.batches import Batch
@@ -80,6 +82,12 @@ class TopicRun(Tally):
         Which process this is.
     on_drain
         Called when nothing more is read.
+    pulse
+        Moves as long as the flow does.
+    on_open
+        Given what the state had counted when it was taken up.
+    first
+        That of the first attempt, where this one is a further one; None otherwise.
     """
 
     reader: TopicReader
@@ -93,8 +101,12 @@ class TopicRun(Tally):
         plan: Plan,
         member: Member = ALONE,
         on_drain: Callable[[], None] = lambda: None,
+        pulse: Pulse | None = None,
+        on_open: Callable[[Progress], None] = lambda _counted: None,
+        first: Progress | None = None,
     ) -> None:
         super().__init__(request, observer)
+        self.pulse = pulse or Pulse()
         assert request.state is not None
         self.state: Path = request.state
         self.plan, self.member, self._connection = plan, member, connection
@@ -106,7 +118,9 @@ class TopicRun(Tally):
         stack.callback(self._close_shards)
         self._open_shards()
         self.opened()
-        producer = DecisionProducer(connection)
+        self._earlier = since(first, self.taken_up()) if first else Progress()
+        on_open(self.taken_up())
+        producer = DecisionProducer(connection, waiting=self.pulse.move)
         stack.callback(producer.close)
         topics = outputs_of(request)
         source, ahead = request.settings.kafka.ce_source, plan.ahead
@@ -227,13 +241,14 @@ class TopicRun(Tally):
 
     def drained(self) -> None:
         """Nothing more is read from here on."""
+        self.pulse.running = False
         if not self.draining:
             self._on_drain()
         super().drained()
 
     def progress(self) -> Progress:
         """How far the run has come, so that the launcher can put the processes' parts together."""
-        progress = super().progress()
+        progress = with_earlier(super().progress(), self._earlier)
         return progress if self.member.count == 1 else replace(progress, counted=self.quality.counted())
 
     def run(self) -> RunSummary:
@@ -242,6 +257,7 @@ class TopicRun(Tally):
         with own_errors(), state_left_alone_by_gc():
             self.deciding = True
             self.telemetry.phase("running")
+            self.pulse.running = True
             self._run_flow()
         self.drained()
         self._settle()
@@ -302,11 +318,14 @@ class TopicRun(Tally):
 
     def tried(self, step: Callable[..., _T], *given: Any) -> _T | None:
         """What a step of the flow gives; None after an error, which fails the run."""
+        self.pulse.enter()
         try:
             return step(*given)
         except (HeadraceError, OSError) as error:
             self._fail(error)
             return None
+        finally:
+            self.pulse.leave()
 
     def _fail(self, error: HeadraceError | OSError) -> None:
         """Keep an error, after which the flow only drains; with several processes it brings all down."""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.members import Reporter, Said, together
+from headrace.members import Member, Reporter, Said, _told, instructions, together
+from headrace.operators.positions import Plan
 from headrace.operators.prequential import Prequential
 from headrace.operators.recommend.lists import Graded, ListWindow
 from headrace.runs import Latency, Progress
@@ -20,9 +21,12 @@ LISTS = st.lists(st.builds(Graded, st.integers(0, 20), st.just(20), st.booleans(
 
 def told(progress: Progress) -> Progress:
     """What the launcher takes in of what a process tells it."""
-    stream, said = io.StringIO(), Said()
-    Reporter(stream).progress(progress)
-    assert said.take(stream.getvalue().encode()) is None
+    stream, said = io.BytesIO(), Said()
+    reporter = Reporter(stream.write)
+    reporter.progress(progress)
+    assert stream.getvalue() == b""  # the flow's thread writes nothing
+    reporter.beat()
+    assert said.take(stream.getvalue()) is None
     return said.progress
 
 
@@ -67,12 +71,55 @@ def test_of_latencies_the_largest_is_told():
 
 
 def test_a_process_that_drains_and_one_that_warns_are_heard():
-    stream, said = io.StringIO(), Said()
-    reporter = Reporter(stream)
+    stream, said = io.BytesIO(), Said()
+    reporter = Reporter(stream.write)
     reporter.draining()
     reporter.warning("a disk is full")
     reporter.serving("http://127.0.0.1:1/metrics")
-    warnings = [said.take(line.encode()) for line in stream.getvalue().splitlines()]
+    warnings = [said.take(line) for line in stream.getvalue().splitlines()]
     assert warnings == [None, "a disk is full", None]
     assert (said.draining, said.metrics) == (True, "http://127.0.0.1:1/metrics")
     assert all(json.loads(line) for line in stream.getvalue().splitlines())
+
+
+class Taking:
+    """A launcher that takes so many bytes, and then no more for now."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.taken = room, b""
+
+    def write(self, told: bytes) -> int:
+        some = told[: self.room]
+        if not some:
+            raise BlockingIOError
+        self.taken += some
+        self.room -= len(some)
+        return len(some)
+
+
+def test_a_launcher_that_takes_nothing_holds_nobody_up_and_hears_later_what_is_told_once():
+    launcher = Taking(10)
+    reporter = Reporter(launcher.write)
+    reporter.warning("a disk is full")
+    for _ in range(20_000):
+        reporter.beat()
+    launcher.room = 10_000_000
+    reporter.pulse.running = True
+    reporter.beat()
+    said = Said()
+    first, *lines = launcher.taken.splitlines()
+    assert said.take(first) == "a disk is full"
+    assert {said.take(line) for line in lines} == {None}
+    assert said.beat is not None
+    assert len(launcher.taken) < 300_000
+    reporter.beat()
+    said.take(launcher.taken.splitlines()[-1])
+    assert said.beat.running
+
+
+def test_instructions_say_what_a_process_is_to_do_and_how_often_all_were_started():
+    plan = Plan((), 3, frozenset({"a"}))
+    member, told, launched = _told(instructions(Member(1, 2, ("x:1", "y:2"), 7), plan, {"frozen": 2}))
+    assert (member, told, launched.restarts) == (Member(1, 2, ("x:1", "y:2"), 7), plan, {"frozen": 2})
+    launched.take(b'{"stalled":[0]}')
+    assert launched.troubles() == ["process 0 stands still"]

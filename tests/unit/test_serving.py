@@ -6,9 +6,10 @@ import http.client
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +17,9 @@ import pytest
 
 from headrace.config.settings import load
 from headrace.errors import ConfigError
+from headrace.http_server import standing_in
 from headrace.operators.recorder import Recorder
-from headrace.serving import Served, served
+from headrace.serving import Served, listening, served
 
 
 @contextmanager
@@ -108,15 +110,101 @@ def test_a_connection_that_asks_for_nothing_is_cut_off():
         assert idle.recv(1) == b""
 
 
-def test_requests_beyond_the_limit_are_refused_and_slow_ones_make_room(monkeypatch):
-    now = 0.0
-    monkeypatch.setattr("headrace.serving.time.monotonic", lambda: now)
-    limits = ("metrics.requests_max=2", "metrics.request_seconds_max=300")
-    with serving(*limits) as it, closing(silent(it)) as one, closing(silent(it)) as other:
-        assert ask(it, "/healthz")[0] == 503
-        now = 301.0
+def test_slow_clients_take_nothing_from_health_nor_from_metrics():
+    with serving("metrics.request_seconds_max=300", "metrics.requests_max=1") as it, ExitStack() as stack:
+        for place in range(40):
+            slow = stack.enter_context(closing(silent(it)))
+            slow.sendall(b"GET /healthz HTTP/1.1\r\nX-Slow: "[: place % 30])
+        it.recorder.phase("running")
+        it.recorder.turned()
+        for _ in range(50):
+            assert [ask(it, path)[0] for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+
+
+def test_beyond_the_limit_of_connections_the_oldest_makes_room():
+    with serving("metrics.request_seconds_max=300", "metrics.connections_max=8") as it, ExitStack() as stack:
+        slow = [stack.enter_context(closing(silent(it))) for _ in range(12)]
         assert ask(it, "/healthz")[0] == 200
-        assert one.recv(1) == other.recv(1) == b""
+        assert [each.recv(1) for each in slow[:4]] == [b""] * 4
+        slow[-1].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert slow[-1].recv(12) == b"HTTP/1.0 200"
+
+
+def test_metrics_beyond_the_limit_are_refused_and_health_is_not(monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_self: Recorder) -> dict[str, int]:
+        begun.set()
+        assert go_on.wait(20)
+        return {}
+
+    monkeypatch.setattr(Recorder, "events", slow)
+    with serving("metrics.requests_max=1", "metrics.request_seconds_max=60") as it, ExitStack() as stack:
+        first = stack.enter_context(closing(silent(it)))
+        first.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert begun.wait(20)
+        assert ask(it, "/metrics")[0] == 503
+        assert ask(it, "/healthz")[0] == 200
+        go_on.set()
+        assert first.recv(12) == b"HTTP/1.0 200"
+        assert ask(it, "/metrics")[0] == 200
+
+
+def test_an_answer_that_nobody_takes_is_cut_off_and_makes_room(monkeypatch):
+    monkeypatch.setattr(
+        Recorder, "events", lambda _self: {f"{number:04}" * 100: 1 for number in range(20_000)}
+    )
+    with serving("metrics.requests_max=1", "metrics.request_seconds_max=0.5") as it, ExitStack() as stack:
+        idle = stack.enter_context(closing(silent(it)))
+        idle.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        until, status = time.monotonic() + 60, b""
+        while status != b"HTTP/1.0 200":
+            assert time.monotonic() < until
+            with closing(silent(it)) as other:
+                other.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                status = other.recv(12)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\r\n\r\n", b"400"),
+        (b"\xff\x00\r\n\r\n", b"400"),
+        (b"GET /healthz\r\n\r\n", b"400"),
+        (b"GET /healthz HTTP/1.1\n\n", b"200"),
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 20_000, b"431"),
+        (b"POST /healthz HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", b"405"),
+    ],
+)
+def test_what_is_no_request_is_told_so(request_bytes, status):
+    with serving() as it, closing(silent(it)) as client:
+        client.sendall(request_bytes)
+        assert client.recv(12).split()[1] == status
+        assert ask(it, "/healthz")[0] == 200
+
+
+def test_a_running_flow_is_not_ready_while_something_troubles_it():
+    with serving("metrics.stalled_seconds_max=3600") as it:
+        it.recorder.phase("running")
+        it.recorder.beside = lambda: ["process 1 stands still"]
+        assert ask(it, "/readyz")[::2] == (503, b"running, but process 1 stands still\n")
+        assert ask(it, "/healthz")[0] == 200
+
+
+def test_someone_answers_for_a_process_that_is_away():
+    settings = load(None, ())
+    (where,) = listening(settings, 0, None, 1)
+    port = where.getsockname()[1]
+    with where, standing_in(where, settings.metrics, lambda: "it waits for room on the disk"):
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as client:
+            client.request("GET", "/healthz")
+            answer = client.getresponse()
+            assert (answer.status, answer.read()) == (200, b"it waits for room on the disk\n")
+        for path in ("/readyz", "/metrics"):
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as client:
+                client.request("GET", path)
+                assert client.getresponse().status == 503
+    assert listening(settings, None, None, 2) == []
 
 
 def test_nothing_is_served_unless_asked_for():
