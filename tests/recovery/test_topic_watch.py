@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 import urllib.error
@@ -15,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from broker import HOST, free_ports
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_topics import file_sizes_limited
@@ -30,9 +32,14 @@ def lines() -> list[bytes]:
 
 
 @pytest.fixture
-def ports(free_ports) -> int:
+def ports() -> int:
     """The first of two neighbouring ports that are free."""
-    return free_ports(2)
+    while True:
+        (first,) = free_ports(1)
+        with suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind((HOST, first))
+            other.bind((HOST, first + 1))
+            return first
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
@@ -67,7 +74,6 @@ def test_a_frozen_process_is_told_of_killed_and_started_again(world, lines, port
     running.wait_for(lambda: inputs_in(world.state) >= len(lines), "all inputs")
     running.wait_for(lambda: ask(ports, "/readyz")[0] == ask(ports + 1, "/readyz")[0] == 200, "ready")
     assert told(world)["causes"]["frozen"] >= 1
-    assert "headrace_process_restarts_total" in ask(ports, "/metrics")[1]
     assert running.stop() == 0, running.said.read_text()
     said = running.said.read_text()
     assert said.count("process 1 stands still since") >= 1
@@ -93,7 +99,7 @@ def test_a_launcher_that_was_stopped_kills_nobody_and_nobody_waits_for_it(world,
         assert time.monotonic() < until, "its members wait for it"
         time.sleep(0.05)
     running.process.send_signal(signal.SIGCONT)
-    running.wait_for(lambda: (world.state / "processes.json").exists(), "it goes on")
+    running.wait_for((world.state / "processes.json").exists, "it goes on")
     assert running.stop() == 0, running.said.read_text()
     assert "is killed" not in running.said.read_text()
     assert before != []
@@ -110,7 +116,9 @@ def test_health_answers_while_the_disk_is_full(world, lines, ports, processes):
             *("--set", "journal.checkpoint_inputs_max=1000000"),
         )
     answers = Answers(ports, int(processes))
-    running.wait_for(answers.until(lambda: running.said.read_text().count("the system refused") >= 3), "tries")
+    running.wait_for(
+        answers.until(lambda: running.said.read_text().count("the system refused") >= 3), "tries"
+    )
     assert answers.codes == {200}
     for pid in (running.process.pid, *members(world)):
         with suppress(ProcessLookupError):
@@ -132,8 +140,10 @@ class Answers:
     def until(self, reached: Callable[[], bool]) -> Callable[[], bool]:
         def ask_and_look() -> bool:
             for port in self.ports:
-                with suppress(urllib.error.URLError) if not self.codes else suppress():
+                try:
                     self.codes.add(ask(port, "/healthz")[0])
+                except urllib.error.URLError:
+                    assert not self.codes, "health answered before, and doesn't any more"
             return reached()
 
         return ask_and_look
@@ -141,11 +151,12 @@ class Answers:
 
 def test_a_launcher_that_is_told_to_stop_before_the_next_start_ends_well(world, lines):
     """D-DRAIN-3: what the processes that ended have left is left to the next start."""
-    world.send(lines)
+    world.send(lines[:1000])
     running = world.start("--processes", "2", "--set", "kafka.settle_ms=2000")
-    running.wait_for(lambda: inputs_in(world.state) >= len(lines), "inputs")
+    running.wait_for(lambda: inputs_in(world.state) >= 1000, "inputs")
     os.kill(members(world)[0], signal.SIGKILL)
     running.wait_for(lambda: "a process ended with SIGKILL" in running.said.read_text(), "its end")
     assert running.stop() == 0, running.said.read_text()
+    world.send(lines[1000:])
     world.run(len(lines))
     world.check()
