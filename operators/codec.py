@@ -6,6 +6,7 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,9 +20,10 @@ from headrace.operators.events import (
     Item,
     Payment,
 )
+from headrace.operators.nesting import NESTING_MAX, nested_too_deep, on_empty_stack
 from headrace.operators.rfc3339 import HOUR_CHARACTERS, REST_MS, hour_known, time_ms
 
-__all__ = ["Undecodable", "canonical_digest", "decode", "decode_one"]
+__all__ = ["INTERNAL_ERROR", "Undecodable", "canonical_digest", "decode", "decode_one", "unexpected"]
 
 _FIELD: Final = re.compile(r"`\$\.?([^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
@@ -29,6 +31,8 @@ _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 _decoder: Final = msgspec.json.Decoder(Event)
 _canonical: Final = msgspec.msgpack.Encoder()
 _CURRENCY: Final = re.compile(CURRENCY_PATTERN)
+_INTEGER_MIN: Final = -(2**63)
+_INTEGER_MAX: Final = 2**64 - 1
 _currencies: set[str] = set()  # those that have come; there are 17,576 at most
 
 
@@ -38,8 +42,9 @@ class Undecodable(NamedTuple):
     Attributes
     ----------
     reason
-        A code: `line_too_long`, `invalid_utf8`, `invalid_json`, `unknown_type`, `missing_field`,
-        `invalid_field` or `event_time_out_of_range`.
+        A code: `line_too_long`, `nested_too_deep`, `invalid_utf8`, `invalid_json`, `unknown_type`,
+        `missing_field`, `invalid_field` or `event_time_out_of_range`; of an input that raised what nobody
+        expected, `internal_error`.
     message
         For a person.
     field
@@ -51,12 +56,29 @@ class Undecodable(NamedTuple):
     field: str | None
 
 
+INTERNAL_ERROR: Final = "internal_error"
+_SAID_CHARACTERS_MAX: Final = 500
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_TOO_DEEP: Final = Undecodable("nested_too_deep", f"nested more than {NESTING_MAX} deep", None)
 _OUT_OF_RANGE: Final = Undecodable(
     "event_time_out_of_range", "event_time: must be in the years 2000 to 2099", "event_time"
 )
 
 
-def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Event | Undecodable]:
+def unexpected(error: Exception) -> Undecodable:
+    """Why an input is a dead letter that raised what nobody expected, in our code or in a model.
+
+    Addresses are left out of what the error says, as the same input must give the same letter.
+    """
+    said = _ADDRESS.sub("0x", str(error))
+    said = said if said.isprintable() else said.encode("unicode_escape").decode("ascii")
+    message = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return Undecodable(INTERNAL_ERROR, message[:_SAID_CHARACTERS_MAX], None)
+
+
+def decode(
+    payloads: Sequence[bytes], line_bytes_max: int = 65_536, *, stack_is_empty: bool = False
+) -> list[Event | Undecodable]:
     """Decode lines, each to an event or to the reason why it is none, in their order.
 
     Parameters
@@ -65,16 +87,21 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
         The lines.
     line_bytes_max
         Longer lines are not looked into.
+    stack_is_empty
+        Whether a parser that runs out of stack here would do so anywhere.
     """
+    watched = min(line_bytes_max, NESTING_MAX)
     decoder, hours, rests, hour_end = _decoder.decode, hour_known, REST_MS.get, HOUR_CHARACTERS
     currencies = _currencies
     found: list[Event | Undecodable] = []
     add = found.append
     for payload in payloads:
         try:
-            if len(payload) > line_bytes_max:
-                add(Undecodable("line_too_long", f"longer than {line_bytes_max} bytes", None))
-                continue
+            if len(payload) > watched:
+                why = _not_to_parse(payload, line_bytes_max)
+                if why is not None:
+                    add(why)
+                    continue
             event = decoder(payload)
             time: Any = event.event_time
             if time.__class__ is str:
@@ -93,8 +120,31 @@ def decode(payloads: Sequence[bytes], line_bytes_max: int = 65_536) -> list[Even
         except (ValueError, msgspec.MsgspecError) as error:
             add(_reason(error))
             continue
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is one input's
+            add(_raised(error, payload, line_bytes_max, stack_is_empty=stack_is_empty))
+            continue
         add(event)
     return found
+
+
+def _not_to_parse(payload: bytes, line_bytes_max: int) -> Undecodable | None:
+    """Why a line is not given to the parser at all."""
+    if len(payload) > line_bytes_max:
+        return Undecodable("line_too_long", f"longer than {line_bytes_max} bytes", None)
+    return _TOO_DEEP if nested_too_deep(payload) else None
+
+
+def _raised(
+    error: Exception, payload: bytes, line_bytes_max: int, *, stack_is_empty: bool
+) -> Event | Undecodable:
+    """What becomes of a line with which something raised what it should not."""
+    if not isinstance(error, RecursionError):
+        return unexpected(error)
+    if stack_is_empty:
+        return _TOO_DEEP
+    return on_empty_stack(partial(decode, stack_is_empty=True), (payload,), line_bytes_max)[0]
 
 
 def _take_currency(currency: str) -> None:
@@ -112,6 +162,8 @@ def _publish(item: Event) -> None:
             force_setattr(item, "published_at", time_ms(published))
         except ValueError as error:
             raise msgspec.ValidationError(f"{error} - at `$.published_at`") from error
+    elif published is not None and not _INTEGER_MIN <= published <= _INTEGER_MAX:
+        raise msgspec.ValidationError("Expected an `int` of at most 64 bits - at `$.published_at`")
 
 
 def decode_one(payload: bytes, line_bytes_max: int = 65_536) -> Event | Undecodable:

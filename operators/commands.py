@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
@@ -147,7 +146,7 @@ def decode_command(line: bytes) -> Command:
     """
     try:
         command: Command = _decoder.decode(line)
-    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
         raise ValueError(f"no command: {error}") from error
     if isinstance(command, Retry):
         payload_of(command)
@@ -164,7 +163,7 @@ def payload_of(retry: Retry) -> bytes:
     """
     try:
         payload = b64decode(retry.payload_base64, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # also of characters that aren't ASCII
         raise ValueError(f"no command: payload_base64: {error}") from error
     if b"\n" in payload:
         raise ValueError("no command: payload_base64: more than one line")

@@ -135,7 +135,7 @@ def letters_in_file(path: Path) -> Iterator[Letter]:
                     yield Letter(number, _decoder.decode(line))
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError(f"{path}: line {number}: no dead letter: {error}") from error
 
 

@@ -250,11 +250,11 @@ def _event_of(line: bytes) -> _Event | None:
     """What a line says, wrong values left out; None if it is no JSON object."""
     try:
         return _decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass
     try:
         said: Any = orjson.loads(line)
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, RecursionError):
         return None
     return _Event(**_texts(said)) if isinstance(said, dict) else None
 

@@ -9,6 +9,7 @@ from typing import Final, cast
 import msgspec
 
 from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN
+from headrace.operators.nesting import NESTING_MAX, nested_too_deep, on_empty_stack
 from headrace.operators.rfc3339 import time_ms
 
 __all__ = ["AT_ONCE", "believable", "times_of"]
@@ -29,10 +30,15 @@ def times_of(lines: Sequence[bytes]) -> list[int]:
     decode, times = _timed.decode, []
     for line in lines:
         try:
+            if len(line) > NESTING_MAX and nested_too_deep(line):
+                times.append(AT_ONCE)
+                continue
             found = decode(line).event_time
             at = found if found.__class__ is int else time_ms(cast("str", found))
             times.append(at if EVENT_TIME_MS_MIN <= at < EVENT_TIME_MS_MAX else AT_ONCE)
-        except (ValueError, msgspec.MsgspecError):
+        except RecursionError:  # the stack was nearly full; the line itself isn't nested too deep
+            times.append(on_empty_stack(times_of, (line,))[0])
+        except (ValueError, ArithmeticError, msgspec.MsgspecError):
             times.append(AT_ONCE)
     return times
 

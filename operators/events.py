@@ -344,11 +344,12 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     items
         Best first; their number is configured.
     reasons
-        Why the list is empty: `no_candidates`, `kill_switch` or `deadline`; else none.
+        Why the list is empty: `no_candidates`, `kill_switch`, `deadline` or `ranker_failed`; else none.
     model
         Name of what ranks, and digest of what it was configured with.
     policy
-        What decided in place of the ranking: `kill_switch` or `deadline`.
+        What decided in place of the ranking: `kill_switch`, `deadline`, or `ranker_failed` where a model in
+        the ranker's place raised an error.
     version
         Version of the contract, 1.
     retried

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from headrace.config.tables import IdSettings, TimeSettings
 from headrace.operators.clock import EventClock
-from headrace.operators.codec import Undecodable, base64_text
+from headrace.operators.codec import Undecodable, base64_text, unexpected
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Output, Position
@@ -78,6 +78,18 @@ class Intake:
                 letter, payload_bytes=payload.whole_bytes, payload_sha256=payload.whole_sha256.hex()
             )
         return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
+
+    def _raised(self, error: Exception, payload: bytes, position: Position) -> Output:
+        """The dead letter of an input with which something was raised, and the state is as it was before.
+
+        Raises
+        ------
+        MemoryError
+            Which says nothing of the input.
+        """
+        if isinstance(error, MemoryError):
+            raise error
+        return self._dead(unexpected(error), payload, position)
 
     def _count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1

@@ -96,6 +96,6 @@ def key_of(record: Record) -> bytes | None:
         if record.kind == _CONTROL:
             note = _note_decoder.decode(record.input)
             return _control_key(note.control, note.number)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     return None

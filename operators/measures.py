@@ -468,9 +468,11 @@ LABELS: Final = {
     "path": "`model`, `cost`, `list`, `rule`, `capacity`, `deadline`, `kill_switch`",
     "phase": "`recovering`, `running`, `draining`",
     "python": "version of Python",
-    "reason": "the reason codes of dead letters; of empty lists `no_candidates`, `kill_switch`, `deadline`",
+    "reason": "the reason codes of dead letters; of empty lists `no_candidates`, `kill_switch`, `deadline`, "
+    "`ranker_failed`",
     "result": "of outcomes: `matched`, `corrected`, `repeated`, `too_late` to correct, `assumed` legitimate, "
-    "`withheld` as the payment was blocked, `unmatched`; of checkpoints: `written`, `failed`",
+    "`withheld` as the payment was blocked, `not_learned` as the model raised an error, `unmatched`; "
+    "of checkpoints: `written`, `failed`",
     "shard": "number of the shard, two digits",
     "source": "number of the source, in the order in which the state came to know them",
     "stage": "`read`, `decode`, `apply`, `journal`, `write`",

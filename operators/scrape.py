@@ -38,6 +38,7 @@ _SHADOW: Final = "shadow"
 _REASONS: Final = (
     *("line_too_long", "invalid_utf8", "invalid_json", "unknown_type", "missing_field", "invalid_field"),
     *("event_time_out_of_range", "id_conflict", "other_currency", "unfit", "refused_command"),
+    *("nested_too_deep", "internal_error", "skipped"),
 )
 _OUTCOME_RESULTS: Final = {
     "matched": "outcomes_matched",
@@ -46,6 +47,7 @@ _OUTCOME_RESULTS: Final = {
     "too_late": "outcomes_too_late_to_correct",
     "assumed": "outcomes_assumed",
     "withheld": "outcomes_withheld",
+    "not_learned": "outcomes_not_learned",
 }
 
 

@@ -29,7 +29,7 @@ from headrace.operators.intake import DAY_MS, HOUR_MS, Intake, under, version_of
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Held as HeldNow
 from headrace.operators.machine import Output, Position
-from headrace.operators.models import Model, ModelShape, build_model
+from headrace.operators.models import Model, ModelShape, NotLearned, Teacher, build_model
 from headrace.operators.outcomes import (
     ASSUMED,
     FRAUD,
@@ -74,10 +74,12 @@ _COUNTED: Final = (
     "outcomes_too_late_to_correct",
     "outcomes_assumed",
     "outcomes_withheld",
+    "outcomes_not_learned",
     "commands",
 )
 _AHEAD: Final = Timing.AHEAD
 _NO_DAY_MS: Final = -1
+_NO_CODES: Final[Sequence[str]] = ()
 _Comparison = Callable[[float, float], bool]
 _COMPARISONS: Final[dict[str, _Comparison]] = {
     ">": gt,
@@ -135,6 +137,7 @@ class FraudShard(Intake):
             value_names=self.features.names,
         )
         self.model = model or build_model(settings.model.name, settings.model.parameters, shape)
+        self._teacher = Teacher(self.model, one_by_one=True)
         self._takes_slots = self.model.takes == "slots"
         names = groups if self._takes_slots else self.features.names
         self.codes = self._codes(settings)
@@ -232,47 +235,59 @@ class FraudShard(Intake):
         if payment.currency != self._currency:
             message = f"currency: this flow decides in {self._currency}, not {payment.currency!r}"
             return self._dead(Undecodable("other_currency", message, "currency"), payload, position)
-        memory, digest, clock = self._payment_ids, canonical_digest(payment), self.clock
+        memory = self._payment_ids
+        try:
+            digest = canonical_digest(payment)
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
+            return self._raised(error, payload, position)
         if payment.event_id in memory.ids:
             known = self._known(memory, payment, digest, payload, position)
             if known is not None:
                 return known
-        now, agreeing = clock.now, clock.agreeing
-        timing = clock.observe(payment.event_time, payment.customer_id)
-        try:
-            return self._decide(payment, timing, digest, overdue)
-        except (ArithmeticError, ValueError) as error:
-            clock.now, clock.agreeing = now, agreeing
-            return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
+        return self._decide(payment, payload, position, digest, overdue)
 
-    def _decide(self, payment: Payment, timing: Timing, digest: int, overdue: bool) -> Output:
-        event_id, time, now = payment.event_id, payment.event_time, self.clock.now
-        seen_at = time if timing is _ON_TIME or not now else now
-        scorer, policy = self._scorer, self.policy
-        score = scorer.score(payment, seen_at)
-        # A time that isn't believed names no day of which there are reviews.
-        day_at = time if timing is not _AHEAD or not now else _NO_DAY_MS
-        verdict = policy.decide(payment, scorer.values, score, day_at, overdue)
-        action = verdict.action
-        if action != "approve" or verdict.would:
-            scorer.explain()
-        decision = {
-            "decision_id": FRAUD_ID + event_id,
-            "event_id": event_id,
-            "event_time": time,
-            "kind": "fraud",
-            "action": action,
-            "score": score,
-            "reasons": (),
-            "model": self.version,
-            "version": 1,
-        }
-        if verdict is not APPROVAL:
-            self._tell(decision, verdict, scorer.contributions, scorer.values)
-        line = dumps(decision, None, _WITH_NEWLINE)
-        detail = scorer.detail() + verdict.trace
+    def _decide(
+        self, payment: Payment, payload: bytes, position: Position, digest: int, overdue: bool
+    ) -> Output:
+        clock, scorer, policy = self.clock, self._scorer, self.policy
+        event_id, time, before = payment.event_id, payment.event_time, clock.now
+        agreeing = clock.agreeing
+        try:
+            timing = clock.observe(time, payment.customer_id)
+            now = clock.now
+            seen_at = time if timing is _ON_TIME or not now else now
+            score = scorer.score(payment, seen_at)
+            # A time that isn't believed names no day of which there are reviews.
+            day_at = time if timing is not _AHEAD or not now else _NO_DAY_MS
+            verdict = policy.decide(payment, scorer.values, score, day_at, overdue)
+            action = verdict.action
+            if action != "approve" or verdict.would:
+                scorer.explain()
+            decision = {
+                "decision_id": FRAUD_ID + event_id,
+                "event_id": event_id,
+                "event_time": time,
+                "kind": "fraud",
+                "action": action,
+                "score": score,
+                "reasons": (),
+                "model": self.version,
+                "version": 1,
+            }
+            codes = _NO_CODES
+            if verdict is not APPROVAL:
+                codes = self._tell(decision, verdict, scorer.contributions, scorer.values)
+            line = dumps(decision, None, _WITH_NEWLINE)
+            detail = scorer.detail() + verdict.trace
+        except Exception as error:  # noqa: BLE001  # whatever it is, only the clock has changed
+            clock.now, clock.agreeing = before, agreeing
+            if not isinstance(error, ArithmeticError | ValueError):
+                return self._raised(error, payload, position)
+            return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
         # From here on nothing fails.
         self.counts[action] += 1
+        for code in codes:
+            self._count("reason_" + code)
         policy.commit(verdict, day_at)
         number = self.number + 1
         if self._explained:
@@ -293,11 +308,9 @@ class FraudShard(Intake):
         verdict: Verdict,
         contributions: Sequence[float],
         values: Sequence[float],
-    ) -> None:
-        """Add to a decision what isn't said of a plain approval: its reasons, and a policy's path."""
-        told = [{"code": code, "contribution": None} for code in verdict.codes]
-        for code in verdict.codes:
-            self._count("reason_" + code)
+    ) -> Sequence[str]:
+        """Add to a decision what isn't said of a plain approval: its path, and reasons; give their codes."""
+        told: list[dict[str, Any]] = [{"code": code, "contribution": None} for code in verdict.codes]
         if (verdict.would or verdict.action) != "approve" and verdict.path in _BY_SCORE:
             told += self._reasons(contributions, values)
         decision["reasons"] = told
@@ -305,6 +318,7 @@ class FraudShard(Intake):
             decision["policy"] = verdict.counter
         if verdict.would is not None:
             decision["shadow_action"] = verdict.would
+        return [reason["code"] for reason in told]
 
     def _not_on_time(self, payment: Payment, timing: Timing) -> None:
         self._count(f"payments_{timing.name.lower()}")
@@ -316,7 +330,7 @@ class FraudShard(Intake):
         """Apply the outcome that came before its payment, if there is one."""
         early = self.early.take(event_id)
         if early is not None:
-            self._outcome(event_id, early.label, early.event_time)
+            self._outcome_of_before(event_id, early.label, early.event_time)
 
     def _reasons(self, contributions: Sequence[float], values: Sequence[float]) -> list[dict[str, Any]]:
         by_code: dict[str, float] = {}
@@ -327,8 +341,6 @@ class FraudShard(Intake):
         strongest = sorted(told, key=lambda item: -item[1])[: self._reasons_max]
         if not strongest and self._reasons_max:
             strongest = [(COMBINATION_CODE, sum(contributions))]
-        for code, _ in strongest:
-            self._count("reason_" + code)
         return [{"code": code, "contribution": round(contribution, 4)} for code, contribution in strongest]
 
     def _settle_ahead(self) -> None:
@@ -342,13 +354,33 @@ class FraudShard(Intake):
     # -- outcomes and other events
 
     def _other(self, event: Event, payload: bytes, position: Position) -> Output:
-        memory, digest = self._ids_by_class[event.__class__], canonical_digest(event)
+        memory, clock = self._ids_by_class[event.__class__], self.clock
+        try:
+            digest = canonical_digest(event)
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
+            return self._raised(error, payload, position)
         if event.event_id in memory.ids:
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
-        timing = self.clock.observe(event.event_time, party_of(event) or "")
-        memory.add(event.event_id, digest, self.clock.now or event.event_time)
+        now, agreeing = clock.now, clock.agreeing
+        timing = clock.observe(event.event_time, party_of(event) or "")
+        try:
+            self._use(event, timing)
+        except NotLearned as error:
+            clock.now, clock.agreeing = now, agreeing
+            return self._raised(error.cause, payload, position)
+        memory.add(event.event_id, digest, clock.now or event.event_time)
+        return _APPLIED
+
+    def _use(self, event: Event, timing: Timing) -> None:
+        """Let an event have its effect.
+
+        Raises
+        ------
+        NotLearned
+            If the model can't learn it; then nothing has changed.
+        """
         if event.__class__ is Click:
             self._click(event, timing)
         elif event.__class__ is not Outcome:
@@ -358,7 +390,6 @@ class FraudShard(Intake):
             self._count("outcomes_ahead")
         else:
             self._outcome(event.about, event.label, event.event_time)
-        return _APPLIED
 
     def _click(self, click: Click, timing: Timing) -> None:
         if self._update_click is None:
@@ -369,7 +400,13 @@ class FraudShard(Intake):
             self._count(f"clicks_{timing.name.lower()}")
 
     def _outcome(self, about: str, label: int, time_ms: int) -> None:
-        """Apply an outcome whose time has come."""
+        """Apply an outcome whose time has come.
+
+        Raises
+        ------
+        NotLearned
+            If the model can't learn it; then nothing has changed.
+        """
         pending = self.pending
         place = pending.index.get(about)
         if place is None:
@@ -383,6 +420,8 @@ class FraudShard(Intake):
         if fields[_LABEL] != UNLABELLED and not self._corrects(fields, place, label, time_ms):
             return
         rows, features = fields[pending.rows_from : pending.features_from], fields[pending.features_from :]
+        self._learn(features, fields[_SCORE], label)
+        # From here on nothing fails.
         if fields[_LABEL] == UNLABELLED:
             self.counts["outcomes_matched"] += 1
             self.features.label(rows, fields[_NUMBER], fields[_FLAGS] >> 1, fields[_TIME_MS], label)
@@ -391,7 +430,13 @@ class FraudShard(Intake):
             before = int(fields[_LABEL] == FRAUD)
             self.features.relabel(rows, fields[_NUMBER], fields[_FLAGS] >> 1, fields[_TIME_MS], before, label)
         pending.label_at(place, _LABEL_STATE[label], time_ms)
-        self._learn(features, fields[_SCORE], label)
+
+    def _outcome_of_before(self, about: str, label: int, time_ms: int) -> None:
+        """Apply an outcome that came with an earlier input; one that can't be learned has no effect."""
+        try:
+            self._outcome(about, label, time_ms)
+        except NotLearned:
+            self._count("outcomes_not_learned")
 
     def _corrects(self, fields: tuple[Any, ...], place: int, label: int, time_ms: int) -> bool:
         """Whether an outcome changes the label that its payment has already."""
@@ -406,9 +451,9 @@ class FraudShard(Intake):
         return True
 
     def _learn(self, features: tuple[float, ...], score: float, label: int) -> None:
-        self.graded.append((score, label))
         if self.learn:
-            self.model.learn(features, label)
+            self._teacher.teach(((features, label),))
+        self.graded.append((score, label))
 
     # -- what time brings
 
@@ -428,16 +473,21 @@ class FraudShard(Intake):
         """Apply one outcome, if any, whose time the clock has reached."""
         held = self.early.reached(self.clock.now)
         if held is not None:
-            self._outcome(held.about, held.label, held.event_time)
+            self._outcome_of_before(held.about, held.label, held.event_time)
 
     def _assume(self, now: int, after_ms: int) -> None:
         for event_id in self.pending.take_due(now, after_ms):
             row = self.pending.row(event_id)
-            if row is not None:
-                self._count("outcomes_assumed")
-                self.features.label(row.rows, row.number, row.flags, row.time_ms, 0)
-                self.pending.label(event_id, ASSUMED, now)
+            if row is None:
+                continue
+            try:
                 self._learn(row.features, row.score, 0)
+            except NotLearned:
+                self._count("outcomes_not_learned")
+                continue
+            self._count("outcomes_assumed")
+            self.features.label(row.rows, row.number, row.flags, row.time_ms, 0)
+            self.pending.label(event_id, ASSUMED, now)
 
     @property
     def lists(self) -> Mapping[str, str]:
@@ -482,6 +532,7 @@ class FraudShard(Intake):
         self.typical.load(head["typical"])
         self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
         self.model.load(blobs["model"])
+        self._teacher.forget()
         self.policy.load(blobs["policy"])
         self.early.load(blobs["early"])
         self.pending.load(under("pending/", blobs))
@@ -499,6 +550,8 @@ class FraudShard(Intake):
             self.policy.command(command)
         except ValueError as error:
             return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
+        except Exception as error:  # noqa: BLE001  # the policy is as it was
+            return self._raised(error, payload, position)
         self._count("commands")
         return _APPLIED
 

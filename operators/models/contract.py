@@ -53,7 +53,10 @@ class Model(Protocol):
         ...
 
     def learn(self, features: Sequence[float], label: int) -> None:
-        """Take in one example with its label, 0 or 1."""
+        """Take in one example with its label, 0 or 1.
+
+        It may raise anything; unless the class says `atomic = True`, the model is then loaded anew.
+        """
         ...
 
     def explain(self, features: Sequence[float]) -> list[float]:

@@ -75,6 +75,8 @@ class Logistic:
 
     takes: ClassVar[Literal["slots", "values"]] = "slots"
     cheap_explain: ClassVar[bool] = True
+    # Weighing comes first: it raises what there is to raise, as for a slot that there isn't.
+    atomic: ClassVar[bool] = True
 
     def __init__(self, shape: ModelShape, *, base_rate: float, intercept_lr: float) -> None:
         self.intercept, self.intercept_lr = log_odds(base_rate), intercept_lr

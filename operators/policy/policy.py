@@ -123,18 +123,23 @@ class Policy:
             self._reviews.take(time_ms // DAY_MS)
 
     def command(self, command: Command) -> None:
-        """Apply a command; one that is refused changes nothing.
+        """Apply a command; one that is refused, or with which anything is raised, changes nothing.
 
         Raises
         ------
         ValueError
             If there is no such list, the content is larger than it may be, or isn't what the digest says.
         """
-        if isinstance(command, KillSwitch):
-            self.kill_switch = command.on
-        else:
-            self._reload(command)
-        self._compose()
+        before = self.kill_switch, self._contents
+        try:
+            if isinstance(command, KillSwitch):
+                self.kill_switch = command.on
+            else:
+                self._reload(command)
+            self._compose()
+        except Exception:
+            self.kill_switch, self._contents = before
+            raise
 
     def _reload(self, command: ReloadList) -> None:
         declared = self._settings.lists.get(command.name)
@@ -146,7 +151,7 @@ class Policy:
         count, limit = len(content.entries), declared.entries_max
         if count > limit:
             raise ValueError(f"list {command.name} may have {limit} entries (entries_max), not {count}")
-        self._contents[command.name] = (declared.key, content)
+        self._contents = {**self._contents, command.name: (declared.key, content)}
 
     # -- what is asked of it
 

@@ -19,7 +19,7 @@ from headrace.operators.recommend import kernels
 from headrace.operators.recommend.arrays import Arrays, Slots, new_room, padded, start_weights
 from headrace.operators.recommend.pointwise import Pointwise
 
-__all__ = ["SOURCES", "Engine", "Ranked", "prepare"]
+__all__ = ["SOURCES", "Engine", "NotRanked", "Ranked", "prepare"]
 
 SOURCES: Final = (
     "neighbours",
@@ -54,6 +54,10 @@ _OF_ITEMS: Final[dict[str, DTypeLike]] = {
 _OF_SESSIONS: Final[dict[str, DTypeLike]] = {"last": "i8", "number": "i4"}
 _OF_LISTS: Final[dict[str, DTypeLike]] = {"size": "i4", "length": "i4"}
 _NOT_SAVED: Final = frozenset({"active", "gradient", "share", "mark"})
+
+
+class NotRanked(Exception):
+    """A model in the ranker's place raised something while it scored; its cause says what."""
 
 
 class Ranked(NamedTuple):
@@ -290,7 +294,32 @@ class Engine:
 
     # -- learning
 
-    def learn_next(self, session: str, item: int, *, new: bool) -> bool:
+    @property
+    def may_fail(self) -> bool:
+        """Whether the ranker is a model that may raise anything; the network's kernels raise nothing."""
+        return self._pointwise is not None
+
+    def teach(self, session: str, item: int) -> None:
+        """Let a ranker that may fail learn what `learn_next` will then take as learned; else nothing changes.
+
+        Raises
+        ------
+        NotLearned
+            If it can't; then nothing has changed.
+        """
+        row = self._lists.get(session)
+        if row is not None and self._pointwise is not None:
+            size = int(self._arrays.of["size"][row])
+            found = np.flatnonzero(self._shown_of(row)[:size] == self._tagged(item))
+            if len(found):
+                best = self._best.get(row, [])
+                self._pointwise.learn(self._features_of(row)[:size], int(found[0]), best)
+
+    def _tagged(self, item: int) -> int:
+        slot = item & _SLOT
+        return slot | int(self._arrays.of["tag"][slot]) << _SLOT_BITS
+
+    def learn_next(self, session: str, item: int, *, new: bool, taught: bool = False) -> bool:
         """Let the ranker learn from what came after the session's last list, on what it saw then.
 
         Parameters
@@ -299,20 +328,24 @@ class Engine:
             The session, and what it clicked.
         new
             Whether the item is new to the session.
+        taught
+            Whether `teach` has done its part.
 
         Returns
         -------
         bool
             Whether the item was among the candidates of a list that is still remembered.
         """
+        if not taught:
+            self.teach(session, item)
         row = self._lists.pop(session, None)
         if row is None:
             return False
         self._slots["lists"].give_back(row)
-        of, slot = self._arrays.of, item & _SLOT
-        tagged = slot | int(of["tag"][slot]) << _SLOT_BITS
+        of, tagged = self._arrays.of, self._tagged(item)
         if self._pointwise is not None:
-            return self._learn_pointwise(self._pointwise, row, tagged)
+            self._best.pop(row, None)
+            return bool((self._shown_of(row)[: int(of["size"][row])] == tagged).any())
         return bool(
             kernels.learn(
                 self._ranker,
@@ -325,14 +358,6 @@ class Engine:
                 new,
             )
         )
-
-    def _learn_pointwise(self, ranker: Pointwise, row: int, tagged: int) -> bool:
-        size, best = int(self._arrays.of["size"][row]), self._best.pop(row, [])
-        found = np.flatnonzero(self._shown_of(row)[:size] == tagged)
-        if not len(found):
-            return False
-        ranker.learn(self._features_of(row)[:size], int(found[0]), best)
-        return True
 
     def _shown_of(self, row: int) -> NDArray[Any]:
         return self._arrays.of["shown"][row * self._width : (row + 1) * self._width]
@@ -431,6 +456,11 @@ class Engine:
             Items that its customer clicked in earlier sessions, the newest first; they come after its own.
         best
             How many are asked for; all candidates, unless given.
+
+        Raises
+        ------
+        NotRanked
+            If a model in the network's place raises anything.
         """
         settings, room, of = self._settings, self._room, self._arrays.of
         live = self._session(session)
@@ -457,12 +487,22 @@ class Engine:
             candidates = kernels.rank(self._index, room, self._ranker, asked, length, most)
         else:
             candidates = kernels.search(self._index, room, asked)
-            shares = ranker.shares(self._features_of(row)[:candidates])
+            of["size"][row] = 0  # nothing is learned from this list unless it is ranked
+            shares = self._shares(ranker, self._features_of(row)[:candidates])
             kernels.order(room, cells(shares), candidates, most)
             kept = min(ranker.negatives_max, most, candidates)
             self._best[row] = self._room_arrays["out_place"][:kept].tolist()
         of["size"][row], of["length"][row] = candidates, length
         return self._ranked(row, candidates, candidates if best is None else min(best, candidates))
+
+    @staticmethod
+    def _shares(ranker: Pointwise, features: NDArray[Any]) -> NDArray[Any]:
+        try:
+            return ranker.shares(features)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise NotRanked from error
 
     def _add_past(self, count: int, past: Sequence[int]) -> int:
         own = self._room_arrays["past"]
@@ -553,7 +593,7 @@ class Engine:
         self._sessions, self._lists = dict(names["sessions"]), dict(names["lists"])
         self._best = dict(names["best"])
         if self._pointwise is not None:
-            self._pointwise.model.load(blobs["ranker"])
+            self._pointwise.load(blobs["ranker"])
         self._next_session, self._width, self.lists_dropped = names["rest"]
         self.configure(self._settings)
 

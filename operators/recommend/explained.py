@@ -25,6 +25,7 @@ LIST_TEXTS: Final = {
     "no_candidates": "nothing is known yet that could be shown",
     "kill_switch": "the kill switch is on",
     "deadline": "the click had waited too long",
+    "ranker_failed": "the model in the ranker's place had raised an error",
 }
 """What the reasons of an empty list mean."""
 

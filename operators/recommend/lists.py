@@ -82,6 +82,11 @@ class PendingLists(Generic[T]):
             return None
         return shown
 
+    def waits(self, session: str, now_ms: int) -> bool:
+        """Whether `take` would give a list."""
+        shown = self._lists.get(session)
+        return shown is not None and now_ms - shown.time_ms <= self._age_ms_max
+
     def put(self, session: str, time_ms: int, items: T) -> None:
         """Let a list wait, and drop at most two that are too old or too many."""
         lists = self._lists

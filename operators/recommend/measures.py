@@ -211,6 +211,14 @@ LIST_METRICS: Final = (
         _list_counts("clicks_of_bots"),
     ),
     Metric(
+        "headrace_lists_not_ranked_total",
+        "counter",
+        "Lists that could not be ranked, as the model in the ranker's place raised an error.",
+        (),
+        "state",
+        _list_counts("lists_not_ranked"),
+    ),
+    Metric(
         "headrace_visitors_dropped_total",
         "counter",
         "Known customers, and buyers, whose past made room for others'.",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.config.recommend import RankerSettings
-from headrace.operators.models import Model, ModelShape, build_model
+from headrace.operators.models import Model, ModelShape, Teacher, build_model
 from headrace.operators.recommend import kernels
 
 __all__ = ["FEATURE_NAMES", "Pointwise"]
@@ -57,6 +57,7 @@ class Pointwise:
     def __init__(self, settings: RankerSettings) -> None:
         self.negatives_max = settings.negatives_max
         self.model: Model = build_model(settings.name, settings.parameters, _SHAPE)
+        self._teacher = Teacher(self.model, one_by_one=False)
         self._bins = self.model.takes == "slots"
         self._offsets = np.array(_SHAPE.group_offsets)
 
@@ -68,10 +69,21 @@ class Pointwise:
         return scores / total if total > 0.0 else np.full(len(scores), 1.0 / max(len(scores), 1))
 
     def learn(self, steps: NDArray[np.uint8], chosen: int, others: Iterable[int]) -> None:
-        """Learn that a candidate was clicked, and that others weren't."""
+        """Learn that a candidate was clicked, and that others weren't.
+
+        Raises
+        ------
+        NotLearned
+            If the model raises anything; then it is as it was.
+        """
         places = [chosen, *(place for place in others if place != chosen)]
-        for place, row in zip(places, self._rows(steps[places]), strict=True):
-            self.model.learn(row, int(place == chosen))
+        rows = self._rows(steps[places])
+        self._teacher.teach([(row, int(place == chosen)) for place, row in zip(places, rows, strict=True)])
+
+    def load(self, saved: bytes) -> None:
+        """Take over a model's saved state."""
+        self.model.load(saved)
+        self._teacher.forget()
 
     def _rows(self, steps: NDArray[np.uint8]) -> list[list[Any]]:
         if not self._bins:

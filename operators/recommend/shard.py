@@ -19,9 +19,10 @@ from headrace.operators.events import Cart, Click, Event, Item, Order
 from headrace.operators.intake import Intake, under, version_of
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Held, Output, Position
+from headrace.operators.models import NotLearned
 from headrace.operators.recommend import detail, kernels
 from headrace.operators.recommend.catalogue import Catalogue
-from headrace.operators.recommend.engine import SOURCES, Engine, Ranked, prepare
+from headrace.operators.recommend.engine import SOURCES, Engine, NotRanked, Ranked, prepare
 from headrace.operators.recommend.lists import Graded, PendingLists, rank_of
 from headrace.operators.recommend.pointwise import Pointwise
 from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
@@ -41,9 +42,10 @@ _TRENDING: Final = SOURCES.index("trending")
 _NO_LIST: Final = Ranked([], [], [], [], [], 0)
 KILL_SWITCH: Final = "kill_switch"
 OVERDUE: Final = "deadline"
+NOT_RANKED: Final = "ranker_failed"
 RULED: Final = ("own", "capped", "filled", "new", "explored")
 """What rules do to items of a list: leave them out, put them in."""
-EMPTY_REASONS: Final = ("no_candidates", KILL_SWITCH, OVERDUE)
+EMPTY_REASONS: Final = ("no_candidates", KILL_SWITCH, OVERDUE, NOT_RANKED)
 _COUNTED: Final = (
     "recommend",
     "none",
@@ -60,6 +62,7 @@ _COUNTED: Final = (
     "orders_beside_list",
     "commands",
     "clicks_of_bots",
+    "lists_not_ranked",
     *(f"items_{what}" for what in RULED),
     *(f"source_{name}" for name in LIST_SOURCES),
     *(f"empty_{reason}" for reason in EMPTY_REASONS),
@@ -151,19 +154,30 @@ class RecommendShard(Intake):
         """
         if isinstance(event, Undecodable):
             return self._dead(event, payload, position)
-        memory, digest = self._ids_by_class[event.__class__], canonical_digest(event)
+        memory, clock = self._ids_by_class[event.__class__], self.clock
+        try:
+            digest = canonical_digest(event)
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
+            return self._raised(error, payload, position)
         if event.event_id in memory.ids:
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
         who = event.session_id if isinstance(event, Click | Cart) else party_of(event)
-        timing = self.clock.observe(event.event_time, who or "")
-        now = self.clock.now
+        before = clock.now, clock.agreeing
+        timing, now = clock.observe(event.event_time, who or ""), clock.now
+        at = event.event_time if timing is _ON_TIME or not now else now
+        if self.engine.may_fail and isinstance(event, Click):
+            try:
+                self._teach(event, at)
+            except NotLearned as error:
+                clock.now, clock.agreeing = before
+                return self._raised(error.cause, payload, position)
+        # From here on nothing fails.
         memory.add(event.event_id, digest, now or event.event_time)
         self.number += 1
-        if self._unmoved and not self.clock.agreeing:
+        if self._unmoved and not clock.agreeing:
             self._settle_ahead()
-        at = event.event_time if timing is _ON_TIME or not now else now
         answer = _APPLIED
         if isinstance(event, Click):
             answer = self._click(event, timing, at, overdue=overdue)
@@ -171,6 +185,21 @@ class RecommendShard(Intake):
             self._other(event)
         self.catalogue.forget_dropped()
         return answer
+
+    def _teach(self, click: Click, at: int) -> None:
+        """Let a ranker that may fail learn from a click before that changes anything; `_judge` does the rest.
+
+        Raises
+        ------
+        NotLearned
+            If it can't; then nothing has changed.
+        """
+        session, item = click.session_id, self.engine.known(click.item_id)
+        waits = item is not None and self._own(session) and self.pending.waits(session, at)
+        if item is None or not waits or not self.learn:
+            return
+        if self._bots.with_one_more(session, at) <= self._bot_clicks_max:
+            self.engine.teach(session, item)
 
     def _click(self, click: Click, timing: Timing, at: int, *, overdue: bool) -> Output:
         engine, session = self.engine, click.session_id
@@ -223,7 +252,7 @@ class RecommendShard(Intake):
         self.graded.append(Graded(rank_of(item, shown.items), len(shown.items), new))
         self.counts["lists_judged"] += 1
         if self.learn:
-            self.engine.learn_next(session, item, new=new)
+            self.engine.learn_next(session, item, new=new, taught=True)
 
     # -- lists
 
@@ -233,9 +262,13 @@ class RecommendShard(Intake):
         if path is None:
             past = self.visitors.past(click.customer_id) if click.customer_id is not None else ()
             best = self.rules.ranked_max(visit)
-            ranked = self.engine.rank(click.session_id, visit.left_out, past, best=best)
-            places = self.rules.arrange(ranked, visit)
-        elif self._fallback(path) == "trending":
+            try:
+                ranked = self.engine.rank(click.session_id, visit.left_out, past, best=best)
+                places = self.rules.arrange(ranked, visit)
+            except NotRanked:
+                path = NOT_RANKED
+                self._count("lists_not_ranked")
+        if path is not None and self._fallback(path) == "trending":
             places = self.rules.arrange(self._trending(visit.left_out), visit)
         decision = {
             "decision_id": "recommend:" + click.event_id,

@@ -106,16 +106,25 @@ class Bots:
 
     def clicks(self, session: str, at_ms: int) -> int:
         """Count a click, and say how many there were in the minute that it ends."""
-        minute, into_ms = divmod(at_ms, _MINUTE_MS)
-        last, now, before = self._counts.pop(session, (minute, 0, 0))
-        if minute > last:
-            before, now = (now if minute == last + 1 else 0), 0
-            last = minute
-        now += 1
+        last, now, before = self._counted(session, at_ms)
+        self._counts.pop(session, None)
         self._counts[session] = last, now, before
         while len(self._counts) > self.sessions_max:
             del self._counts[next(iter(self._counts))]
-        return now + before * (_MINUTE_MS - into_ms) // _MINUTE_MS
+        return _in_a_minute(now, before, at_ms)
+
+    def with_one_more(self, session: str, at_ms: int) -> int:
+        """How many there would be with a click that isn't counted yet."""
+        _, now, before = self._counted(session, at_ms)
+        return _in_a_minute(now, before, at_ms)
+
+    def _counted(self, session: str, at_ms: int) -> tuple[int, int, int]:
+        """The session's minute, and the clicks in it and in the one before, with one more."""
+        minute = at_ms // _MINUTE_MS
+        last, now, before = self._counts.get(session, (minute, 0, 0))
+        if minute > last:
+            return minute, 1, now if minute == last + 1 else 0
+        return last, now + 1, before
 
     def forget(self, session: str) -> None:
         """Drop a session."""
@@ -128,3 +137,8 @@ class Bots:
     def load(self, saved: list[Any]) -> None:
         """Take over a saved state."""
         self._counts = {session: (last, now, before) for session, last, now, before in saved}
+
+
+def _in_a_minute(now: int, before: int, at_ms: int) -> int:
+    into_ms = at_ms % _MINUTE_MS
+    return now + before * (_MINUTE_MS - into_ms) // _MINUTE_MS

@@ -1,0 +1,99 @@
+"""Lets a model learn all of what an input says, or nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from headrace.operators.models.contract import Model
+
+__all__ = ["Example", "NotLearned", "Teacher"]
+
+Example: TypeAlias = tuple[Sequence[float], int]
+"""Features, and their label."""
+
+_EXAMPLES_MIN: Final = 256
+_EXAMPLES_MAX: Final = 4096
+_BYTES_AN_EXAMPLE: Final = 512
+_TRIES: Final = 8
+
+
+class NotLearned(Exception):
+    """A model raised something while it learned, and is as it was before; `cause` is what it raised."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+        super().__init__(f"{type(cause).__name__}: {cause}")
+
+
+class Teacher:
+    """Teaches a model, and takes back what it has learned of an input with which it raises something.
+
+    Of a model a copy is kept, with the examples that it has learned since: these are learned once more from
+    the copy. The larger the copy, the rarer it is made. One that is `atomic` changes nothing with an example
+    with which it raises; where examples come one by one, it needs no copy.
+
+    Parameters
+    ----------
+    model
+        What learns; nobody else lets it learn, or loads it without telling `forget`.
+    one_by_one
+        Whether an input never has more than one example.
+    """
+
+    def __init__(self, model: Model, *, one_by_one: bool) -> None:
+        self._model, self._atomic = model, one_by_one and getattr(model, "atomic", False)
+        self._copy = b""
+        self._since: list[Example] = []
+        self._since_max = 0
+
+    def forget(self) -> None:
+        """The model was loaded: what was kept is of another state."""
+        self._copy, self._since = b"", []
+
+    def teach(self, examples: Sequence[Example]) -> None:
+        """Let the model learn examples, in their order.
+
+        Raises
+        ------
+        NotLearned
+            If it raises anything; then it is as it was.
+        Exception
+            If it can't be brought back, as what it raises depends on more than its state and the example.
+        """
+        if not self._atomic and (not self._copy or len(self._since) >= self._since_max):
+            self._keep_copy()
+        learn = self._model.learn
+        try:
+            for features, label in examples:
+                learn(features, label)
+        except MemoryError:
+            raise
+        except Exception as error:
+            if not self._atomic:
+                self._bring_back()
+            raise NotLearned(error) from error
+        if not self._atomic:
+            self._since += examples
+
+    def _keep_copy(self) -> None:
+        self._copy = self._model.save()
+        self._since = []
+        self._since_max = min(max(_EXAMPLES_MIN, len(self._copy) // _BYTES_AN_EXAMPLE), _EXAMPLES_MAX)
+
+    def _bring_back(self) -> None:
+        """Learn the examples since the copy once more; the next failure then finds a copy of this state."""
+        for left in reversed(range(_TRIES)):
+            try:
+                self._model.load(self._copy)
+                for features, label in self._since:
+                    self._model.learn(features, label)
+            except MemoryError:
+                raise
+            except Exception:
+                if not left:
+                    raise
+            else:
+                if self._since:
+                    self._keep_copy()
+                return
