@@ -108,6 +108,9 @@ class KafkaSettings(Settings):
         Messages of a partition that are held, while those of other partitions come first by event time.
     merge_wait_ms_max
         A partition that is behind and brings nothing is waited for no longer.
+    clock_skew_ms_max
+        By so much the timestamp of a message may be wrong and is still believed, when it is told how long the
+        message has waited; with one that is off by more it waits since it was read.
     ahead_messages_max
         With several processes, messages that each may read in the second that all of them end together.
     """
@@ -145,6 +148,7 @@ class KafkaSettings(Settings):
     settle_ms: int = Field(default=1000, ge=0, le=600_000)
     merge_messages_max: int = Field(default=20_000, ge=1, le=10_000_000)
     merge_wait_ms_max: int = Field(default=1000, ge=0, le=600_000)
+    clock_skew_ms_max: int = Field(default=1000, ge=0, le=86_400_000)
     ahead_messages_max: int = Field(default=100_000, ge=1, le=10_000_000)
 
     @property

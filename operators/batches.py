@@ -51,6 +51,9 @@ class Batch:
     flags
         For each line what its record is marked with from the start; empty for nothing, as in every batch but
         those of the control channel.
+    since_ms
+        For each line since when it waits, milliseconds since the epoch, or `waiting.NEVER`; empty where the
+        source has no time for it, as files and the control channel.
     """
 
     accepted_ms: int
@@ -62,6 +65,7 @@ class Batch:
     lines: list[int]
     marks: tuple[Mark, ...]
     flags: Sequence[int] = ()
+    since_ms: Sequence[int] = ()
 
     @property
     def ordinal_next(self) -> int:

@@ -19,6 +19,7 @@ import orjson
 
 from headrace.config.settings import RunSettings, restore
 from headrace.errors import StateError, StateMismatch
+from headrace.operators.addresses import partition_of
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import (
     Finished,
@@ -56,6 +57,7 @@ from headrace.operators.past import notes_of, output_of, records_from
 from headrace.operators.reapply import apply_again, retried
 from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.telemetry import SILENT, Telemetry
+from headrace.operators.waiting import by_waiting
 
 __all__ = ["STATE_VERSION", "Applied", "DurableShard"]
 
@@ -290,7 +292,10 @@ class DurableShard:
 
     def register(self, number: int, name: str, topic_id: str | None = None) -> None:
         """Give a source its number, and a partition its topic's id; journalled when it is new."""
-        note = source_note(number, name, topic_id)
+        since_ms = None
+        if partition_of(name) is not None and number not in self.sources.names:
+            since_ms = time.time_ns() // 1_000_000
+        note = source_note(number, name, topic_id, since_ms)
         if self.sources.take(note):
             self._note(note)
 
@@ -393,8 +398,14 @@ class DurableShard:
             yield lines, False
             return
         for at in range(0, len(lines), _OVERDUE_EVERY_INPUTS):
+            some = lines[at : at + _OVERDUE_EVERY_INPUTS]
             waited_ns = time.perf_counter_ns() - batch.accepted_ns
-            yield lines[at : at + _OVERDUE_EVERY_INPUTS], waited_ns > limit_ns
+            if not batch.since_ms:
+                yield some, waited_ns > limit_ns
+                continue
+            # The longer of both counts, as the wall clock may be set back.
+            waited_ms = 0 if waited_ns > limit_ns else limit_ns // 1_000_000
+            yield from by_waiting(some, batch.since_ms, time.time_ns() // 1_000_000 - waited_ms)
 
     def _apply_flagged(
         self, batch: Batch, events: Sequence[Any], lines: Sequence[int], applied: Applied

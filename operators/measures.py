@@ -138,6 +138,32 @@ METRICS: Final = (
         scrape.of_recorder(Recorder.latencies),
     ),
     Metric(
+        "headrace_end_to_end_latency_seconds",
+        "histogram",
+        "From the timestamp of a message to writing the decision on it; absent for files. Messages that were "
+        "there before the state knew their topic don't count.",
+        (),
+        "process",
+        scrape.end_to_end_latencies,
+    ),
+    Metric(
+        "headrace_message_clock_skew_total",
+        "counter",
+        "Messages whose timestamp is wrong by more than `kafka.clock_skew_ms_max`; they wait since they were "
+        "read. Absent for files.",
+        ("direction",),
+        "process",
+        scrape.skewed,
+    ),
+    Metric(
+        "headrace_topic_timestamp",
+        "gauge",
+        "1 for what the messages of an input topic are stamped with; absent before the first.",
+        ("topic", "timestamp"),
+        "now",
+        scrape.timestamps,
+    ),
+    Metric(
         "headrace_stage_latency_seconds",
         "histogram",
         "Time an event spent in a stage, which is that of its whole batch.",
@@ -457,6 +483,7 @@ LABELS: Final = {
     "config": "first digits of the configuration's digest, as `headrace check` prints it",
     "entity": "the kinds of entity of the configuration; `item` where lists are made",
     "flow": "`fraud`, `recommend`",
+    "direction": "`ahead`: in the future; `behind`: before the message can have been there",
     "event": "`cart`, `order`",
     "items": "`shown` on lists, `clicked`",
     "item": "`from` the session's last list, or `beside` it",
@@ -476,7 +503,9 @@ LABELS: Final = {
     "shard": "number of the shard, two digits",
     "source": "number of the source, in the order in which the state came to know them",
     "stage": "`read`, `decode`, `apply`, `journal`, `write`",
+    "timestamp": "`create`: when the message was made; `append`: when the broker took it",
     "timing": "`late`, `ahead`",
+    "topic": "name of a topic",
     "type": "`payment`, `outcome`, `click`, `cart`, `order`, `item`; `command` of an operator; `undecodable`",
     "version": "version of Headrace",
 }

@@ -11,7 +11,8 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Final, TypeAlias
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.event_times import believable, times_of
@@ -23,35 +24,68 @@ _NO_LIMIT: Final = 1 << 62
 _RESUME_SHARE: Final = 0.25
 
 
+class _Ready(NamedTuple):
+    """Messages in the order in which they go on: values, sources, offsets, since when they wait."""
+
+    payloads: list[bytes]
+    sources: list[int]
+    offsets: list[int]
+    since_ms: list[int]
+
+    def between(self, first: int, end: int) -> _Ready:
+        return self._of(itemgetter(slice(first, end)))
+
+    def ordered(self, order: Sequence[int]) -> _Ready:
+        return self._of(lambda column: [column[at] for at in order] if column else column)
+
+    def plus(self, more: _Ready) -> None:
+        self.payloads.extend(more.payloads)
+        self.sources.extend(more.sources)
+        self.offsets.extend(more.offsets)
+        self.since_ms.extend(more.since_ms)
+
+    def _of(self, choose: Callable[[Any], Any]) -> _Ready:
+        return _Ready(*map(choose, self))
+
+
 class _Buffer:
     """Messages of one partition that were read and not handed on."""
 
-    __slots__ = ("keys", "last", "offsets", "past", "paused", "payloads")
+    __slots__ = ("keys", "last", "offsets", "past", "paused", "payloads", "since_ms")
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.offsets: list[int] = []
+        self.since_ms: list[int] = []
         self.keys: list[int] = []
         self.last = 0
         self.past = 0  # so many at the front belong to the past
         self.paused = False
 
     def add(
-        self, payloads: Sequence[bytes], offsets: Sequence[int], times: Sequence[int], *, past: bool
+        self,
+        payloads: Sequence[bytes],
+        offsets: Sequence[int],
+        times: Sequence[int],
+        since_ms: Sequence[int],
+        *,
+        past: bool,
     ) -> None:
         self.payloads += payloads
         if past:
             self.past = len(self.payloads)
         self.offsets += offsets
+        self.since_ms += since_ms
         # The order within a partition stays, so a message can't go before one with a later time.
         keys = list(accumulate(times, max, initial=self.last))[1:]
         self.keys += keys
         self.last = keys[-1]
 
-    def cut(self, count: int) -> tuple[list[bytes], list[int], list[int]]:
+    def cut(self, source: int, count: int) -> _Ready:
         """Take the first messages out."""
-        taken = self.payloads[:count], self.offsets[:count], self.keys[:count]
-        del self.payloads[:count], self.offsets[:count], self.keys[:count]
+        payloads, offsets = self.payloads[:count], self.offsets[:count]
+        taken = _Ready(payloads, [source] * len(payloads), offsets, self.since_ms[:count])
+        del self.payloads[:count], self.offsets[:count], self.keys[:count], self.since_ms[:count]
         self.past = max(self.past - count, 0)
         return taken
 
@@ -97,13 +131,31 @@ class PartitionMerge:
         self._ahead_ms_max, self._agree = ahead_ms_max, agree_messages
         self._waits_since: float | None = None
         self.waits = 0
-        self._ready: tuple[list[bytes], list[int], list[int]] = ([], [], [])
+        self._ready = _Ready([], [], [], [])
         self._at = 0
 
     def extend(
-        self, source: int, payloads: Sequence[bytes], offsets: Sequence[int], *, past: bool = False
+        self,
+        source: int,
+        payloads: Sequence[bytes],
+        offsets: Sequence[int],
+        *,
+        since_ms: Sequence[int] = (),
+        past: bool = False,
     ) -> None:
-        """Take messages of a partition in, ascending by offset; `past` if it is being caught up with."""
+        """Take messages of a partition in.
+
+        Parameters
+        ----------
+        source
+            Its number.
+        payloads, offsets
+            The messages, ascending by offset.
+        since_ms
+            Since when each waits, as `Batch` has it; of all messages, or of none.
+        past
+            Whether they belong to a past that is being caught up with.
+        """
         if not payloads:
             return
         buffer = self._buffers.setdefault(source, _Buffer())
@@ -111,7 +163,7 @@ class PartitionMerge:
             times: Sequence[int] = [0] * len(payloads)
         else:
             times = believable(times_of(payloads), self._ahead_ms_max, self._agree)
-        buffer.add(payloads, offsets, times, past=past)
+        buffer.add(payloads, offsets, times, since_ms, past=past)
 
     def to_pause(self) -> list[int]:
         """Partitions of which enough waits; they are not named again until they were resumed."""
@@ -138,7 +190,7 @@ class PartitionMerge:
     @property
     def ready(self) -> bool:
         """Whether the next batch needs no further reading."""
-        return self._at < len(self._ready[0])
+        return self._at < len(self._ready.payloads)
 
     @property
     def holding(self) -> bool:
@@ -153,24 +205,23 @@ class PartitionMerge:
         behind
             Whether a partition, by its number, is catching up with a past that was not read yet.
         """
-        if self._at >= len(self._ready[0]):
+        if self._at >= len(self._ready.payloads):
             self._ready, self._at = self._merge(behind), 0
-        payloads, sources, offsets = self._ready
-        if not payloads:
+        ready = self._ready
+        if not ready.payloads:
             return None
         first, end = self._at, self._at + self._batch_max
-        self._at = min(end, len(payloads))
-        return _batch(payloads[first:end], sources[first:end], offsets[first:end])
+        self._at = min(end, len(ready.payloads))
+        return _batch(ready.between(first, end))
 
-    def _merge(self, behind: Callable[[int], bool]) -> tuple[list[bytes], list[int], list[int]]:
+    def _merge(self, behind: Callable[[int], bool]) -> _Ready:
         filled = [(source, buffer) for source, buffer in self._buffers.items() if buffer.payloads]
         if not filled:
             self._waits_since = None
-            return [], [], []
+            return _Ready([], [], [], [])
         if len(self._buffers) == 1:  # there is nothing to merge with
             source, buffer = filled[0]
-            payloads, offsets, _ = buffer.cut(len(buffer.payloads))
-            return payloads, [source] * len(payloads), offsets
+            return buffer.cut(source, len(buffer.payloads))
         past = [each for each in filled if each[1].past]
         if not past:
             self._waits_since = None
@@ -207,35 +258,29 @@ class PartitionMerge:
         return max(min(last, default=_NO_LIMIT), min(buffer.keys[0] for _, buffer in past))
 
 
-def _sorted(counted: Sequence[tuple[int, _Buffer, int]]) -> tuple[list[bytes], list[int], list[int]]:
+def _sorted(counted: Sequence[tuple[int, _Buffer, int]]) -> _Ready:
     """Take so many messages out of each buffer, and put them in the order of their times."""
-    payloads: list[bytes] = []
-    sources: list[int] = []
-    offsets: list[int] = []
-    keys: list[int] = []
     if len(counted) == 1:
         source, buffer, count = counted[0]
-        payloads, offsets, _ = buffer.cut(count)
-        return payloads, [source] * len(payloads), offsets
+        return buffer.cut(source, count)
+    together = _Ready([], [], [], [])
+    keys: list[int] = []
     for source, buffer, count in counted:
-        some, places, times = buffer.cut(count)
-        payloads += some
-        offsets += places
-        keys += times
-        sources += [source] * len(some)
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return [payloads[at] for at in order], [sources[at] for at in order], [offsets[at] for at in order]
+        keys += buffer.keys[:count]
+        together.plus(buffer.cut(source, count))
+    return together.ordered(sorted(range(len(keys)), key=keys.__getitem__))
 
 
-def _batch(payloads: list[bytes], sources: list[int], offsets: list[int]) -> Batch:
-    ends = dict(zip(sources, offsets, strict=True))  # of each source the last one
+def _batch(ready: _Ready) -> Batch:
+    ends = dict(zip(ready.sources, ready.offsets, strict=True))  # of each source the last one
     return Batch(
         accepted_ms=time.time_ns() // 1_000_000,
         accepted_ns=time.perf_counter_ns(),
         ordinal=0,
-        payloads=payloads,
-        sources=sources,
-        offsets=offsets,
-        lines=[0] * len(payloads),
+        payloads=ready.payloads,
+        sources=ready.sources,
+        offsets=ready.offsets,
+        lines=[0] * len(ready.payloads),
         marks=tuple(Mark(source, offset + 1, 0, 0) for source, offset in ends.items()),
+        since_ms=ready.since_ms,
     )

@@ -19,6 +19,7 @@ from headrace.operators.events import Event
 from headrace.operators.prequential import OutcomeWindow
 from headrace.operators.recommend.lists import Graded, ListWindow
 from headrace.operators.telemetry import Phase, Stage
+from headrace.operators.waiting import NEVER
 
 __all__ = [
     "EVENT_TYPES",
@@ -30,9 +31,10 @@ __all__ = [
 ]
 
 LATENCY_EDGES_S: Final = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    *(10.0, 30.0, 60.0, 150.0, 300.0, 600.0),
 )
-"""Upper ends of the buckets of latencies, seconds: 0.1 ms to 1 s."""
+"""Upper ends of the buckets of latencies, seconds: 0.1 ms to 10 minutes."""
 
 SCORE_EDGES: Final = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
@@ -164,6 +166,7 @@ class Recorder:
     def __init__(self, window_outcomes_max: int) -> None:
         self._lock = threading.Lock()
         self._latency, self._scores = Histogram(LATENCY_EDGES_S), Histogram(SCORE_EDGES)
+        self._waited = Histogram(LATENCY_EDGES_S)
         self._stages = {stage: Histogram(LATENCY_EDGES_S) for stage in get_args(Stage)}
         self._busy_ns: dict[str, int] = dict.fromkeys(get_args(Stage), 0)
         self._events: Counter[type] = Counter()
@@ -229,6 +232,14 @@ class Recorder:
         with self._lock:
             self._latency.add((now_ns - accepted_ns) / 1e9, count)
 
+    def waited(self, since_ms: Sequence[int], count: int, now_ms: int) -> None:
+        """Decisions of one batch were written; each of those given stands for as many others."""
+        share, rest = divmod(count, len(since_ms))
+        with self._lock:
+            for place, since in enumerate(since_ms):
+                if since != NEVER:
+                    self._waited.add(max(now_ms - since, 0) / 1000, share + (place < rest))
+
     def checkpointed(self, finished: Finished) -> None:
         """A checkpoint has ended."""
         shard = finished.path.parent.name
@@ -256,6 +267,11 @@ class Recorder:
         """Seconds from reading a batch to writing its decisions."""
         with self._lock:
             return self._latency.copy()
+
+    def waits(self) -> Histogram:
+        """Seconds from the timestamps of messages to the writing of their decisions."""
+        with self._lock:
+            return self._waited.copy()
 
     def scores(self) -> Histogram:
         """Scores of the decisions."""

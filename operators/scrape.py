@@ -308,6 +308,12 @@ def of_ids(read_one: Callable[[IdMemory], float]) -> Reader:
 # -- pace
 
 
+def end_to_end_latencies(scrape: Scrape) -> Iterator[Sample]:
+    """Of all decisions; none in a run on files."""
+    if hasattr(scrape.recorder.reader, "timestamps"):
+        yield (), scrape.recorder.waits()
+
+
 def stage_latencies(scrape: Scrape) -> Iterator[Sample]:
     """By stage."""
     return (((stage,), pace.latency) for stage, pace in scrape.recorder.stages().items())
@@ -351,6 +357,19 @@ def merge_waits(scrape: Scrape) -> Iterator[Sample]:
     waits = getattr(scrape.recorder.reader, "merge_waits", None)
     if waits is not None:
         yield (), waits
+
+
+def skewed(scrape: Scrape) -> Iterator[Sample]:
+    """By direction; none in a run on files."""
+    found = getattr(scrape.recorder.reader, "skewed", None)
+    if found is not None:
+        yield from (((direction,), count) for direction, count in found._asdict().items())
+
+
+def timestamps(scrape: Scrape) -> Iterator[Sample]:
+    """1 for what the messages of a topic are stamped with; none of files, nor before a first message."""
+    for topic, timestamp in getattr(scrape.recorder.reader, "timestamps", {}).items():
+        yield (topic, timestamp), 1
 
 
 def broker_silence(scrape: Scrape) -> Iterator[Sample]:

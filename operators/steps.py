@@ -95,6 +95,8 @@ class ShardOutput:
         For topics, messages (`Outgoing`).
     accepted_ns
         When the batch was read, as in `Batch`.
+    since_ms
+        Since when some of what was decided waited, milliseconds since the epoch; empty if that isn't known.
     """
 
     shard: int
@@ -103,6 +105,7 @@ class ShardOutput:
     decisions: list[Any]
     dead_letters: list[Any]
     accepted_ns: int
+    since_ms: Sequence[int] = ()
 
 
 class ShardLogic(Protocol):

@@ -74,6 +74,20 @@ class Telemetry(Protocol):
             The present moment on the same clock.
         """
 
+    def waited(self, since_ms: Sequence[int], count: int, now_ms: int) -> None:
+        """Decisions were written that somebody waited for.
+
+        Parameters
+        ----------
+        since_ms
+            Since when some of them waited, evenly chosen, milliseconds since the epoch; `waiting.NEVER` for
+            one that nobody waits for.
+        count
+            How many were written.
+        now_ms
+            The present moment.
+        """
+
 
 class _Silent:
     """Telemetry that nobody listens to."""
@@ -103,6 +117,9 @@ class _Silent:
         """Say nothing."""
 
     def latency(self, accepted_ns: int, count: int, now_ns: int) -> None:
+        """Say nothing."""
+
+    def waited(self, since_ms: Sequence[int], count: int, now_ms: int) -> None:
         """Say nothing."""
 
 

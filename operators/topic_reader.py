@@ -12,6 +12,7 @@ from headrace.operators.controlled import batch_of
 from headrace.operators.files import Progress
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.partition_merge import PartitionMerge
+from headrace.operators.waiting import MessageAges, Skewed
 
 __all__ = ["Place", "Portion", "Reading", "TopicCommands", "TopicReader"]
 
@@ -38,6 +39,14 @@ class Portion(Protocol):
         """Their offsets."""
 
     @property
+    def times_ms(self) -> list[int]:
+        """Their timestamps, milliseconds since the epoch; negative for one without."""
+
+    @property
+    def appended_after_ms(self) -> int:
+        """A time before which none of them can have been in the partition; 0 if that isn't known."""
+
+    @property
     def past(self) -> bool:
         """Whether they belong to a past that is being caught up with."""
 
@@ -58,6 +67,10 @@ class Reading(Protocol):
     @property
     def heard(self) -> Any:
         """Has `silent_seconds`, since anything was heard of the brokers."""
+
+    @property
+    def timestamps(self) -> Mapping[str, str]:
+        """Of each topic what its messages are stamped with: `create` or `append` time, once it is known."""
 
     def pause(self, partitions: Collection[Any]) -> None:
         """Hand out nothing of some partitions until they are resumed."""
@@ -129,6 +142,8 @@ class TopicReader:
         Number of each partition in the state.
     commands
         None where another worker has them.
+    ages
+        Tells since when messages wait.
 
     Attributes
     ----------
@@ -145,7 +160,9 @@ class TopicReader:
         merge: PartitionMerge,
         numbers: Mapping[Place, int],
         commands: TopicCommands | None,
+        ages: MessageAges | None = None,
     ) -> None:
+        self._ages = ages or MessageAges({}, 0)
         self._reading, self._merge, self._numbers, self._commands = reading, merge, numbers, commands
         self._places = {number: place for place, number in numbers.items()}
         self._bytes = dict.fromkeys(self._places, 0)
@@ -180,11 +197,24 @@ class TopicReader:
         for portion in reading.read(_READ_MESSAGES_MAX, wait=not merge.holding):
             number = self._numbers[portion.partition]
             self._bytes[number] += sum(map(len, portion.payloads))
-            merge.extend(number, portion.payloads, portion.offsets, past=portion.past)
+            since_ms = self._ages.since(
+                number, portion.times_ms, portion.appended_after_ms, time.time_ns() // 1_000_000
+            )
+            merge.extend(number, portion.payloads, portion.offsets, since_ms=since_ms, past=portion.past)
         if full := merge.to_pause():
             reading.pause([self._places[number] for number in full])
 
     # -- for those who watch
+
+    @property
+    def skewed(self) -> Skewed:
+        """How many messages had a timestamp that can't be right."""
+        return self._ages.skewed
+
+    @property
+    def timestamps(self) -> Mapping[str, str]:
+        """Of each topic what its messages are stamped with: `create` or `append` time, once it is known."""
+        return {} if self._reading is None else self._reading.timestamps
 
     @property
     def merge_waits(self) -> int:

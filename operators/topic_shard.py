@@ -15,6 +15,7 @@ from headrace.operators.batches import Batch, Mark
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.outgoing import Outgoing, dead_letter_id, decision_of
+from headrace.operators.waiting import sample
 
 __all__ = ["MARKS_MESSAGES_MAX", "MARKS_SECONDS_MAX", "Taken", "TopicShard"]
 
@@ -39,6 +40,8 @@ class Taken:
         In the order of their inputs.
     applied
         The same as plain lines.
+    since_ms
+        Since when some of what was decided waited, evenly chosen; empty if that isn't known.
     """
 
     ordinal: int
@@ -47,6 +50,7 @@ class Taken:
     decisions: list[Outgoing] = field(default_factory=list)
     dead_letters: list[Outgoing] = field(default_factory=list)
     applied: Applied = field(default_factory=Applied)
+    since_ms: Sequence[int] = ()
 
 
 class TopicShard:
@@ -118,6 +122,9 @@ class TopicShard:
         self._noted()
         taken = Taken(first, durable.position, len(lines), applied=applied)
         taken.decisions = [decision_of(chosen[ordinal - first], line) for ordinal, line in applied.decisions]
+        if part.since_ms:
+            since_ms = part.since_ms
+            taken.since_ms = [since_ms[ordinal - first] for ordinal, _ in sample(applied.decisions)]
         if applied.dead_letters:
             names = {**durable.sources.names, CONTROL_SOURCE: _CONTROL_NAME}
             taken.dead_letters = [self._dead(part, names, *each) for each in applied.dead_letters]
@@ -164,12 +171,13 @@ def _part(
     batch: Batch, events: Sequence[Any], lines: Sequence[int], ordinal: int, marks: tuple[Mark, ...]
 ) -> tuple[Batch, Sequence[Any]]:
     """Lines of a batch as a batch of their own."""
-    payloads, sources, offsets, numbers, flags = (
+    payloads, sources, offsets, numbers, flags, since_ms = (
         batch.payloads,
         batch.sources,
         batch.offsets,
         batch.lines,
         batch.flags,
+        batch.since_ms,
     )
     if len(lines) < len(payloads):
         events = [events[line] for line in lines]
@@ -178,5 +186,6 @@ def _part(
         offsets = [offsets[line] for line in lines]
         numbers = [numbers[line] for line in lines]
         flags = [flags[line] for line in lines] if flags else ()
+        since_ms = [since_ms[line] for line in lines] if since_ms else ()
     accepted = batch.accepted_ms, batch.accepted_ns
-    return Batch(*accepted, ordinal, payloads, sources, offsets, numbers, marks, flags), events
+    return Batch(*accepted, ordinal, payloads, sources, offsets, numbers, marks, flags, since_ms), events

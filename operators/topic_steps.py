@@ -133,7 +133,8 @@ class TopicSink(DynamicSink[tuple[str, ShardOutput]]):
     sending
         Where to.
     on_decisions, on_dead_letters
-        Called for each part of a batch that has some, with its `accepted_ns` and their number.
+        Called for each part of a batch that has some, with its `accepted_ns` and their number; of decisions
+        also with since when some of them waited.
     on_close
         Called when nothing more comes.
     telemetry
@@ -144,7 +145,9 @@ class TopicSink(DynamicSink[tuple[str, ShardOutput]]):
         self,
         sending: Sending,
         *,
-        on_decisions: Callable[[int, int], None] = lambda _accepted_ns, _count: None,
+        on_decisions: Callable[[int, int, Sequence[int]], None] = lambda _accepted_ns, _count, _since_ms: (
+            None
+        ),
         on_dead_letters: Callable[[int, int], None] = lambda _accepted_ns, _count: None,
         on_close: Callable[[], None] = lambda: None,
         telemetry: Telemetry = SILENT,
@@ -167,7 +170,7 @@ class _SendingPart(StatelessSinkPartition[tuple[str, ShardOutput]]):
         for _, value in items:
             if value.decisions:
                 self._send(DECISIONS, value.decisions)
-                sink.on_decisions(value.accepted_ns, len(value.decisions))
+                sink.on_decisions(value.accepted_ns, len(value.decisions), value.since_ms)
             if value.dead_letters:
                 self._send(DEAD_LETTERS, value.dead_letters)
                 sink.on_dead_letters(value.accepted_ns, len(value.dead_letters))

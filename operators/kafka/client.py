@@ -7,6 +7,8 @@ from headrace.errors import ConfigError, Mistake
 try:
     from confluent_kafka import (
         OFFSET_END,
+        TIMESTAMP_CREATE_TIME,
+        TIMESTAMP_LOG_APPEND_TIME,
         TIMESTAMP_NOT_AVAILABLE,
         Consumer,
         KafkaError,
@@ -25,6 +27,8 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "OFFSET_END",
+    "TIMESTAMP_CREATE_TIME",
+    "TIMESTAMP_LOG_APPEND_TIME",
     "TIMESTAMP_NOT_AVAILABLE",
     "AdminClient",
     "ConfigResource",

@@ -9,7 +9,14 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from headrace.errors import BrokerError, OffsetLost, TopicMismatch
-from headrace.operators.kafka.client import OFFSET_END, KafkaError, Message, TopicPartition
+from headrace.operators.kafka.client import (
+    OFFSET_END,
+    TIMESTAMP_CREATE_TIME,
+    TIMESTAMP_LOG_APPEND_TIME,
+    KafkaError,
+    Message,
+    TopicPartition,
+)
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.ends import PartitionEnd
 from headrace.operators.kafka.faults import fault_of
@@ -20,6 +27,7 @@ __all__ = ["Fetched", "Lag", "Lost", "PartitionReader"]
 
 _log = logging.getLogger(__name__)
 _STATISTICS_MS: Final = 1000
+_STAMPS: Final = {TIMESTAMP_CREATE_TIME: "create", TIMESTAMP_LOG_APPEND_TIME: "append"}
 
 
 class Fetched(NamedTuple):
@@ -33,6 +41,10 @@ class Fetched(NamedTuple):
         Their values; empty bytes for a message without one.
     offsets
         Their offsets; rising, but not always by one.
+    times_ms
+        Their timestamps, milliseconds since the epoch; -1 for one without.
+    appended_after_ms
+        A time before which none of them can have been in the partition; 0 if that isn't known.
     past
         Whether they belong to a past that is being caught up with, and not to what comes in live.
     """
@@ -40,6 +52,8 @@ class Fetched(NamedTuple):
     partition: Partition
     payloads: list[bytes]
     offsets: list[int]
+    times_ms: list[int]
+    appended_after_ms: int = 0
     past: bool = False
 
 
@@ -135,6 +149,7 @@ class PartitionReader:
         self.lost: tuple[Lost, ...] = ()
         self.heard = Heard(connection, on_statistics=self._look)
         self._tracks: dict[Partition, _Track] = {}
+        self._stamps: dict[str, int] = {}
         self._consumer = connection.consumer(self._options())
         try:
             counts = connection.probe(self._consumer)
@@ -256,13 +271,16 @@ class PartitionReader:
             if group is None:
                 partition = Partition(*key)
                 track = self._tracks[partition]
-                group = groups[key] = Fetched(partition, [], [], track.end.behind(track.next))
+                since = track.end.appended_after_ms(message.offset() or 0)
+                group = groups[key] = Fetched(partition, [], [], [], since, track.end.behind(track.next))
             group.payloads.append(message.value() or b"")
             group.offsets.append(message.offset())  # type: ignore[arg-type]  # without an error it has one
+            group.times_ms.append(message.timestamp()[1])
             last[key] = message
         for key, group in groups.items():
             track = self._tracks[group.partition]
-            track.next, track.time_ms = group.offsets[-1] + 1, _time_ms(last[key])
+            track.next, track.time_ms = group.offsets[-1] + 1, group.times_ms[-1]
+            self._stamps[group.partition.topic] = last[key].timestamp()[0]
         return list(groups.values())
 
     def _told(self, message: Message, error: KafkaError) -> None:
@@ -346,6 +364,11 @@ class PartitionReader:
             return Lag(0, 0.0)
         return Lag(messages, max(self._clock() - track.time_ms / 1000, 0.0) if track.time_ms >= 0 else None)
 
+    @property
+    def timestamps(self) -> dict[str, str]:
+        """Of each topic what its messages are stamped with: `create` or `append` time, once it is known."""
+        return {topic: _STAMPS[kind] for topic, kind in self._stamps.items() if kind in _STAMPS}
+
     def pause(self, partitions: Collection[Partition]) -> None:
         """Hand out nothing of some partitions until `resume`."""
         self._consumer.pause([self._tracks[each].where for each in partitions])
@@ -400,8 +423,3 @@ def _offset(start: Start, held: tuple[int, int], at_time: int | None) -> int:
     if start.kind == "time" and at_time is not None and at_time != OFFSET_END:
         return at_time
     return held[0] if start.kind == "earliest" else held[1]
-
-
-def _time_ms(message: Message) -> int:
-    kind, time_ms = message.timestamp()
-    return time_ms if kind else -1

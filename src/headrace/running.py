@@ -256,13 +256,15 @@ class Tally:
             if label is not None:
                 self.quality.add(decision["score"], label)
 
-    def decisions_written(self, accepted_ns: int, count: int) -> None:
-        """Take note of decisions that have gone out."""
+    def decisions_written(self, accepted_ns: int, count: int, since_ms: Sequence[int] = ()) -> None:
+        """Take note of decisions that have gone out; `since_ms` says since when some of them waited."""
         self.decisions += count
         if count:
             now_ns = time.perf_counter_ns()
             self.latency.record(now_ns - accepted_ns, count)
             self.telemetry.latency(accepted_ns, count, now_ns)
+            if since_ms:
+                self.telemetry.waited(since_ms, count, time.time_ns() // 1_000_000)
         self.report()
 
     def dead_letters_written(self, _accepted_ns: int, count: int) -> None:

@@ -38,6 +38,7 @@ from headrace.operators.positions import Plan, PlannedPartition
 from headrace.operators.topic_reader import TopicCommands, TopicReader
 from headrace.operators.topic_shard import Taken, TopicShard
 from headrace.operators.topic_steps import TopicSink, TopicSource
+from headrace.operators.waiting import MessageAges
 from headrace.operators.watermarks import note_of, watermark_of
 from headrace.running import Tally, own_errors, state_left_alone_by_gc
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
@@ -189,8 +190,16 @@ class TopicRun(Tally):
             agree_messages=max(times.ahead_agree_events, times.ahead_alone_events),
         )
         numbers = {(each.topic, each.partition): each.number for each in own}
+        ages = MessageAges(self._known_since_ms(), kafka.clock_skew_ms_max)
         commands = self._commands() if self.member.index == 0 else None
-        return TopicReader(self.reading, merge, numbers, commands)
+        return TopicReader(self.reading, merge, numbers, commands, ages)
+
+    def _known_since_ms(self) -> dict[int, int]:
+        """Since when the state knows the topic of each partition: what is older nobody waits for."""
+        known = [shard.sources.known_since_ms() for shard in self.shards]
+        return {
+            each.number: min(since[each.number] for since in known) for each in self.plan.partitions if known
+        }
 
     def _ends(self, topics: Mapping[str, str]) -> dict[str, Mapping[int, int]]:
         """Where outputs may hold what is still to come: their ends, or where they were read back from."""
@@ -458,6 +467,7 @@ class _Logic:
             taken.decisions,
             taken.dead_letters,
             part.batch.accepted_ns,
+            taken.since_ms,
         )
 
     def _take(self, batch: Batch, events: Sequence[Any], places: Sequence[int] | None) -> Taken:

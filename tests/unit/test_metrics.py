@@ -277,6 +277,10 @@ OF_TOPICS = {
     "headrace_source_lag_messages",
     "headrace_source_lag_seconds",
     "headrace_brokers_silent_seconds",
+    "headrace_merge_waits_total",
+    "headrace_message_clock_skew_total",
+    "headrace_topic_timestamp",
+    *(f"headrace_end_to_end_latency_seconds_{part}" for part in ("bucket", "count", "sum")),
 }
 
 
