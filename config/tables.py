@@ -146,6 +146,8 @@ class JournalSettings(_Settings):
         Whether each batch is forced to the disk before its decisions go out.
     checkpoint_seconds, checkpoint_inputs_max
         Whichever comes first asks for a checkpoint.
+    recovery_inputs_max
+        A start that had to apply so many inputs again takes a checkpoint at once.
     checkpoints_max
         Checkpoints kept.
     keep_days_max, keep_bytes_max
@@ -157,6 +159,7 @@ class JournalSettings(_Settings):
     fsync: bool = False
     checkpoint_seconds: float = Field(default=60.0, gt=0.0, le=86_400.0)
     checkpoint_inputs_max: int = Field(default=2_000_000, ge=1, le=1_000_000_000)
+    recovery_inputs_max: int = Field(default=50_000, ge=1, le=1_000_000_000)
     checkpoints_max: int = Field(default=2, ge=1, le=100)
     keep_days_max: float | None = Field(default=None, gt=0.0, le=36_500.0)
     keep_bytes_max: int | None = Field(default=None, ge=1024, le=1_000_000_000_000_000)

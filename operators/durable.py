@@ -8,6 +8,7 @@ a source hands over a second time are not applied again: their recorded outputs 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -132,7 +133,7 @@ class DurableShard:
         self._written: InForce | None = None
         self.before: InForce | None = None
         self._since_checkpoint = self._seen = 0
-        self._checkpoint_at = time.monotonic()
+        self._checkpoint_at = time.monotonic()  # the newest one's, where there is one
         self._overdue_ns = _overdue_ns(settings)
         self._journal: JournalWriter | None = None
         self._writer = ForkedWriter()
@@ -153,6 +154,7 @@ class DurableShard:
         try:
             self._note_config()
             self._resume_erasures(end)
+            self._after_recovery()
         except BaseException:
             self._journal.close()
             raise
@@ -176,13 +178,23 @@ class DurableShard:
                 )
         else:
             self._load(checkpoint.header, checkpoint.blobs)
+            self._checkpoint_at -= _age_s(checkpoint_path(directory, checkpoint.segment))
             start = start_of(directory, checkpoint.segment)
         self.state.source_names = ChainMap(self.sources.names, _CONTROL)
         self.position = start.ordinal
         reader = JournalReader(directory, start, cut_torn_tail=True)
+        expected = self._expected(directory, start)
         for frame in reader.frames():
             self._replay(frame)
+            self._telemetry.recovering(self.shard, self.replayed, expected)
         return reader.boundary
+
+    def _expected(self, directory: Path, start: Boundary) -> int:
+        """How many inputs a recovery from there has to apply again."""
+        if self._telemetry is SILENT:
+            return 0
+        heads = JournalReader(directory, start, cut_torn_tail=True).heads()
+        return sum(head.records for head in heads if head.ordinal_next > head.ordinal_first)
 
     def _first_settings(self, directory: Path) -> RunSettings:
         """The configuration that the journal starts with, before its first checkpoint.
@@ -471,6 +483,12 @@ class DurableShard:
 
     # -- checkpoints
 
+    def _after_recovery(self) -> None:
+        """Take a checkpoint at once behind a long recovery: else the next one would be longer still."""
+        self._since_checkpoint += self.replayed
+        if self.replayed >= self.settings.journal.recovery_inputs_max or self._checkpoint_due():
+            self.checkpoint()
+
     def _checkpoint_due(self) -> bool:
         if self._journal is None:
             return False
@@ -580,6 +598,11 @@ class DurableShard:
             if last is not None:
                 self._finished(last)
         self._journal.close()
+
+
+def _age_s(path: Path) -> float:
+    """Seconds since a file was written, by the wall clock."""
+    return max(0.0, time.time() - os.stat(path).st_mtime)
 
 
 def _overdue_ns(settings: RunSettings) -> int | None:

@@ -159,6 +159,8 @@ class Recorder:
     ----------
     beside
         Gives what troubles the run that the flow itself doesn't know of.
+    recoveries
+        For each shard that is taken up, or was, how many inputs it has applied again, and of how many.
     restarts
         How often the processes that share the state were started again, by cause; empty for one alone.
     """
@@ -176,6 +178,7 @@ class Recorder:
         self._began = self._moved = time.monotonic()
         self.current: Phase = "recovering"
         self.recovery_s = 0.0
+        self.recoveries: dict[int, tuple[int, int]] = {}
         self.updates = 0
         self.shards: tuple[DurableShard, ...] = ()
         self.reader: BatchReader | None = None
@@ -190,6 +193,10 @@ class Recorder:
         if self.current == "recovering":
             self.recovery_s = self._moved - self._began
         self.current = name
+
+    def recovering(self, shard: int, applied: int, expected: int) -> None:
+        """A shard has so far applied so many inputs again, of so many."""
+        self.recoveries[shard] = (applied, expected)
 
     def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
         """The state is taken up and the sources are open."""

@@ -30,6 +30,9 @@ class Telemetry(Protocol):
     def phase(self, name: Phase) -> None:
         """The run enters a phase."""
 
+    def recovering(self, shard: int, applied: int, expected: int) -> None:
+        """A shard has so far applied so many inputs again, of so many."""
+
     def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
         """The state is taken up and the sources are open; what they count may be read from now on."""
 
@@ -93,6 +96,9 @@ class _Silent:
     """Telemetry that nobody listens to."""
 
     def phase(self, name: Phase) -> None:
+        """Say nothing."""
+
+    def recovering(self, shard: int, applied: int, expected: int) -> None:
         """Say nothing."""
 
     def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:

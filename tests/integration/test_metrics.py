@@ -197,7 +197,7 @@ def test_a_flow_that_cannot_write_is_not_healthy_until_it_can(tmp_path, events):
     with Running("--from", events, "--to", "-", *arguments, stdout=subprocess.PIPE) as running:
         (_, said) = running.wait_for("/healthz", lambda answer: answer[0] == 503)[-1]
         assert said.startswith("stalled: the flow has not moved for ")
-        assert running.ask("/readyz")[0] == 200
+        assert running.ask("/readyz")[0] == 503
         assert running.ask("/metrics")[0] == 200
         out, _ = running.process.communicate(timeout=GIVE_UP_S)
     assert running.process.returncode == 0

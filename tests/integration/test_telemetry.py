@@ -48,6 +48,9 @@ class Noted:
         assert reader.progress_by_source[0][1].bytes_done == 0
         self.shards = len(shards)
 
+    def recovering(self, shard: int, applied: int, expected: int) -> None:
+        raise AssertionError("there is nothing to recover")
+
     def turned(self) -> None:
         self.turns += 1
 
