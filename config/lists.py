@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,9 @@ __all__ = ["VALUE_CHARS_MAX", "ListContent", "list_content", "read_list"]
 VALUE_CHARS_MAX: Final = 128
 _LINE_BYTES_MAX: Final = 4096
 _MISTAKES_MAX: Final = 10
+# Of an entry in UTF-8, and as much of comments; a short list may be commented more.
+_ENTRY_BYTES: Final = 8 * VALUE_CHARS_MAX
+_FILE_BYTES_MIN: Final = 16_777_216
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")
 
 
@@ -58,7 +62,7 @@ def read_list(path: Path, entries_max: int) -> ListContent:
     values: set[str] = set()
     mistakes: list[Mistake] = []
     try:
-        for number, line in enumerate(_lines(path), start=1):
+        for number, line in enumerate(_lines(path, entries_max), start=1):
             value, wrong = _value(line, first=number == 1)
             if wrong:
                 mistakes.append(Mistake(str(path), f"line {number}", wrong))
@@ -75,13 +79,19 @@ def read_list(path: Path, entries_max: int) -> ListContent:
     return list_content(values)
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: Path, entries_max: int) -> Iterator[bytes]:
     """Lines of the file; of one that is too long, only so much that it can be told."""
+    left = max(_FILE_BYTES_MIN, entries_max * _ENTRY_BYTES)
     with path.open("rb") as file:
         while line := file.readline(_LINE_BYTES_MAX + 1):
             yield line
-            while len(line) > _LINE_BYTES_MAX and not line.endswith(b"\n"):
+            left -= len(line)
+            while len(line) > _LINE_BYTES_MAX and not line.endswith(b"\n") and left >= 0:
                 line = file.readline(_LINE_BYTES_MAX + 1)
+                left -= len(line)
+            if left < 0:
+                limit = max(_FILE_BYTES_MIN, entries_max * _ENTRY_BYTES)
+                raise OSError(errno.EFBIG, f"is larger than {limit} bytes", str(path))
 
 
 def _value(line: bytes, *, first: bool) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 from headrace.config.base import Name, Settings
 from headrace.config.expression import expression_mistakes
 from headrace.config.lists import read_list
+from headrace.config.paths import path_of, path_text
 from headrace.errors import ConfigError, Mistake
 
 __all__ = [
@@ -201,7 +202,7 @@ def resolve_lists(read: dict[str, Any], folder: Path) -> None:
     """Make the paths of list files absolute, in a configuration as it was read."""
     for table in _tables(read, "lists").values():
         if isinstance(table.get("file"), str) and table["file"]:
-            table["file"] = str((folder / table["file"]).absolute())
+            table["file"] = path_text((folder / path_of(table["file"])).absolute())
 
 
 def list_mistakes(read: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -211,7 +212,7 @@ def list_mistakes(read: Mapping[str, Any]) -> Iterator[Mistake]:
         if not isinstance(file, str) or not file:
             continue
         try:
-            read_list(Path(file), limit if isinstance(limit, int) and limit > 0 else ENTRIES_MAX)
+            read_list(path_of(file), limit if isinstance(limit, int) and limit > 0 else ENTRIES_MAX)
         except ConfigError as error:
             for mistake in error.mistakes:
                 yield Mistake("", f"policy.lists.{name}.file", str(mistake))

@@ -26,7 +26,9 @@ from pydantic import (
 
 from headrace.config.base import NAME_PATTERN, Name, did_you_mean
 from headrace.config.base import Settings as _Settings
+from headrace.config.bounded import CONFIG_BYTES_MAX, read_bounded
 from headrace.config.kafka import KafkaSettings, kafka_mistakes, resolve_files
+from headrace.config.overlay import Overlay, lay_over_shipped, nothing_to_decide_with
 from headrace.config.policy import (
     ListSettings,
     PolicySettings,
@@ -50,6 +52,7 @@ from headrace.config.tables import (
     RunSettings,
     TimeSettings,
 )
+from headrace.config.words import message_of, shown
 from headrace.errors import ConfigError, Mistake, StateMismatch
 
 __all__ = [
@@ -97,6 +100,7 @@ __all__ = [
     "canonical",
     "digest",
     "duration_ms",
+    "laid_over",
     "lay_over",
     "load",
     "mistakes",
@@ -108,6 +112,8 @@ __all__ = [
 
 SHIPPED: Final = Path(__file__).parent / "fraud.toml"
 FLOWS: Final = ("fraud", "recommend")
+# What is shipped, and of which flow it is.
+_BASES: Final = {"fraud": "fraud", "fraud-sessions": "fraud", "recommend": "recommend"}
 
 _UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
@@ -700,9 +706,36 @@ def load(
         With every mistake that was found: syntax, unknown keys, types, ranges, references, files of lists.
     """
     folder = Path() if path is None else path.parent
-    path = shipped(flow or "fraud") if path is None else path
-    read, found = _read(path)
-    return _laid(read, found, str(path), folder, overrides, model_mistakes, lambda _name: True, flow)
+    read, found = _read(shipped(flow or FLOWS[0]) if path is None else path)
+    if path is not None and not found:
+        read, found = _over_shipped(read, path, overrides, flow)
+    name = str(path or shipped(flow or FLOWS[0]))
+    return _laid(read, found, name, folder, overrides, model_mistakes, lambda _name: True, flow, whole=True)
+
+
+def laid_over(path: Path, overrides: Sequence[str] = (), *, flow: str | None = None) -> list[str]:
+    """Say which shipped configuration a file lies over, and what it takes of it: a line each."""
+    own, _ = _read(path)
+    return list(Overlay(own, _kind_meant(own, overrides, flow), _BASES).described(own))
+
+
+def _over_shipped(
+    own: dict[str, Any], path: Path, overrides: Sequence[str], flow: str | None
+) -> tuple[dict[str, Any], list[Mistake]]:
+    """Lay a file over the shipped one that it lies over."""
+    overlay = Overlay(own, _kind_meant(own, overrides, flow), _BASES)
+    base, found = ({}, []) if overlay.base is None else _read(SHIPPED.with_name(f"{overlay.base}.toml"))
+    found += [each._replace(file=str(path)) for each in overlay.mistakes]
+    return lay_over_shipped(own, base, overlay.left_out), found
+
+
+def _kind_meant(own: Mapping[str, Any], overrides: Sequence[str], flow: str | None) -> str:
+    """The flow whose shipped configuration a file lies over: the one that it names, or else is run as."""
+    table = own.get("flow")
+    named = [table.get("kind")] if isinstance(table, dict) else []
+    named += [each.partition("=")[2].strip(" \"'") for each in overrides if each.startswith("flow.kind=")]
+    known = [each for each in named if each in FLOWS]
+    return known[-1] if known else flow or FLOWS[0]
 
 
 def lay_over(
@@ -755,8 +788,13 @@ def _laid(
     model_mistakes: ModelMistakes,
     is_new: Callable[[str], bool],
     flow: str | None,
+    *,
+    whole: bool = False,
 ) -> RunSettings:
-    """Lay overrides over what was read; only files of lists that are new are looked at."""
+    """Lay overrides over what was read; only files of lists that are new are looked at.
+
+    What is to be run, a `whole` configuration, must have something to decide with.
+    """
     overridden = _Overridden(name)
     for override in overrides:
         found += overridden.lay(override, read)
@@ -770,6 +808,8 @@ def _laid(
     resolve_files(read, folder)
     settings, more = _validate(read, _SETTINGS[kind], model_mistakes)
     more += [each for each in list_mistakes(read) if is_new(each.key.split(".")[2])]
+    if whole and isinstance(settings, FraudSettings):
+        more += nothing_to_decide_with(settings)
     found += [overridden.place(mistake) for mistake in more]
     if found or settings is None:
         raise ConfigError(_by_place(found, read))
@@ -796,13 +836,15 @@ def _by_place(found: list[Mistake], read: Mapping[str, Any]) -> list[Mistake]:
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Mistake]]:
     try:
-        return tomllib.loads(path.read_bytes().decode()), []
+        return tomllib.loads(read_bounded(path, CONFIG_BYTES_MAX).decode("utf-8-sig")), []
     except OSError as error:
         return {}, [Mistake(str(path), "", f"can't be read: {error.strerror}")]
     except UnicodeDecodeError as error:
         return {}, [Mistake(str(path), "", f"not UTF-8 at byte {error.start}")]
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also for an integer of thousands of digits, which tomllib passes on
         return {}, [Mistake(str(path), "", f"not TOML: {error}")]
+    except RecursionError:
+        return {}, [Mistake(str(path), "", "not TOML that can be read: nested too deep")]
 
 
 class _Overridden:
@@ -839,7 +881,7 @@ def _key_path(key: str) -> list[str]:
     """Parts of a dotted TOML key; none if it isn't one."""
     try:
         parsed: Any = tomllib.loads(f"{key.strip()} = 0") if "\n" not in key else 0
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return []
     path = []
     while isinstance(parsed, dict):
@@ -851,7 +893,7 @@ def _key_path(key: str) -> list[str]:
 def _toml_value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return parsed["value"] if len(parsed) == 1 else text
 
@@ -866,7 +908,7 @@ def _validate(
         errors = error.errors(include_url=False)
     else:
         return settings, mistakes(settings) + mistakes_of_models(settings, model_mistakes)
-    found = [_mistake(error, kind) for error in errors]
+    found = list(dict.fromkeys(_mistake(error, kind) for error in _without_consequences(errors)))
     places = [tuple(map(str, error["loc"])) for error in errors]
     sound = _without(read, places)
     try:
@@ -927,14 +969,28 @@ def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[st
     return rest
 
 
+def _without_consequences(errors: Sequence[Any]) -> list[Any]:
+    """Leave out that a list is too short only because entries of it are wrong."""
+    inside = {error["loc"][:-1] for error in errors}
+    return [each for each in errors if each["type"] != "too_short" or each["loc"] not in inside]
+
+
 def _mistake(error: Any, kind: type[RunSettings]) -> Mistake:
     place = [str(part) for part in error["loc"] if part != "[key]"]
+    if (
+        place[1:2] == ["parameters"] and len(place) > _PARAMETER_DEPTH
+    ):  # one error for each type that it could be
+        given = error["input"]
+        said = "" if isinstance(given, dict | list) else f" (is {shown(given)})"
+        return Mistake(
+            "", ".".join(place[:_PARAMETER_DEPTH]), f"must be true or false, a number or a text{said}"
+        )
     known = _known_keys(place[:-1], kind)
     if place[0] == "features" and len(place) > 2:
         del place[2]  # the kind, which pydantic puts there
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         place.append("kind")
-    return Mistake("", ".".join(place), _message(error, known))
+    return Mistake("", ".".join(place), message_of(error, known, list(KINDS), _PATTERNS))
 
 
 def _known_keys(place: Sequence[str], kind: type[RunSettings]) -> list[str]:
@@ -964,30 +1020,11 @@ def _model(table: type[BaseModel], key: str) -> type[BaseModel] | None:
 
 
 _KEY_RULE: Final = "its parts are letters from a to z, digits, _ and -, with a dot between two"
+_PARAMETER_DEPTH: Final = 3
 _PATTERNS: Final = {
     _CURRENCY: "three capital letters, as ISO 4217 has them",
     NAME_PATTERN: "lower-case letters, digits and underscores, the first a letter",
 }
-
-
-def _message(error: Any, known: Sequence[str]) -> str:
-    given, context, last = error.get("input"), error.get("ctx", {}), str(error["loc"][-1])
-    said = re.sub(r"^\w+ should", "must", str(error["msg"]))
-    plain = said if isinstance(given, dict | list) else f"{said} (is {given!r})"
-    if last == "[key]":
-        return "a name is lower-case letters, digits and underscores, at most 64, the first a letter"
-    ours = {
-        "missing": "is required",
-        "extra_forbidden": f"unknown key{did_you_mean(last, known)}",
-        "union_tag_not_found": f"is required; kinds are {', '.join(KINDS)}",
-        "union_tag_invalid": f"no such kind of feature{did_you_mean(str(context.get('tag')), list(KINDS))}",
-        "value_error": str(context.get("error")),
-        "string_pattern_mismatch": f"must be {_PATTERNS.get(context.get('pattern'), said)} (is {given!r})",
-        "model_type": f"must be a table (is {given!r})",
-        "dict_type": f"must be a table (is {given!r})",
-        "model_attributes_type": f"must be a table (is {given!r})",
-    }
-    return ours.get(error["type"], plain)
 
 
 def mistakes(settings: RunSettings) -> list[Mistake]:

@@ -76,12 +76,15 @@ class InputSettings(_Settings):
         Sources of one run.
     sources_known_max
         Sources that one state may ever have read.
+    truth_rows_max
+        Rows of a file given with `--truth`, which is held in memory.
     """
 
     line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
     batch_lines_max: int = Field(default=512, ge=1, le=65_536)
     sources_max: int = Field(default=64, ge=1, le=65_534)
     sources_known_max: int = Field(default=10_000, ge=1, le=65_534)
+    truth_rows_max: int = Field(default=10_000_000, ge=1, le=1_000_000_000)
 
 
 class ControlSettings(_Settings):

@@ -28,6 +28,7 @@ from headrace.operators.journal import (
 )
 from headrace.operators.oversized import is_cut
 from headrace.operators.past import counted_apart
+from headrace.operators.sources import source_path
 
 __all__ = [
     "Letter",
@@ -112,7 +113,7 @@ class Wanted(NamedTuple):
         letter = each.letter
         return (
             (not self.reasons or letter.reason in self.reasons)
-            and (self.source is None or letter.source.endswith(self.source))
+            and (self.source is None or source_path(letter.source).endswith(self.source))
             and (self.offset is None or letter.offset == self.offset)
             and (not self.numbers or each.number in self.numbers)
             and (self.event_id is None or each.event_id == self.event_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
 import time
 import zlib
@@ -20,139 +19,23 @@ from headrace.errors import (
     InputError,
     ReaderGone,
     StateError,
-    TruncatedInput,
 )
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.event_times import AT_ONCE, believable, times_of
 from headrace.operators.events import EVENT_TIME_MS_MAX
+from headrace.operators.file_bytes import BLOCK_BYTES, STANDARD, STREAM_WAIT_MS, FileBytes
 
-__all__ = ["STANDARD", "LineReader", "MergedReader", "OutputFile", "Pace", "Progress", "begins_as"]
+__all__ = [
+    "STANDARD",
+    "LineReader",
+    "MergedReader",
+    "OutputFile",
+    "Pace",
+    "Progress",
+]
 
-STANDARD: Final = "-"
-_BLOCK_BYTES: Final = 262_144
 _LINE_BYTES_MAX: Final = 16_777_216
-_STREAM_WAIT_MS: Final = 10
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_GZIP_WBITS: Final = 31
 _BLANK: Final = (b"", b"\r")
-
-
-class _Bytes:
-    """The uncompressed bytes of a file, a pipe or standard input, block by block.
-
-    `error` is set when reading had to stop before the proper end; what came before is handed out first.
-    """
-
-    def __init__(self, path: str, block_bytes: int, stream_wait_ms: int) -> None:
-        self.path, self._block_bytes, self._wait_s = path, block_bytes, stream_wait_ms / 1000
-        self.error: InputError | None = None
-        try:
-            self._file = 0 if path == STANDARD else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            status = os.fstat(self._file)
-        except OSError as error:
-            raise InputError(f"{path}: can't be read: {error.strerror}") from error
-        self.stream = not stat.S_ISREG(status.st_mode)
-        self.size = None if self.stream else status.st_size
-        self.taken = 0
-        self._pending = b""
-        self._member: zlib._Decompress | None = None
-        self._read: Callable[[], bytes | None] = self._first
-
-    @property
-    def position(self) -> int:
-        """Bytes of the file that were used up, compressed ones if it is compressed."""
-        return self.taken - len(self._pending)
-
-    def read(self) -> bytes | None:
-        """The next block; empty at the end, None when a pipe has nothing yet."""
-        return b"" if self.error else self._read()
-
-    def close(self) -> None:
-        if self._file > 0:
-            os.close(self._file)
-        self._file = -1
-
-    def _ready(self) -> bool:
-        poll = select.poll()  # unlike select, it takes any file descriptor
-        poll.register(self._file, select.POLLIN)
-        return bool(poll.poll(self._wait_s * 1000))
-
-    def _raw(self) -> bytes | None:
-        if self.stream and not self._ready():
-            return None
-        try:
-            chunk = os.read(self._file, self._block_bytes)
-        except OSError as error:
-            self.error = InputError(f"{self.path}: byte {self.taken}: can't be read: {error.strerror}")
-            return b""
-        self.taken += len(chunk)
-        return chunk
-
-    def _first(self) -> bytes | None:
-        """Tell by its first bytes whether the file is compressed, and read on."""
-        chunk = self._raw()
-        if chunk is None:
-            return None
-        head = self._pending = self._pending + chunk
-        if chunk and len(head) < len(_GZIP_MAGIC):
-            return None if self.stream else self._first()
-        short = self.path.endswith(".gz") and _GZIP_MAGIC.startswith(head)
-        if short or head.startswith(_GZIP_MAGIC):
-            self._member = zlib.decompressobj(_GZIP_WBITS)
-            self._read = self._inflate
-            return self._inflate()
-        self._pending, self._read = b"", self._raw
-        return head
-
-    def _inflate(self) -> bytes | None:
-        while not self.error:
-            if not self._pending:
-                chunk = self._raw()
-                if not chunk:
-                    return chunk if chunk is None else self._gzip_end()
-                self._pending = chunk
-            if self._member is None:
-                # Members may be padded with zeros, as on tape.
-                self._pending = self._pending.lstrip(b"\0")
-                if not self._pending:
-                    continue
-                self._member = zlib.decompressobj(_GZIP_WBITS)
-            block = self._inflate_some(self._member)
-            if block:
-                return block
-        return b""
-
-    def _inflate_some(self, member: zlib._Decompress) -> bytes:
-        before = member.copy()
-        try:
-            block = member.decompress(self._pending, self._block_bytes)
-        except zlib.error:
-            return self._up_to_damage(before)
-        if member.eof:
-            self._pending, self._member = member.unused_data, None
-        else:
-            self._pending = member.unconsumed_tail
-        return block
-
-    def _up_to_damage(self, member: zlib._Decompress) -> bytes:
-        """What was good in a block that zlib refused as a whole, found by feeding it byte by byte."""
-        start, good = self.position, []
-        # First nothing: zlib may hold bits of the byte before.
-        for place in range(-1, len(self._pending)):
-            try:
-                good.append(member.decompress(self._pending[max(place, 0) : place + 1]))
-            except zlib.error as error:
-                why = str(error).partition(": ")[2] or str(error)
-                self.error = TruncatedInput(self.path, start + place, f"damaged gzip: {why}")
-                break
-        return b"".join(good)
-
-    def _gzip_end(self) -> bytes:
-        if self._member is None or self.error:
-            return b""
-        rest = self._member.flush()
-        self.error = TruncatedInput(self.path, self.taken, "the gzip file ends too early")
-        return rest
 
 
 class Progress(NamedTuple):
@@ -176,7 +59,8 @@ class LineReader:
     A line is what stands before a newline. What stands between the last newline and the proper end is one
     too, but not what stands before the place where a damaged gzip stops. Blank lines are counted and skipped.
     A gzip file is told by its first bytes; its lines may run across its members. A byte order mark at the
-    beginning belongs to no line.
+    beginning belongs to no line. Of a file that is recognised as another format no line is handed out, but
+    `error` says which.
 
     Parameters
     ----------
@@ -221,14 +105,15 @@ class LineReader:
         *,
         number: int = 0,
         start: Mark | None = None,
-        block_bytes: int = _BLOCK_BYTES,
+        block_bytes: int = BLOCK_BYTES,
         line_bytes_max: int = _LINE_BYTES_MAX,
-        stream_wait_ms: int = _STREAM_WAIT_MS,
+        stream_wait_ms: int = STREAM_WAIT_MS,
         leave_unfinished: bool = False,
         continued: bool = False,
     ) -> None:
         self.path, self.number, self._line_bytes_max = path, number, line_bytes_max
-        self._bytes = _Bytes(path, block_bytes, stream_wait_ms)
+        expected = continued or start is None or not start.offset
+        self._bytes = FileBytes(path, block_bytes, stream_wait_ms, lines=expected)
         self.ended, self.error = False, self._bytes.error
         self._leave_unfinished, self.unfinished_bytes = leave_unfinished and not self._bytes.stream, 0
         self._look_ahead = self._ahead_ms = 0
@@ -506,29 +391,6 @@ class Pace:
         if self._first_ms is None:
             return 0.0
         return max(0.0, (time_ms - self._first_ms) / (1000 * self._speed) - (self._now() - self._begun))
-
-
-def begins_as(path: str, marks: Sequence[Mark]) -> list[Mark]:
-    """Those of the marks up to which a file has the same bytes as the source that the mark is of.
-
-    A pipe has none, as looking at it would use it up, and neither has a file that can't be read.
-    """
-    found: list[Mark] = []
-    try:
-        data = _Bytes(path, _BLOCK_BYTES, _STREAM_WAIT_MS)
-    except InputError:
-        return found
-    left = sorted(marks, key=lambda mark: mark.offset)
-    offset, crc = 0, 0
-    while left and not data.stream and (block := data.read()):
-        while left and left[0].offset <= offset + len(block):
-            mark = left.pop(0)
-            part = block[: mark.offset - offset]
-            crc, offset, block = zlib.crc32(part, crc), mark.offset, block[len(part) :]
-            found += [mark] if crc == mark.crc else []
-        crc, offset = zlib.crc32(block, crc), offset + len(block)
-    data.close()
-    return found
 
 
 class MergedReader:

@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from headrace.config.settings import FraudSettings, restore
-from headrace.errors import StateError
+from pydantic import ValidationError
+
+from headrace.config.paths import path_text
+from headrace.config.settings import FraudSettings, RunSettings, restore
+from headrace.errors import JournalDamaged, StateError
 from headrace.operators.checkpoint import Checkpoint, newest_readable
 from headrace.operators.control import control_folder, taken_of
 from headrace.operators.erasure import work_files
@@ -21,13 +24,14 @@ from headrace.operators.journal import (
     segment_path,
     start_of,
 )
+from headrace.operators.journal_end import journal_end
 from headrace.operators.machine import Machine
 from headrace.operators.machines import build_machine
 from headrace.operators.models import unbuilt_model
 from headrace.operators.past import notes_of
 from headrace.operators.shard import FraudShard
 
-__all__ = ["inspect", "source_names"]
+__all__ = ["inspect", "recorded_settings", "source_names"]
 
 
 def inspect(state: Path) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def inspect(state: Path) -> dict[str, Any]:
     if not directories:
         raise StateError(f"{state}: there is no state here")
     return {
-        "state": str(state),
+        "state": path_text(state),
         "journal_format": FORMAT_VERSION,
         "bytes": sum(path.stat().st_size for path in state.rglob("*") if path.is_file()),
         "commands": {
@@ -55,6 +59,18 @@ def inspect(state: Path) -> dict[str, Any]:
         },
         "shards": {directory.name: _shard(directory) for directory in directories},
     }
+
+
+def recorded_settings(state: Path) -> RunSettings | None:
+    """The settings that a state was last run with; None if none are known, or only such as no longer hold."""
+    for shard, directory in enumerate(sorted(state.glob("shard-*"))):
+        try:
+            said = journal_end(directory, shard, cut_torn_tail=False).in_force
+            if said is not None:
+                return restore(said.settings)
+        except (JournalDamaged, ValidationError):
+            return None
+    return None
 
 
 def source_names(state: Path) -> dict[int, str]:

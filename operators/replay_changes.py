@@ -5,12 +5,12 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import orjson
 
+from headrace.config.paths import path_of
 from headrace.config.settings import FraudSettings, of_fraud
 from headrace.operators.codec import Undecodable
 from headrace.operators.commands import Command, ReloadList
@@ -140,7 +140,7 @@ class _Run(Walk[FraudShard]):
         )
         for name, each in declared.items():
             if name not in told:
-                content = read_list(Path(each.file), each.entries_max)
+                content = read_list(path_of(each.file), each.entries_max)
                 command = ReloadList(name=name, entries=content.entries, digest=content.digest)
                 for state in self.states:
                     state.policy.command(command)

@@ -18,10 +18,12 @@ from typing import Final
 from headrace.errors import StateError
 from headrace.operators.batches import Mark
 from headrace.operators.durable import DurableShard
-from headrace.operators.files import STANDARD, OutputFile
+from headrace.operators.file_bytes import STANDARD, is_stream
+from headrace.operators.files import OutputFile
 from headrace.operators.journal import CONTROL_SOURCE, JournalReader, Kind, segment_numbers, start_of
 from headrace.operators.past import heads_from, outputs_between, records_from
 from headrace.operators.rewind import UNBOUNDED, Journalled, Lengths, Rewind, Start, find_rewind
+from headrace.operators.sources import source_path
 
 __all__ = [
     "commands_again",
@@ -68,7 +70,7 @@ def names_of(shards: Sequence[DurableShard]) -> dict[int, str]:
 
 
 def level_pipes(shards: Sequence[DurableShard]) -> None:
-    """Give up what only some shards have of standard input, after a kill: it can't be read again.
+    """Give up what only some shards have of a pipe, after a kill: it can't be read again.
 
     Without that, what comes through the pipe next would be taken for what is missing.
     """
@@ -80,9 +82,11 @@ def level_pipes(shards: Sequence[DurableShard]) -> None:
     for shard in shards:
         if shard.directory is not None and shard.position > first:
             numbers |= {record.source for record in records_from(shard.directory, first)}
-    if any(names.get(number) == STANDARD for number in numbers):
+    streams = sorted({name for number in numbers if is_stream(source_path(name := names.get(number, "")))})
+    if streams:
         _log.warning(
-            "standard input can't be read again: of inputs %d to %d, what not every shard had is lost",
+            "%s can't be read again: of inputs %d to %d, what not every shard had is lost",
+            ", ".join("standard input" if name == STANDARD else name for name in streams),
             first,
             end - 1,
         )

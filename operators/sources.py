@@ -7,11 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from headrace.config.paths import path_of, path_text
 from headrace.errors import ChangedSource, InputError
 from headrace.operators.batches import Mark
-from headrace.operators.files import STANDARD, LineReader, begins_as
+from headrace.operators.file_bytes import STANDARD, begins_as, is_stream
+from headrace.operators.files import LineReader
 
-__all__ = ["IfMoved", "Numbered", "number_sources", "open_together", "source_name"]
+__all__ = ["IfMoved", "Numbered", "number_sources", "open_together", "source_name", "source_path"]
 
 
 class IfMoved(StrEnum):
@@ -38,8 +40,16 @@ class Numbered(NamedTuple):
 
 
 def source_name(path: str) -> str:
-    """What a state calls a source: its absolute path, with links resolved; `-` for standard input."""
-    return path if path == STANDARD else str(Path(path).resolve())
+    """What a state calls a source: its absolute path, with links resolved; `-` for standard input.
+
+    Journals and dead letters are UTF-8. A path that isn't is called by its URI, `file:///…/caf%E9.jsonl`.
+    """
+    return path if path == STANDARD else path_text(Path(path).resolve())
+
+
+def source_path(name: str) -> str:
+    """The path of a source that a state calls so; `-` for standard input."""
+    return name if name == STANDARD else str(path_of(name))
 
 
 def number_sources(
@@ -77,7 +87,7 @@ def number_sources(
         if mark is None:
             continue
         other = taken.get(mark.source)
-        copied = other is not None and bool(begins_as(other, [mark]))
+        copied = other is not None and bool(begins_as(source_path(other), [mark]))
         if copied or if_moved is IfMoved.REFUSE:
             refused.append(_refusal(named[name], known[mark.source], mark, copied=copied))
             continue
@@ -103,7 +113,7 @@ def _numbered(named: Iterable[str], known: Mapping[int, str], found: Mapping[str
 
 def _moved_from(path: str, known: Mapping[int, str], marks: Mapping[int, Mark]) -> Mark | None:
     """The mark of the source of which most was read that a file begins with."""
-    if path == STANDARD:
+    if is_stream(path):
         return None
     candidates = [
         mark._replace(source=number)

@@ -55,8 +55,12 @@ def headrace(*arguments: object, folder: Path | None = None) -> Ended:
             os.dup2(out.fileno(), 1)
             os.dup2(said.fileno(), 2)
             sys.stdin, sys.stdout, sys.stderr = (
-                open(number, mode, closefd=False)  # noqa: SIM115  # the streams of the whole process
-                for number, mode in ((0, "r"), (1, "w"), (2, "w"))
+                open(number, mode, errors=errors, closefd=False)  # noqa: SIM115  # of the whole process
+                for number, mode, errors in (
+                    (0, "r", "strict"),
+                    (1, "w", "strict"),
+                    (2, "w", "backslashreplace"),  # as Python has it
+                )
             )
             return _main(arguments)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from headrace.config.lists import ListContent, list_content, read_list
+from headrace.config.paths import path_of
 from headrace.config.policy import ListSettings
 from headrace.config.settings import RunSettings
 from headrace.operators.policy.verdict import Verdict, trace_of
@@ -23,7 +23,7 @@ def read_lists(settings: RunSettings) -> list[tuple[str, ListContent]]:
         If a file can't be read or has mistakes.
     """
     lists = settings.lists.items()
-    return [(name, read_list(Path(each.file), each.entries_max)) for name, each in lists]
+    return [(name, read_list(path_of(each.file), each.entries_max)) for name, each in lists]
 
 
 def changed_lists(

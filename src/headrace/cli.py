@@ -35,7 +35,7 @@ EXIT_CODES: Final = (
     (0, "everything was done, or a run stopped early because SIGINT (Ctrl-C) or SIGTERM asked it to"),
     (1, "something else went wrong"),
     (2, "the command or the configuration has mistakes"),
-    (3, "an input can't be read"),
+    (3, "an input can't be read, or is of another format than lines of JSON objects"),
     (4, "a compressed input ends early or is damaged; everything before is decided"),
     (5, "a source differs in the part that was read before, or was read under another name"),
     (6, "a journal or a checkpoint is damaged, or the state can't be used"),
@@ -47,6 +47,7 @@ EXIT_CODES: Final = (
     (12, "Kafka can't be reached, refuses, has not the topics, or did not take a message"),
     (13, "what is to be read next is no longer in the topic"),
     (14, "a file can't grow: no room, a quota, or a limit of size"),
+    (15, "inputs came, and none of them could be used: all are dead letters"),
     (130, "interrupted from the keyboard, in a command other than run, or before that has read its options"),
     (141, "the reader of standard output has gone"),
 )

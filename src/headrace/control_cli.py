@@ -30,7 +30,8 @@ app = typer.Typer(
 
 State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state of the flow.")]
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Configuration; the shipped one otherwise.")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Configuration; the one that the state has otherwise."),
 ]
 
 
@@ -53,7 +54,7 @@ def kill_switch(
     """
     from headrace.operators.commands import KillSwitch
 
-    send(state, [[KillSwitch(on=switch is Switch.ON)]], settings_of(config))
+    send(state, [[KillSwitch(on=switch is Switch.ON)]], settings_of(config, state))
 
 
 @app.command("reload-list")
@@ -67,14 +68,16 @@ def reload_list(
     The file is read now, as `[policy.lists.NAME]` of this configuration names it.
     """
     from headrace.config.lists import read_list
+    from headrace.config.paths import path_of
     from headrace.operators.commands import ReloadList
 
-    settings = settings_of(config)
+    settings = settings_of(config, state)
     lists = settings.lists
     if name not in lists:
         known = f"known are {', '.join(lists)}" if lists else "there are none"
-        raise ConfigError([Mistake(str(config or "fraud.toml"), "policy.lists", f"no list {name}; {known}")])
-    content = read_list(Path(lists[name].file), lists[name].entries_max)
+        where = str(config or f"{state}: the configuration of {settings.flow.kind} that it has")
+        raise ConfigError([Mistake(where, "policy.lists", f"no list {name}; {known}")])
+    content = read_list(path_of(lists[name].file), lists[name].entries_max)
     send(state, [[ReloadList(name=name, entries=content.entries, digest=content.digest)]], settings)
 
 
@@ -94,7 +97,7 @@ def status(state: State, config: Config = None) -> None:
     typer.echo("the flow is running" if running(state) else "the flow isn't running")
     taken = taken_of(state)
     folder = control_folder(state)
-    inbox = ControlInbox(folder, limits_of(settings_of(config)), taken)
+    inbox = ControlInbox(folder, limits_of(settings_of(config, state)), taken)
     typer.echo(f"{taken} was the last command taken" if taken else "no command was ever taken")
     for number in inbox.waiting():
         try:
@@ -186,9 +189,22 @@ def running(state: Path) -> bool:
     return False
 
 
-def settings_of(config: Path | None) -> RunSettings:
-    """The configuration, checked."""
+def settings_of(config: Path | None, state: Path) -> RunSettings:
+    """The configuration, checked; without one, what the state was last run with.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration has mistakes, or is of another flow than the state.
+    StateError
+        If there is no state.
+    """
     from headrace.config.settings import load
+    from headrace.operators.inspection import recorded_settings
     from headrace.operators.models import model_mistakes
 
-    return load(config, model_mistakes=model_mistakes)
+    existing(state)
+    recorded = recorded_settings(state)
+    if config is None and recorded is not None:
+        return recorded
+    return load(config, flow=recorded.flow.kind if recorded else None, model_mistakes=model_mistakes)

@@ -132,8 +132,8 @@ def retry(
     if not chosen:
         typer.echo("There is no such dead letter.", err=True)
         return
-    settings = settings_of(config)
-    mended = None if payload is None else _line(payload)
+    settings = settings_of(config, state)
+    mended = None if payload is None else _line(payload, settings.control.file_bytes_max)
     left = [] if mended is not None else [each for each in chosen if not each.complete]
     ready = [each for each in chosen if each not in left]
     if ready:
@@ -166,8 +166,10 @@ def _chosen(file: Path | None, state: Path | None, wanted: Wanted) -> list[Lette
     return [each for each in letters if wanted.fits(each)]
 
 
-def _line(path: Path) -> bytes:
-    payload = path.read_bytes()
+def _line(path: Path, bytes_max: int) -> bytes:
+    from headrace.config.bounded import read_bounded
+
+    payload = read_bounded(path, bytes_max)
     payload = payload[:-1] if payload.endswith(b"\n") else payload
     if not payload or b"\n" in payload:
         raise typer.BadParameter("must hold one line", param_hint="--payload")

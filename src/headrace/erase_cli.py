@@ -61,7 +61,7 @@ def erase(
             typer.echo(_BEYOND)
         return
     if found.inputs or not found.complete:
-        _ask(state, found, settings_of(config))
+        _ask(state, found, settings_of(config, state))
     # Also without anything found: an erasure that was killed on the way may be left to be finished.
     _carry_out(state, time.monotonic() + wait)
     but = ", but for the lists above" if found.lists else ""

@@ -6,7 +6,8 @@
     ├── ConfigError            exit 2   the configuration has mistakes (all of them listed)
     ├── InputError             exit 3   an input can't be read
     │   ├── TruncatedInput     exit 4   a compressed input ends early or is damaged
-    │   └── ChangedSource      exit 5   a source differs in the part that was read before
+    │   ├── ChangedSource      exit 5   a source differs in the part that was read before
+    │   └── NothingUsable      exit 15  inputs came, and none of them could be used
     ├── ReaderGone             exit 141 the reader of standard output has gone
     ├── DiskFull               exit 14  a file can't grow: no room, a quota, a limit of size
     ├── StateError             exit 6   the state directory can't be used
@@ -44,6 +45,7 @@ __all__ = [
     "InputError",
     "JournalDamaged",
     "Mistake",
+    "NothingUsable",
     "OffsetLost",
     "ReaderGone",
     "StateError",
@@ -118,6 +120,12 @@ class ChangedSource(InputError):
     """A source whose part that was already read is not what it was."""
 
     exit_code = 5
+
+
+class NothingUsable(InputError):
+    """Inputs came, and every one of them was a dead letter."""
+
+    exit_code = 15
 
 
 class ReaderGone(HeadraceError):

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from headrace.config.paths import path_text
 from headrace.operators.ledger_explained import Cross, Explained, ExplainedLetter, Position, Range
 from headrace.operators.ledger_verify import VerifiedShard
 
@@ -295,7 +296,7 @@ def verified_json(state: Path, shards: Sequence[VerifiedShard], missing: str | N
     """What verifying has found, as indented JSON."""
     whole = all(shard.whole for shard in shards) and missing is None
     said = [_shard(shard) for shard in shards]
-    found = {"state": str(state), "whole": whole, "expected_chain_missing": missing, "shards": said}
+    found = {"state": path_text(state), "whole": whole, "expected_chain_missing": missing, "shards": said}
     return orjson.dumps(found, option=orjson.OPT_INDENT_2)
 
 

@@ -226,7 +226,8 @@ class Reporter:
 
     def warning(self, message: str) -> None:
         """Something a person should know of."""
-        self._tell(warning=message)
+        # A message may name a path that is no UTF-8.
+        self._tell(warning=message.encode(errors="backslashreplace").decode())
 
     def finished(self, summary: RunSummary) -> None:
         """The run has ended."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from headrace.config.paths import path_of
 from headrace.config.policy import ListSettings
 from headrace.config.settings import shipped
 from headrace.errors import ConfigError, Mistake
@@ -111,7 +112,10 @@ def _read_beside(request: RunRequest) -> list[Place]:
     reads = [Place("--config", str(request.config_file or shipped(request.flow)))]
     if request.truth is not None:
         reads.append(Place("--truth", str(request.truth)))
-    return [*reads, *(Place(f"policy.lists.{name}.file", each.file) for name, each in _lists(request))]
+    return [
+        *reads,
+        *(Place(f"policy.lists.{name}.file", str(path_of(each.file))) for name, each in _lists(request)),
+    ]
 
 
 def _lists(request: RunRequest) -> Iterable[tuple[str, ListSettings]]:

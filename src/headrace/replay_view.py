@@ -15,6 +15,7 @@ from rich.text import Text
 
 from headrace import replay_list_words as list_words
 from headrace import replay_words as words
+from headrace.config.paths import path_text
 from headrace.operators.replay_list_report import ListReport
 from headrace.operators.replay_lists import ListExample
 from headrace.operators.replay_past import Recorded
@@ -36,7 +37,7 @@ _COMMANDED: Final = ("commands", "commands_refused")
 def rederived_json(state: Path, shards: Sequence[Rederived]) -> bytes:
     """What deriving once more has found, as indented JSON."""
     said = {
-        "state": str(state),
+        "state": path_text(state),
         "same": all(shard.same for shard in shards),
         "shards": [{**asdict(shard), "same": shard.same} for shard in shards],
     }

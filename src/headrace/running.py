@@ -160,7 +160,7 @@ class Tally:
         self.started = self.reported = time.monotonic()
         self.latency, self.quality = LatencyHistogram(), Prequential()
         self.lists = ListWindow(self.settings.metrics.window_outcomes_max)
-        self.truth = read_truth(request.truth) if request.truth else None
+        self.truth = read_truth(request.truth, self.settings.input.truth_rows_max) if request.truth else None
         self.inputs = self.decisions = self.dead_letters = 0
         self.deciding = self.stopping = self.draining = False
         self.telemetry = request.telemetry or SILENT
@@ -284,6 +284,18 @@ class Tally:
             together.update(shard.state.counts)
             together["outcomes_unmatched"] += shard.state.held().unmatched
         return together
+
+    def dead_by_reason(self) -> Counter[str]:
+        """How many of this run's inputs became dead letters, by reason."""
+        counts = self._counts()
+        counts.subtract(self.before)
+        return Counter(
+            {
+                name.removeprefix(_DEAD): count
+                for name, count in counts.items()
+                if name.startswith(_DEAD) and count > 0
+            }
+        )
 
     def progress(self) -> Progress:
         """How far the run has come."""

@@ -12,14 +12,15 @@ from typing import Any
 from bytewax.run import cli_main
 
 from headrace.config.settings import FraudSettings, mistakes_of_models
-from headrace.errors import ConfigError, Mistake, StateError, StateMismatch
+from headrace.errors import ConfigError, Mistake, NothingUsable, StateError, StateMismatch
 from headrace.flows import named
 from headrace.operators import steps
 from headrace.operators.addresses import on_topics, partition_of
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
 from headrace.operators.controlled import BatchReader, ControlledReader
 from headrace.operators.durable import Applied, DurableShard
-from headrace.operators.files import STANDARD, LineReader, MergedReader, OutputFile, Pace
+from headrace.operators.file_bytes import STANDARD, is_stream, refuse_foreign_formats
+from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace
 from headrace.operators.in_force import changes, in_force_now
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.models import model_mistakes
@@ -64,6 +65,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     if request.processes != 1:
         raise ConfigError([Mistake("--processes", "", "has no meaning on files")])
     refuse_clashes_of(request)
+    refuse_foreign_formats(request.sources)
     with ExitStack() as stack:
         if request.state is not None:
             stack.enter_context(locked(request.state))
@@ -202,12 +204,12 @@ class _Run(Tally):
         )
 
     def _open_source(self, path: str, number: int) -> LineReader:
-        """Open one where it was left; what came through standard input before is only counted on."""
+        """Open one where it was left; what came through a pipe before is only counted on."""
         return LineReader(
             path if path == STANDARD else str(Path(path)),
             number=number,
             start=self.rewind.marks.get(number),
-            continued=path == STANDARD,
+            continued=is_stream(path),
             leave_unfinished=self.request.state is not None and path != STANDARD,
         )
 
@@ -258,7 +260,7 @@ class _Run(Tally):
         self.drained()
         self.observer.progress(self.progress())
         letters = self.dead_letters_path if self.outputs[1].length else None
-        summary = self.summary(source.error, letters, notes=self._notes())
+        summary = self.summary(source.error or self._useless(letters), letters, notes=self._notes())
         self.observer.finished(summary)
         return summary
 
@@ -267,6 +269,17 @@ class _Run(Tally):
         if self.failure.error is not None:
             self.drained()
         return super().drain() or self.draining
+
+    def _useless(self, letters: str | None) -> NothingUsable | None:
+        """An error where inputs came, and every one of them was a dead letter."""
+        progress = self.progress()
+        if self.stopping or not progress.inputs or progress.dead_letters < progress.inputs:
+            return None
+        counts = self.dead_by_reason()
+        seen = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+        return NothingUsable(
+            f"none of the {progress.inputs:,} inputs could be used ({seen}); {letters} says of each why"
+        )
 
     def _notes(self) -> tuple[str, ...]:
         """What was left, and why."""

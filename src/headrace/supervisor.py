@@ -61,7 +61,7 @@ class _Child:
         self.member, self.said, self._rest = member, Said(), b""
         self.stalled = False
         self.process = subprocess.Popen(  # noqa: S603  # the program itself, with its own arguments
-            [sys.executable, "-m", "headrace", *command, "--member"],
+            [sys.executable, "-P", "-m", "headrace", *command, "--member"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(lock,) if member.listening is None else (lock, member.listening),

@@ -144,7 +144,7 @@ def test_what_is_installed_is_this():
     assert installed["Version"] == headrace.__version__
     assert installed["Requires-Python"] == "<3.13,>=3.11"
     (script,) = metadata.entry_points(group="console_scripts", name="headrace")
-    assert script.value == "headrace.cli:main"
+    assert script.value == "headrace.__main__:main"
     assert resources.files("headrace").joinpath("py.typed").is_file()
 
 

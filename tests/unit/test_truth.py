@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,31 @@ def test_a_truth_that_is_not_there_or_cut_off(tmp_path):
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(GOOD.encode())[:-12])
     with pytest.raises(InputError, match="can't be read"):
         read_truth(tmp_path / "t.csv.gz")
+
+
+@pytest.mark.parametrize("label", ["1", "1.0", "true", "True", "TRUE", " 1 "])
+@pytest.mark.parametrize("other", ["0", "0.0", "false", "False"])
+def test_labels_as_tools_spell_them(tmp_path, label, other):
+    (tmp_path / "t.csv").write_text(f"event_id,fraud\np-1,{label}\np-2,{other}\n")
+    assert read_truth(tmp_path / "t.csv") == {"p-1": 1, "p-2": 0}
+
+
+@pytest.mark.parametrize("label", ["", "2", "-1", "0.5", "yes", "nan"])
+def test_what_is_no_label(tmp_path, label):
+    (tmp_path / "t.csv").write_text(f"event_id,fraud\np-1,{label}\n")
+    with pytest.raises(InputError, match="line 2: no event_id with a fraud of 0 or 1"):
+        read_truth(tmp_path / "t.csv")
+
+
+def test_a_byte_order_mark_belongs_to_no_column(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert read_truth(tmp_path / "t.csv") == {"p-1": 0, "p-2": 1}
+
+
+def test_a_truth_without_an_end_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has a line of more than 1048576 characters"):
+        read_truth(Path("/dev/zero"))
+    (tmp_path / "t.csv").write_text(GOOD)
+    assert len(read_truth(tmp_path / "t.csv", 2)) == 2
+    with pytest.raises(InputError, match=r"has more than 1 rows, input\.truth_rows_max"):
+        read_truth(tmp_path / "t.csv", 1)

@@ -1,0 +1,121 @@
+"""Lays a configuration over the shipped one of its flow, so that what a file leaves out has a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from headrace.errors import Mistake
+
+__all__ = ["EXTENDS", "NONE", "Overlay", "lay_over_shipped", "nothing_to_decide_with"]
+
+EXTENDS: Final = "extends"
+NONE: Final = "none"
+
+SEEN_BY_THE_MODEL: Final = ("entities", "features", "bins", "crosses", "model", "reasons")
+"""Tables that refer to each other: a file that declares `[features]` declares all of these."""
+
+_DECISIVE: Final = "features"
+# Their model is a sum of one weight for each cross.
+_OVER_CROSSES: Final = ("logistic_", "river_logistic_")
+
+
+class Overlay:
+    """Which shipped configuration a file lies over, and what it takes of it.
+
+    Parameters
+    ----------
+    own
+        The file's tables.
+    kind
+        The flow that it is of.
+    names
+        Names of the shipped configurations.
+
+    Attributes
+    ----------
+    base : str | None
+        Name of the shipped configuration; None for none.
+    left_out : tuple[str, ...]
+        Tables of it that are not taken.
+    mistakes : list[Mistake]
+        What is wrong with `extends`; `file` is left empty.
+    """
+
+    def __init__(self, own: Mapping[str, Any], kind: str, names: Mapping[str, str]) -> None:
+        self.mistakes: list[Mistake] = []
+        given = own.get(EXTENDS)
+        self.base: str | None = kind
+        self.left_out = SEEN_BY_THE_MODEL if given is None and own.get(_DECISIVE) else ()
+        if given == NONE:
+            self.base = None
+        elif isinstance(given, str) and names.get(given) == kind:
+            self.base = given
+        elif given is not None:
+            known = ", ".join([*(name for name, of in names.items() if of == kind), NONE])
+            self.mistakes.append(Mistake("", EXTENDS, f"must be one of {known} (is {given!r})"))
+
+    def described(self, own: Mapping[str, Any]) -> Iterator[str]:
+        """Say what holds, a line each."""
+        tables = [key for key in own if key != EXTENDS]
+        if self.base is None:
+            yield "lies over nothing: what it leaves out has the program's default, or is empty"
+            return
+        yield f"lies over the shipped {self.base}.toml; here: {', '.join(tables) or 'nothing'}"
+        if self.left_out:
+            yield f"of the shipped file not taken, as [features] is declared here: {', '.join(self.left_out)}"
+
+
+def lay_over_shipped(
+    own: Mapping[str, Any], base: Mapping[str, Any], left_out: Sequence[str]
+) -> dict[str, Any]:
+    """Lay a file's tables over those of a shipped one, key by key.
+
+    A value, a list, and a declaration of another `kind` (or a model of another `name`) replace what is
+    shipped. Names that both have keep their place in the shipped order; new ones follow.
+
+    Parameters
+    ----------
+    own, base
+        The file's tables, and those of the shipped one.
+    left_out
+        Tables of which the shipped one gives nothing.
+    """
+    kept = {key: value for key, value in base.items() if key not in left_out}
+    given = {key: value for key, value in own.items() if key != EXTENDS}
+    merged = _merged(given, kept)
+    # Mistakes are told in the order of the file.
+    return {key: merged[key] for key in (*given, *(key for key in merged if key not in given))}
+
+
+def _merged(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        under = base.get(key)
+        if isinstance(value, dict) and isinstance(under, dict) and not _another(value, under):
+            merged[key] = _merged(value, under)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _another(own: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether a declaration is of another kind than the shipped one, whose keys it doesn't have then."""
+    return any(key in own and key in base and own[key] != base[key] for key in ("kind", "name"))
+
+
+def nothing_to_decide_with(settings: Any) -> Iterator[Mistake]:
+    """Say where a fraud configuration would give every payment the same action."""
+    policy = settings.policy
+    if policy.lists or policy.rules:
+        return
+    hint = f'{EXTENDS} = "fraud" at the head of the file takes the shipped ones'
+    if not settings.features:
+        yield Mistake("", "features", f"there are none, and neither lists nor rules; {hint}")
+    elif not settings.crosses and settings.model.name.startswith(_OVER_CROSSES):
+        yield Mistake(
+            "",
+            "crosses",
+            f"there are none, so that {settings.model.name} gives every payment the same score, and neither"
+            f" lists nor rules; {hint}",
+        )
