@@ -654,8 +654,12 @@ def _sorted(plain: Any) -> Any:
 
 
 def restore(written: bytes) -> RunSettings:
-    """Turn what `canonical` gave into settings again, of the flow that they name."""
+    """Turn what `canonical` gave into settings again, of the flow that they name.
+
+    A key that came later and changes what is decided has the value then that the code had without it.
+    """
     read = json.loads(written)
+    read.get("time", {}).setdefault("ahead_agree_share", 0.0)
     kind = read.get("flow", {}).get("kind", FLOWS[0])
     return _SETTINGS.get(kind, FraudSettings).model_validate(read)
 

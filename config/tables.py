@@ -52,14 +52,18 @@ class TimeSettings(_Settings):
     ahead_hours_max
         The largest step of the clock that one event alone may make.
     ahead_agree_events
-        Different customers whose events, in a row, must agree on a larger step.
+        Different customers whose events must agree on a larger step, at least.
+    ahead_agree_share
+        Share of the customers heard within `ahead_hours_max` that must agree on it.
     ahead_alone_events
-        Events in a row, with rising times, that may make a larger step though they are of fewer customers.
+        Events, with rising times, that may make a larger step though they are of fewer customers; so many for
+        each `ahead_agree_events` that would have to agree.
     """
 
     late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
     ahead_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
     ahead_agree_events: int = Field(default=3, ge=1, le=1000)
+    ahead_agree_share: float = Field(default=0.0, ge=0.0, le=1.0)
     ahead_alone_events: int = Field(default=16, ge=1, le=1000)
 
 

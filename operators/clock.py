@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from math import ceil
+from typing import Any, Final, NamedTuple
 
-__all__ = ["Agreement", "EventClock", "Timing"]
+__all__ = ["HEARD_MAX", "Agreement", "EventClock", "Timing"]
+
+HEARD_MAX: Final = 1024
+"""How many names of a stretch of time are remembered: the first ones."""
+
+_FOR_EACH_AGAINST: Final = 8
 
 
 class Timing(IntEnum):
@@ -17,7 +23,7 @@ class Timing(IntEnum):
 
 
 class Agreement(NamedTuple):
-    """What events in a row have said of a step that one event alone may not make.
+    """What events have said of a step that one event alone may not make.
 
     Attributes
     ----------
@@ -28,7 +34,9 @@ class Agreement(NamedTuple):
     rising
         How many of them each had a higher time than all before it.
     names
-        Of whom they are; fewer than `agree_events`.
+        Of whom they are; fewer than the quorum.
+    against
+        Events since the first of them that were not ahead.
     """
 
     latest_ms: int
@@ -36,6 +44,7 @@ class Agreement(NamedTuple):
     events: int
     rising: int
     names: tuple[str, ...]
+    against: int = 0
 
     def with_event(self, time_ms: int, name: str) -> Agreement:
         """One event more."""
@@ -45,16 +54,20 @@ class Agreement(NamedTuple):
             self.events + 1,
             self.rising + (time_ms > self.highest_ms),
             self.names if name in self.names else (*self.names, name),
+            self.against,
         )
 
 
 class EventClock:
     """The highest event time believed so far, milliseconds since the epoch; 0 before the first.
 
-    It never goes back. A time that runs ahead of it by more than `ahead_ms_max` is believed only when events
-    in a row say so, of which each is within `ahead_ms_max` of the one before it: those of `agree_events`
-    different names, or `alone_events` whose times rise, whoever they are of. So one broken sender must not
-    expire everything that waits, and a stream with a single customer goes on after a silence.
+    By itself it never goes back. A time that runs ahead of it by more than `ahead_ms_max` is believed only
+    when a quorum of names says so, by events of which each is within `ahead_ms_max` of the one before it. The
+    quorum is a share of the names that were heard within the last `ahead_ms_max`, and at least
+    `agree_events`. So one broken sender must not expire everything that waits, though it speaks for many
+    customers. Where fewer names speak, events with rising times do, `alone_events` for each `agree_events` of
+    the quorum, so that a stream with a single customer goes on after a silence. An event that isn't ahead
+    ends the agreement, unless there are eight times as many for it.
 
     Before the first time that is believed nothing can be expired wrongly: then `agree_events` events are
     enough, whoever they are of.
@@ -66,29 +79,65 @@ class EventClock:
     ahead_ms_max
         The largest step that one event alone may make, in milliseconds.
     agree_events
-        Names whose events must agree on a larger step; 1 believes every event.
+        Names whose events must agree on a larger step at least; 1 with a share of 0 believes every event.
     alone_events
         Events that are believed though they are of fewer names.
+    agree_share
+        Share of the names heard of late that must agree, 0 to 1; with 0 any event that isn't ahead ends an
+        agreement.
 
     Attributes
     ----------
     agreeing : Agreement | None
         What the last events say of a larger step, if they are ahead.
+    believed, refused : int
+        Larger steps that were believed, and agreements that came to nothing.
     """
 
-    __slots__ = ("_agree", "_ahead_ms", "_alone", "_late_ms", "agreeing", "now")
+    __slots__ = (
+        "_agree",
+        "_ahead_ms",
+        "_alone",
+        "_before",
+        "_heard",
+        "_late_ms",
+        "_listen_at",
+        "_share",
+        "_turn_at",
+        "agreeing",
+        "believed",
+        "now",
+        "refused",
+    )
 
     def __init__(
-        self, late_ms_max: int, ahead_ms_max: int, agree_events: int, alone_events: int = 16
+        self,
+        late_ms_max: int,
+        ahead_ms_max: int,
+        agree_events: int,
+        alone_events: int = 16,
+        agree_share: float = 0.0,
     ) -> None:
-        self.configure(late_ms_max, ahead_ms_max, agree_events, alone_events)
+        self.configure(late_ms_max, ahead_ms_max, agree_events, alone_events, agree_share)
         self.now = 0
         self.agreeing: Agreement | None = None
+        self.believed = self.refused = 0
+        # Who was heard in the present stretch of `ahead_ms_max`, and in the one before it.
+        self._heard: dict[str, None] = {}
+        self._before: dict[str, None] = {}
+        self._listen_at = self._turn_at = 0
 
-    def configure(self, late_ms_max: int, ahead_ms_max: int, agree_events: int, alone_events: int) -> None:
+    def configure(
+        self,
+        late_ms_max: int,
+        ahead_ms_max: int,
+        agree_events: int,
+        alone_events: int,
+        agree_share: float = 0.0,
+    ) -> None:
         """Change the limits; they hold from the next event on."""
         self._late_ms, self._ahead_ms = late_ms_max, ahead_ms_max
-        self._agree, self._alone = agree_events, alone_events
+        self._agree, self._alone, self._share = agree_events, alone_events, agree_share
 
     def observe(self, time_ms: int, name: str) -> Timing:
         """Take in an event's time and say how it stands to the clock, which moves when it is believed.
@@ -102,45 +151,91 @@ class EventClock:
         """
         now = self.now
         if time_ms <= now:
-            self.agreeing = None
+            if self.agreeing is not None:
+                self._disagree(self.agreeing)
             return Timing.LATE if time_ms < now - self._late_ms else Timing.ON_TIME
         if now and time_ms - now <= self._ahead_ms:
-            self.agreeing = None
+            if self.agreeing is not None:
+                self._disagree(self.agreeing)
             self.now = time_ms
+            if time_ms >= self._listen_at:
+                self._heard[name] = None
+                if time_ms >= self._turn_at or len(self._heard) >= HEARD_MAX:
+                    self._turn(time_ms)
             return Timing.ON_TIME
         return self._jump(time_ms, name)
+
+    def _turn(self, time_ms: int) -> None:
+        """Listen no more until the present stretch ends, or begin the next one."""
+        if time_ms >= self._turn_at:
+            self._before, self._heard = self._heard, {}
+            self._listen_at, self._turn_at = time_ms, time_ms + self._ahead_ms
+        else:
+            self._listen_at = self._turn_at
 
     def _jump(self, time_ms: int, name: str) -> Timing:
         before = self.agreeing
         if before is None or abs(time_ms - before.latest_ms) > self._ahead_ms:
+            self.refused += before is not None
             said = Agreement(time_ms, time_ms, 1, 1, (name,))
         else:
             said = before.with_event(time_ms, name)
         if not self._believes(said):
             self.agreeing = said
             return Timing.AHEAD
+        self.believed += self.now > 0
         self.now, self.agreeing = said.highest_ms, None
         return Timing.ON_TIME
+
+    def _disagree(self, said: Agreement) -> None:
+        """Take in that an event isn't ahead."""
+        against = said.against + 1
+        if self._share and against * _FOR_EACH_AGAINST <= said.events:
+            self.agreeing = said._replace(against=against)
+            return
+        self.agreeing = None
+        self.refused += 1
+
+    @property
+    def quorum(self) -> int:
+        """How many names must agree on a larger step."""
+        return max(self._agree, ceil(self._share * max(len(self._heard), len(self._before))))
 
     def _believes(self, said: Agreement) -> bool:
         if not self.now:
             return said.events >= self._agree
-        return len(said.names) >= self._agree or said.rising >= self._alone
+        quorum = self.quorum
+        return len(said.names) >= quorum or said.rising * self._agree >= self._alone * quorum
+
+    def set(self, time_ms: int) -> None:
+        """Put the clock to a time, because somebody knows better; what was agreed on so far is forgotten."""
+        self.now, self.agreeing = time_ms, None
+        self._listen_at, self._turn_at = time_ms, time_ms + self._ahead_ms
 
     def forget(self, name: str) -> None:
         """Remove a name; what was said under it stays."""
+        self._heard.pop(name, None)
+        self._before.pop(name, None)
         if self.agreeing is not None:
             names = tuple(each for each in self.agreeing.names if each != name)
             self.agreeing = self.agreeing._replace(names=names)
 
     def save(self) -> dict[str, Any]:
         """The state as plain values."""
-        return {"now": self.now, "agreeing": None if self.agreeing is None else list(self.agreeing)}
+        return {
+            "now": self.now,
+            "agreeing": None if self.agreeing is None else list(self.agreeing),
+            "heard": [list(self._heard), list(self._before), self._listen_at, self._turn_at],
+            "steps": [self.believed, self.refused],
+        }
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Take over a saved state."""
+        """Take over a saved state; one of an earlier version knows nobody that was heard."""
         self.now, agreeing = saved["now"], saved["agreeing"]
         self.agreeing = None
         if agreeing:
-            latest_ms, highest_ms, events, rising, names = agreeing
-            self.agreeing = Agreement(latest_ms, highest_ms, events, rising, tuple(names))
+            latest_ms, highest_ms, events, rising, names, *against = agreeing
+            self.agreeing = Agreement(latest_ms, highest_ms, events, rising, tuple(names), *against)
+        heard, before, self._listen_at, self._turn_at = saved.get("heard", ((), (), 0, 0))
+        self._heard, self._before = dict.fromkeys(heard), dict.fromkeys(before)
+        self.believed, self.refused = saved.get("steps", (0, 0))

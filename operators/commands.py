@@ -21,6 +21,7 @@ __all__ = [
     "KillSwitch",
     "ReloadList",
     "Retry",
+    "SetClock",
     "decode_command",
     "decode_flagged",
     "encode_command",
@@ -31,6 +32,7 @@ __all__ = [
 REFUSED: Final = "refused_command"
 Text = Annotated[str, Meta(max_length=4096)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+TIME_MS_END: Final = 253_402_300_800_000  # the year 10000, which no event's time reaches
 
 
 class KillSwitch(
@@ -91,6 +93,23 @@ class Retry(Struct, frozen=True, kw_only=True, tag_field="command", tag="retry",
     line: Count
 
 
+class SetClock(
+    Struct, frozen=True, kw_only=True, tag_field="command", tag="set_clock", forbid_unknown_fields=True
+):
+    """Put every shard's clock to a time, where it believed a wrong one, or doesn't believe the right one yet.
+
+    Attributes
+    ----------
+    type
+        Always `control`.
+    to_ms
+        Milliseconds since the epoch.
+    """
+
+    type: Literal["control"] = "control"
+    to_ms: Annotated[int, Meta(gt=0, lt=TIME_MS_END)]
+
+
 class Erase(Struct, frozen=True, kw_only=True, tag_field="command", tag="erase", forbid_unknown_fields=True):
     """Forget a customer: what the state holds of them, and the payloads of their inputs in the journal.
 
@@ -125,7 +144,7 @@ class Erase(Struct, frozen=True, kw_only=True, tag_field="command", tag="erase",
     by_row: bool = False
 
 
-Command = Erase | KillSwitch | ReloadList | Retry
+Command = Erase | KillSwitch | ReloadList | Retry | SetClock
 
 _decoder: Final = msgspec.json.Decoder(Command)
 _encoder: Final = msgspec.json.Encoder()

@@ -27,6 +27,7 @@ from headrace.operators.commands import (
     Erase,
     KillSwitch,
     ReloadList,
+    SetClock,
     decode_command,
     encode_command,
 )
@@ -38,6 +39,7 @@ from headrace.operators.journal import (
     start_of,
     write_all,
 )
+from headrace.operators.rfc3339 import time_text
 
 __all__ = [
     "ControlFile",
@@ -326,4 +328,6 @@ def _words(command: Command) -> str:
         return f"kill switch {'on' if command.on else 'off'}"
     if isinstance(command, ReloadList):
         return f"list {command.name} with {len(command.entries)} entries"
+    if isinstance(command, SetClock):
+        return f"clock to {time_text(command.to_ms).decode()}"
     return "erasure of a customer" if isinstance(command, Erase) else "retry of a dead letter"

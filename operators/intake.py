@@ -57,6 +57,7 @@ class Intake:
             round(time.ahead_hours_max * HOUR_MS),
             time.ahead_agree_events,
             time.ahead_alone_events,
+            time.ahead_agree_share,
         )
         for memory in self.ids.values():
             memory.configure(ids.memory_max, round(ids.memory_days_max * DAY_MS))
@@ -93,6 +94,20 @@ class Intake:
 
     def _count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
+
+    def _set_clock(self, to_ms: int) -> None:
+        """Put the clock to a time, at an operator's command; before the first event there is none to put."""
+        if not self.clock.now:
+            return
+        if to_ms < self.clock.now:
+            dropped = self._put_back(to_ms)
+            self.counts["values_put_back"] = self.counts.get("values_put_back", 0) + dropped
+        self._count("clock_set")
+        self.clock.set(to_ms)
+
+    def _put_back(self, to_ms: int) -> int:
+        """Drop what the state holds of the time after `to_ms`, and count it."""
+        raise NotImplementedError
 
     def _known(
         self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position

@@ -89,6 +89,30 @@ METRICS: Final = (
         scrape.untimely,
     ),
     Metric(
+        "headrace_clock_steps_total",
+        "counter",
+        "Steps of a shard's clock that no event may make alone: believed, refused, or set by a command.",
+        ("result",),
+        "state",
+        scrape.clock_steps,
+    ),
+    Metric(
+        "headrace_clock_agreeing_events",
+        "gauge",
+        "Events that say now that the clock is behind by more than the limit, and are not believed yet.",
+        ("shard",),
+        "now",
+        scrape.clock_agreeing,
+    ),
+    Metric(
+        "headrace_clock_values_dropped_total",
+        "counter",
+        "Windows, times and values that lost what lay after the time to which a command put the clock back.",
+        (),
+        "state",
+        scrape.plain("values_put_back"),
+    ),
+    Metric(
         "headrace_outcomes_total",
         "counter",
         "What became of outcomes. `unmatched`: no payment came in time. With several shards an outcome that "
@@ -499,7 +523,7 @@ LABELS: Final = {
     "`ranker_failed`",
     "result": "of outcomes: `matched`, `corrected`, `repeated`, `too_late` to correct, `assumed` legitimate, "
     "`withheld` as the payment was blocked, `not_learned` as the model raised an error, `unmatched`; "
-    "of checkpoints: `written`, `failed`",
+    "of checkpoints: `written`, `failed`; of steps of the clock: `believed`, `refused`, `set` by a command",
     "shard": "number of the shard, two digits",
     "source": "number of the source, in the order in which the state came to know them",
     "stage": "`read`, `decode`, `apply`, `journal`, `write`",

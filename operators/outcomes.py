@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 __all__ = ["Early", "EarlyOutcomes", "Held", "Pending", "Row"]
 
@@ -281,6 +282,13 @@ class Pending:
             found += [block.ids[at] for at in of_it if block.ids[at]]
         return found
 
+    def put_back(self, to_ms: int) -> None:
+        """Give decisions from after a time that time, so that they wait no longer than others."""
+        for block in self._blocks:
+            rows = len(block.rows) // self._row_bytes
+            times = np.ndarray(rows, "<i8", block.rows, strides=(self._row_bytes,))
+            times[times > to_ms] = to_ms
+
     def forget(self, event_ids: Collection[str]) -> None:
         """Overwrite decisions with zeros; their places stay, empty, until they are the oldest."""
         gone = frozenset(event_ids)
@@ -393,6 +401,10 @@ class EarlyOutcomes:
         if self.ahead and self.ahead[0].event_time <= now_ms:
             return heapq.heappop(self.ahead)
         return None
+
+    def put_back(self, to_ms: int) -> None:
+        """Let outcomes that wait for their payments since after a time wait since then."""
+        self._order = deque((min(since_ms, to_ms), about) for since_ms, about in self._order)
 
     def forget(self, about: Collection[str]) -> None:
         """Forget outcomes about some payments."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from headrace.config.settings import RecommendSettings, RunSettings
 from headrace.operators.codec import Undecodable
-from headrace.operators.commands import Command, Erase, KillSwitch, ReloadList, Retry
+from headrace.operators.commands import Command, Erase, KillSwitch, ReloadList, Retry, SetClock
 from headrace.operators.events import Cart, Click, Event, Item, Order, Outcome
 
 __all__ = ["keyed", "party_of", "route_of", "shard_of"]
@@ -36,7 +36,7 @@ def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
     """
     if isinstance(event, Undecodable):
         return 0
-    if isinstance(event, Item | Erase | KillSwitch | ReloadList | Retry):
+    if isinstance(event, Item | Erase | KillSwitch | ReloadList | Retry | SetClock):
         return None
     key = party_of(event)
     if key is None and isinstance(event, Outcome):

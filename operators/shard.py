@@ -20,7 +20,7 @@ from headrace.config.policy import COMBINATION_CODE
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import Timing
 from headrace.operators.codec import Undecodable, canonical_digest
-from headrace.operators.commands import REFUSED, Command, Erase, Retry
+from headrace.operators.commands import REFUSED, Command, Erase, Retry, SetClock
 from headrace.operators.detail import slot_code
 from headrace.operators.erasure_state import forget
 from headrace.operators.events import FRAUD_ID, Click, Event, Outcome, Payment
@@ -324,7 +324,7 @@ class FraudShard(Intake):
         self._count(f"payments_{timing.name.lower()}")
         if timing is Timing.AHEAD:
             self._unmoved.append(payment)
-            del self._unmoved[: -self._unmoved_max]
+            del self._unmoved[: -max(self._unmoved_max, self.clock.quorum)]
 
     def _take_waiting(self, event_id: str) -> None:
         """Apply the outcome that came before its payment, if there is one."""
@@ -546,6 +546,11 @@ class FraudShard(Intake):
         if isinstance(command, Erase):
             self._erase(command)
             return _APPLIED
+        if isinstance(command, SetClock):
+            self._set_clock(command.to_ms)
+            self._settle_ahead()
+            self._count("commands")
+            return _APPLIED
         try:
             self.policy.command(command)
         except ValueError as error:
@@ -554,6 +559,12 @@ class FraudShard(Intake):
             return self._raised(error, payload, position)
         self._count("commands")
         return _APPLIED
+
+    def _put_back(self, to_ms: int) -> int:
+        self.pending.put_back(to_ms)
+        self.early.put_back(to_ms)
+        self.policy.put_back(to_ms)
+        return self.features.put_back(to_ms)
 
     def _erase(self, command: Erase) -> None:
         gone = forget(command, self.settings, self.features, self.pending, self.early, self.ids)

@@ -15,6 +15,7 @@ import msgspec
 from headrace.config.settings import BinDeclaration, CrossDeclaration, EntitySettings
 from headrace.operators.events import Click, Payment
 from headrace.operators.features.entities import Entities
+from headrace.operators.features.put_back import put_tables_back
 from headrace.operators.features.source import SlotGroup, SourceWriter
 
 __all__ = ["FeatureSet", "SlotGroup"]
@@ -86,6 +87,10 @@ class FeatureSet:
         """Let each table's hand pass over some rows and evict idle entities."""
         for table in self.tables.values():
             table.sweep(now_ms, rows)
+
+    def put_back(self, to_ms: int) -> int:
+        """Drop what lies ahead of a time, and count it; see `put_tables_back`."""
+        return put_tables_back(self.tables, self.writer.windows, self.writer.times, to_ms)
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """The state as named blobs."""

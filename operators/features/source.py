@@ -13,6 +13,7 @@ from headrace.config.settings import BinDeclaration, CrossDeclaration, EntitySet
 from headrace.operators.features import windows
 from headrace.operators.features.entities import Entities
 from headrace.operators.features.episodes import HISTORY, NUMBER_AT, NUMBER_MASK, Episodes
+from headrace.operators.features.put_back import Times, Window
 
 __all__ = ["FIELDS", "SlotGroup", "SourceWriter"]
 
@@ -103,6 +104,9 @@ class SourceWriter:
         self.relabel_lines: list[str] = []
         self.flags: dict[str, int] = {}
         self.episodes: dict[tuple[str, str], str] = {}
+        # What a clock that is put back changes.
+        self.windows: list[Window] = []
+        self.times: list[Times] = []
         self._columns = 0
         for name, declaration in features.items():
             getattr(self, f"_{declaration.kind}")(f"f{self.numbers[name]}", declaration)
@@ -118,6 +122,17 @@ class SourceWriter:
         self._columns += 1
         self.names[name] = value
         return name
+
+    def _time(self, entity: str, *, drops: bool = True) -> str:
+        """A column of times."""
+        name = self._column(entity, "q", 0)
+        self.times.append(Times(self.names[name], drops))
+        return name
+
+    def _window(self, head: str, pane_ms: int, panes: int, parts: list[tuple[str, str, str, str]]) -> None:
+        """Take note of a window's columns."""
+        columns = tuple((self.names[total], self.names[ring], how) for total, ring, how, _ in parts)
+        self.windows.append(Window(self.names[head], pane_ms, panes, columns))
 
     def _value(self, name: str) -> str:
         return f"f{self.numbers[name]}" if name in self.numbers else f"({FIELDS[name]})"
@@ -175,6 +190,7 @@ class SourceWriter:
         pane_ms, panes = self._panes(declaration)
         total, head = self._column(declaration.entity, "i", 0), self._column(declaration.entity, "q", 0)
         ring = self._column(declaration.entity, "i", 0, panes)
+        self._window(head, pane_ms, panes, [(total, ring, "count", "0")])
         self.read_lines += _read_window(f, row, total, head, pane_ms, [(f, ring, "count", "0")], panes)
         self._update(
             declaration,
@@ -217,6 +233,7 @@ class SourceWriter:
             panes,
         )
         rolled = [(count, counts, "count", "0"), (total, sums, "sum", "0.0")]
+        self._window(head, pane_ms, panes, rolled)
         self._update(
             declaration,
             [
@@ -238,6 +255,7 @@ class SourceWriter:
         else:
             pane_ms, panes = self._panes(declaration)
             head, ring = self._column(entity, "q", 0), self._column(entity, "f", -math.inf, panes)
+            self._window(head, pane_ms, panes, [(highest, ring, "max", "-inf")])
             self.read_lines += _read_window(
                 f, row, highest, head, pane_ms, [(f, ring, "max", "-inf")], panes, "-inf"
             )
@@ -278,7 +296,7 @@ class SourceWriter:
     def _ew(self, f: str, declaration: Any, read: str) -> None:
         entity, row, x = declaration.entity, self.rows[declaration.entity], self._value(declaration.value)
         weight, mean, square = (self._column(entity, "d", 0.0) for _ in range(3))
-        last = self._column(entity, "q", 0)
+        last = self._time(entity, drops=False)  # the mean stays
         self.read_lines.append(
             f"{f} = {read.format(mean=mean, square=square, weight=weight, row=row)}"
             f" if {weight}[{row}] else nan"
@@ -301,12 +319,12 @@ class SourceWriter:
         self._ew(f, declaration, "sqrt(max(0.0, {square}[{row}]) / {weight}[{row}])")
 
     def _time_since_last(self, f: str, declaration: Any) -> None:
-        row, last = self.rows[declaration.entity], self._column(declaration.entity, "q", 0)
+        row, last = self.rows[declaration.entity], self._time(declaration.entity)
         self.read_lines += _read_age(f, f"{last}[{row}]", declaration.window_ms, declaration.unit_ms)
         self._update(declaration, [f"if t > {last}[{row}]: {last}[{row}] = t"])
 
     def _time_since_first(self, f: str, declaration: Any) -> None:
-        row, first = self.rows[declaration.entity], self._column(declaration.entity, "q", 0)
+        row, first = self.rows[declaration.entity], self._time(declaration.entity)
         self.read_lines += _read_age(f, f"{first}[{row}]", declaration.window_ms, declaration.unit_ms)
         expired = f" or t - {first}[{row}] > {declaration.window_ms}" if declaration.window_ms else ""
         self._update(declaration, [f"if not {first}[{row}]{expired}: {first}[{row}] = t"])
@@ -358,6 +376,7 @@ class SourceWriter:
             f"{f} = {f} / {f}n if {f}n else nan",
         ]
         rolled = [(labelled, ring, "count", "0"), (frauds, fraud_ring, "count", "0")]
+        self._window(head, pane_ms, panes, rolled)
         counted = self._counted(declaration)
         self._on_label(
             row,
@@ -406,7 +425,10 @@ class SourceWriter:
         if declaration.kind == "last_legitimate_age" and shared:
             return shared[0]  # legitimate outcomes count under every condition
         if (entity, condition) not in self.episodes:
-            streak, first, legitimate = (self._column(entity, code, 0) for code in "iqq")
+            streak = self._column(entity, "i", 0)
+            first, legitimate = (
+                self._time(entity, drops=False) for _ in range(2)
+            )  # of outcomes, which stand
             history, seen = self._column(entity, "q", 0, HISTORY), self._column(entity, "i", 0)
             columns = [self.names[each] for each in (streak, first, legitimate, history, seen)]
             name = self._bind(Episodes(*columns))

@@ -59,6 +59,11 @@ class ReviewDays:
             del self.used[oldest]
             self._forgotten = oldest
 
+    def put_back(self, day: int) -> None:
+        """Give back the reviews of days after one."""
+        self.used = {each: count for each, count in self.used.items() if each <= day}
+        self._forgotten = min(self._forgotten, day)
+
     def save(self) -> list[Any]:
         """The state as plain values."""
         return [self._forgotten, sorted(self.used.items())]
@@ -97,6 +102,10 @@ class DecidedDays:
     def _forget(self) -> None:
         while len(self._days) > self.days_max:
             self._days.remove(min(self._days))
+
+    def put_back(self, day: int) -> None:
+        """Forget the days after one."""
+        self._days = {each for each in self._days if each <= day}
 
     def save(self) -> list[int]:
         """The days, oldest first."""

@@ -122,6 +122,11 @@ class Policy:
         elif verdict.action == "review":
             self._reviews.take(time_ms // DAY_MS)
 
+    def put_back(self, to_ms: int) -> None:
+        """Forget what was counted on days after that of a time."""
+        for days in (self._reviews, self._shadow_reviews, self._decided):
+            days.put_back(to_ms // DAY_MS)
+
     def command(self, command: Command) -> None:
         """Apply a command; one that is refused, or with which anything is raised, changes nothing.
 

@@ -100,6 +100,12 @@ class Catalogue:
         while len(self.new_ms) > self._rules.new_items_max:
             del self.new_ms[next(iter(self.new_ms))]
 
+    def put_back(self, to_ms: int) -> int:
+        """Let items that are new since after a time be new since then; say how many."""
+        ahead = [number for number, since_ms in self.new_ms.items() if since_ms > to_ms]
+        self.new_ms |= dict.fromkeys(ahead, to_ms)
+        return len(ahead)
+
     def new_items(self, now_ms: int) -> list[int]:
         """Items that are new and may be shown, in the order in which they came."""
         oldest = now_ms - self._rules.new_days_max * _DAY_MS

@@ -30,6 +30,7 @@ SOURCES: Final = (
     "bought_together",
     "trending",
 )
+_MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
 _SLOT_BITS: Final = kernels.SLOT_BITS
 _SLOT: Final = kernels.SLOT
@@ -381,6 +382,15 @@ class Engine:
         live = self._sessions.get(session)
         if live is None or not kernels.believe(self._index, item & _SLOT, live, time_ms, self._half_life_ms):
             self.take(session, item, time_ms)
+
+    def put_back(self, to_ms: int) -> int:
+        """Give what was clicked after a time that time; say how many pieces of sessions."""
+        of, minute = self._arrays.of, to_ms // _MINUTE_MS
+        of["head"][kernels.UNIT_AT_MS] = min(int(of["head"][kernels.UNIT_AT_MS]), to_ms)
+        minutes = of["chunks"].reshape(-1, kernels.CHUNK)[:, kernels.MINUTE]
+        ahead = minutes > minute
+        minutes[ahead] = minute
+        return int(np.count_nonzero(ahead))
 
     def bought(self, items: Sequence[int]) -> None:
         """Learn which items, each given once, were bought together."""

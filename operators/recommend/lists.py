@@ -102,6 +102,13 @@ class PendingLists(Generic[T]):
                 return
             del lists[oldest]
 
+    def put_back(self, to_ms: int) -> int:
+        """Give lists from after a time that time; say how many."""
+        ahead = [session for session, shown in self._lists.items() if shown.time_ms > to_ms]
+        for session in ahead:
+            self._lists[session] = self._lists[session]._replace(time_ms=to_ms)
+        return len(ahead)
+
     def forget(self, session: str) -> None:
         """Drop a session's list."""
         self._lists.pop(session, None)

@@ -14,7 +14,7 @@ from headrace.config.recommend import NETWORK
 from headrace.config.settings import RecommendSettings
 from headrace.operators.clock import Timing
 from headrace.operators.codec import Undecodable, canonical_digest
-from headrace.operators.commands import REFUSED, Command, Erase, KillSwitch, ReloadList
+from headrace.operators.commands import REFUSED, Command, Erase, KillSwitch, ReloadList, SetClock
 from headrace.operators.events import Cart, Click, Event, Item, Order
 from headrace.operators.intake import Intake, under, version_of
 from headrace.operators.journal import Kind
@@ -230,7 +230,7 @@ class RecommendShard(Intake):
         self.engine.follow(click.session_id, item, at)
         if timing is Timing.AHEAD and not bot:
             self._unmoved.append((click.session_id, click.item_id, click.event_time))
-            del self._unmoved[: -self._unmoved_max]
+            del self._unmoved[: -max(self._unmoved_max, self.clock.quorum)]
 
     def _settle_ahead(self) -> None:
         """Take in the clicks whose step ahead was believed after all; forget the others."""
@@ -377,11 +377,19 @@ class RecommendShard(Intake):
             self.kill_switch = command.on
         elif isinstance(command, Erase):
             self._erase(command)
+        elif isinstance(command, SetClock):
+            self._set_clock(command.to_ms)
+            self._settle_ahead()
         elif isinstance(command, ReloadList):
             message = f"name: the configuration has no list {command.name!r}"
             return self._dead(Undecodable(REFUSED, message, None), payload, position)
         self._count("commands")
         return _APPLIED
+
+    def _put_back(self, to_ms: int) -> int:
+        """Give sessions, lists and items from after a time that time; an index of clicks has no windows."""
+        changed = self.pending.put_back(to_ms) + self.engine.put_back(to_ms)
+        return changed + self.catalogue.put_back(to_ms) + self.spread.put_back(to_ms)
 
     def _erase(self, command: Erase) -> None:
         """Forget a customer's sessions; what the ranker's weights and the items' counts learned stays."""

@@ -70,6 +70,12 @@ class Spread:
             shown + share * (total / len(items) - shown), asked + share * (heat(clicked, 0.0) - asked)
         )
 
+    def put_back(self, to_ms: int) -> int:
+        """Give what was shown after a time that time; say how many items."""
+        ahead = [item for item, at_ms in self._shown_ms.items() if at_ms > to_ms]
+        self._shown_ms |= dict.fromkeys(ahead, to_ms)
+        return len(ahead)
+
     def shown_since(self, since_ms: int) -> int:
         """How many different items lists have shown since a time; what is noted meanwhile does no harm."""
         return sum(at_ms >= since_ms for at_ms in self._shown_ms.copy().values())

@@ -82,6 +82,27 @@ def reload_list(
 
 
 @app.command()
+def clock(
+    to: Annotated[str, typer.Option(metavar="TIME", help="Event time, as in 2026-03-01T09:30:00Z.")],
+    state: State,
+    config: Config = None,
+) -> None:
+    """Put the clock of every shard to a time, where it believed a wrong one.
+
+    What lies after that time in windows is dropped, and counted. Forward it makes a shard believe a time at
+    once that it waits to hear of from more customers.
+    """
+    from headrace.operators.commands import SetClock
+    from headrace.operators.rfc3339 import parse_time
+
+    try:
+        command = SetClock(to_ms=parse_time(to))
+    except ValueError as error:
+        raise ConfigError([Mistake("--to", "", f"{to!r}: {error}")]) from error
+    send(state, [[command]], settings_of(config, state))
+
+
+@app.command()
 def status(state: State, config: Config = None) -> None:
     """List the commands that wait, and those that were refused."""
     from headrace.operators.control import (

@@ -109,4 +109,91 @@ def test_saved_and_loaded_goes_on() -> None:
     assert said(other, (far + 2, "b"), (far, "c")) == [AHEAD, ON_TIME]
     assert other.now == far + 2
     clock.load(other.save())
-    assert clock.save() == {"now": far + 2, "agreeing": None}
+    assert (clock.now, clock.agreeing, clock.believed) == (far + 2, None, 1)
+
+
+def busy(names: int, share: float = 0.75) -> EventClock:
+    """A clock that has heard so many names within a day."""
+    clock = EventClock(48 * HOUR, 24 * HOUR, 3, ALONE, share)
+    for step in range(3 * names):
+        clock.observe(START + step * HOUR // (3 * names), f"c{step % names}")
+    return clock
+
+
+def test_a_quorum_is_a_share_of_the_names_that_were_heard() -> None:
+    for names, quorum in ((1, 3), (4, 3), (5, 4), (100, 75), (5000, 768)):
+        assert busy(names).quorum == quorum
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.75, 1.0])
+def test_as_many_as_the_quorum_move_it_and_fewer_do_not(share: float) -> None:
+    clock = busy(200, share)
+    before, far = clock.now, clock.now + 1000 * HOUR
+    quorum = max(3, round(200 * share))
+    assert said(clock, *[(far, f"x{number}") for number in range(quorum - 1)]) == [AHEAD] * (quorum - 1)
+    assert clock.now == before
+    assert clock.observe(far, "one more") is ON_TIME
+
+
+def test_who_was_heard_is_of_late_only() -> None:
+    clock = busy(100)
+    for _ in range(60):  # a week with a single customer
+        clock.observe(clock.now + 3 * HOUR, "a")
+    assert clock.quorum == 3
+
+
+def test_a_straggler_does_not_end_what_many_agree_on() -> None:
+    clock = busy(200)
+    before, far = clock.now, clock.now + 1000 * HOUR
+    timings = [
+        clock.observe(before if number % 12 == 11 else far + number, f"c{number % 200}")
+        for number in range(200)
+    ]
+    assert clock.now > far
+    assert ON_TIME in timings[150:]
+
+
+def test_a_sender_among_others_ends_its_own_agreement() -> None:
+    clock = busy(200)
+    before, far = clock.now, clock.now + 1000 * HOUR
+    for number in range(3000):
+        clock.observe(before + number if number % 5 == 4 else far + number, f"c{number}")
+    assert clock.now == before + 2999
+    assert clock.refused > 100
+
+
+def test_few_names_move_a_busy_clock_only_by_as_many_more_events() -> None:
+    clock = busy(90)
+    before, far = clock.now, clock.now + 1000 * HOUR
+    needed = ALONE * clock.quorum // 3
+    assert said(clock, *[(far + step, "a") for step in range(needed - 1)]) == [AHEAD] * (needed - 1)
+    assert clock.now == before
+    assert clock.observe(far + needed, "a") is ON_TIME
+
+
+def test_what_was_heard_is_saved_and_a_state_without_it_is_read() -> None:
+    clock = busy(50)
+    said(clock, (clock.now + 1000 * HOUR, "a"))
+    other = clock_of()
+    other.configure(48 * HOUR, 24 * HOUR, 3, ALONE, 0.75)
+    other.load(clock.save())
+    assert (other.save(), other.quorum) == (clock.save(), 38)
+    other.load({"now": START, "agreeing": [START + 9, START + 9, 1, 1, ["a"]]})
+    assert (other.now, other.quorum) == (START, 3)
+    assert other.agreeing is not None
+    assert other.agreeing.against == 0
+
+
+def test_a_name_that_was_heard_is_forgotten() -> None:
+    clock = busy(5)
+    clock.forget("c3")
+    assert "c3" not in str(clock.save())
+
+
+def test_set_it_goes_where_it_is_told() -> None:
+    clock = busy(50)
+    said(clock, (clock.now + 1000 * HOUR, "a"))
+    for to in (START - 900 * HOUR, START + 900 * HOUR):
+        clock.set(to)
+        assert (clock.now, clock.agreeing) == (to, None)
+        assert clock.observe(to + 1, "b") is ON_TIME
