@@ -9,7 +9,10 @@ from headrace.operators.metric import Metric
 from headrace.operators.recommend.measures import LIST_METRICS
 from headrace.operators.recorder import Recorder
 
-__all__ = ["LABELS", "METRICS", "PROCESS", "Metric"]
+__all__ = ["LABELS", "METRICS", "PROCESS", "SOURCE", "Metric"]
+
+SOURCE: Final = ("source", "topic", "partition")
+"""Labels of a metric of one source."""
 
 METRICS: Final = (
     Metric(
@@ -395,7 +398,7 @@ METRICS: Final = (
         "headrace_source_read_bytes",
         "gauge",
         "Bytes used up of a source, by its number in the state; compressed ones if it is compressed.",
-        ("source",),
+        SOURCE,
         "now",
         scrape.source_bytes,
     ),
@@ -403,25 +406,69 @@ METRICS: Final = (
         "headrace_source_size_bytes",
         "gauge",
         "Size of a source when it was opened; absent for a pipe.",
-        ("source",),
+        SOURCE,
         "now",
         scrape.source_sizes,
     ),
     Metric(
         "headrace_source_lag_messages",
         "gauge",
-        "Messages of a partition that are not yet read, as far as its end is known; absent for files.",
-        ("source",),
+        "Messages of a partition that are not yet read; absent for files, and while it isn't known.",
+        SOURCE,
         "now",
         scrape.lags,
     ),
     Metric(
+        "headrace_source_lag_known",
+        "gauge",
+        "1 while it is known how many messages of a partition are not yet read, 0 while nothing is heard of "
+        "the broker that leads it; absent for files.",
+        SOURCE,
+        "now",
+        scrape.lags_known,
+    ),
+    Metric(
         "headrace_source_lag_seconds",
         "gauge",
-        "Age of the last message that was read of a partition, 0 at its end; absent for files.",
-        ("source",),
+        "Age of the last message that was read of a partition, 0 at its end; where the end isn't known, time "
+        "since it was reached. Absent for files.",
+        SOURCE,
         "now",
         scrape.lag_ages,
+    ),
+    Metric(
+        "headrace_topic_unread_partitions",
+        "gauge",
+        "Partitions that were added to an input topic and are not read before the next start; absent for "
+        "files.",
+        ("topic",),
+        "now",
+        scrape.unread_partitions,
+    ),
+    Metric(
+        "headrace_send_queue_messages",
+        "gauge",
+        "Decisions and dead letters that no broker has acknowledged yet; absent in a run on files.",
+        (),
+        "now",
+        scrape.queued_messages,
+    ),
+    Metric(
+        "headrace_send_queue_bytes",
+        "gauge",
+        "Their bytes, as of about a second ago; absent in a run on files.",
+        (),
+        "now",
+        scrape.queued_bytes,
+    ),
+    Metric(
+        "headrace_process_restarts_total",
+        "counter",
+        "How often all processes that share a state were started again, by cause; since the start of their "
+        "launcher, and each of them tells the same. Absent where there is one process.",
+        ("cause",),
+        "process",
+        scrape.restarts,
     ),
     Metric(
         "headrace_merge_waits_total",
@@ -483,10 +530,18 @@ METRICS: Final = (
     Metric(
         "headrace_recovery_inputs",
         "gauge",
-        "Inputs applied again from the journal by this process.",
-        (),
+        "Inputs that this process has applied again from the journal so far.",
+        ("shard",),
         "now",
         scrape.replayed,
+    ),
+    Metric(
+        "headrace_recovery_inputs_expected",
+        "gauge",
+        "How many that will be once the state is taken up.",
+        ("shard",),
+        "now",
+        scrape.to_replay,
     ),
     Metric(
         "headrace_build_info",
@@ -502,11 +557,12 @@ METRICS: Final = (
 LABELS: Final = {
     "action": "`approve`, `review`, `block`; of lists `recommend`, and `none` for an empty one",
     "awaited": "`payment` for outcomes that came before theirs, `clock` for those ahead of their time",
-    "cause": "`limit` for a limit on the number; `age` for payments, `idle` for entities that weren't seen",
+    "cause": "`limit` for a limit on the number; `age` for payments, `idle` for entities that weren't seen; "
+    "of restarts `ended` for a process that ended, `frozen` for one that stood still, `disk_full`",
     "code": "the reason codes of the configuration",
     "config": "first digits of the configuration's digest, as `headrace check` prints it",
     "entity": "the kinds of entity of the configuration; `item` where lists are made",
-    "flow": "`fraud`, `recommend`",
+    "flow": "`fraud`, `recommend`; every metric has it but those of the process",
     "direction": "`ahead`: in the future; `behind`: before the message can have been there",
     "event": "`cart`, `order`",
     "items": "`shown` on lists, `clicked`",
@@ -516,6 +572,7 @@ LABELS: Final = {
     " `session`, `bought_together`, `trending`, `new`",
     "model": "the model's name, and a digest of what it depends on, as in decisions",
     "name": "name of the list or rule in the configuration; empty for other paths",
+    "partition": "number of the partition; empty for a file",
     "path": "`model`, `cost`, `list`, `rule`, `capacity`, `deadline`, `kill_switch`",
     "phase": "`recovering`, `running`, `draining`",
     "python": "version of Python",
@@ -529,7 +586,7 @@ LABELS: Final = {
     "stage": "`read`, `decode`, `apply`, `journal`, `write`",
     "timestamp": "`create`: when the message was made; `append`: when the broker took it",
     "timing": "`late`, `ahead`",
-    "topic": "name of a topic",
+    "topic": "name of a topic; empty for a source that is a file",
     "type": "`payment`, `outcome`, `click`, `cart`, `order`, `item`; `command` of an operator; `undecodable`",
     "version": "version of Headrace",
 }

@@ -21,19 +21,22 @@ from headrace.operators import scrape
 from headrace.operators.measures import METRICS, Metric
 from headrace.operators.recorder import Histogram, Recorder
 
-__all__ = ["application"]
+__all__ = ["FLOW", "application"]
 
 WsgiApp: TypeAlias = Callable[..., Iterable[bytes]]
 
+FLOW: Final = "flow"
 _DIGITS: Final = 12
 
 
-def _family(metric: Metric, samples: Iterable[scrape.Sample]) -> Family:
+def _family(metric: Metric, samples: Iterable[scrape.Sample], flow: str = "") -> Family:
+    """One metric; its first label is the flow, as several may be scraped together."""
+    names = (FLOW, *metric.labels)
     if metric.kind == "histogram":
-        histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+        histogram = HistogramMetricFamily(metric.name, metric.help, labels=names)
         for labels, value in samples:
             assert isinstance(value, Histogram)
-            histogram.add_metric(labels, _buckets(value), value.total)
+            histogram.add_metric((flow, *labels), _buckets(value), value.total)
         return histogram
     if metric.kind == "info":
         info = InfoMetricFamily(metric.name.removesuffix("_info"), metric.help)
@@ -41,10 +44,10 @@ def _family(metric: Metric, samples: Iterable[scrape.Sample]) -> Family:
             info.add_metric((), dict(zip(metric.labels, labels, strict=True)))
         return info
     make = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family = make(metric.name, metric.help, labels=metric.labels)
+    family = make(metric.name, metric.help, labels=names)
     for labels, value in samples:
         assert not isinstance(value, Histogram)
-        family.add_metric(labels, value)
+        family.add_metric((flow, *labels), value)
     return family
 
 
@@ -60,9 +63,9 @@ class _RunCollector(Collector):
         self._recorder, self._settings, self._config = recorder, settings, digest(settings)[:_DIGITS]
 
     def collect(self) -> Iterator[Family]:
-        read = scrape.Scrape(self._recorder, self._settings, self._config)
+        read, flow = scrape.Scrape(self._recorder, self._settings, self._config), self._settings.flow.kind
         for metric in METRICS:
-            yield _family(metric, metric.read(read))
+            yield _family(metric, metric.read(read), flow)
 
     def describe(self) -> Iterator[Family]:
         return (_family(metric, ()) for metric in METRICS)

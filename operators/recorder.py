@@ -182,6 +182,7 @@ class Recorder:
         self.updates = 0
         self.shards: tuple[DurableShard, ...] = ()
         self.reader: BatchReader | None = None
+        self.queued: Callable[[], tuple[int, int]] | None = None
         self.beside: Callable[[], Sequence[str]] = tuple
         self.restarts: Mapping[str, int] = {}
 
@@ -198,8 +199,14 @@ class Recorder:
         """A shard has so far applied so many inputs again, of so many."""
         self.recoveries[shard] = (applied, expected)
 
-    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
+    def opened(
+        self,
+        shards: Sequence[DurableShard],
+        reader: BatchReader,
+        queued: Callable[[], tuple[int, int]] | None = None,
+    ) -> None:
         """The state is taken up and the sources are open."""
+        self.queued = queued
         self.reader, self.shards = reader, tuple(shards)
 
     def turned(self) -> None:

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, get_args
 from headrace import __version__
 from headrace.config.policy import PolicySettings
 from headrace.config.settings import FraudSettings, RunSettings
+from headrace.operators.addresses import partition_of
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.operators.durable import DurableShard
 from headrace.operators.journal import JournalWriter, segment_numbers, segment_path
@@ -115,6 +116,18 @@ class Scrape:
         """The sum over the shards, once they are open."""
         if self.frauds:
             yield sum(map(read_one, self.frauds))
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        names: dict[int, str] = {}
+        for shard in self.shards:
+            names |= shard.sources.names.copy()
+        return names
+
+    def source(self, number: int) -> tuple[str, str, str]:
+        """Labels of a source: its number, and topic and partition, which are empty for a file."""
+        topic, partition = partition_of(self._names.get(number, "")) or ("", "")
+        return str(number), topic, str(partition)
 
     def numbered(self) -> Iterator[tuple[str, DurableShard]]:
         """The shards, each with its number in the flow; other processes may have others."""
@@ -328,7 +341,7 @@ def source_bytes(scrape: Scrape) -> Iterator[Sample]:
     """Used up, by source."""
     reader = scrape.recorder.reader
     for number, progress in reader.progress_by_source if reader else ():
-        yield (str(number),), progress.bytes_done
+        yield scrape.source(number), progress.bytes_done
 
 
 def source_sizes(scrape: Scrape) -> Iterator[Sample]:
@@ -336,20 +349,52 @@ def source_sizes(scrape: Scrape) -> Iterator[Sample]:
     reader = scrape.recorder.reader
     for number, progress in reader.progress_by_source if reader else ():
         if progress.bytes_total is not None:
-            yield (str(number),), progress.bytes_total
+            yield scrape.source(number), progress.bytes_total
 
 
 def lags(scrape: Scrape) -> Iterator[Sample]:
-    """Messages, by source; none of files."""
+    """Messages, by source; none of files, nor while it isn't known."""
     for number, messages, _ in getattr(scrape.recorder.reader, "lags", ()):
-        yield (str(number),), messages
+        if messages is not None:
+            yield scrape.source(number), messages
+
+
+def lags_known(scrape: Scrape) -> Iterator[Sample]:
+    """By source; none of files."""
+    for number, messages, _ in getattr(scrape.recorder.reader, "lags", ()):
+        yield scrape.source(number), messages is not None
 
 
 def lag_ages(scrape: Scrape) -> Iterator[Sample]:
     """Seconds, by source; none of files, nor before the first message."""
     for number, _, age_s in getattr(scrape.recorder.reader, "lags", ()):
         if age_s is not None:
-            yield (str(number),), age_s
+            yield scrape.source(number), age_s
+
+
+def unread_partitions(scrape: Scrape) -> Iterator[Sample]:
+    """By topic; none of files."""
+    reader = scrape.recorder.reader
+    unread = getattr(reader, "unread", {})
+    for topic in dict.fromkeys(scrape.source(number)[1] for number, *_ in getattr(reader, "lags", ())):
+        yield (topic,), unread.get(topic, 0)
+
+
+def queued_messages(scrape: Scrape) -> Iterator[Sample]:
+    """None in a run on files."""
+    if scrape.recorder.queued is not None:
+        yield (), scrape.recorder.queued()[0]
+
+
+def queued_bytes(scrape: Scrape) -> Iterator[Sample]:
+    """None in a run on files."""
+    if scrape.recorder.queued is not None:
+        yield (), scrape.recorder.queued()[1]
+
+
+def restarts(scrape: Scrape) -> Iterator[Sample]:
+    """By cause; none of a process that runs alone."""
+    return (((cause,), count) for cause, count in scrape.recorder.restarts.items())
 
 
 def merge_waits(scrape: Scrape) -> Iterator[Sample]:
@@ -415,9 +460,17 @@ def phases(scrape: Scrape) -> Iterator[Sample]:
 
 
 def replayed(scrape: Scrape) -> Iterator[Sample]:
-    """Over all shards."""
-    if scrape.shards:
-        yield (), sum(shard.replayed for shard in scrape.shards)
+    """By shard, of those that are taken up or are about to be."""
+    recoveries = scrape.recorder.recoveries.copy()
+    for number in sorted({*recoveries, *(shard.shard for shard in scrape.shards)}):
+        yield (f"{number:02}",), recoveries.get(number, (0, 0))[0]
+
+
+def to_replay(scrape: Scrape) -> Iterator[Sample]:
+    """By shard, of those that are taken up or are about to be."""
+    recoveries = scrape.recorder.recoveries.copy()
+    for number in sorted({*recoveries, *(shard.shard for shard in scrape.shards)}):
+        yield (f"{number:02}",), recoveries.get(number, (0, 0))[1]
 
 
 def build(scrape: Scrape) -> Iterator[Sample]:

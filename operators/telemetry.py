@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from headrace.operators.checkpoint import Finished
@@ -33,8 +33,16 @@ class Telemetry(Protocol):
     def recovering(self, shard: int, applied: int, expected: int) -> None:
         """A shard has so far applied so many inputs again, of so many."""
 
-    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
-        """The state is taken up and the sources are open; what they count may be read from now on."""
+    def opened(
+        self,
+        shards: Sequence[DurableShard],
+        reader: BatchReader,
+        queued: Callable[[], tuple[int, int]] | None = None,
+    ) -> None:
+        """The state is taken up and the sources are open; what they count may be read from now on.
+
+        On topics `queued` gives messages that wait to be acknowledged, and their bytes.
+        """
 
     def turned(self) -> None:
         """The source is asked for its next lines; not told while batches under way hold it back."""
@@ -101,7 +109,12 @@ class _Silent:
     def recovering(self, shard: int, applied: int, expected: int) -> None:
         """Say nothing."""
 
-    def opened(self, shards: Sequence[DurableShard], reader: BatchReader) -> None:
+    def opened(
+        self,
+        shards: Sequence[DurableShard],
+        reader: BatchReader,
+        queued: Callable[[], tuple[int, int]] | None = None,
+    ) -> None:
         """Say nothing."""
 
     def turned(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 from headrace.operators.batches import Batch, Mark
@@ -18,6 +19,7 @@ __all__ = ["Place", "Portion", "Reading", "TopicCommands", "TopicReader"]
 
 _READ_MESSAGES_MAX: Final = 4096
 _NOTHING_S: Final = 0.001
+_NAMED_MAX: Final = 3
 
 Place: TypeAlias = tuple[str, int]
 """A topic and the number of a partition of it."""
@@ -60,13 +62,13 @@ class Reading(Protocol):
     def behind(self, partition: Any) -> bool:
         """Whether a past is being caught up with that is still to be read."""
 
-    def lag(self, partition: Any) -> tuple[int, float | None]:
-        """Messages that are not yet read, and the age in seconds of the last one that was."""
+    def lag(self, partition: Any) -> tuple[int | None, float | None]:
+        """Messages that are not yet read, if that is known, and for how many seconds they may have waited."""
         ...
 
     @property
     def heard(self) -> Any:
-        """Has `silent_seconds`, since anything was heard of the brokers."""
+        """Has `silent_seconds`, since anything was heard of the brokers, and `grown` topics."""
 
     @property
     def timestamps(self) -> Mapping[str, str]:
@@ -144,12 +146,16 @@ class TopicReader:
         None where another worker has them.
     ages
         Tells since when messages wait.
+    silent_seconds_max
+        Brokers of which nothing was heard for longer, and lags unknown for longer, are a trouble.
 
     Attributes
     ----------
-    lags : tuple[tuple[int, int, float | None], ...]
-        For each partition, by its number, how many messages are not yet read, and the age in seconds of the
-        last one that was; as of `look`.
+    lags : tuple[tuple[int, int | None, float | None], ...]
+        For each partition, by its number, how many messages are not yet read, None while that isn't known,
+        and for how many seconds they may have waited; as of `look`.
+    unread : Mapping[str, int]
+        Partitions that were added to topics and are not read; as of `look`.
     silent_s : float
         Seconds since anything was heard of the brokers; as of `look`.
     """
@@ -161,12 +167,17 @@ class TopicReader:
         numbers: Mapping[Place, int],
         commands: TopicCommands | None,
         ages: MessageAges | None = None,
+        *,
+        silent_seconds_max: float = inf,
     ) -> None:
         self._ages = ages or MessageAges({}, 0)
         self._reading, self._merge, self._numbers, self._commands = reading, merge, numbers, commands
         self._places = {number: place for place, number in numbers.items()}
         self._bytes = dict.fromkeys(self._places, 0)
-        self.lags: tuple[tuple[int, int, float | None], ...] = ()
+        self._silent_seconds_max = silent_seconds_max
+        self._unknown_since: dict[int, float] = {}
+        self.lags: tuple[tuple[int, int | None, float | None], ...] = ()
+        self.unread: Mapping[str, int] = {}
         self.silent_s = 0.0
 
     def next_batch(self) -> Batch | None:
@@ -223,9 +234,28 @@ class TopicReader:
 
     def look(self) -> None:
         """See how far reading is behind; others may ask from other threads, but only for what was seen."""
-        if self._reading is not None:
-            self.lags = tuple((number, *self._reading.lag(place)) for place, number in self._numbers.items())
-            self.silent_s = self._reading.heard.silent_seconds
+        if self._reading is None:
+            return
+        lags = tuple((number, *self._reading.lag(place)) for place, number in self._numbers.items())
+        heard, now = self._reading.heard, time.monotonic()
+        unknown = [number for number, messages, _ in lags if messages is None]
+        self._unknown_since = {number: self._unknown_since.get(number, now) for number in unknown}
+        self.lags, self.silent_s = lags, heard.silent_seconds
+        self.unread = {topic: count - before for topic, (before, count) in heard.grown.items()}
+
+    def troubles(self) -> Iterator[str]:
+        """What keeps messages from being read, as of `look`, for a person."""
+        limit = self._silent_seconds_max
+        if self.silent_s > limit:
+            yield f"nothing was heard of the brokers for {self.silent_s:.0f} s (limit {limit:g} s)"
+        else:
+            now = time.monotonic()
+            unknown = [number for number, since in self._unknown_since.items() if now - since > limit]
+            if unknown:
+                names = ", ".join("{}[{}]".format(*self._places[number]) for number in unknown[:_NAMED_MAX])
+                yield f"the lag of {len(unknown)} partitions isn't known: {names}"
+        for topic, count in self.unread.items():
+            yield f"{count} added partitions of {topic} are not read before the next start"
 
     @property
     def ended(self) -> bool:

@@ -127,6 +127,11 @@ class Delivery:
         """
         self._producer.flush()
 
+    @property
+    def queued(self) -> tuple[int, int]:
+        """Messages that wait to be acknowledged, and their bytes as of about a second ago."""
+        return self._producer.counts.pending, self._producer.queued_bytes
+
     # -- watermarks
 
     def ask(self) -> None:

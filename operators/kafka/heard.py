@@ -71,6 +71,7 @@ class Heard:
         self._connection, self._clock, self._on_statistics = connection, clock, on_statistics
         self._at, self._answers, self._silent = clock(), 0, False
         self._counts: dict[str, int] = {}
+        self._answered: dict[int, tuple[int, float]] = {}
         self._grown: dict[str, tuple[int, int]] = {}
         self.silences = 0
 
@@ -78,6 +79,11 @@ class Heard:
     def silent_seconds(self) -> float:
         """Seconds since anything was heard of the brokers; where they answer, at most about one."""
         return self._clock() - self._at
+
+    def silent_of(self, broker: int) -> float:
+        """Seconds since one broker, by its number, was heard; of one that isn't known, of any."""
+        _, at = self._answered.get(broker, (0, self._at))
+        return self._clock() - at
 
     @property
     def grown(self) -> Mapping[str, tuple[int, int]]:
@@ -103,6 +109,9 @@ class Heard:
         if answers > self._answers:
             self.now()
         self._answers = answers
+        for broker, count in read.answers().items():
+            if count > self._answered.get(broker, (0, 0.0))[0]:
+                self._answered[broker] = count, self._clock()
         for name, topic in read.topics.items():
             self._count(name, sum(not each.unknown for key, each in topic.partitions.items() if key != "-1"))
         self._on_statistics(read)

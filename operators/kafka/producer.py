@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from headrace.errors import BrokerError, DeliveryFailed
 from headrace.operators.cloudevents import Headers
 from headrace.operators.kafka.client import KafkaError, KafkaException, Message
@@ -17,6 +19,7 @@ from headrace.operators.kafka.scheduling import let_work_begin
 __all__ = ["DecisionProducer", "ProducerRecord", "Sent"]
 
 _WAIT_S: Final = 0.1
+_STATISTICS_MS: Final = 1000
 _ANY_PARTITION: Final = -1
 Told: TypeAlias = "Callable[[KafkaError | None, Message], None]"
 
@@ -26,6 +29,13 @@ ProducerRecord: TypeAlias = tuple[bytes | None, bytes, Headers]
 
 Messages of one key go to one partition, the one that Kafka's own clients choose; without a key to any.
 """
+
+
+class _Statistics(msgspec.Struct, gc=False):
+    msg_size: int = 0
+
+
+_decoder: Final = msgspec.json.Decoder(_Statistics)
 
 
 class Sent(NamedTuple):
@@ -65,6 +75,11 @@ class DecisionProducer:
     waiting
         Called again and again while sending waits.
 
+    Attributes
+    ----------
+    queued_bytes : int
+        Bytes of messages that wait to be acknowledged, as the client has told it last, about once a second.
+
     Raises
     ------
     BrokerUnreachable, BrokerRefused
@@ -75,6 +90,7 @@ class DecisionProducer:
         self._connection, self._waiting = connection, waiting
         self._sent = self._delivered = self._failed = self._waits = 0
         self._failure: BrokerError | None = None
+        self.queued_bytes = 0
         self._producer = connection.producer(self._options())
         connection.probe(self._producer)
 
@@ -88,8 +104,14 @@ class DecisionProducer:
             "message.max.bytes": settings.message_bytes_max,
             "queue.buffering.max.messages": settings.send_queue_messages_max,
             "queue.buffering.max.kbytes": settings.send_queue_bytes_max // 1024,
+            "statistics.interval.ms": _STATISTICS_MS,
+            "stats_cb": self._statistics,
             "delivery.timeout.ms": int(settings.delivery_seconds_max * 1000),
         }
+
+    def _statistics(self, told: str) -> None:
+        """Take in what the client tells of itself, JSON."""
+        self.queued_bytes = _decoder.decode(told).msg_size
 
     def send(
         self,

@@ -63,12 +63,14 @@ class Lag(NamedTuple):
     Attributes
     ----------
     messages
-        In the partition and not yet handed out, as far as its end is known.
+        In the partition and not yet handed out; None while its end isn't known, as nothing is heard of the
+        broker that leads it.
     seconds
-        Age of the last message that was handed out, 0 at the end; None before the first one.
+        Age of the last message that was handed out, 0 at the end; None before the first one. Where the end
+        isn't known, seconds since it was reached: what came meanwhile has waited for no longer.
     """
 
-    messages: int
+    messages: int | None
     seconds: float | None
 
 
@@ -91,11 +93,13 @@ class Lost(NamedTuple):
 class _Track:
     """How far a partition was read."""
 
-    __slots__ = ("end", "next", "time_ms", "where")
+    __slots__ = ("end", "ended_s", "leader", "next", "time_ms", "where")
 
     def __init__(self, partition: Partition, offset: int, readable: int) -> None:
         self.where = TopicPartition(partition.topic, partition.number, offset)
         self.next, self.time_ms, self.end = offset, -1, PartitionEnd(readable)
+        self.leader = -1
+        self.ended_s: float | None = None
 
 
 class PartitionReader:
@@ -324,6 +328,7 @@ class PartitionReader:
             topic = told.topics.get(partition.topic)
             figures = topic.partitions.get(str(partition.number)) if topic is not None else None
             if figures is not None:
+                track.leader = figures.leader
                 track.end.look(figures, answers.get(figures.leader, 0), time_ms, track.next)
 
     @property
@@ -358,11 +363,22 @@ class PartitionReader:
 
     def lag(self, partition: Partition) -> Lag:
         """How far reading is behind."""
-        track = self._tracks[partition]
-        messages = self.high_watermark(partition) - track.next
-        if not messages and self.caught_up(partition):
+        track, now_s = self._tracks[partition], self._clock()
+        if not self._known(track):
+            since_s = track.time_ms / 1000 if track.ended_s is None and track.time_ms >= 0 else track.ended_s
+            return Lag(None, None if since_s is None else max(now_s - since_s, 0.0))
+        if self.caught_up(partition):
+            track.ended_s = now_s
             return Lag(0, 0.0)
-        return Lag(messages, max(self._clock() - track.time_ms / 1000, 0.0) if track.time_ms >= 0 else None)
+        track.ended_s = None
+        messages = self.high_watermark(partition) - track.next
+        return Lag(messages, max(now_s - track.time_ms / 1000, 0.0) if track.time_ms >= 0 else None)
+
+    def _known(self, track: _Track) -> bool:
+        """Whether the end of a partition is known as it is now."""
+        silent_s = max(self.heard.silent_seconds, self.heard.silent_of(track.leader))
+        _, high = self._consumer.get_watermark_offsets(track.where, cached=True)
+        return high >= 0 and silent_s <= self._connection.settings.silent_seconds_max
 
     @property
     def timestamps(self) -> dict[str, str]:

@@ -131,7 +131,7 @@ class TopicRun(Tally):
         self.reader = self._reader()
         self.recovered = self._went_on()
         self._look_at = self._watermark_at = 0.0
-        self.telemetry.opened(self.shards, self.reader)
+        self.telemetry.opened(self.shards, self.reader, lambda: self.delivery.queued)
 
     # -- opening
 
@@ -192,7 +192,8 @@ class TopicRun(Tally):
         numbers = {(each.topic, each.partition): each.number for each in own}
         ages = MessageAges(self._known_since_ms(), kafka.clock_skew_ms_max)
         commands = self._commands() if self.member.index == 0 else None
-        return TopicReader(self.reading, merge, numbers, commands, ages)
+        silent = kafka.silent_seconds_max
+        return TopicReader(self.reading, merge, numbers, commands, ages, silent_seconds_max=silent)
 
     def _known_since_ms(self) -> dict[int, int]:
         """Since when the state knows the topic of each partition: what is older nobody waits for."""

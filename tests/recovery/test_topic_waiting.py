@@ -81,7 +81,7 @@ def test_a_backlog_of_a_stopped_flow_has_waited_and_a_backfill_has_not(world):
     seen = metrics(world)
     assert seen["headrace_end_to_end_latency_seconds_count"] == 10
     assert seen["headrace_end_to_end_latency_seconds_sum"] >= 10 * LIMIT_MS / 1000
-    assert seen[f'headrace_topic_timestamp{{timestamp="create",topic="{world.source}"}}'] == 1
+    assert seen[f'headrace_topic_timestamp{{flow="fraud",timestamp="create",topic="{world.source}"}}'] == 1
     assert running.stop() == 0
 
 
@@ -106,6 +106,6 @@ def test_one_producer_with_a_wrong_clock_trips_no_deadline(world):
     running.wait_for(lambda: inputs_in(world.state) >= sent + 3, "the last payments")
     assert [paths(world.state)[f"p{number}"] for number in range(sent, sent + 3)] == [None] * 3
     seen = metrics(world)
-    assert seen['headrace_message_clock_skew_total{direction="behind"}'] >= 2
-    assert seen['headrace_message_clock_skew_total{direction="ahead"}'] == 1
+    assert seen['headrace_message_clock_skew_total{direction="behind",flow="fraud"}'] >= 2
+    assert seen['headrace_message_clock_skew_total{direction="ahead",flow="fraud"}'] == 1
     assert running.stop() == 0

@@ -140,7 +140,8 @@ def test_each_process_serves_its_lag(world, lines):
                         found[name] = float(value)
         return found
 
-    lags = {f'headrace_source_lag_messages{{source="{number}"}}': 0.0 for number in range(SHARDS)}
+    lag = 'headrace_source_lag_messages{{flow="fraud",partition="{0}",source="{0}",topic="{1}"}}'
+    lags = {lag.format(number, world.source): 0.0 for number in range(SHARDS)}
     running.wait_for(lambda: served().items() >= lags.items(), "all read")
     positions = [value for name, value in served().items() if name.startswith("headrace_shard_position")]
     assert (len(positions), sum(positions)) == (SHARDS, 500)

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headrace.config.settings import load
 from headrace.operators import simulator
+from headrace.operators.addresses import partition_name
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.codec import decode
 from headrace.operators.durable import DurableShard
@@ -45,6 +46,8 @@ def exposed(recorder: Recorder, settings=SETTINGS, query: str = "") -> dict[str,
     samples: dict[str, dict[tuple, float]] = {}
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:
+            if sample.name in NAMES | OF_HISTOGRAMS and sample.name != "headrace_build_info":
+                assert sample.labels.pop("flow") == settings.flow.kind
             key = tuple(sorted(sample.labels.items()))
             assert key not in samples.setdefault(sample.name, {}), f"{sample.name} {key} comes twice"
             samples[sample.name][key] = sample.value
@@ -252,7 +255,8 @@ def test_counts_of_the_state_go_on_over_a_restart_and_are_absent_until_it_is_tak
     fed.shard.close(with_checkpoint=False)
     recovering = exposed(Recorder(10))
     again = Fed(tmp_path / "shard-00").exposed()
-    assert again["headrace_recovery_inputs"][()] == len(lines)
+    for name in ("headrace_recovery_inputs", "headrace_recovery_inputs_expected"):
+        assert again[name] == {(("shard", "00"),): len(lines)}
     ours = [metric for metric in METRICS if metric not in LIST_METRICS]
     of_the_state = [metric.name for metric in ours if metric.since == "state"]
     assert "headrace_decisions_total" in of_the_state
@@ -275,7 +279,12 @@ def test_labels_are_the_same_whatever_comes_in(fed):
 
 OF_TOPICS = {
     "headrace_source_lag_messages",
+    "headrace_source_lag_known",
     "headrace_source_lag_seconds",
+    "headrace_topic_unread_partitions",
+    "headrace_send_queue_messages",
+    "headrace_send_queue_bytes",
+    "headrace_process_restarts_total",
     "headrace_brokers_silent_seconds",
     "headrace_merge_waits_total",
     "headrace_message_clock_skew_total",
@@ -284,21 +293,71 @@ OF_TOPICS = {
 }
 
 
-def test_the_lag_of_topics_is_what_was_seen_last(fed):
-    class Reading:
-        heard = SimpleNamespace(silent_seconds=0.25)
+class Reading:
+    """Two partitions of a topic, of which the second is not known for now, and one that was added."""
 
-        def lag(self, place):
-            return (17, 2.5) if place == ("in", 0) else (40, None)
+    def __init__(self) -> None:
+        self.heard = SimpleNamespace(silent_seconds=0.25, grown={})
 
-    reader = TopicReader(Reading(), None, {("in", 0): 3, ("in", 1): 4}, None)
-    fed.recorder.opened([fed.shard], reader)
+    def lag(self, place):
+        return (17, 2.5) if place == ("in", 0) else (None, 31.0)
+
+
+def know(fed: Fed) -> None:
+    for number in (3, 4):
+        fed.shard.register(number, partition_name("in", number - 3))
+
+
+def of_source(number: int, partition: int) -> tuple:
+    return (("partition", str(partition)), ("source", str(number)), ("topic", "in"))
+
+
+def test_the_lag_of_topics_is_what_was_seen_last_and_one_that_is_not_known_is_no_lag_of_0():
+    fed = Fed(None)
+    reading = Reading()
+    reader = TopicReader(reading, None, {("in", 0): 3, ("in", 1): 4}, None, silent_seconds_max=10)
+    know(fed)
+    fed.recorder.opened([fed.shard], reader, lambda: (7, 900))
     assert fed.exposed()["headrace_brokers_silent_seconds"] == {(): 0.0}
     reader.look()
     seen = fed.exposed()
-    assert seen["headrace_source_lag_messages"] == {(("source", "3"),): 17, (("source", "4"),): 40}
-    assert seen["headrace_source_lag_seconds"] == {(("source", "3"),): 2.5}
+    assert seen["headrace_source_lag_messages"] == {of_source(3, 0): 17}
+    assert seen["headrace_source_lag_known"] == {of_source(3, 0): 1, of_source(4, 1): 0}
+    assert seen["headrace_source_lag_seconds"] == {of_source(3, 0): 2.5, of_source(4, 1): 31.0}
     assert seen["headrace_brokers_silent_seconds"] == {(): 0.25}
+    assert seen["headrace_topic_unread_partitions"] == {(("topic", "in"),): 0}
+    assert seen["headrace_send_queue_messages"] == {(): 7}
+    assert seen["headrace_send_queue_bytes"] == {(): 900}
+
+
+def test_what_keeps_messages_from_being_read_is_told(monkeypatch):
+    fed = Fed(None)
+    reading = Reading()
+    reader = TopicReader(reading, None, {("in", 0): 3, ("in", 1): 4}, None, silent_seconds_max=10)
+    know(fed)
+    fed.recorder.opened([fed.shard], reader)
+    now = 100.0
+    monkeypatch.setattr("headrace.operators.topic_reader.time.monotonic", lambda: now)
+    reader.look()
+    assert fed.recorder.troubles() == []  # for a moment after the start no lag is known
+    now = 111.0
+    reader.look()
+    assert fed.recorder.troubles() == ["the lag of 1 partitions isn't known: in[1]"]
+    reading.heard.silent_seconds = 12.0
+    reading.heard.grown = {"in": (2, 5)}
+    reader.look()
+    assert fed.recorder.troubles() == [
+        "nothing was heard of the brokers for 12 s (limit 10 s)",
+        "3 added partitions of in are not read before the next start",
+    ]
+    assert fed.exposed()["headrace_topic_unread_partitions"] == {(("topic", "in"),): 3}
+
+
+def test_restarts_are_told_by_their_cause():
+    fed = Fed(None)
+    fed.recorder.restarts = {"ended": 2, "frozen": 1}
+    seen = fed.exposed()["headrace_process_restarts_total"]
+    assert seen == {(("cause", "ended"),): 2, (("cause", "frozen"),): 1}
 
 
 def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
@@ -313,8 +372,8 @@ def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
         m.name for m in METRICS if m.kind == "histogram"
     }
     size = (tmp_path / "events.jsonl").stat().st_size
-    assert seen["headrace_source_read_bytes"] == {(("source", "3"),): size}
-    assert seen["headrace_source_size_bytes"] == {(("source", "3"),): size}
+    assert seen["headrace_source_read_bytes"] == {(("partition", ""), ("source", "3"), ("topic", "")): size}
+    assert seen["headrace_source_size_bytes"] == {(("partition", ""), ("source", "3"), ("topic", "")): size}
     for metric in METRICS:
         for labels in seen.get(metric.name, {}):
             assert {name for name, _ in labels} == set(metric.labels), metric.name

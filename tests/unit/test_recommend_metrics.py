@@ -27,7 +27,8 @@ def exposed(recorder: Recorder, settings) -> dict[str, dict[tuple[str, ...], flo
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(b"".join(told).decode()):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+            labels = [value for name, value in sample.labels.items() if name != "flow"]
+            found.setdefault(sample.name, {})[tuple(labels)] = sample.value
     return found
 
 
