@@ -85,7 +85,8 @@ class KafkaSettings(Settings):
     fetch_queue_bytes_max
         Bytes fetched ahead, all partitions of a worker together.
     message_bytes_max
-        The largest message that is sent; larger ones that are read are still taken.
+        The largest message that is sent: a dead letter that would be larger is cut. Messages that are read
+        may be larger.
     send_queue_messages_max, send_queue_bytes_max
         What waits to be delivered; beyond it the flow waits.
     delivery_seconds_max

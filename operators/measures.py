@@ -76,6 +76,14 @@ METRICS: Final = (
         scrape.dead_letters,
     ),
     Metric(
+        "headrace_dead_letters_cut_total",
+        "counter",
+        "Dead letters that were too large for a message and went out cut; absent for files.",
+        (),
+        "process",
+        scrape.of_sending("dead_letters_cut"),
+    ),
+    Metric(
         "headrace_repeats_total",
         "counter",
         "Events that had come before with the same content.",

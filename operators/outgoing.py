@@ -8,6 +8,8 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
+from headrace.config.recommend_flow import RecommendSettings
+from headrace.config.tables import RunSettings
 from headrace.operators.addresses import partition_of
 from headrace.operators.codec import decode_one
 from headrace.operators.events import FRAUD_ID, Click, Payment
@@ -20,13 +22,34 @@ __all__ = [
     "dead_letter_id",
     "decision_id",
     "decision_of",
+    "line_bytes_max",
+    "message_bytes_needed",
     "outgoing_of",
 ]
 
 DECISIONS: Final = "decisions"
 DEAD_LETTERS: Final = "dead_letters"
 _ID_AT: Final = len(b'{"decision_id":"')
+# What protocol, key and headers of a message take; what a decision does without the items of a list, and what
+# one of these does: ids of 128 characters, which as JSON may take six bytes each.
+_FRAME_BYTES: Final = 4096
+_DECISION_BYTES_MAX: Final = 16_384
+_ITEM_BYTES_MAX: Final = 1024
 _OUTPUTS: Final = {int(Kind.DECIDED): DECISIONS, int(Kind.DEAD): DEAD_LETTERS}
+
+
+def message_bytes_needed(settings: RunSettings) -> int:
+    """How large the messages may be that a flow has to send, whatever comes in.
+
+    A dead letter can be cut, a decision can't; its size has a bound, as ids and lists have one.
+    """
+    items = settings.list.items_max if isinstance(settings, RecommendSettings) else 0
+    return _FRAME_BYTES + _DECISION_BYTES_MAX + items * _ITEM_BYTES_MAX
+
+
+def line_bytes_max(message_bytes_max: int) -> int:
+    """How long a line may be, with its newline, so that it fits into a message together with its headers."""
+    return message_bytes_max - _FRAME_BYTES
 
 
 class Outgoing(Struct, frozen=True, gc=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from headrace.errors import OffsetLost, StateMismatch
@@ -78,11 +78,14 @@ class Plan:
         Number of the last file of commands that every shard has.
     ahead
         Ids that the outputs have, though no journal has: they are not sent a second time.
+    bytes_max
+        How large a batch of messages each output's topic takes, where that is known.
     """
 
     partitions: tuple[PlannedPartition, ...]
     control: int
     ahead: frozenset[str] = frozenset()
+    bytes_max: Mapping[str, int] = field(default_factory=dict)
 
 
 def partitions_known(ends: Sequence[JournalEnd], topic: str) -> int:
@@ -195,10 +198,11 @@ def as_json(plan: Plan) -> dict[str, Any]:
         [each.number, each.topic, each.partition, each.start, each.lost, each.end, each.topic_id]
         for each in plan.partitions
     ]
-    return {"partitions": partitions, "control": plan.control, "ahead": sorted(plan.ahead)}
+    more = {"ahead": sorted(plan.ahead), "bytes_max": dict(plan.bytes_max)}
+    return {"partitions": partitions, "control": plan.control, **more}
 
 
 def from_json(found: Mapping[str, Any]) -> Plan:
     """A plan that another process has made."""
     partitions = tuple(PlannedPartition(*each) for each in found["partitions"])
-    return Plan(partitions, found["control"], frozenset(found["ahead"]))
+    return Plan(partitions, found["control"], frozenset(found["ahead"]), found["bytes_max"])

@@ -18,7 +18,7 @@ from headrace.operators.durable import DurableShard
 from headrace.operators.events import Event
 from headrace.operators.prequential import OutcomeWindow
 from headrace.operators.recommend.lists import Graded, ListWindow
-from headrace.operators.telemetry import Phase, Stage
+from headrace.operators.telemetry import Phase, Sending, Stage
 from headrace.operators.waiting import NEVER
 
 __all__ = [
@@ -182,7 +182,7 @@ class Recorder:
         self.updates = 0
         self.shards: tuple[DurableShard, ...] = ()
         self.reader: BatchReader | None = None
-        self.queued: Callable[[], tuple[int, int]] | None = None
+        self.sending: Sending | None = None
         self.beside: Callable[[], Sequence[str]] = tuple
         self.restarts: Mapping[str, int] = {}
 
@@ -200,13 +200,10 @@ class Recorder:
         self.recoveries[shard] = (applied, expected)
 
     def opened(
-        self,
-        shards: Sequence[DurableShard],
-        reader: BatchReader,
-        queued: Callable[[], tuple[int, int]] | None = None,
+        self, shards: Sequence[DurableShard], reader: BatchReader, sending: Sending | None = None
     ) -> None:
-        """The state is taken up and the sources are open."""
-        self.queued = queued
+        """The state is taken up, sources and outputs are open."""
+        self.sending = sending
         self.reader, self.shards = reader, tuple(shards)
 
     def turned(self) -> None:

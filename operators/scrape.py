@@ -382,19 +382,30 @@ def unread_partitions(scrape: Scrape) -> Iterator[Sample]:
 
 def queued_messages(scrape: Scrape) -> Iterator[Sample]:
     """None in a run on files."""
-    if scrape.recorder.queued is not None:
-        yield (), scrape.recorder.queued()[0]
+    if scrape.recorder.sending is not None:
+        yield (), scrape.recorder.sending.queued[0]
 
 
 def queued_bytes(scrape: Scrape) -> Iterator[Sample]:
     """None in a run on files."""
-    if scrape.recorder.queued is not None:
-        yield (), scrape.recorder.queued()[1]
+    if scrape.recorder.sending is not None:
+        yield (), scrape.recorder.sending.queued[1]
 
 
 def restarts(scrape: Scrape) -> Iterator[Sample]:
     """By cause; none of a process that runs alone."""
     return (((cause,), count) for cause, count in scrape.recorder.restarts.items())
+
+
+def of_sending(name: str) -> Reader:
+    """Read a count of what sends to topics; none in a run on files."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        count = getattr(scrape.recorder.sending, name, None)
+        if count is not None:
+            yield (), count
+
+    return read
 
 
 def merge_waits(scrape: Scrape) -> Iterator[Sample]:

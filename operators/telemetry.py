@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from headrace.operators.checkpoint import Finished
@@ -11,13 +11,30 @@ if TYPE_CHECKING:
     from headrace.operators.controlled import BatchReader
     from headrace.operators.durable import DurableShard
 
-__all__ = ["SILENT", "Phase", "Stage", "Telemetry"]
+__all__ = ["SILENT", "Phase", "Sending", "Stage", "Telemetry"]
 
 Phase = Literal["recovering", "running", "draining"]
 """Taking up the state, deciding, or ending: nothing more is read, what was read is decided."""
 
 Stage = Literal["read", "decode", "apply", "journal", "write"]
 """A batch's way: lines from their source, to events, through a shard, into its journal, into the outputs."""
+
+
+class Sending(Protocol):
+    """What sends to topics, as far as it is watched.
+
+    Attributes
+    ----------
+    dead_letters_cut
+        Dead letters that were sent with a head of their input only.
+    """
+
+    dead_letters_cut: int
+
+    @property
+    def queued(self) -> tuple[int, int]:
+        """Messages that wait to be acknowledged, and their bytes."""
+        ...
 
 
 class Telemetry(Protocol):
@@ -34,14 +51,18 @@ class Telemetry(Protocol):
         """A shard has so far applied so many inputs again, of so many."""
 
     def opened(
-        self,
-        shards: Sequence[DurableShard],
-        reader: BatchReader,
-        queued: Callable[[], tuple[int, int]] | None = None,
+        self, shards: Sequence[DurableShard], reader: BatchReader, sending: Sending | None = None
     ) -> None:
-        """The state is taken up and the sources are open; what they count may be read from now on.
+        """The state is taken up, sources and outputs are open; what they count may be read from now on.
 
-        On topics `queued` gives messages that wait to be acknowledged, and their bytes.
+        Parameters
+        ----------
+        shards
+            What decides.
+        reader
+            What is read.
+        sending
+            What sends to topics; None for files.
         """
 
     def turned(self) -> None:
@@ -110,10 +131,7 @@ class _Silent:
         """Say nothing."""
 
     def opened(
-        self,
-        shards: Sequence[DurableShard],
-        reader: BatchReader,
-        queued: Callable[[], tuple[int, int]] | None = None,
+        self, shards: Sequence[DurableShard], reader: BatchReader, sending: Sending | None = None
     ) -> None:
         """Say nothing."""
 

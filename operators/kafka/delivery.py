@@ -9,6 +9,7 @@ from headrace.operators.addresses import partition_of
 from headrace.operators.cloudevents import ID, Headers, Headings
 from headrace.operators.kafka.producer import DecisionProducer, ProducerRecord
 from headrace.operators.outgoing import DEAD_LETTERS, Outgoing
+from headrace.operators.oversized import cut_dead_letter
 from headrace.operators.watermarks import Acknowledged, Watermark
 
 __all__ = ["Delivery", "message_of"]
@@ -16,11 +17,14 @@ __all__ = ["Delivery", "message_of"]
 _PLACE: Final = frozenset({"headrace_topic", "headrace_partition", "headrace_offset"})
 
 
-def message_of(output: str, outgoing: Outgoing, headings: Headings) -> ProducerRecord:
-    """The message that is sent."""
-    value = outgoing.line[:-1]
+def message_of(
+    output: str, outgoing: Outgoing, headings: Headings, line_bytes_max: int | None = None
+) -> ProducerRecord:
+    """The message that is sent; of a dead letter whose line is longer than a limit, one that is cut."""
     if output != DEAD_LETTERS:
-        return outgoing.key, value, headings.of_decision(outgoing.id, outgoing.event_time)
+        return outgoing.key, outgoing.line[:-1], headings.of_decision(outgoing.id, outgoing.event_time)
+    line = outgoing.line if line_bytes_max is None else cut_dead_letter(outgoing.line, line_bytes_max)
+    value = line[:-1]
     return outgoing.key, value, _dead_letter_headers(value, outgoing.id, headings)
 
 
@@ -53,11 +57,15 @@ class Delivery:
     ahead
         Ids that the topics have already: they are not sent again, and watermarks keep the `ends` until
         `release`.
+    line_bytes_max
+        Dead letters are cut to this length, with their newline; None for no limit.
 
     Attributes
     ----------
     held_back : int
         Messages that were not sent because the topic has them.
+    dead_letters_cut : int
+        Dead letters that were sent with a head of their input only.
     """
 
     def __init__(
@@ -67,7 +75,10 @@ class Delivery:
         ends: Mapping[str, Mapping[int, int]],
         source: str,
         ahead: Collection[str] = (),
+        line_bytes_max: int | None = None,
     ) -> None:
+        self._line_bytes_max = line_bytes_max
+        self.dead_letters_cut = 0
         self._producer, self._topics, self._headings = producer, topics, Headings(source)
         self._acknowledged = {output: Acknowledged(ends[topic]) for output, topic in topics.items()}
         self._ahead = set(ahead)
@@ -88,7 +99,10 @@ class Delivery:
             messages = self._not_ahead(messages)
         acknowledged, headings = self._acknowledged[output], self._headings
         delivered = acknowledged.sent(len(messages))
-        made = (message_of(output, each, headings) for each in messages)
+        limit = self._line_bytes_max
+        made = (message_of(output, each, headings, limit) for each in messages)
+        if output == DEAD_LETTERS and limit is not None:
+            self.dead_letters_cut += sum(len(each.line) > limit for each in messages)
         self._producer.send(self._topics[output], made, delivered)
 
     def _not_ahead(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:

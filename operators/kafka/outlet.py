@@ -74,10 +74,14 @@ class TopicOutlet:
         To the brokers.
     producer
         Sends.
+    line_bytes_max
+        Dead letters are cut to this length, with their newline; None for no limit.
     """
 
-    def __init__(self, connection: Connection, producer: DecisionProducer) -> None:
-        self._connection, self._producer = connection, producer
+    def __init__(
+        self, connection: Connection, producer: DecisionProducer, line_bytes_max: int | None = None
+    ) -> None:
+        self._connection, self._producer, self._line_bytes_max = connection, producer, line_bytes_max
         self._headings = Headings(connection.settings.ce_source)
 
     def ends(self, topic: str) -> dict[int, int]:
@@ -99,7 +103,7 @@ class TopicOutlet:
 
     def send(self, output: str, topic: str, message: Outgoing) -> None:
         """Send one message; waits while too many are under way."""
-        self._producer.send(topic, [message_of(output, message, self._headings)])
+        self._producer.send(topic, [message_of(output, message, self._headings, self._line_bytes_max)])
 
     def flush(self) -> None:
         """Wait until everything that was sent stands in its topic."""

@@ -21,6 +21,7 @@ __all__ = ["DecisionProducer", "ProducerRecord", "Sent"]
 _WAIT_S: Final = 0.1
 _STATISTICS_MS: Final = 1000
 _ANY_PARTITION: Final = -1
+_BATCH_BYTES_MAX: Final = 1_000_000
 Told: TypeAlias = "Callable[[KafkaError | None, Message], None]"
 
 
@@ -74,6 +75,8 @@ class DecisionProducer:
         To the brokers.
     waiting
         Called again and again while sending waits.
+    batch_bytes_max
+        The topics take no larger batches; None if that isn't known.
 
     Attributes
     ----------
@@ -86,8 +89,15 @@ class DecisionProducer:
         If no broker answers within `metadata_seconds_max`, or one refuses.
     """
 
-    def __init__(self, connection: Connection, *, waiting: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        waiting: Callable[[], None] = lambda: None,
+        batch_bytes_max: int | None = None,
+    ) -> None:
         self._connection, self._waiting = connection, waiting
+        self._batch_bytes_max = min(batch_bytes_max or _BATCH_BYTES_MAX, _BATCH_BYTES_MAX)
         self._sent = self._delivered = self._failed = self._waits = 0
         self._failure: BrokerError | None = None
         self.queued_bytes = 0
@@ -102,6 +112,8 @@ class DecisionProducer:
             "linger.ms": settings.linger_ms,
             "partitioner": "murmur2_random",
             "message.max.bytes": settings.message_bytes_max,
+            # A broker judges the batch as a whole.
+            "batch.size": self._batch_bytes_max,
             "queue.buffering.max.messages": settings.send_queue_messages_max,
             "queue.buffering.max.kbytes": settings.send_queue_bytes_max // 1024,
             "statistics.interval.ms": _STATISTICS_MS,

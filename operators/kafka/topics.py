@@ -24,6 +24,7 @@ CREATE_OPTION: Final = "--create-topics"
 _DAY_MS: Final = 86_400_000
 _RETENTION: Final = "retention.ms"
 _CLEANUP: Final = "cleanup.policy"
+_LARGEST: Final = "max.message.bytes"
 _SPARE_DAYS: Final = 1
 _PAUSE_S: Final = 0.05
 
@@ -66,12 +67,15 @@ class Checked(NamedTuple):
         Topics that were created.
     warnings
         What a person should know; the flow can go on.
+    bytes_max
+        Of topics that are written, how large a batch of messages they take; left out where one may not see.
     """
 
     partitions: Mapping[str, int]
     topic_ids: Mapping[str, str]
     created: tuple[str, ...]
     warnings: tuple[str, ...]
+    bytes_max: Mapping[str, int] = {}
 
 
 def check_topics(
@@ -119,7 +123,15 @@ def check_topics(
     counts |= _await(connection, admin, created)
     ids |= _ids(connection, admin, created)
     partitions = {each.topic: counts[each.topic] for each in needed}
-    return Checked(partitions, ids, tuple(created), tuple(warnings))
+    if created:
+        made, _ = _configs(connection, admin, missing)
+        configs |= made
+    bytes_max = {
+        each.topic: int(configs[each.topic][_LARGEST])
+        for each in needed
+        if each.written and _LARGEST in configs.get(each.topic, {})
+    }
+    return Checked(partitions, ids, tuple(created), tuple(warnings), bytes_max)
 
 
 def _missing(needed: Needed) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from headrace.errors import ConfigError, DiskFull, Mistake, StateError, StateMismatch
+from headrace.errors import ConfigError, DiskFull, Mistake, StateError, StateMismatch, TopicMismatch
 from headrace.interrupts import met_by, pause
 from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
@@ -22,14 +22,14 @@ from headrace.operators.kafka.outlet import TopicOutlet, first_offsets, held_in,
 from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
-from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS
+from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, message_bytes_needed
 from headrace.operators.positions import Plan, partitions_known, plan_of, topic_id_known
 from headrace.operators.repair import repair
 from headrace.places import clashes_on_topics
 from headrace.running import locked, own_errors, warn_of_changes, warnings_to
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
 from headrace.supervisor import PROCESSES, Supervisor
-from headrace.topic_runtime import TopicRun, outputs_of
+from headrace.topic_runtime import TopicRun, outputs_of, sent_bytes_max
 
 __all__ = ["run_member", "run_on_topics"]
 
@@ -230,9 +230,11 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
         topic_ids=checked.topic_ids,
     )
     _within_limits(request, plan)
+    _can_be_sent(request, checked.bytes_max)
     now = in_force_now(request.settings, learn=request.learn)
     warn_of_changes(changes([end.in_force for end in ends], now))
-    return replace(plan, ahead=_repair(request, connection, ends))
+    plan = replace(plan, bytes_max=checked.bytes_max)
+    return replace(plan, ahead=_repair(request, connection, ends, plan))
 
 
 def _ends(request: RunRequest) -> list[JournalEnd]:
@@ -286,15 +288,35 @@ def _within_limits(request: RunRequest, plan: Plan) -> None:
         raise ConfigError(wrong)
 
 
-def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd]) -> frozenset[str]:
+def _can_be_sent(request: RunRequest, bytes_max: Mapping[str, int]) -> None:
+    """Refuse limits that a decision could be too large for."""
+    settings = request.settings
+    needed, file = message_bytes_needed(settings), str(request.config_file or f"{request.flow}.toml")
+    if settings.kafka.message_bytes_max < needed:
+        message = (
+            f"must be at least {needed} for what this flow sends (is {settings.kafka.message_bytes_max})"
+        )
+        raise ConfigError([Mistake(file, "kafka.message_bytes_max", message)])
+    wrong = [
+        f"{topic}: max.message.bytes is {most}; what this flow sends needs {needed}"
+        for topic, most in bytes_max.items()
+        if most < needed
+    ]
+    if wrong:
+        raise TopicMismatch(wrong)
+
+
+def _repair(
+    request: RunRequest, connection: Connection, ends: list[JournalEnd], plan: Plan
+) -> frozenset[str]:
     """Bring the outputs to what the journals say; gives the ids that they have beyond that."""
     settings = request.settings
-    producer = DecisionProducer(connection)
+    producer = DecisionProducer(connection, batch_bytes_max=min(plan.bytes_max.values(), default=None))
     try:
         done = repair(
             ends,
             outputs_of(request),
-            TopicOutlet(connection, producer),
+            TopicOutlet(connection, producer, sent_bytes_max(request, plan)),
             quiet_ms=settings.kafka.settle_ms,
             line_bytes_max=settings.input.line_bytes_max,
             open_writer=partial(_writer, request),

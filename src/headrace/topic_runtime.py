@@ -32,7 +32,7 @@ from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.read_back import end_offsets
 from headrace.operators.kafka.reader import PartitionReader
 from headrace.operators.kafka.starts import Partition, at_offset
-from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing
+from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing, line_bytes_max
 from headrace.operators.partition_merge import PartitionMerge
 from headrace.operators.positions import Plan, PlannedPartition
 from headrace.operators.topic_reader import TopicCommands, TopicReader
@@ -62,6 +62,11 @@ def outputs_of(request: RunRequest) -> dict[str, str]:
         DECISIONS: request.to.removeprefix("kafka:"),
         DEAD_LETTERS: request.dead_letters.removeprefix("kafka:"),
     }
+
+
+def sent_bytes_max(request: RunRequest, plan: Plan) -> int:
+    """How long a line may be that is sent, with its newline, so that client and topics take it."""
+    return line_bytes_max(min(request.settings.kafka.message_bytes_max, *plan.bytes_max.values()))
 
 
 class TopicRun(Tally):
@@ -121,17 +126,22 @@ class TopicRun(Tally):
         self.opened()
         self._earlier = since(first, self.taken_up()) if first else Progress()
         on_open(self.taken_up())
-        producer = DecisionProducer(connection, waiting=self.pulse.move)
+        producer = DecisionProducer(
+            connection,
+            waiting=self.pulse.move,
+            batch_bytes_max=min(plan.bytes_max.values(), default=None),
+        )
         stack.callback(producer.close)
         topics = outputs_of(request)
         source, ahead = request.settings.kafka.ce_source, plan.ahead
-        self.delivery = Delivery(producer, topics, self._ends(topics), source, ahead)
+        limit = sent_bytes_max(request, plan)
+        self.delivery = Delivery(producer, topics, self._ends(topics), source, ahead, limit)
         self._catching_up = bool(ahead)
         self.reading = self._open_reading(stack)
         self.reader = self._reader()
         self.recovered = self._went_on()
         self._look_at = self._watermark_at = 0.0
-        self.telemetry.opened(self.shards, self.reader, lambda: self.delivery.queued)
+        self.telemetry.opened(self.shards, self.reader, self.delivery)
 
     # -- opening
 

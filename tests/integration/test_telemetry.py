@@ -43,8 +43,8 @@ class Noted:
         self.checkpoints: list[Finished] = []
         self.shards = self.turns = 0
 
-    def opened(self, shards: Sequence[DurableShard], reader: BatchReader, queued: object = None) -> None:
-        assert queued is None
+    def opened(self, shards: Sequence[DurableShard], reader: BatchReader, sending: object = None) -> None:
+        assert sending is None
         assert self.phases == ["recovering"]
         assert reader.progress_by_source[0][1].bytes_done == 0
         self.shards = len(shards)

@@ -1,0 +1,104 @@
+"""Messages that are large, or are none: what comes of them on topics, and that the flow goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from headrace.operators.journal import Kind
+
+sys.path.insert(0, str(Path(__file__).parent))
+from topic_worlds import PATIENCE_S, World, inputs_in, journalled, messages
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+
+LARGE = b"x" * 760_000
+
+
+def payment(number: int) -> bytes:
+    fields = {"type": "payment", "event_id": f"p{number}", "event_time": 1_700_000_000_000 + number * 1000}
+    more = {"customer_id": f"c{number % 5}", "merchant_id": "m", "amount": 10.0, "currency": "EUR"}
+    return json.dumps(fields | more).encode()
+
+
+def put(world: World, values: list[bytes | None], **options) -> None:
+    settings = {"bootstrap.servers": world.brokers, "message.max.bytes": 10_000_000, "log_level": 0}
+    producer = Producer(settings | options)
+    for value in values:
+        producer.produce(world.source, value)
+    assert producer.flush(PATIENCE_S) == 0
+
+
+@pytest.fixture
+def world(broker, tmp_path) -> Iterator[World]:
+    with closing(World(broker, tmp_path, partitions=1, shards=1)) as made:
+        yield made
+
+
+def test_a_dead_letter_that_is_too_large_goes_out_cut_and_the_flow_goes_on(world):
+    """D-SIZE-1: also when it is owed, by a run that was killed or by one that could not send it."""
+    put(world, [payment(1), LARGE, payment(2)])
+    running = world.start()
+    running.wait_for(lambda: inputs_in(world.state) >= 3, "three inputs")
+    running.wait_for(lambda: len(messages(world.brokers, world.to)) >= 2, "decisions")
+    assert running.stop() == 0, running.said.read_text()
+    [sent] = messages(world.brokers, world.dead_letters)
+    letter = json.loads(sent.value)
+    assert len(sent.value) <= 1_000_000
+    assert (letter["reason"], letter["payload_bytes"]) == ("line_too_long", len(LARGE))
+    assert letter["payload_sha256"] == sha256(LARGE).hexdigest()
+    assert LARGE.startswith(b64decode(letter["payload_base64"]))
+    [kept] = journalled(world.state, Kind.DEAD)
+    assert b64decode(json.loads(kept)["payload_base64"]) == LARGE
+    # What is sent by a repair is the same.
+    world.anew("second")
+    running = world.start("--set", "kafka.watermark_seconds=3600")
+    running.wait_for(lambda: inputs_in(world.state) >= 3, "three inputs")
+    running.kill()
+    running = world.start()
+    running.wait_for(lambda: messages(world.brokers, world.dead_letters), "the dead letter")
+    assert [each.value for each in messages(world.brokers, world.dead_letters)] == [sent.value]
+    running.kill()
+
+
+def test_a_topic_that_takes_less_than_the_client_cuts_them_too(world):
+    """D-SIZE-1: batches of small messages are as small."""
+    small = {"max_message_bytes": "65536", "retention_ms": "-1"}
+    world.dead_letters = world.broker.create_topic(f"{world.dead_letters}-small", 1, **small)
+    world.to = world.broker.create_topic(f"{world.to}-small", 1, **small)
+    put(world, [b"y" * 60_000, *map(payment, range(1500))])
+    world.run(1501, "--set", "kafka.linger_ms=50", "--set", "input.batch_lines_max=1500")
+    [sent] = messages(world.brokers, world.dead_letters)
+    assert json.loads(sent.value)["payload_bytes"] == 60_000
+    assert len(sent.value) <= 65_536
+    assert len(messages(world.brokers, world.to)) == 1500
+
+
+@pytest.mark.parametrize(
+    ("options", "topic_takes", "code", "said"),
+    [
+        (
+            ("--set", "kafka.message_bytes_max=20000"),
+            "1048588",
+            2,
+            "kafka.message_bytes_max: must be at least 20480",
+        ),
+        ((), "20000", 12, "max.message.bytes is 20000; what this flow sends needs 20480"),
+    ],
+)
+def test_limits_that_a_decision_could_exceed_are_refused(world, options, topic_takes, code, said):
+    """D-SIZE-2."""
+    world.to = world.broker.create_topic(
+        f"{world.to}-{code}", 1, max_message_bytes=topic_takes, retention_ms="-1"
+    )
+    running = world.start(*options)
+    assert running.process.wait(PATIENCE_S) == code
+    assert said in " ".join(running.said.read_text().split())
