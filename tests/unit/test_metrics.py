@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -447,6 +449,24 @@ def test_alerts_and_dashboards_ask_for_what_exists():
             for name, selector in re.findall(r"\b(headrace_[a-z_]+)\{(.*?)\}", query):
                 known = labels_of[name] | {"instance", "job", "le"}
                 assert set(re.findall(r"(\w+)=~?\"", selector)) <= known, query
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool, of Debian's package prometheus")
+def test_prometheus_takes_what_alerts_and_dashboards_ask_for(tmp_path):
+    variables = {"$__rate_interval": "1m", "$instance": ".*"}
+    for file, asked in queries().items():
+        rules = []
+        for number, query in enumerate(asked):
+            expression = query
+            for variable, value in variables.items():
+                expression = expression.replace(variable, value)
+            rules.append({"record": f"rule:{number}", "expr": expression})
+        path = tmp_path / f"{file}.rules"
+        path.write_bytes(orjson.dumps({"groups": [{"name": "all", "rules": rules}]}))  # JSON is YAML
+        done = subprocess.run(
+            ["promtool", "check", "rules", path], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{file}: {done.stdout}{done.stderr}"
 
 
 def test_what_alerts_select_is_what_a_scrape_gives(fed):
