@@ -97,6 +97,9 @@ class KafkaSettings(Settings):
         each decision come a millisecond later.
     read_back_seconds_max
         When what was sent is read back, the next message must come within this time.
+    look_back_messages
+        So many of the last messages of each partition of decisions are looked at, to see who decided there,
+        when a state writes to it for the first time.
     create_partitions, create_replicas
         Of topics that are created; replicas not set: as the brokers do by default.
     watermark_seconds
@@ -143,6 +146,7 @@ class KafkaSettings(Settings):
     delivery_seconds_max: float = Field(default=300.0, ge=1.0, le=3600.0)
     linger_ms: float = Field(default=0.0, ge=0.0, le=10_000.0)
     read_back_seconds_max: float = Field(default=30.0, ge=0.1, le=3600.0)
+    look_back_messages: int = Field(default=100, ge=1, le=100_000)
     create_partitions: int = Field(default=1, ge=1, le=10_000)
     create_replicas: int | None = Field(default=None, ge=1, le=32)
     watermark_seconds: float = Field(default=10.0, ge=0.05, le=3600.0)

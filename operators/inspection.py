@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from headrace.config.paths import path_text
 from headrace.config.settings import FraudSettings, RunSettings, restore
 from headrace.errors import JournalDamaged, StateError
+from headrace.operators.addresses import partition_of
+from headrace.operators.batches import Mark
 from headrace.operators.checkpoint import Checkpoint, newest_readable
 from headrace.operators.control import control_folder, taken_of
 from headrace.operators.erasure import work_files
@@ -73,6 +75,13 @@ def recorded_settings(state: Path) -> RunSettings | None:
     return None
 
 
+def _reached(name: str, mark: Mark) -> dict[str, int]:
+    """How far a source was read: of a partition the offset of the next message, of a file bytes and lines."""
+    if partition_of(name) is not None:
+        return {"next_offset": mark.offset}
+    return {"bytes_read": mark.offset, "lines_read": mark.line}
+
+
 def source_names(state: Path) -> dict[int, str]:
     """Names of the sources that a state has read, by number, as far as they are kept."""
     names: dict[int, str] = {CONTROL_SOURCE: "the control channel"}
@@ -106,12 +115,7 @@ def _shard(directory: Path) -> dict[str, Any]:
         "torn_tail": None if reader.torn is None else str(reader.torn),
         "config": config,
         "sources": [
-            {
-                "number": mark.source,
-                "name": names.get(mark.source, ""),
-                "bytes_read": mark.offset,
-                "lines_read": mark.line,
-            }
+            {"number": mark.source, "name": (name := names.get(mark.source, "")), **_reached(name, mark)}
             for mark in end.marks
             if mark.source != CONTROL_SOURCE
         ],

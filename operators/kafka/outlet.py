@@ -11,11 +11,11 @@ from headrace.operators.kafka.client import OFFSET_END, TopicPartition
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.delivery import message_of
 from headrace.operators.kafka.producer import DecisionProducer
-from headrace.operators.kafka.read_back import end_offsets, held_offsets, read_back
+from headrace.operators.kafka.read_back import Delivered, end_offsets, held_offsets, read_back
 from headrace.operators.kafka.starts import Partition, Start, loss
 from headrace.operators.outgoing import Outgoing
 
-__all__ = ["TopicOutlet", "first_offsets", "held_in", "loss_of"]
+__all__ = ["TopicOutlet", "first_offsets", "held_in", "loss_of", "tail_of"]
 
 Held = tuple[int, int]
 
@@ -58,6 +58,19 @@ def first_offsets(
         each.partition: held[each.partition][1] if each.offset == OFFSET_END else each.offset
         for each in found
     }
+
+
+def tail_of(connection: Connection, topic: str, messages: int) -> Iterator[Delivered]:
+    """The last messages of each partition, so many at most.
+
+    Raises
+    ------
+    BrokerUnreachable, BrokerRefused, TopicMismatch
+        If the brokers don't answer, refuse, or have no such topic.
+    """
+    held = held_in(connection, topic)
+    starts = {number: max(first, end - messages) for number, (first, end) in held.items()}
+    yield from read_back(connection, topic, starts)
 
 
 def loss_of(topic: str, partition: int, offset: int, held: Held) -> str | None:

@@ -189,6 +189,13 @@ def run(
         bool,
         typer.Option("--accept-lost", help="Go on where messages were deleted before they were read."),
     ] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Go on though the topics have decisions of another state, or it has read others.",
+        ),
+    ] = False,
     processes: Annotated[
         int,
         typer.Option(metavar="N", min=1, help="Processes that share the shards: 1, 2, 3, 4, 6 or 12."),
@@ -237,6 +244,7 @@ def run(
             start=start,
             create_topics=create_topics,
             accept_lost=accept_lost,
+            again=again,
             processes=processes,
             command=tuple(sys.argv[1:]),
             if_moved=IfMoved(moved.value),

@@ -14,11 +14,18 @@ from headrace.errors import ConfigError, DiskFull, Mistake, StateError, StateMis
 from headrace.interrupts import met_by, pause
 from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
+from headrace.operators.belonging import (
+    Seen,
+    decisions_elsewhere,
+    newest_of_flow,
+    other_flow,
+    other_topics,
+)
 from headrace.operators.in_force import changes, in_force_now
 from headrace.operators.journal import JournalWriter
 from headrace.operators.journal_end import JournalEnd, journal_end, shard_folders
 from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.outlet import TopicOutlet, first_offsets, held_in, loss_of
+from headrace.operators.kafka.outlet import TopicOutlet, first_offsets, held_in, loss_of, tail_of
 from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
@@ -220,6 +227,7 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
     )
     for warning in checked.warnings:
         _log.warning("%s", warning)
+    _refuse_strangers(request, connection, ends, inputs, start)
     held = {topic: held_in(connection, topic) for topic in inputs}
     plan = plan_of(
         ends,
@@ -235,6 +243,26 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
     warn_of_changes(changes([end.in_force for end in ends], now))
     plan = replace(plan, bytes_max=checked.bytes_max)
     return replace(plan, ahead=_repair(request, connection, ends, plan))
+
+
+def _refuse_strangers(
+    request: RunRequest, connection: Connection, ends: list[JournalEnd], inputs: list[str], start: Start
+) -> None:
+    """Refuse a state that was written for something else, and outputs that others have decided in."""
+    kind, outputs = request.settings.flow.kind, outputs_of(request)
+    wrong = list(other_flow(ends, kind))
+    if not wrong and not request.again:
+        wrong = list(other_topics(ends, inputs))
+        topic = outputs[DECISIONS]
+        if topic not in {end.sinks[DECISIONS]["topic"] for end in ends if DECISIONS in end.sinks}:
+            tail = tail_of(connection, topic, request.settings.kafka.look_back_messages)
+            newest = newest_of_flow(Seen(*each) for each in tail)
+            latest = start.kind == "latest"
+            wrong += decisions_elsewhere(ends, outputs, newest, kind, from_now_on=latest)
+    if wrong:
+        raise StateMismatch(
+            [each if each.startswith("kafka:") else f"{request.state}: {each}" for each in wrong]
+        )
 
 
 def _ends(request: RunRequest) -> list[JournalEnd]:

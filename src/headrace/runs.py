@@ -53,6 +53,9 @@ class RunRequest:
         Whether topics that are missing are created.
     accept_lost
         Whether to go on where messages were deleted before they were read.
+    again
+        Whether to go on where outputs have decisions that the state hasn't made, or it was written for other
+        topics.
     processes
         How many share the shards; on topics only.
     command
@@ -76,6 +79,7 @@ class RunRequest:
     start: str = "earliest"
     create_topics: bool = False
     accept_lost: bool = False
+    again: bool = False
     processes: int = 1
     command: tuple[str, ...] = ()
     listening: tuple[socket, ...] = ()

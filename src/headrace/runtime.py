@@ -62,8 +62,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
         from headrace.launcher import run_on_topics
 
         return run_on_topics(request, observer)
-    if request.processes != 1:
-        raise ConfigError([Mistake("--processes", "", "has no meaning on files")])
+    _refuse_options_of_topics(request)
     refuse_clashes_of(request)
     refuse_foreign_formats(request.sources)
     with ExitStack() as stack:
@@ -71,6 +70,13 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
             stack.enter_context(locked(request.state))
         stack.enter_context(warnings_to(observer))
         return _Run(request, observer, stack).run()
+
+
+def _refuse_options_of_topics(request: RunRequest) -> None:
+    given = {"--processes": request.processes != 1, "--again": request.again}
+    found = [Mistake(option, "", "has no meaning on files") for option, is_given in given.items() if is_given]
+    if found:
+        raise ConfigError(found)
 
 
 def _refuse_mistakes(request: RunRequest) -> None:

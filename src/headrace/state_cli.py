@@ -90,13 +90,18 @@ def _tell(name: str, shard: dict[str, Any]) -> None:
         learns = "learns" if config["learn"] else "doesn't learn"
         typer.echo(f"  config       {config['digest'][:12]}, {learns}, Headrace {config['code']}")
     for source in shard["sources"]:
-        said = f"{source['lines_read']:,} lines, {source['bytes_read']:,} bytes of {source['name']}"
-        typer.echo(f"  source {source['number']:<5} {said}")
+        typer.echo(f"  source {source['number']:<5} {_reached(source)}")
     for each in shard["checkpoints"]:
         said = f"{each['file']}, {_megabytes(each['bytes'])}, {each['age_seconds']:,.0f} s old"
         typer.echo(f"  checkpoint   {said}")
     if shard["memory"]:
         _tell_memory(shard["memory"])
+
+
+def _reached(source: dict[str, Any]) -> str:
+    if "next_offset" in source:
+        return f"{source['name']}: offset {source['next_offset']:,} is next"
+    return f"{source['lines_read']:,} lines, {source['bytes_read']:,} bytes of {source['name']}"
 
 
 def _tell_memory(memory: dict[str, Any]) -> None:
