@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test broker check format bench bench-check soak schema lock clean
+.PHONY: help demo test golden golden-update broker check format bench bench-check soak schema lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -34,6 +34,12 @@ demo: $(STAMP) ## watch both flows decide and learn on a simulated shop, for hal
 
 test: $(STAMP) ## run the tests (on real data: with HEADRACE_DATA, its folder; on Kafka: with Java and Maven)
 	@$(RUN)python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist worksteal $(ARGS) $(TESTS)
+
+golden: $(STAMP) ## hold the decisions, dead letters and records of small worlds against those committed
+	@$(RUN)python -m pytest -q --numprocesses 2 --dist worksteal $(ARGS) tests/golden
+
+golden-update: $(STAMP) # write them anew; tests/golden/README.md says when
+	@$(RUN)python tests/golden/update.py
 
 broker: $(STAMP) ## run a Kafka broker on this machine until ctrl-C (needs Java and Maven; PORT=9092)
 	@exec $(RUN)python tests/broker.py --port $(PORT)
