@@ -82,7 +82,9 @@ def level_pipes(shards: Sequence[DurableShard]) -> None:
     for shard in shards:
         if shard.directory is not None and shard.position > first:
             numbers |= {record.source for record in records_from(shard.directory, first)}
-    streams = sorted({name for number in numbers if is_stream(source_path(name := names.get(number, "")))})
+    # Commands have a number and no name: their files are there again.
+    known = {names[number] for number in numbers if number in names}
+    streams = sorted(name for name in known if is_stream(source_path(name)))
     if streams:
         _log.warning(
             "%s can't be read again: of inputs %d to %d, what not every shard had is lost",
