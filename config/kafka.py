@@ -108,6 +108,8 @@ class KafkaSettings(Settings):
     settle_ms
         After a crash an output topic is read back once it hasn't grown for so long: the last messages of a
         killed process may still be on their way.
+    partitions_max
+        Partitions of all input topics together.
     merge_messages_max
         Messages of a partition that are held, while those of other partitions come first by event time.
     merge_wait_ms_max
@@ -151,6 +153,7 @@ class KafkaSettings(Settings):
     create_replicas: int | None = Field(default=None, ge=1, le=32)
     watermark_seconds: float = Field(default=10.0, ge=0.05, le=3600.0)
     settle_ms: int = Field(default=1000, ge=0, le=600_000)
+    partitions_max: int = Field(default=1000, ge=1, le=65_534)
     merge_messages_max: int = Field(default=20_000, ge=1, le=10_000_000)
     merge_wait_ms_max: int = Field(default=1000, ge=0, le=600_000)
     clock_skew_ms_max: int = Field(default=1000, ge=0, le=86_400_000)

@@ -77,7 +77,7 @@ class InputSettings(_Settings):
     batch_lines_max
         Lines that travel together, and are journalled together.
     sources_max
-        Sources of one run.
+        Files of one run.
     sources_known_max
         Sources that one state may ever have read.
     truth_rows_max

@@ -18,7 +18,12 @@ try:
         TopicCollection,
         TopicPartition,
     )
-    from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+    from confluent_kafka.admin import (  # type: ignore[attr-defined]
+        AdminClient,
+        ConfigResource,
+        NewTopic,
+        OffsetSpec,
+    )
 except ModuleNotFoundError as error:
     if error.name != "confluent_kafka":
         raise
@@ -37,6 +42,7 @@ __all__ = [
     "KafkaException",
     "Message",
     "NewTopic",
+    "OffsetSpec",
     "Producer",
     "TopicCollection",
     "TopicPartition",

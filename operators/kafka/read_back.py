@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from headrace.errors import BrokerUnreachable, OffsetLost, TopicMismatch
 from headrace.operators.cloudevents import id_in
-from headrace.operators.kafka.client import Consumer, Message, TopicPartition
+from headrace.operators.kafka.client import Consumer, Message, OffsetSpec, TopicPartition
 from headrace.operators.kafka.connection import Connection
 from headrace.operators.kafka.faults import fault_of
 from headrace.operators.kafka.starts import Partition, loss
@@ -18,6 +18,7 @@ __all__ = ["Delivered", "end_offsets", "held_offsets", "read_back"]
 
 _AT_ONCE: Final = 10_000
 _POLL_S: Final = 0.1
+_ONE_BY_ONE_MAX: Final = 8
 _OPTIONS: Final[dict[str, Any]] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
@@ -104,10 +105,25 @@ def held_offsets(connection: Connection, consumer: Consumer, topic: str) -> dict
     count = connection.probe(consumer).get(topic)
     if count is None:
         raise TopicMismatch([f"{topic}: there is no such topic"])
+    if count > _ONE_BY_ONE_MAX:
+        return _held_by_many(connection, topic, count)
     return {
         number: connection.answer(partial(consumer.get_watermark_offsets, TopicPartition(topic, number)))
         for number in range(count)
     }
+
+
+def _held_by_many(connection: Connection, topic: str, count: int) -> dict[int, tuple[int, int]]:
+    """The same by one request for all partitions of a broker, which for many is quicker."""
+    places, admin = [TopicPartition(topic, number) for number in range(count)], connection.admin()
+
+    def ask(spec: OffsetSpec, seconds: float) -> list[int]:
+        asked = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=seconds)
+        return [asked[place].result(seconds + 1).offset for place in places]
+
+    specs: list[OffsetSpec] = [OffsetSpec.earliest(), OffsetSpec.latest()]  # type: ignore[no-untyped-call]
+    firsts, ends = (connection.answer(partial(ask, spec)) for spec in specs)
+    return dict(enumerate(zip(firsts, ends, strict=True)))
 
 
 def _raise_losses(topic: str, starts: Mapping[int, int], held: Mapping[int, tuple[int, int]]) -> None:

@@ -305,10 +305,10 @@ def _within_limits(request: RunRequest, plan: Plan) -> None:
     limits, file = request.settings.input, str(request.config_file or f"{request.flow}.toml")
     known = max((each.number + 1 for each in plan.partitions), default=0)
     wrong = [
-        Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")
+        Mistake(file, key, f"is {most}; with this run it is {count}")
         for key, count, most in (
-            ("sources_max", len(plan.partitions), limits.sources_max),
-            ("sources_known_max", known, limits.sources_known_max),
+            ("kafka.partitions_max", len(plan.partitions), request.settings.kafka.partitions_max),
+            ("input.sources_known_max", known, limits.sources_known_max),
         )
         if count > most
     ]

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from socket import create_server, socket
-from typing import Final
+from threading import Thread
+from typing import IO, Final
 
 import orjson
 
@@ -52,6 +54,37 @@ _AS_TOLD: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, 130})
 _LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13})
 
 
+class _Letters:
+    """What a process is told, written by a thread: its pipe may be full, and it may not read for a while.
+
+    Parameters
+    ----------
+    stream
+        To the process; closed in the end.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
+        self._thread = Thread(target=self._write, name="letters", daemon=True)
+        self._thread.start()
+
+    def put(self, line: bytes) -> None:
+        """Tell a line, once it is its turn."""
+        self._lines.put(line)
+
+    def _write(self) -> None:
+        with suppress(OSError), self._stream:  # it has ended, which is seen elsewhere
+            while (line := self._lines.get()) is not None:
+                self._stream.write(line)
+                self._stream.flush()
+
+    def close(self) -> None:
+        """Tell no more, once the process has ended."""
+        self._lines.put(None)
+        self._thread.join()
+
+
 class _Child:
     """One process and what it has told."""
 
@@ -70,8 +103,8 @@ class _Child:
         assert self.process.stdout is not None
         self.output = self.process.stdout.fileno()
         os.set_blocking(self.output, False)
-        self.process.stdin.write(instructions(member, plan, restarts))
-        self.process.stdin.flush()
+        self._letters = _Letters(self.process.stdin)
+        self._letters.put(instructions(member, plan, restarts))
 
     @property
     def answers(self) -> bool:
@@ -80,10 +113,7 @@ class _Child:
 
     def tell(self, stalled: Sequence[int]) -> None:
         """Say which processes stand still; one that does so itself reads it later."""
-        assert self.process.stdin is not None
-        with suppress(OSError):  # it has ended, which is seen elsewhere
-            self.process.stdin.write(orjson.dumps({"stalled": stalled}) + b"\n")
-            self.process.stdin.flush()
+        self._letters.put(orjson.dumps({"stalled": stalled}) + b"\n")
 
     def hear(self) -> Iterator[str]:
         """Take in what was told; gives warnings."""
@@ -101,10 +131,9 @@ class _Child:
                     yield warning
 
     def close(self) -> None:
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        self._letters.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 class _StandIns:

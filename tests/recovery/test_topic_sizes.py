@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow]
 LARGE = b"x" * 760_000
 
 
-def payment(number: int) -> bytes:
+def payment(number: int, customer_id: str = "c") -> bytes:
     fields = {"type": "payment", "event_id": f"p{number}", "event_time": 1_700_000_000_000 + number * 1000}
-    more = {"customer_id": f"c{number % 5}", "merchant_id": "m", "amount": 10.0, "currency": "EUR"}
+    more = {"customer_id": customer_id, "merchant_id": "m", "amount": 10.0, "currency": "EUR"}
     return json.dumps(fields | more).encode()
 
 
