@@ -24,6 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
+from headrace.config.printable import printable_lines
 from headrace.errors import CheckpointDamaged, StateMismatch
 from headrace.operators.journal import fsync_directory, write_all
 
@@ -416,7 +417,7 @@ class ForkedWriter:
             status = 0
         except BaseException:  # noqa: BLE001 - the child has no one above to tell
             # Not the logger: one of the parent's threads may have held its lock at the fork.
-            os.write(2, traceback.format_exc().encode())
+            os.write(2, printable_lines(traceback.format_exc()).encode())
         finally:
             os._exit(status)
 

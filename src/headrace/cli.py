@@ -16,7 +16,6 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
 from headrace.erase_cli import erase
@@ -24,6 +23,7 @@ from headrace.errors import ConfigError, HeadraceError, ReaderGone
 from headrace.interrupts import end_at_once, met_by
 from headrace.ledger_cli import explain, ledger
 from headrace.replay_cli import replay
+from headrace.terminal import console_of, echo, guard
 
 if TYPE_CHECKING:
     from headrace.config.settings import RunSettings
@@ -129,7 +129,7 @@ Speed = Annotated[
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"headrace {__version__}")
+        echo(f"headrace {__version__}")
         raise typer.Exit
 
 
@@ -264,9 +264,9 @@ def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
             of_all = listening(request.settings, metrics_port, request.config_file, request.processes)
             request = replace(request, listening=tuple(map(stack.enter_context, of_all)))
         if metrics is not None:
-            typer.echo(f"metrics: {metrics.url}", err=True)
+            echo(f"metrics: {metrics.url}", err=True)
             request = replace(request, telemetry=metrics.recorder)
-        with view(Console(stderr=True), request.to) as watching:
+        with view(console_of(stderr=True), request.to) as watching:
             return run_flow(request, watching)
 
 
@@ -320,9 +320,9 @@ def demo(
         refuse_used(to)
     files = Files(to or Path(mkdtemp(prefix="headrace-demo-")))
     files.folder.mkdir(parents=True, exist_ok=True)
-    errors = Console(stderr=True)
+    errors = console_of(stderr=True)
     events = make_world(files, seed, errors, days)
-    typer.echo(f"A simulated shop with {events:,} events is in {files.events}", err=True)
+    echo(f"A simulated shop with {events:,} events is in {files.events}", err=True)
     multiple = _speed(speed)
     with views(errors) as (watching, beside):
         summaries = run_both(
@@ -333,7 +333,7 @@ def demo(
         )
     for summary in summaries:
         _end(summary.error, summary.exit_code)
-    show(files, Console())
+    show(files, console_of())
 
 
 @app.command()
@@ -377,7 +377,7 @@ def simulate(
 
     if presets:
         for name, description in simulator.presets().items():
-            typer.echo(f"{name:<16} {description}")
+            echo(f"{name:<16} {description}")
         return
     if to is None:
         raise typer.BadParameter("is required", param_hint="--to")
@@ -388,7 +388,7 @@ def simulate(
     world = simulator.simulate(preset, seed, days=days, customers=customers)
     with _reader_may_leave():
         events = simulator.write(world, to, truth, truths=truths, speed=_speed(speed))
-    typer.echo(f"{events:,} events in {to}", err=True)
+    echo(f"{events:,} events in {to}", err=True)
 
 
 @app.command()
@@ -403,7 +403,7 @@ def check(
 
     settings = _settings(config, overrides)
     declared = f"{settings.flow.kind}{_declared(settings)}"
-    typer.echo(f"{config or SHIPPED}: {declared}, digest {digest(settings)[:12]}")
+    echo(f"{config or SHIPPED}: {declared}, digest {digest(settings)[:12]}")
 
 
 def _declared(settings: RunSettings) -> str:
@@ -427,7 +427,7 @@ def schema(
     to.mkdir(parents=True, exist_ok=True)
     for name, content in schema_files().items():
         (to / name).write_bytes(content)
-        typer.echo(str(to / name))
+        echo(str(to / name))
 
 
 app.command()(erase)
@@ -453,7 +453,7 @@ def reference(
         ("models.md", models_page()),
     ):
         (to / name).write_text(page)
-        typer.echo(str(to / name))
+        echo(str(to / name))
 
 
 @contextmanager
@@ -484,7 +484,7 @@ def _end(error: str | None, exit_code: int) -> None:
 
 def _complain(lines: list[str]) -> None:
     for line in lines:
-        typer.echo(f"error: {line}", err=True)
+        echo(f"error: {line}", err=True)
 
 
 def _said(error: HeadraceError) -> Iterator[str]:
@@ -495,6 +495,7 @@ def _said(error: HeadraceError) -> Iterator[str]:
 
 def main() -> int:
     """Run the command line and give its exit code; errors of ours are told without a traceback."""
+    guard()
     try:
         app(prog_name="headrace")
     except ReaderGone as error:
@@ -507,7 +508,7 @@ def main() -> int:
         return 1
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
-            typer.echo("interrupted", err=True)
+            echo("interrupted", err=True)
         return ended.code if isinstance(ended.code, int) else 0
     return 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from headrace.errors import ConfigError, HeadraceError, Mistake, StateError
+from headrace.terminal import echo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,19 +116,19 @@ def status(state: State, config: Config = None) -> None:
     )
 
     existing(state)
-    typer.echo("the flow is running" if running(state) else "the flow isn't running")
+    echo("the flow is running" if running(state) else "the flow isn't running")
     taken = taken_of(state)
     folder = control_folder(state)
     inbox = ControlInbox(folder, limits_of(settings_of(config, state)), taken)
-    typer.echo(f"{taken} was the last command taken" if taken else "no command was ever taken")
+    echo(f"{taken} was the last command taken" if taken else "no command was ever taken")
     for number in inbox.waiting():
         try:
             said = summary_of(inbox.read(number).commands)
         except (HeadraceError, FileNotFoundError) as error:
             said = f"can't be read: {error}"
-        typer.echo(f"{number} waits: {said}")
+        echo(f"{number} waits: {said}")
     for path in refused_files(folder):
-        typer.echo(f"{path}: was refused")
+        echo(f"{path}: was refused")
 
 
 def send(state: Path, files: Sequence[Sequence[Command]], settings: RunSettings) -> None:
@@ -153,8 +154,8 @@ def send(state: Path, files: Sequence[Sequence[Command]], settings: RunSettings)
     limits, folder = limits_of(settings), control_folder(state)
     paths = [put(folder, commands, limits, lambda: taken_of(state)) for commands in files]
     said = summary_of([command for commands in files for command in commands])
-    typer.echo(f"{paths[-1]}: {said}", err=True)
-    typer.echo(_await(state, paths), err=True)
+    echo(f"{paths[-1]}: {said}", err=True)
+    echo(_await(state, paths), err=True)
 
 
 def _await(state: Path, paths: Sequence[Path]) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from headrace.control_cli import Config, existing, send, settings_of
 from headrace.errors import InputError
+from headrace.terminal import console_of, echo, echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,17 +60,15 @@ def list_letters(
     The number of a letter is its line in the file; in a state the ordinal of its input, or on topics with
     several shards, which count their own inputs, a number that tells the shard as well.
     """
-    from rich.console import Console
-
     from headrace.operators.dead_letters import Wanted
 
     chosen = _chosen(file, state, Wanted(reasons or (), source, offset, event_id))
-    console = Console()
+    console = console_of()
     if console.is_terminal:
         _table(console, chosen, limit or _ROWS_MAX)
         return
     for each in chosen[:limit]:
-        typer.echo(_json(each))
+        echo_json(_json(each))
 
 
 @app.command()
@@ -79,20 +78,21 @@ def show(
     state: State = None,
 ) -> None:
     """Show one dead letter: what is wrong, where it came from, and its bytes."""
+    from headrace.config.printable import printable
     from headrace.operators.dead_letters import Wanted, payload_shown
 
     for each in _chosen(file, state, Wanted(numbers=(number,))):
         letter, payload = each.letter, each.payload
-        typer.echo(f"reason   {letter.reason}")
-        typer.echo(f"message  {letter.message}")
-        typer.echo(f"field    {letter.field or '-'}")
-        typer.echo(f"source   {letter.source}")
-        typer.echo(f"place    line {letter.line}, byte {letter.offset}")
+        echo(f"reason   {letter.reason}")
+        echo(f"message  {printable(letter.message)}")
+        echo(f"field    {printable(letter.field or '-')}")
+        echo(f"source   {printable(letter.source)}")
+        echo(f"place    line {letter.line}, byte {letter.offset}")
         if each.complete:
-            typer.echo(f"payload  {len(payload)} bytes\n\n{payload_shown(payload)}")
+            echo(f"payload  {len(payload)} bytes\n\n{payload_shown(payload)}")
         else:
-            typer.echo(f"payload  {letter.payload_bytes} bytes, SHA-256 {letter.payload_sha256}")
-            typer.echo(f"kept     the first {len(payload)} bytes\n\n{payload_shown(payload)}")
+            echo(f"payload  {letter.payload_bytes} bytes, SHA-256 {letter.payload_sha256}")
+            echo(f"kept     the first {len(payload)} bytes\n\n{payload_shown(payload)}")
         return
     raise typer.BadParameter(f"there is no dead letter {number}", param_hint="NUMBER")
 
@@ -130,7 +130,7 @@ def retry(
     if payload is not None and len(chosen) != 1:
         raise typer.BadParameter(f"is for one letter; {len(chosen)} are chosen", param_hint="--payload")
     if not chosen:
-        typer.echo("There is no such dead letter.", err=True)
+        echo("There is no such dead letter.", err=True)
         return
     settings = settings_of(config, state)
     mended = None if payload is None else _line(payload, settings.control.file_bytes_max)

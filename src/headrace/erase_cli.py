@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
 
 from headrace.control_cli import Config, existing, running, settings_of
 from headrace.errors import ErasureUnfinished, StateError, StateLocked
+from headrace.terminal import console_of, echo
 
 if TYPE_CHECKING:
     from headrace.config.settings import RunSettings
@@ -54,20 +54,18 @@ def erase(
     """
     existing(state)
     found = _search(state, customer)
-    typer.echo("\n".join(_counted(found)))
+    echo("\n".join(_counted(found)))
     if list_ or dry_run:
         if list_:
-            typer.echo("\n".join(_places(state, found)))
-            typer.echo(_BEYOND)
+            echo("\n".join(_places(state, found)))
+            echo(_BEYOND)
         return
     if found.inputs or not found.complete:
         _ask(state, found, settings_of(config, state))
     # Also without anything found: an erasure that was killed on the way may be left to be finished.
     _carry_out(state, time.monotonic() + wait)
     but = ", but for the lists above" if found.lists else ""
-    typer.echo(
-        f"Nothing of them is in the state now{but}. What this can't reach: headrace erase --list", err=True
-    )
+    echo(f"Nothing of them is in the state now{but}. What this can't reach: headrace erase --list", err=True)
 
 
 def _search(state: Path, customer: str) -> Found:
@@ -77,7 +75,7 @@ def _search(state: Path, customer: str) -> Found:
     from headrace.operators.ledger_verify import journal_bytes
 
     directories = shard_directories(state)
-    with watching(Console(stderr=True), "searching", 2 * sum(map(journal_bytes, directories))) as progress:
+    with watching(console_of(stderr=True), "searching", 2 * sum(map(journal_bytes, directories))) as progress:
         return find_customer(directories, customer, progress)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
+
+from headrace.terminal import console_of, echo, echo_json
 
 if TYPE_CHECKING:
     from headrace.operators.ledger import Ledger
@@ -81,9 +82,9 @@ def explain(
 
     found = _opened(state).explain(decision_id)
     if json:
-        typer.echo(explained_json(found).decode())
+        echo_json(explained_json(found))
     else:
-        console = Console()
+        console = console_of()
         console.print(explained_view(found, console.width))
 
 
@@ -95,13 +96,13 @@ def _opened(state: Path) -> Ledger:
 
     directories = shard_directories(state)
     left = sum(map(unindexed_bytes, directories))
-    with watching(Console(stderr=True), "indexing", left) as progress:
+    with watching(console_of(stderr=True), "indexing", left) as progress:
         opened = Ledger(state, progress)
     for damage in opened.damage:
-        typer.echo(f"warning: {damage}; nothing is found in this segment", err=True)
+        echo(f"warning: {damage}; nothing is found in this segment", err=True)
     if opened.unkept is not None:
         reason = opened.unkept.strerror
-        typer.echo(
+        echo(
             f"warning: the index could not be kept beside the journal ({reason}), so that each lookup reads"
             " the journal anew; run `headrace ledger index` as a user who may write there",
             err=True,
@@ -116,7 +117,7 @@ def index_(state: State) -> None:
     Without it, explain does the same when it is first needed.
     """
     opened = _opened(state)
-    typer.echo(opened.searched)
+    echo(opened.searched)
     if opened.damage:
         raise typer.Exit(_DAMAGED)
 
@@ -146,13 +147,13 @@ def verify(
 
     directories, expected = shard_directories(state), _chain(expect_chain)
     total = sum(map(journal_bytes, directories))
-    with watching(Console(stderr=True), "verifying", total) as progress:
+    with watching(console_of(stderr=True), "verifying", total) as progress:
         shards = [verify_shard(one, expected_chain=expected, progress=progress) for one in directories]
     missing = expect_chain if expected and not any(shard.expected for shard in shards) else None
     if json:
-        typer.echo(verified_json(state, shards, missing).decode())
+        echo_json(verified_json(state, shards, missing))
     else:
-        typer.echo("\n".join(verified_lines(shards)))
+        echo("\n".join(verified_lines(shards)))
     _end(shards, missing)
 
 
@@ -164,7 +165,7 @@ def _end(shards: list[VerifiedShard], missing: str | None) -> None:
             f"the chain value {missing} occurs nowhere: it is another ledger, or one that was cut short"
         )
     for each in wrong:
-        typer.echo(f"error: {each}", err=True)
+        echo(f"error: {each}", err=True)
     if wrong:
         raise typer.Exit(_DAMAGED)
 
@@ -205,9 +206,9 @@ def export(
         directories = [directories[shard]]
     selection = Selection(_time_ms(from_), _time_ms(until))
     total = 2 * sum(map(journal_bytes, directories))
-    with open_table(to) as rows, watching(Console(stderr=True), "exporting", total) as progress:
+    with open_table(to) as rows, watching(console_of(stderr=True), "exporting", total) as progress:
         done = export(directories, rows, selection, progress=progress)
     erased = f"; {done.erased:,} erased ones are left out" if done.erased else ""
     gone = f"; {done.gone:,} older records of all kinds are no longer kept" if done.gone else ""
     outcomes = "" if done.of_lists else f", {done.with_outcome:,} of them with outcome"
-    typer.echo(f"{done.rows:,} decisions in {to}{outcomes}{erased}{gone}", err=True)
+    echo(f"{done.rows:,} decisions in {to}{outcomes}{erased}{gone}", err=True)

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.config.paths import path_text
+from headrace.config.printable import printable
 from headrace.operators.ledger_explained import Cross, Explained, ExplainedLetter, Position, Range
 from headrace.operators.ledger_verify import VerifiedShard
 
@@ -84,7 +85,7 @@ def explained_view(found: Explained, width: int) -> RenderableType:
 
 
 def _title(found: Explained) -> Text:
-    title = Text(found.decision_id, style="bold")
+    title = Text(printable(found.decision_id), style="bold")
     if found.decision is None:
         return title.append("  erased", style="magenta")
     action = found.decision["action"]
@@ -203,7 +204,7 @@ def _fields(value: Any, name: str = "") -> RenderableType:
 def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict) and value:
         for key, one in value.items():
-            yield from _flat(one, f"{name}.{key}" if name else str(key))
+            yield from _flat(one, f"{name}.{printable(key)}" if name else printable(str(key)))
     elif isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
         for place, one in enumerate(value):
             yield from _flat(one, f"{name}[{place}]")
@@ -216,7 +217,7 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
 def _said(value: Any) -> str:
     if isinstance(value, float):
         return _number(value)
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))
 
 
 def _outcomes(found: Explained) -> RenderableType:

@@ -20,6 +20,7 @@ from rich.text import Text
 from headrace.operators import machine
 from headrace.operators.recommend.lists import ListQuality
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
+from headrace.terminal import console_of
 
 __all__ = ["LivePanel", "PlainLines", "View", "eta_s", "progress_line", "summary_lines", "view", "views"]
 
@@ -397,7 +398,7 @@ def _beside_each_other(tables: Sequence[Table], width: int) -> Table:
 
 def _width(table: Table) -> int:
     """Columns of the terminal that a table takes if it may take all that it wants."""
-    wide = Console(width=_WIDE)
+    wide = console_of(width=_WIDE)
     return wide.measure(table).maximum
 
 

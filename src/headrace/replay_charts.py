@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Final
 
+from headrace.config.printable import html_text
 from headrace.operators.replay_intervals import Compared, Interval
 from headrace.operators.replay_report import Week
 from headrace.replay_words import day
@@ -107,11 +107,11 @@ def _bar(side: str, x: float, width: float, share: float) -> str:
 
 
 def _text(x: float, y: float, said: str, anchor: str, style: str = "name") -> str:
-    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(said)}</text>'
+    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html_text(said)}</text>'
 
 
 def _svg(height: float, parts: Iterable[str], title: str) -> str:
     return (
-        f'<svg role="img" viewBox="0 0 {_WIDTH} {height:.0f}" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+        f'<svg role="img" viewBox="0 0 {_WIDTH} {height:.0f}" aria-label="{html_text(title)}">'
+        f"<title>{html_text(title)}</title>{''.join(parts)}</svg>"
     )

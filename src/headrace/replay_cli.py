@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
+
+from headrace.terminal import console_of, echo, echo_json
 
 if TYPE_CHECKING:
     from headrace.config.settings import RunSettings
@@ -170,20 +171,20 @@ def _verify(state: Path, *, json: bool, other_kernel: bool) -> None:
     directories = shard_directories(state)
     if not other_kernel:
         refuse_other_kernels(directories)
-    with watching(Console(stderr=True), "deriving", sum(map(journal_bytes, directories))) as progress:
+    with watching(console_of(stderr=True), "deriving", sum(map(journal_bytes, directories))) as progress:
         shards = [
             rederive(directory, shard=number, progress=progress)
             for number, directory in enumerate(directories)
         ]
     if json:
-        typer.echo(rederived_json(state, shards).decode())
+        echo_json(rederived_json(state, shards))
     else:
-        typer.echo("\n".join(rederived_lines(shards)))
+        echo("\n".join(rederived_lines(shards)))
     for shard in shards:
         if shard.first is not None:
-            typer.echo(f"error: {shard.shard}: {shard.first}", err=True)
+            echo(f"error: {shard.shard}: {shard.first}", err=True)
         if shard.damage is not None:
-            typer.echo(f"error: {shard.shard}: {shard.damage}", err=True)
+            echo(f"error: {shard.shard}: {shard.damage}", err=True)
     if any(shard.damage is not None for shard in shards):
         raise typer.Exit(_DAMAGED)
     if any(shard.differences for shard in shards):
@@ -234,7 +235,7 @@ def _deciding(directories: Sequence[Path]) -> Iterator[Callable[[int, int], None
     from headrace.ledger_view import watching
     from headrace.operators.ledger_verify import journal_bytes
 
-    with watching(Console(stderr=True), "deciding", sum(map(journal_bytes, directories))) as progress:
+    with watching(console_of(stderr=True), "deciding", sum(map(journal_bytes, directories))) as progress:
         yield progress
 
 
@@ -243,8 +244,8 @@ def _drawing(past: Past, options: Options) -> Iterator[Callable[[int], None]]:
     from headrace.ledger_view import watching
 
     for torn in past.torn:
-        typer.echo(f"warning: {torn}; read up to there", err=True)
-    with watching(Console(stderr=True), "drawing", options.resamples) as drawn:
+        echo(f"warning: {torn}; read up to there", err=True)
+    with watching(console_of(stderr=True), "drawing", options.resamples) as drawn:
         yield (lambda _count: None) if drawn is None else lambda count: drawn(count, 0)
 
 
@@ -268,9 +269,9 @@ def _tell(report: Report | ListReport, html: Path | None, *, json: bool) -> None
     from headrace.replay_view import report_json, report_view
 
     if json:
-        typer.echo(report_json(report).decode())
+        echo_json(report_json(report))
     else:
-        Console().print(report_view(report))
+        console_of().print(report_view(report))
     if html is not None:
         unnamed = html.with_name(f".{html.name}.{os.getpid()}.tmp")
         try:

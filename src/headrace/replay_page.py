@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
 from typing import Final
 
 from headrace import replay_list_words as list_words
 from headrace import replay_words as words
+from headrace.config.printable import html_text
 from headrace.operators.replay_intervals import Compared, Interval
 from headrace.operators.replay_list_report import ListReport
 from headrace.operators.replay_report import Report
@@ -73,7 +73,7 @@ def _page(digest: str, body: Iterable[str]) -> str:
 def _list_body(report: ListReport) -> Iterator[str]:
     yield _paragraphs(list_words.period(report))
     for number, part in enumerate(list_words.parts(report)):
-        yield f"<h2>{escape(part.title)}</h2>" + _paragraphs(part.sentences)
+        yield f"<h2>{html_text(part.title)}</h2>" + _paragraphs(part.sentences)
         yield _table(part.head, part.rows) if part.rows else ""
         yield "" if part.points is None else _list(part.points)
         if number == 1 and report.judged:
@@ -96,21 +96,21 @@ def _body(report: Report) -> Iterator[str]:
 
 
 def _heading(name: str) -> str:
-    return f"<h2>{escape(words.PARTS[name])}</h2>"
+    return f"<h2>{html_text(words.PARTS[name])}</h2>"
 
 
 def _paragraphs(sentences: Iterable[str]) -> str:
-    return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return "".join(f"<p>{html_text(sentence)}</p>" for sentence in sentences)
 
 
 def _list(sentences: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    items = "".join(f"<li>{html_text(sentence)}</li>" for sentence in sentences)
     return f"<ul>{items}</ul>" if items else "<p>Nothing.</p>"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of plain texts, in which all but the first column are numbers where there is a head."""
-    titles = "".join(f"<th{_numeric(place)}>{escape(title)}</th>" for place, title in enumerate(head))
+    titles = "".join(f"<th{_numeric(place)}>{html_text(title)}</th>" for place, title in enumerate(head))
     body = "".join(
         "<tr>"
         + "".join(
@@ -123,7 +123,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _lines(cell: str) -> str:
-    return escape(cell).replace("\n", "<br>")
+    return html_text(cell).replace("\n", "<br>")
 
 
 def _numeric(place: int) -> str:
@@ -143,7 +143,7 @@ def _cell(report: Report, row: int, column: int) -> str:
     payments = report.matrix.payments[row][column]
     style = " changed" if payments and row != column else ""
     amount = f"{words.amount(report.matrix.amounts[row][column])} {report.currency}"
-    return f'<td class="n{style}">{payments:,}<br><span class="dim">{escape(amount)}</span></td>'
+    return f'<td class="n{style}">{payments:,}<br><span class="dim">{html_text(amount)}</span></td>'
 
 
 def _quality(report: Report) -> str:
@@ -160,7 +160,7 @@ def _measured(name: str, compared: Compared) -> list[str]:
 
 
 def _charts(report: Report) -> str:
-    cost = f"<h3>Cost by week, {escape(report.currency)}</h3>{week_chart(report.weeks)}"
+    cost = f"<h3>Cost by week, {html_text(report.currency)}</h3>{week_chart(report.weeks)}"
     curves = (
         f"<h3>Precision over recall of the scores</h3>{recall_chart(report.curves)}" if report.frauds else ""
     )
@@ -180,6 +180,6 @@ def _examples(examples: Sequence[Example], currency: str) -> str:
 def _example(each: Example, currency: str) -> str:
     head = f"{words.amount(each.amount)} {currency}, {words.day(each.event_time)}"
     who = f"customer {each.customer_id}, merchant {each.merchant_id}"
-    named = f'{escape(each.event_id)}<br>{escape(head)}<br><span class="dim">{escape(who)}</span>'
-    sides = "".join(f"<td>{escape(words.reasons(side))}</td>" for side in (each.old, each.new))
+    named = f'{html_text(each.event_id)}<br>{html_text(head)}<br><span class="dim">{html_text(who)}</span>'
+    sides = "".join(f"<td>{html_text(words.reasons(side))}</td>" for side in (each.old, each.new))
     return f"<tr><td>{named}</td>{sides}<td>{words.label(each)}</td></tr>"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headrace.terminal import echo, echo_json
+
 if TYPE_CHECKING:
     from headrace.operators.backup import Copied
 
@@ -30,7 +32,7 @@ def backup(
     from headrace.operators.backup import back_up
 
     copied = back_up(state, to)
-    typer.echo(f"{to}: {_told(copied)}", err=True)
+    echo(f"{to}: {_told(copied)}", err=True)
 
 
 @app.command()
@@ -42,7 +44,7 @@ def restore(
     from headrace.operators.backup import restore as put_in_place
 
     copied = put_in_place(backup, state)
-    typer.echo(f"{state}: verified, {_told(copied)}", err=True)
+    echo(f"{state}: verified, {_told(copied)}", err=True)
 
 
 @app.command()
@@ -60,11 +62,11 @@ def inspect(
 
     found = looked_at(state)
     if as_json:
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        echo_json(orjson.dumps(found, option=orjson.OPT_INDENT_2))
         return
     commands = found["commands"]
-    typer.echo(f"{found['state']}: {_megabytes(found['bytes'])}, journal format {found['journal_format']}")
-    typer.echo(f"commands: {commands['taken'] or 'none'} was the last taken, {commands['waiting']} wait")
+    echo(f"{found['state']}: {_megabytes(found['bytes'])}, journal format {found['journal_format']}")
+    echo(f"commands: {commands['taken'] or 'none'} was the last taken, {commands['waiting']} wait")
     for name, shard in found["shards"].items():
         _tell(name, shard)
 
@@ -75,25 +77,25 @@ def _told(copied: Copied) -> str:
 
 
 def _tell(name: str, shard: dict[str, Any]) -> None:
-    typer.echo(f"\n{name}: at input {shard['position']:,}, {shard['records']:,} records")
-    typer.echo(f"  journal      {shard['segments']} segments, {_megabytes(shard['journal_bytes'])}")
+    echo(f"\n{name}: at input {shard['position']:,}, {shard['records']:,} records")
+    echo(f"  journal      {shard['segments']} segments, {_megabytes(shard['journal_bytes'])}")
     if shard["first_segment"] > 1:
         kept = f"begins with segment {shard['first_segment']}, input {shard['first_input']:,}"
-        typer.echo(f"               {kept}; {shard['first_record']:,} records before it are no longer kept")
+        echo(f"               {kept}; {shard['first_record']:,} records before it are no longer kept")
     if shard["erasures_waiting"]:
-        typer.echo(f"  erasures     {shard['erasures_waiting']} asked for and not finished")
-    typer.echo(f"  chain        {shard['chain']}")
+        echo(f"  erasures     {shard['erasures_waiting']} asked for and not finished")
+    echo(f"  chain        {shard['chain']}")
     if shard["torn_tail"]:
-        typer.echo(f"  torn tail    {shard['torn_tail']}")
+        echo(f"  torn tail    {shard['torn_tail']}")
     if shard["config"]:
         config = shard["config"]
         learns = "learns" if config["learn"] else "doesn't learn"
-        typer.echo(f"  config       {config['digest'][:12]}, {learns}, Headrace {config['code']}")
+        echo(f"  config       {config['digest'][:12]}, {learns}, Headrace {config['code']}")
     for source in shard["sources"]:
-        typer.echo(f"  source {source['number']:<5} {_reached(source)}")
+        echo(f"  source {source['number']:<5} {_reached(source)}")
     for each in shard["checkpoints"]:
         said = f"{each['file']}, {_megabytes(each['bytes'])}, {each['age_seconds']:,.0f} s old"
-        typer.echo(f"  checkpoint   {said}")
+        echo(f"  checkpoint   {said}")
     if shard["memory"]:
         _tell_memory(shard["memory"])
 
@@ -107,10 +109,8 @@ def _reached(source: dict[str, Any]) -> str:
 def _tell_memory(memory: dict[str, Any]) -> None:
     at = datetime.fromtimestamp(memory["event_time_ms"] / 1000, UTC)
     entities = ", ".join(f"{count:,} {name}s" for name, count in memory["entities"].items())
-    typer.echo(
-        f"  in memory    {entities}, {memory['pending']:,} pending, {sum(memory['ids'].values()):,} ids"
-    )
-    typer.echo(f"  event time   {at:%Y-%m-%d %H:%M:%S} UTC, state version {memory['state_version']}")
+    echo(f"  in memory    {entities}, {memory['pending']:,} pending, {sum(memory['ids'].values()):,} ids")
+    echo(f"  event time   {at:%Y-%m-%d %H:%M:%S} UTC, state version {memory['state_version']}")
 
 
 def _megabytes(count: int) -> str:
