@@ -80,6 +80,8 @@ class InputSettings(_Settings):
         Files of one run.
     sources_known_max
         Sources that one state may ever have read.
+    sort_bytes_max
+        Lines that `--sort` holds in memory, in bytes; the others wait in sorted files.
     truth_rows_max
         Rows of a file given with `--truth`, which is held in memory.
     """
@@ -88,6 +90,7 @@ class InputSettings(_Settings):
     batch_lines_max: int = Field(default=512, ge=1, le=65_536)
     sources_max: int = Field(default=64, ge=1, le=65_534)
     sources_known_max: int = Field(default=10_000, ge=1, le=65_534)
+    sort_bytes_max: int = Field(default=268_435_456, ge=65_536, le=1_099_511_627_776)
     truth_rows_max: int = Field(default=10_000_000, ge=1, le=1_000_000_000)
 
 

@@ -92,6 +92,11 @@ class EventClock:
         What the last events say of a larger step, if they are ahead.
     believed, refused : int
         Larger steps that were believed, and agreements that came to nothing.
+    behind, late : int
+        Events that were older than the clock, and older by more than `late_ms_max`, since the clock was made;
+        they are no part of its state.
+    behind_ms_max : int
+        By how much one of them was at most, milliseconds.
     """
 
     __slots__ = (
@@ -105,7 +110,10 @@ class EventClock:
         "_share",
         "_turn_at",
         "agreeing",
+        "behind",
+        "behind_ms_max",
         "believed",
+        "late",
         "now",
         "refused",
     )
@@ -122,6 +130,7 @@ class EventClock:
         self.now = 0
         self.agreeing: Agreement | None = None
         self.believed = self.refused = 0
+        self.behind = self.late = self.behind_ms_max = 0
         # Who was heard in the present stretch of `ahead_ms_max`, and in the one before it.
         self._heard: dict[str, None] = {}
         self._before: dict[str, None] = {}
@@ -153,7 +162,14 @@ class EventClock:
         if time_ms <= now:
             if self.agreeing is not None:
                 self._disagree(self.agreeing)
-            return Timing.LATE if time_ms < now - self._late_ms else Timing.ON_TIME
+            if time_ms == now:
+                return Timing.ON_TIME
+            self.behind += 1
+            self.behind_ms_max = max(self.behind_ms_max, now - time_ms)
+            if time_ms >= now - self._late_ms:
+                return Timing.ON_TIME
+            self.late += 1
+            return Timing.LATE
         if now and time_ms - now <= self._ahead_ms:
             if self.agreeing is not None:
                 self._disagree(self.agreeing)

@@ -189,6 +189,10 @@ def run(
         bool,
         typer.Option("--accept-lost", help="Go on where messages were deleted before they were read."),
     ] = False,
+    sort: Annotated[
+        bool,
+        typer.Option("--sort", help="Read each file in the order of event time, though it isn't written so."),
+    ] = False,
     again: Annotated[
         bool,
         typer.Option(
@@ -244,6 +248,7 @@ def run(
             start=start,
             create_topics=create_topics,
             accept_lost=accept_lost,
+            sort=sort,
             again=again,
             processes=processes,
             command=tuple(sys.argv[1:]),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -64,6 +65,8 @@ def erase(
         _ask(state, found, settings_of(config, state))
     # Also without anything found: an erasure that was killed on the way may be left to be finished.
     _carry_out(state, time.monotonic() + wait)
+    if not running(state):  # what a killed run had sorted is a copy of its sources
+        rmtree(state / "sorted", ignore_errors=True)
     but = ", but for the lists above" if found.lists else ""
     echo(f"Nothing of them is in the state now{but}. What this can't reach: headrace erase --list", err=True)
 

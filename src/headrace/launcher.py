@@ -169,6 +169,8 @@ def _checked(request: RunRequest) -> Start:
     wrong = []
     if request.state is None:
         wrong.append(Mistake("--state", "", "is required on topics: it says how far they were read"))
+    if request.sort:
+        wrong.append(Mistake("--sort", "", "has no meaning on topics: messages are merged by event time"))
     if request.speed is not None:
         wrong.append(Mistake("--speed", "", "has no meaning on topics"))
     if request.processes not in PROCESSES or request.processes > request.settings.flow.shards:

@@ -171,6 +171,9 @@ class Tally:
     def opened(self) -> None:
         """The shards are open: from here on is counted."""
         self.before = self._counts()
+        for shard in self.shards:  # what was applied again from a journal isn't this run's
+            clock = shard.state.clock
+            clock.behind = clock.late = clock.behind_ms_max = 0
 
     def taken_up(self) -> Progress:
         """What the state had counted when it was taken up, from where a run begun before counts on."""

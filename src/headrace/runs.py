@@ -53,6 +53,8 @@ class RunRequest:
         Whether topics that are missing are created.
     accept_lost
         Whether to go on where messages were deleted before they were read.
+    sort
+        Whether files are read in the order of event time.
     again
         Whether to go on where outputs have decisions that the state hasn't made, or it was written for other
         topics.
@@ -79,6 +81,7 @@ class RunRequest:
     start: str = "earliest"
     create_topics: bool = False
     accept_lost: bool = False
+    sort: bool = False
     again: bool = False
     processes: int = 1
     command: tuple[str, ...] = ()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -33,7 +34,9 @@ from headrace.operators.resume import (
     went_on_at,
     written_up_to,
 )
+from headrace.operators.sorted_sources import SortedSources, piece_of
 from headrace.operators.sources import Numbered, number_sources, open_together, source_name
+from headrace.operators.time_order import disorder_of
 from headrace.operators.written import refuse_foreign
 from headrace.places import dead_letters_beside, refuse_clashes_of
 from headrace.running import Tally, locked, own_errors, state_left_alone_by_gc, warn_of_changes, warnings_to
@@ -103,6 +106,7 @@ class _Run(Tally):
         self.shards: list[DurableShard] = []
         self.files: tuple[steps.OrderedFile, ...] = ()
         self.failure = steps.Failure()
+        self.said: list[str] = []
         stack.callback(self._close_shards)
         self._open_shards()
         self.opened()
@@ -170,13 +174,20 @@ class _Run(Tally):
         decisions = OutputFile(self.request.to, append=True, fsync=fsync)
         return decisions, OutputFile(self.dead_letters_path, append=True, fsync=fsync)
 
+    lines: Sequence[LineReader]
+
     def _open_sources(self, stack: ExitStack) -> BatchReader:
-        numbers, names = self._number_sources()
         limits, time_limits = self.settings.input, self.settings.time
-        self.lines = open_together(
-            partial(self._open_source, path, number)
-            for path, number in zip(self.request.sources, numbers, strict=True)
-        )
+        self._refuse_sources()
+        if self.request.sort:
+            names = self._open_sorted(stack)
+        else:
+            numbers, names = self._number_sources()
+            self.lines = open_together(
+                partial(self._open_source, path, number)
+                for path, number in zip(self.request.sources, numbers, strict=True)
+            )
+        self._within_limits(names)
         for shard in self.shards:
             for number, name in names.items():
                 shard.register(number, name)
@@ -219,23 +230,62 @@ class _Run(Tally):
             leave_unfinished=self.request.state is not None and path != STANDARD,
         )
 
-    def _number_sources(self) -> Numbered:
-        """Numbers of the sources, and the names of all that the state knows then."""
-        request, limits, known = self.request, self.settings.input, names_of(self.shards)
-        topics = [name for name in known.values() if partition_of(name) is not None]
+    def _open_sorted(self, stack: ExitStack) -> Mapping[int, str]:
+        """Open the sources in the order of event time; gives the names of all that the state knows then."""
+        sources = SortedSources(
+            names_of(self.shards),
+            self.rewind.marks,
+            self._sorted_folder(stack),
+            self.settings.input.sort_bytes_max,
+            keeps=self.request.state is not None,
+        )
+        with own_errors():
+            self.lines = [*sources.open(self.request.sources, self.request.if_moved)]
+        self.said += sources.said
+        return sources.names
+
+    def _sorted_folder(self, stack: ExitStack) -> Path:
+        """A folder for sorted lines, which goes with the run; one that a killed run has left is removed."""
+        if self.request.state is None:
+            return Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
+        folder = self.request.state / "sorted"
+        rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        stack.callback(rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _refuse_sources(self) -> None:
+        """Refuse sources that the state can't go on with, or not in this way."""
+        known = names_of(self.shards).values()
+        topics = [name for name in known if partition_of(name) is not None]
         if topics:
             raise StateMismatch([f"the state has read {topics[0]}; it can't go on with files"])
-        if len(set(map(source_name, request.sources))) < len(request.sources):
+        named = {source_name(path): path for path in self.request.sources}
+        if len(named) < len(self.request.sources):
             raise ConfigError([Mistake("--from", "", "names a source twice")])
-        numbered = number_sources(request.sources, known, self.rewind.marks, request.if_moved)
+        was_sorted = {piece.file for name in known if (piece := piece_of(name))} & named.keys()
+        if was_sorted and not self.request.sort:
+            raise StateMismatch(
+                [
+                    f"{named[name]}: the state has read it with --sort, and can only go on so"
+                    for name in was_sorted
+                ]
+            )
+
+    def _number_sources(self) -> Numbered:
+        """Numbers of the sources, and the names of all that the state knows then."""
+        known = names_of(self.shards)
+        return number_sources(self.request.sources, known, self.rewind.marks, self.request.if_moved)
+
+    def _within_limits(self, names: Mapping[int, str]) -> None:
+        limits = self.settings.input
         for key, count, most in (
-            ("sources_max", len(numbered.numbers), limits.sources_max),
-            ("sources_known_max", len(numbered.names), limits.sources_known_max),
+            ("sources_max", len(self.request.sources), limits.sources_max),
+            ("sources_known_max", len(names), limits.sources_known_max),
         ):
             if count > most:
-                file = str(request.config_file or f"{request.flow}.toml")
+                file = str(self.request.config_file or f"{self.request.flow}.toml")
                 raise ConfigError([Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")])
-        return numbered
 
     # -- running
 
@@ -292,12 +342,21 @@ class _Run(Tally):
         stopped = self.stopping and not self.reader.ended
         left = [lines for lines in self.lines if lines.unfinished_bytes]
         return (
+            *self.said,
+            *self._out_of_order(),
             *(["stopped early, as asked: what was read is decided"] if stopped else []),
             *(
                 f"{lines.path}: its last line has no newline yet, and is left for a later run"
                 for lines in left
             ),
         )
+
+    def _out_of_order(self) -> Iterator[str]:
+        """How many inputs came behind others that happened later."""
+        disorder = disorder_of(shard.state.clock for shard in self.shards)
+        if disorder.behind:
+            hint = "" if self.request.sort else ". --sort reads files in the order of event time"
+            yield f"time order: {disorder.told(self.inputs, self.settings.time.late_days_max)}{hint}"
 
     def _changes(self) -> list[str]:
         now = in_force_now(self.settings, learn=self.request.learn)
