@@ -74,6 +74,9 @@ class InputSettings(_Settings):
     ----------
     line_bytes_max
         Longer lines are dead letters.
+    line_kept_bytes_max
+        Of a longer line in a file only a head of `line_bytes_max` bytes and one is kept, with the length and
+        the digest of the whole. Where it is less than `line_bytes_max`, that holds.
     batch_lines_max
         Lines that travel together, and are journalled together.
     sources_max
@@ -87,6 +90,7 @@ class InputSettings(_Settings):
     """
 
     line_bytes_max: int = Field(default=65_536, ge=256, le=16_777_216)
+    line_kept_bytes_max: int = Field(default=16_777_216, ge=65_536, le=268_435_456)
     batch_lines_max: int = Field(default=512, ge=1, le=65_536)
     sources_max: int = Field(default=64, ge=1, le=65_534)
     sources_known_max: int = Field(default=10_000, ge=1, le=65_534)

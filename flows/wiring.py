@@ -13,6 +13,7 @@ from bytewax.outputs import Sink
 
 from headrace.config.settings import RunSettings
 from headrace.operators import steps
+from headrace.operators.attempts import Attempt
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
 from headrace.operators.commands import decode_flagged
@@ -38,6 +39,8 @@ class Edges:
         How many share the shards.
     telemetry
         Is told how long decoding takes.
+    attempt
+        Is told which line is decoded, where care is due; None for nobody.
     """
 
     source: Source[Batch]
@@ -45,6 +48,7 @@ class Edges:
     sink: Sink[Any]
     workers: int = 1
     telemetry: Telemetry = SILENT
+    attempt: Attempt | None = None
 
 
 def wire(name: str, settings: RunSettings, edges: Edges) -> Dataflow:
@@ -59,6 +63,6 @@ def wire(name: str, settings: RunSettings, edges: Edges) -> Dataflow:
     flow = Dataflow(name)
     batches = op.input("source", flow, edges.source)
     shards, route = settings.flow.shards, route_of(settings)
-    parts = steps.by_shard("by_shard", batches, decoder, shards, route, edges.telemetry)
+    parts = steps.by_shard("by_shard", batches, decoder, shards, route, edges.telemetry, edges.attempt)
     op.output("out", steps.shard("shard", parts, edges.shard, edges.workers), edges.sink)
     return flow

@@ -21,6 +21,7 @@ from headrace.operators.events import (
     Payment,
 )
 from headrace.operators.nesting import NESTING_MAX, nested_too_deep, on_empty_stack
+from headrace.operators.oversized import CutLine
 from headrace.operators.rfc3339 import HOUR_CHARACTERS, REST_MS, hour_known, time_ms
 
 __all__ = ["INTERNAL_ERROR", "Undecodable", "canonical_digest", "decode", "decode_one", "unexpected"]
@@ -131,7 +132,7 @@ def decode(
 
 def _not_to_parse(payload: bytes, line_bytes_max: int) -> Undecodable | None:
     """Why a line is not given to the parser at all."""
-    if len(payload) > line_bytes_max:
+    if len(payload) > line_bytes_max or isinstance(payload, CutLine):
         return Undecodable("line_too_long", f"longer than {line_bytes_max} bytes", None)
     return _TOO_DEEP if nested_too_deep(payload) else None
 

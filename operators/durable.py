@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import traceback
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +20,9 @@ from typing import Any, Final
 import orjson
 
 from headrace.config.settings import RunSettings, restore
-from headrace.errors import StateError, StateMismatch
+from headrace.errors import HeadraceError, InputFailed, StateError, StateMismatch
 from headrace.operators.addresses import partition_of
+from headrace.operators.attempts import Attempt
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.checkpoint import (
     Finished,
@@ -29,7 +31,7 @@ from headrace.operators.checkpoint import (
     newest_readable,
     prune_checkpoints,
 )
-from headrace.operators.codec import Undecodable
+from headrace.operators.codec import Undecodable, unexpected
 from headrace.operators.commands import Command, Erase
 from headrace.operators.erasure import Erasures
 from headrace.operators.events import Event
@@ -37,9 +39,12 @@ from headrace.operators.in_force import InForce, in_force_now
 from headrace.operators.journal import (
     COMMAND,
     CONTROL_SOURCE,
+    CUT,
     GENESIS,
     NO_SOURCE,
     OVERDUE,
+    RETRIED,
+    SKIPPED,
     Boundary,
     Frame,
     JournalReader,
@@ -54,8 +59,9 @@ from headrace.operators.known_sources import KnownSources, source_note
 from headrace.operators.machine import Machine, Position
 from headrace.operators.machines import build_machine, shape_of
 from headrace.operators.mismatch import differences, other_version
+from headrace.operators.oversized import CutLine, whole_of
 from headrace.operators.past import notes_of, output_of, records_from
-from headrace.operators.reapply import apply_again, retried
+from headrace.operators.reapply import PASSED_OVER, apply_again, retried
 from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.telemetry import SILENT, Telemetry
 from headrace.operators.waiting import by_waiting
@@ -65,6 +71,7 @@ __all__ = ["STATE_VERSION", "Applied", "DurableShard"]
 _log = logging.getLogger(__name__)
 _EMPTY_ORDINALS_MAX: Final = 65_536  # a shard that gets no inputs still notes its position so often
 _OVERDUE_EVERY_INPUTS: Final = 16  # so often the clock is read, when there is a limit on waiting
+_CAREFUL_BATCHES: Final = 2  # more than a shard has in hand when its process dies
 _CONTROL: Final = {CONTROL_SOURCE: "control"}
 STATE_VERSION: Final = 2
 _DECIDED: Final = int(Kind.DECIDED)
@@ -98,8 +105,13 @@ class DurableShard:
         Gives the ordinal that a recovery could go back to, which only who knows the other shards and the
         outputs can tell; not given: no segment is deleted.
 
+    attempt
+        Where the run notes which input it is at, if the one before has died.
+
     Attributes
     ----------
+    skips
+        Inputs to be passed over, by number of their source and offset there, and how often that was done.
     before
         What was in force when the shard was last run; None if it is new.
 
@@ -120,8 +132,14 @@ class DurableShard:
         learn: bool = True,
         telemetry: Telemetry = SILENT,
         needed: Callable[[], int] | None = None,
+        attempt: Attempt | None = None,
     ) -> None:
         self._needed = needed
+        self.attempt, self.skips = attempt, dict[tuple[int, int], int]()
+        self._careful_left = 0
+        if attempt is not None and attempt.careful:
+            self._careful_left = _CAREFUL_BATCHES * settings.input.batch_lines_max
+            attempt.takes_care(shard)
         self.retired = Retired()
         self.erased = 0
         self.directory, self.settings, self.learn, self._telemetry = directory, settings, learn, telemetry
@@ -374,34 +392,63 @@ class DurableShard:
             if batch.ordinal_next <= self.position:
                 return applied
         begun = time.perf_counter_ns()
-        apply = self._apply_flagged if batch.flags else self._apply_lines
-        records = apply(batch, events, lines, applied)
+        records = self._applied(batch, events, lines, applied)
         applied_ns = time.perf_counter_ns()
         self._telemetry.batch("apply", applied_ns - begun, len(records))
         self._journal_batch(batch, records)
         self._telemetry.batch("journal", time.perf_counter_ns() - applied_ns, len(records))
+        if self._careful_left:
+            self._take_care(len(records))
         if self._checkpoint_due():
             self.checkpoint()
         return applied
 
-    def _apply_lines(
+    def _applied(
         self, batch: Batch, events: Sequence[Any], lines: Sequence[int], applied: Applied
     ) -> list[RecordFields]:
-        apply, first, payloads = self.state.apply, batch.ordinal, batch.payloads
+        """Apply lines, and give their records.
+
+        Raises
+        ------
+        InputFailed
+            If one makes the program itself fail: the state is then no longer that of any order of inputs.
+        """
+        one_by_one = batch.flags or self._careful_left or self._skips_any(batch, lines)
         records: list[RecordFields] = []
+        try:
+            apply = self._apply_one_by_one if one_by_one else self._apply_lines
+            apply(batch, events, lines, applied, records)
+        except (HeadraceError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise self._failed(batch, lines[len(records)], error) from error
+        return records
+
+    def _apply_lines(
+        self,
+        batch: Batch,
+        events: Sequence[Any],
+        lines: Sequence[int],
+        applied: Applied,
+        records: list[RecordFields],
+    ) -> None:
+        apply, first, payloads = self.state.apply, batch.ordinal, batch.payloads
         decide, keep = applied.decisions.append, records.append
         for some, overdue in self._waited(batch, lines):
             flags = OVERDUE if overdue else 0
             for place, position in zip(some, _positions(batch, some), strict=True):
                 payload, ordinal = payloads[place], first + place
                 kind, out, detail = apply(events[place], payload, position, overdue=overdue)
+                source, offset, line = position
                 if kind == _DECIDED:
                     decide((ordinal, out))
                 elif kind == _DEAD:
                     applied.dead_letters.append((ordinal, out))
-                source, offset, line = position
+                    if isinstance(payload, CutLine):
+                        cut = whole_of(payload)
+                        keep((kind, flags | CUT, source, ordinal, offset, line, payload, out, cut))
+                        continue
                 keep((kind, flags, source, ordinal, offset, line, payload, out, detail))
-        return records
 
     def _waited(self, batch: Batch, lines: Sequence[int]) -> Iterator[tuple[Sequence[int], bool]]:
         """Lines, in portions if there is a limit on waiting, and whether they have waited for longer."""
@@ -419,22 +466,67 @@ class DurableShard:
             waited_ms = 0 if waited_ns > limit_ns else limit_ns // 1_000_000
             yield from by_waiting(some, batch.since_ms, time.time_ns() // 1_000_000 - waited_ms)
 
-    def _apply_flagged(
-        self, batch: Batch, events: Sequence[Any], lines: Sequence[int], applied: Applied
-    ) -> list[RecordFields]:
-        """Apply what came through the control channel: commands, and the inputs of dead letters."""
-        records: list[RecordFields] = []
-        for place in lines:
-            ordinal, flags, payload = batch.ordinal + place, batch.flags[place], batch.payloads[place]
-            position = (batch.sources[place], batch.offsets[place], batch.lines[place])
-            if flags & COMMAND:
-                self._ask_erasure(events[place], ordinal)
-                kind, out, detail = self.state.command(events[place], payload, position)
-            else:
-                kind, out, detail = retried(self.state.apply(events[place], payload, position))
-            _add(applied, ordinal, kind, out)
-            records.append((kind, flags, position[0], ordinal, *position[1:], payload, out, detail))
-        return records
+    def _apply_one_by_one(
+        self,
+        batch: Batch,
+        events: Sequence[Any],
+        lines: Sequence[int],
+        applied: Applied,
+        records: list[RecordFields],
+    ) -> None:
+        """Apply commands, the inputs of dead letters, what is to be passed over; all, where care is due."""
+        for some, overdue in [(lines, False)] if batch.flags else self._waited(batch, lines):
+            for place in some:
+                event, ordinal, payload = events[place], batch.ordinal + place, batch.payloads[place]
+                position = (batch.sources[place], batch.offsets[place], batch.lines[place])
+                flags = batch.flags[place] if batch.flags else OVERDUE if overdue else 0
+                if self._careful_left and self.attempt is not None:
+                    self.attempt.at(self._named(position))
+                if self.skips and self._passes_over(position):
+                    event, flags = PASSED_OVER, flags | SKIPPED
+                if flags & COMMAND and not flags & SKIPPED:
+                    self._ask_erasure(event, ordinal)
+                    kind, out, detail = self.state.command(event, payload, position)
+                else:
+                    kind, out, detail = self.state.apply(event, payload, position, overdue=overdue)
+                    if flags & RETRIED:
+                        kind, out, detail = retried((kind, out, detail))
+                _add(applied, ordinal, kind, out)
+                if isinstance(payload, CutLine) and kind == _DEAD:
+                    flags, detail = flags | CUT, whole_of(payload)
+                records.append((kind, flags, position[0], ordinal, *position[1:], payload, out, detail))
+
+    # -- inputs that make the program fail
+
+    def _named(self, position: Position) -> str:
+        """An input's place as `--skip` takes it."""
+        source, offset, _ = position
+        return f"{self.state.source_names.get(source, source)}:{offset}"
+
+    def _failed(self, batch: Batch, place: int, error: Exception) -> InputFailed:
+        position = (batch.sources[place], batch.offsets[place], batch.lines[place])
+        named, raised = self._named(position), traceback.extract_tb(error.__traceback__)[-1]
+        if self.attempt is not None:
+            self.attempt.failed(named)
+        why = f"{unexpected(error).message} ({Path(raised.filename).name}, line {raised.lineno})"
+        return InputFailed(named, batch.ordinal + place, f"made the program fail: {why}")
+
+    def _skips_any(self, batch: Batch, lines: Sequence[int]) -> bool:
+        skips, sources, offsets = self.skips, batch.sources, batch.offsets
+        return bool(skips) and any((sources[place], offsets[place]) in skips for place in lines)
+
+    def _passes_over(self, position: Position) -> bool:
+        wanted = position[:2] in self.skips
+        if wanted:
+            self.skips[position[:2]] += 1
+        return wanted
+
+    def _take_care(self, inputs: int) -> None:
+        """After a run that died, inputs are applied one by one up to behind those that it had in hand."""
+        self._careful_left = max(0, self._careful_left - inputs)
+        if self.attempt is not None:
+            self.attempt.got_on(self.shard, done=not self._careful_left)
+            self._careful_left *= self.attempt.careful
 
     def _give_out_again(self, batch: Batch, lines: Sequence[int], applied: Applied) -> list[int]:
         """Recorded outputs for lines that were applied before; the other lines are left over.
@@ -451,7 +543,7 @@ class DurableShard:
                 left.append(place)
                 continue
             record = self._recorded.pop(ordinal, None)
-            if record is None or not (record.erased or record.input == batch.payloads[place]):
+            if record is None or not _is_of(record, batch.payloads[place]):
                 raise StateError(
                     f"{self.directory}: input {ordinal} is not the line that was journalled;"
                     " name the same sources as before the run was killed"
@@ -603,6 +695,13 @@ class DurableShard:
 def _age_s(path: Path) -> float:
     """Seconds since a file was written, by the wall clock."""
     return max(0.0, time.time() - os.stat(path).st_mtime)
+
+
+def _is_of(record: Record, payload: bytes) -> bool:
+    """Whether a record is of an input; of one that is cut, heads may have been kept in other lengths."""
+    if isinstance(payload, CutLine) and record.cut:
+        return record.detail == whole_of(payload) or record.erased
+    return record.erased or record.input == payload
 
 
 def _overdue_ns(settings: RunSettings) -> int | None:

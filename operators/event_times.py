@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.operators.events import EVENT_TIME_MS_MAX, EVENT_TIME_MS_MIN
 from headrace.operators.nesting import NESTING_MAX, nested_too_deep, on_empty_stack
+from headrace.operators.oversized import CutLine
 from headrace.operators.rfc3339 import time_ms
 
 __all__ = ["AT_ONCE", "believable", "times_of"]
@@ -30,7 +31,7 @@ def times_of(lines: Sequence[bytes]) -> list[int]:
     decode, times = _timed.decode, []
     for line in lines:
         try:
-            if len(line) > NESTING_MAX and nested_too_deep(line):
+            if len(line) > NESTING_MAX and (isinstance(line, CutLine) or nested_too_deep(line)):
                 times.append(AT_ONCE)
                 continue
             found = decode(line).event_time

@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 from headrace.errors import (
     ChangedSource,
     HeadraceError,
-    InputError,
     ReaderGone,
     StateError,
 )
@@ -24,6 +23,7 @@ from headrace.operators.batches import Batch, Mark
 from headrace.operators.event_times import AT_ONCE, believable, times_of
 from headrace.operators.events import EVENT_TIME_MS_MAX
 from headrace.operators.file_bytes import BLOCK_BYTES, STANDARD, STREAM_WAIT_MS, FileBytes
+from headrace.operators.oversized import CutLine, LongLine, length_of
 
 __all__ = [
     "STANDARD",
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _LINE_BYTES_MAX: Final = 16_777_216
+_HEAD_BYTES: Final = 65_537
 _BLANK: Final = (b"", b"\r")
 
 
@@ -73,7 +74,9 @@ class LineReader:
     block_bytes
         Bytes read, and bytes decompressed, at a time.
     line_bytes_max
-        A longer line can't be kept: it ends the source with an error.
+        Of a longer line only the head is kept, as a `CutLine`.
+    head_bytes
+        Length of that head.
     stream_wait_ms
         How long to wait for a pipe that has nothing yet, before `take` returns without lines.
     leave_unfinished
@@ -94,7 +97,7 @@ class LineReader:
     ended : bool
         Nothing more will come.
     error : InputError | None
-        Why it ended before its proper end: `TruncatedInput`, or `InputError` for a line too long.
+        Why it ended before its proper end: `TruncatedInput`, or `InputError` where it can't be read on.
     unfinished_bytes : int
         Of a last line that was left.
     """
@@ -107,11 +110,13 @@ class LineReader:
         start: Mark | None = None,
         block_bytes: int = BLOCK_BYTES,
         line_bytes_max: int = _LINE_BYTES_MAX,
+        head_bytes: int = _HEAD_BYTES,
         stream_wait_ms: int = STREAM_WAIT_MS,
         leave_unfinished: bool = False,
         continued: bool = False,
     ) -> None:
-        self.path, self.number, self._line_bytes_max = path, number, line_bytes_max
+        self.path, self.number = path, number
+        self._line_bytes_max, self._head_bytes = line_bytes_max, head_bytes
         expected = continued or start is None or not start.offset
         self._bytes = FileBytes(path, block_bytes, stream_wait_ms, lines=expected)
         self.ended, self.error = False, self._bytes.error
@@ -124,8 +129,12 @@ class LineReader:
         self._lines: Sequence[int] = ()
         self._times: list[int] = []
         self._at = 0
+        self._has_long = False
         self._rest: list[bytes] = []
         self._open_bytes = 0
+        # The line that is being read, once it is too long, where it begins, and what was read behind it.
+        self._long: LongLine | None = None
+        self._long_at, self._after_long = 0, b""
         # What was handed out, and the checksum up to `_crc_at` in the block that starts at `_base`.
         self._mark = Mark(number, 0, 0, 0) if start is None else start._replace(source=number)
         self._end, self._line_read = self._mark.offset, self._mark.line
@@ -165,8 +174,7 @@ class LineReader:
         """Bytes of the file whose lines were handed out; of a compressed one, about so many."""
         if self.ended and self._at == len(self._payloads) and not self.unfinished_bytes:
             return Progress(self._bytes.position, self._bytes.size)
-        read = self._base + len(self._block) + sum(map(len, self._rest)) + self.unfinished_bytes
-        return Progress(self._byte_of(self._end, read), self._bytes.size)
+        return Progress(self._byte_of(self._end, self._read_up_to), self._bytes.size)
 
     @property
     def mark(self) -> Mark:
@@ -208,9 +216,16 @@ class LineReader:
         payloads, offsets, lines = self._payloads[chosen], self._offsets[chosen], list(self._lines[chosen])
         if payloads:
             # The newline is used up with its line; the very last line may have none.
-            self._end = min(offsets[-1] + len(payloads[-1]) + 1, self._base + len(self._block))
+            self._end = min(offsets[-1] + length_of(payloads[-1]) + 1, self._base + len(self._block))
             self._line_read, self._at = lines[-1], stop
         return payloads, offsets, lines
+
+    @property
+    def _read_up_to(self) -> int:
+        """Offset behind all that was read."""
+        open_bytes = sum(map(len, self._rest)) + (self._long.bytes if self._long is not None else 0)
+        read = self._base + len(self._block) + open_bytes
+        return read + len(self._after_long) + self.unfinished_bytes
 
     def _byte_of(self, offset: int, read: int) -> int:
         """Which byte of the file an offset is, in proportion from the last that is known to what was read."""
@@ -226,11 +241,14 @@ class LineReader:
 
     def _load(self) -> bool:
         while not self.ended:
-            block = self._bytes.read()
+            block = self._after_long or self._bytes.read()
+            self._after_long = b""
             if block is None:
                 return False
             if not block:
                 self._finish()
+            elif self._long is not None:
+                self._lengthen(self._long, block)
             elif b"\n" in block:
                 self._split(block)
             else:
@@ -243,8 +261,44 @@ class LineReader:
         """Put away a piece of a line that doesn't end in it."""
         self._rest.append(block)
         self._open_bytes += len(block)
-        if self._open_bytes > self._line_bytes_max:
-            self._finish()
+        if self._open_bytes > self._line_bytes_max + len(BOM_UTF8):  # which may be none of the line's
+            self._begin_long()
+
+    def _begin_long(self) -> None:
+        """Keep no more of the line that doesn't end; first hand out those before it that were held back."""
+        read = b"".join(self._rest)
+        cut = read.rfind(b"\n") + 1
+        self._rest, self._open_bytes = [], 0
+        self._set(read[:cut])
+        # The block before is closed: what follows goes through the checksum as it comes.
+        begun, at = read[cut:], self._base + len(self._block)
+        crc = zlib.crc32(memoryview(self._block)[self._crc_at - self._base :], self._crc)
+        if at == self._begins and begun.startswith(BOM_UTF8):
+            crc, begun, at = zlib.crc32(BOM_UTF8, crc), begun[len(BOM_UTF8) :], at + len(BOM_UTF8)
+        self._long, self._long_at = LongLine(self._head_bytes, crc), at
+        self._long.take(begun)
+
+    def _lengthen(self, long: LongLine, block: bytes) -> None:
+        """Take in more of a line that is too long, up to its end."""
+        cut = block.find(b"\n")
+        if cut < 0:
+            long.take(block)
+            return
+        long.take(block[:cut])
+        self._after_long = block[cut + 1 :]
+        self._end_long(long, b"\n")
+
+    def _end_long(self, long: LongLine, newline: bytes) -> None:
+        """Hand out a line that was too long, as a block of its own of which nothing is kept."""
+        self._mark = self.mark
+        line, self._long = long.ended(), None
+        end = self._long_at + long.bytes + len(newline)
+        self._known = (end, self._byte_of(end, end + len(self._after_long)))
+        self._block, self._base = b"", end
+        self._crc, self._crc_at = zlib.crc32(newline, long.crc), end
+        self._line += 1
+        self._payloads, self._offsets, self._lines = [line], [self._long_at], (self._line,)
+        self._times, self._at = [AT_ONCE], 0
 
     def _split(self, block: bytes) -> None:
         cut = block.rfind(b"\n") + 1
@@ -258,17 +312,21 @@ class LineReader:
         """Hand out what is left at the end, without a line that was cut off."""
         self.ended, self.error = True, self._bytes.error
         self._bytes.close()
+        if self._long is not None:
+            if not (self.error or self._leave_unfinished):
+                self._end_long(self._long, b"")
+            elif not self.error:
+                self.unfinished_bytes = self._long.bytes
+            self._long = None
+            return
         whole = b"".join(self._rest)
-        too_long = self._open_bytes > self._line_bytes_max
-        if self.error or too_long or self._leave_unfinished:
+        if self.error or self._leave_unfinished:
             kept = whole.rfind(b"\n") + 1
             if self._leave_unfinished and whole[kept:] not in _BLANK:
                 self.unfinished_bytes = len(whole) - kept
             whole = whole[:kept]
         self._rest = []
         self._set(whole)
-        if too_long and not self.error:
-            self._refuse(self._base + len(whole))
 
     def _set(self, whole: bytes) -> None:
         """Take over bytes that follow on those before them, and end in a newline unless they are the last."""
@@ -290,13 +348,24 @@ class LineReader:
             payloads[0] = payloads[0][len(BOM_UTF8) :]
             self._offsets[0] += len(BOM_UTF8)
             lengths[0] -= len(BOM_UTF8)
-        if len(whole) > self._line_bytes_max < max(lengths):
-            self._cut_at_long(next(at for at, length in enumerate(lengths) if length > self._line_bytes_max))
+        self._has_long = len(whole) > self._line_bytes_max < max(lengths)
+        if self._has_long:
+            self._cut_long()
         if lengths and min(lengths) <= 1:
             self._drop_blank()
         if self._read_times:
-            times = times_of(self._payloads)
-            self._times = believable(times, self._ahead_ms, self._look_ahead) if self._look_ahead else times
+            self._times = self._believed(times_of(self._payloads))
+
+    def _believed(self, times: list[int]) -> list[int]:
+        """Times by which lines are placed; none looks beyond one that is cut, which may have come alone."""
+        if not self._look_ahead:
+            return times
+        found, begin = [], 0
+        for place, line in enumerate(self._payloads if self._has_long else ()):
+            if isinstance(line, CutLine):
+                found += [*believable(times[begin:place], self._ahead_ms, self._look_ahead), AT_ONCE]
+                begin = place + 1
+        return [*found, *believable(times[begin:], self._ahead_ms, self._look_ahead)]
 
     def _drop_blank(self) -> None:
         kept = [place for place, payload in enumerate(self._payloads) if payload not in _BLANK]
@@ -304,17 +373,11 @@ class LineReader:
         self._offsets = [self._offsets[place] for place in kept]
         self._lines = [self._lines[place] for place in kept]
 
-    def _cut_at_long(self, place: int) -> None:
-        self._refuse(self._offsets[place])
-        del self._payloads[place:], self._offsets[place:]
-        self._lines = self._lines[:place]
-
-    def _refuse(self, offset: int) -> None:
-        self.ended = True
-        self._bytes.close()
-        self.error = InputError(
-            f"{self.path}: byte {offset}: the line is longer than {self._line_bytes_max} bytes"
-        )
+    def _cut_long(self) -> None:
+        self._payloads = [
+            CutLine.from_line(line, self._head_bytes) if len(line) > self._line_bytes_max else line
+            for line in self._payloads
+        ]
 
     def _hold_back(self) -> None:
         """Put the last lines back to the rest: what follows them must be known before they are placed."""
@@ -431,7 +494,8 @@ class MergedReader:
         ahead_ms_max: int = 86_400_000,
         agree_lines: int = 16,
     ) -> None:
-        self._readers, self._batch_lines_max, self._pace = list(readers), batch_lines_max, pace
+        self._readers, self._pace = list(readers), pace
+        self._batch_lines_max = self._lines_max = batch_lines_max
         self.ordinal, self.ended = ordinal, not readers
         self._heads: list[tuple[int, int]] = []
         self._unknown = list(range(len(self._readers)))
@@ -478,13 +542,17 @@ class MergedReader:
             When all sources are at their end and one of them ended too early: the error of the first such
             source, `TruncatedInput` for a damaged gzip.
         """
-        room = self._batch_lines_max if lines_max is None else min(lines_max, self._batch_lines_max)
+        room = self._lines_max if lines_max is None else min(lines_max, self._lines_max)
         batch = self._next_straight(room) if self._straight else self._next_merged(room)
         if batch is None and self.ended:
             for reader in self._readers:
                 if reader.error:
                     raise reader.error
         return batch
+
+    def limit_batches(self, lines_max: int | None) -> None:
+        """Hand out smaller batches from now on; None for those that were configured."""
+        self._lines_max = self._batch_lines_max if lines_max is None else lines_max
 
     def next_due_s(self) -> float | None:
         """Seconds until the next line is due; None when it is due now or not known."""

@@ -29,12 +29,14 @@ from headrace.operators.batches import Mark
 __all__ = [
     "COMMAND",
     "CONTROL_SOURCE",
+    "CUT",
     "ERASED",
     "FORMAT_VERSION",
     "GENESIS",
     "NO_SOURCE",
     "OVERDUE",
     "RETRIED",
+    "SKIPPED",
     "Boundary",
     "Frame",
     "FrameHead",
@@ -61,12 +63,14 @@ ERASED: Final = 0x01
 OVERDUE: Final = 0x02
 RETRIED: Final = 0x04
 COMMAND: Final = 0x08
+CUT: Final = 0x10
+SKIPPED: Final = 0x20
 NO_SOURCE: Final = 0xFFFF
 CONTROL_SOURCE: Final = 0xFFFE
 
 _SEGMENT_MAGIC: Final = b"HRS\x01"
 _FRAME_MAGIC: Final = b"HRF\x02"
-_WRITTEN_FLAGS: Final = OVERDUE | RETRIED | COMMAND
+_WRITTEN_FLAGS: Final = OVERDUE | RETRIED | COMMAND | CUT | SKIPPED
 _NO_MAGIC: Final = bytes(4)
 _SEGMENT_NAME: Final = re.compile(r"journal-([0-9]{8})\.seg")
 _SEGMENTS_MAX: Final = 99_999_999
@@ -114,7 +118,8 @@ class Record(NamedTuple):
     flags
         0, or what is true of it: `ERASED`, which no writer takes; `OVERDUE`, it had waited longer than its
         limit when it was applied; `RETRIED`, it is a dead letter's input, given once more; `COMMAND`, it is
-        a command and no event.
+        a command and no event; `CUT`, of an input too large to keep there is the head, and in `detail` the
+        length and the digest of the whole; `SKIPPED`, an operator had it passed over.
     source
         Number of the source; `CONTROL_SOURCE` for commands, `NO_SOURCE` for what came from none.
     ordinal
@@ -145,6 +150,11 @@ class Record(NamedTuple):
     def overdue(self) -> bool:
         """Whether it had waited longer than its limit when it was applied."""
         return bool(self.flags & OVERDUE)
+
+    @property
+    def cut(self) -> bool:
+        """Whether only the head of the input is there, as the whole was too large to keep."""
+        return bool(self.flags & CUT)
 
     @property
     def retried(self) -> bool:

@@ -363,6 +363,14 @@ METRICS: Final = (
         scrape.of_shard(lambda shard: shard.erased),
     ),
     Metric(
+        "headrace_inputs_failed_total",
+        "counter",
+        "Inputs that made this process fail: an error of ours, or its death, as far as that is known.",
+        (),
+        "state",
+        scrape.inputs_failed,
+    ),
+    Metric(
         "headrace_erasures_waiting",
         "gauge",
         "Erasures that were asked for and are not carried out yet.",

@@ -127,6 +127,7 @@ class PartitionMerge:
     ) -> None:
         self._buffers = {source: _Buffer() for source in sources}
         self._batch_max, self._buffer_max = batch_messages_max, buffer_messages_max
+        self._hand_out_max = batch_messages_max
         self._wait_s_max = wait_ms_max / 1000
         self._ahead_ms_max, self._agree = ahead_ms_max, agree_messages
         self._waits_since: float | None = None
@@ -187,6 +188,10 @@ class PartitionMerge:
             self._buffers[source].paused = False
         return room
 
+    def limit_batches(self, messages_max: int | None) -> None:
+        """Hand out smaller batches from now on; None for those that were configured."""
+        self._hand_out_max = self._batch_max if messages_max is None else messages_max
+
     @property
     def ready(self) -> bool:
         """Whether the next batch needs no further reading."""
@@ -210,7 +215,7 @@ class PartitionMerge:
         ready = self._ready
         if not ready.payloads:
             return None
-        first, end = self._at, self._at + self._batch_max
+        first, end = self._at, self._at + self._hand_out_max
         self._at = min(end, len(ready.payloads))
         return _batch(ready.between(first, end))
 

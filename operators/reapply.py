@@ -5,12 +5,17 @@ from __future__ import annotations
 import platform
 from typing import Final
 
-from headrace.operators.codec import decode_one
+from headrace.operators.codec import Undecodable, decode_one
 from headrace.operators.commands import decode_command
-from headrace.operators.journal import COMMAND, OVERDUE, RETRIED, Kind, Record
+from headrace.operators.events import Event
+from headrace.operators.journal import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, Kind, Record
 from headrace.operators.machine import Machine, Output
+from headrace.operators.oversized import cut_line_of
 
-__all__ = ["apply_again", "kernel", "retried"]
+__all__ = ["PASSED_OVER", "apply_again", "event_of", "kernel", "payload_of", "retried"]
+
+PASSED_OVER: Final = Undecodable("skipped", "passed over, as asked for with --skip", None)
+"""In the place of an input that an operator has passed over."""
 
 _DECIDED: Final = int(Kind.DECIDED)
 
@@ -40,8 +45,21 @@ def apply_again(state: Machine, record: Record) -> Output:
         Not a note of the journal's own, and not erased.
     """
     flags, position = record.flags, (record.source, record.offset, record.line)
-    if flags & COMMAND:
+    if flags & COMMAND and not flags & SKIPPED:
         return state.command(decode_command(record.input), record.input, position)
-    event = decode_one(record.input, state.settings.input.line_bytes_max)
-    output = state.apply(event, record.input, position, overdue=bool(flags & OVERDUE))
+    payload = payload_of(record)
+    event = event_of(record, payload, state.settings.input.line_bytes_max)
+    output = state.apply(event, payload, position, overdue=bool(flags & OVERDUE))
+    if flags & CUT:
+        return output[0], output[1], record.detail
     return retried(output) if flags & RETRIED else output
+
+
+def payload_of(record: Record) -> bytes:
+    """A recorded input as it came; of one that was too large to keep, its head and what is known of it."""
+    return cut_line_of(record.input, record.detail) if record.flags & CUT else record.input
+
+
+def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Undecodable:
+    """What a recorded input that is no command decodes to; `payload` as `payload_of` gives it."""
+    return PASSED_OVER if record.flags & SKIPPED else decode_one(payload, line_bytes_max)

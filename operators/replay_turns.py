@@ -13,9 +13,10 @@ from heapq import merge
 from operator import itemgetter
 from typing import Final
 
-from headrace.operators.codec import Undecodable, decode_one
+from headrace.operators.codec import Undecodable
 from headrace.operators.events import Event
 from headrace.operators.journal import COMMAND, RETRIED, Frame, Kind, Record
+from headrace.operators.reapply import event_of, payload_of
 
 __all__ = ["in_turns"]
 
@@ -119,7 +120,7 @@ def _timed(
     for record in records:
         event = None
         if not (record.erased or record.flags & COMMAND):
-            event = decode_one(record.input, line_bytes_max)
+            event = event_of(record, payload_of(record), line_bytes_max)
             if not isinstance(event, Undecodable):
                 time_ms = event.event_time
         yield time_ms, number, record, event

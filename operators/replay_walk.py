@@ -10,11 +10,12 @@ from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
-from headrace.operators.codec import Undecodable, decode_one
+from headrace.operators.codec import Undecodable
 from headrace.operators.commands import Command, decode_command
 from headrace.operators.events import Event
-from headrace.operators.journal import COMMAND, CONTROL_SOURCE, OVERDUE, Kind, Record
+from headrace.operators.journal import COMMAND, CONTROL_SOURCE, OVERDUE, SKIPPED, Kind, Record
 from headrace.operators.machine import Machine, Output
+from headrace.operators.reapply import event_of, payload_of
 from headrace.operators.replay_past import Past
 from headrace.operators.routing import route_of
 
@@ -101,9 +102,10 @@ class Walk(ABC, Generic[M]):
             self.noted["erased"] += 1
             self.noted["erased_decisions"] += record.kind == _DECIDED
         elif record.flags & COMMAND:
-            self._command(record)
+            if not record.flags & SKIPPED:
+                self._command(record)
         else:
-            self.input(record, decode_one(record.input, self._line_bytes_max))
+            self.input(record, event_of(record, payload_of(record), self._line_bytes_max))
         if not self.noted["inputs"] % _CLEAR_EVERY:
             for state in self.states:
                 state.graded.clear()
@@ -128,7 +130,8 @@ class Walk(ABC, Generic[M]):
         position, overdue = (record.source, record.offset, record.line), bool(record.flags & OVERDUE)
         number = self._route(event)
         states = self.states if number is None else (self.states[number],)
-        outputs = [state.apply(event, record.input, position, overdue=overdue) for state in states]
+        payload = payload_of(record)
+        outputs = [state.apply(event, payload, position, overdue=overdue) for state in states]
         return min(outputs, key=lambda output: output[0])
 
     def walked(self) -> dict[str, Any]:

@@ -525,6 +525,13 @@ def of_shard(read_one: Callable[[DurableShard], float]) -> Reader:
     return read
 
 
+def inputs_failed(scrape: Scrape) -> Iterator[Sample]:
+    """All shards of a process note it in the same place."""
+    attempt = next((shard.attempt for shard in scrape.shards if shard.attempt is not None), None)
+    if attempt is not None:
+        yield (), attempt.failures
+
+
 def checkpoint_ages(scrape: Scrape) -> Iterator[Sample]:
     """Seconds by the wall clock, by shard; since the start of the run where there is no checkpoint."""
     for number, folder in scrape.folders():

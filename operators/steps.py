@@ -18,6 +18,7 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from headrace.errors import HeadraceError
+from headrace.operators.attempts import Attempt
 from headrace.operators.batches import Batch
 from headrace.operators.controlled import BatchReader
 from headrace.operators.files import OutputFile
@@ -273,6 +274,7 @@ def by_shard(
     shards: int,
     shard_of: Callable[[Any], int | None],
     telemetry: Telemetry = SILENT,
+    attempt: Attempt | None = None,
 ) -> KeyedStream[ShardInput]:
     """Decode the lines of batches, and split them into the shards' parts.
 
@@ -290,6 +292,8 @@ def by_shard(
         Number of the shard that an event belongs to; None for every shard. Not asked when there is but one.
     telemetry
         Is told how long decoding takes.
+    attempt
+        Is told which line is decoded, as long as it is careful.
 
     Returns
     -------
@@ -301,7 +305,10 @@ def by_shard(
 
     def decoded(batch: Batch) -> list[Any]:
         begun = time.perf_counter_ns()
-        events = decoder(batch.payloads, batch.flags)
+        if attempt is not None and attempt.careful:
+            events = attempt.decoded(batch, decoder)
+        else:
+            events = decoder(batch.payloads, batch.flags)
         telemetry.batch("decode", time.perf_counter_ns() - begun, len(events))
         telemetry.decoded(events)
         return events

@@ -31,6 +31,7 @@ from headrace.operators.rewind import Rewind
 __all__ = ["refuse_foreign"]
 
 _KINDS: Final = (Kind.DECIDED, Kind.DEAD)
+_BEHIND_ALL: Final = 1 << 63  # ordinals
 _COMPARED_BYTES_MAX: Final = 1 << 20
 _REMEDY: Final = "name the file that the state was written with, or move this one away"
 
@@ -84,8 +85,17 @@ def _foreign(
                 yield f"the line at byte {at} is not the one that the state recorded; {_REMEDY}"
                 return
             at, compared = at + len(there), compared + len(there)
-    if not compared and not length:
+    if not compared and not length and not _begins_as_recorded(directories, output, kind, kept):
         yield f"holds {output.length} bytes, and the state has written none of them; {_REMEDY}"
+
+
+def _begins_as_recorded(directories: Sequence[Path], output: OutputFile, kind: Kind, kept: int) -> bool:
+    """Whether a file begins with the first line of any shard: one that gets no inputs holds all back."""
+    first = next(_recorded(directories, kind, kept, _BEHIND_ALL), None)
+    if first is None:
+        return False
+    with open(output.path, "rb") as file:
+        return first.erased or first.output.startswith(file.read(len(first.output)))
 
 
 def _recorded(directories: Sequence[Path], kind: Kind, first: int, end: int) -> Iterator[Record]:

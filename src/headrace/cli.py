@@ -48,6 +48,7 @@ EXIT_CODES: Final = (
     (13, "what is to be read next is no longer in the topic"),
     (14, "a file can't grow: no room, a quota, or a limit of size"),
     (15, "inputs came, and none of them could be used: all are dead letters"),
+    (17, "an input made the program itself fail; --skip passes it over"),
     (130, "interrupted from the keyboard, in a command other than run, or before that has read its options"),
     (141, "the reader of standard output has gone"),
 )
@@ -204,6 +205,15 @@ def run(
         int,
         typer.Option(metavar="N", min=1, help="Processes that share the shards: 1, 2, 3, 4, 6 or 12."),
     ] = 1,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--skip",
+            metavar="SOURCE:OFFSET",
+            help="Pass over the input that begins there, as a dead letter; on topics TOPIC/PARTITION:OFFSET,"
+            " of commands control:FILE.",
+        ),
+    ] = None,
     member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
     moved: Annotated[
         Moved,
@@ -253,6 +263,7 @@ def run(
             processes=processes,
             command=tuple(sys.argv[1:]),
             if_moved=IfMoved(moved.value),
+            skips=tuple(skip or ()),
         )
         summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
         _end(summary.error, summary.exit_code)

@@ -16,6 +16,7 @@
     │   ├── StateMismatch      exit 7   state and configuration, or state and outputs, don't fit each other
     │   ├── StateLocked        exit 8   another process uses the state
     │   └── ErasureUnfinished  exit 11  an erasure was asked for and isn't finished
+    ├── InputFailed            exit 17  an input made the program itself fail
     ├── UnknownDecision        exit 9   the ledger has no such decision
     └── BrokerError            exit 12  Kafka can't do what is asked
         ├── BrokerUnreachable  exit 12  no broker answers
@@ -27,6 +28,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -43,6 +45,7 @@ __all__ = [
     "ErasureUnfinished",
     "HeadraceError",
     "InputError",
+    "InputFailed",
     "JournalDamaged",
     "Mistake",
     "NothingUsable",
@@ -182,6 +185,27 @@ class ErasureUnfinished(StateError):
     """An erasure that was asked for, goes on or waits, and isn't finished."""
 
     exit_code = 11
+
+
+class InputFailed(HeadraceError):
+    """An input that made the program itself fail: an error of ours, and no fault of the input's.
+
+    Parameters
+    ----------
+    place
+        Source and offset, joined by a colon, as `--skip` takes them.
+    ordinal
+        Of the input in its shard, -1 where it isn't known.
+    why
+        What was raised, or that the process died.
+    """
+
+    exit_code = 17
+
+    def __init__(self, place: str, ordinal: int, why: str) -> None:
+        self.place, self.ordinal, self.why = place, ordinal, why
+        at = f"{place}: input {ordinal}" if ordinal >= 0 else place
+        super().__init__(f"{at}: {why}; to go on without it, add --skip {shlex.quote(place)} to the run")
 
 
 class UnknownDecision(HeadraceError):

@@ -35,6 +35,7 @@ from headrace.operators.repair import repair
 from headrace.places import clashes_on_topics
 from headrace.running import locked, own_errors, warn_of_changes, warnings_to
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
+from headrace.skips import refuse_where_runs_died, skips_of
 from headrace.supervisor import PROCESSES, Supervisor
 from headrace.topic_runtime import TopicRun, outputs_of, sent_bytes_max
 
@@ -203,6 +204,8 @@ def prepare(request: RunRequest, connection: Connection, start: Start) -> Plan:
     StateError, StateMismatch
         If the state can't be used, or is of another flow.
     """
+    assert request.state is not None
+    refuse_where_runs_died(request.state, skips_of(request.skips, topics=True))
     with own_errors():
         return _prepared(request, connection, start)
 

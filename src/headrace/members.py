@@ -280,6 +280,7 @@ def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Prog
         **counts,
         by_action=added([each.by_action for each in (*before, *parts)]),
         reasons=added([each.reasons for each in (*before, *parts)]),
+        skipped=added([each.skipped for each in (*before, *parts)]),
         elapsed_s=max((each.elapsed_s for each in parts), default=0.0),
         event_time_ms=max((each.event_time_ms for each in parts), default=0),
         latency=worst if latencies else None,

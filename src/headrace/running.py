@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -19,6 +19,8 @@ import orjson
 from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
 from headrace.errors import DiskFull, HeadraceError, StateLocked
 from headrace.interrupts import met_by
+from headrace.operators.addresses import on_topics
+from headrace.operators.attempts import Attempt
 from headrace.operators.commands import Command, ReloadList
 from headrace.operators.control import ControlInbox
 from headrace.operators.durable import Applied, DurableShard
@@ -34,6 +36,7 @@ from headrace.operators.shard import FraudShard
 from headrace.operators.telemetry import SILENT
 from headrace.operators.truth import read_truth
 from headrace.runs import Latency, Observer, Progress, RunRequest, RunSummary
+from headrace.skips import numbered, skips_of
 
 __all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warn_of_changes", "warnings_to"]
 
@@ -133,6 +136,13 @@ class Reading(Protocol):
         """Of all sources together."""
 
 
+class LimitedBatches(Protocol):
+    """Hands out batches."""
+
+    def limit_batches(self, lines_max: int | None, /) -> None:
+        """Hand out smaller ones; None for those that were configured."""
+
+
 class Tally:
     """What a run counts, what it reports, and when it is to stop.
 
@@ -167,6 +177,43 @@ class Tally:
         self.recovered = ""
         self.before: Counter[str] = Counter()
         self.shards = ()
+        self.skips = skips_of(
+            request.skips, topics=on_topics(request.sources, request.to, request.dead_letters)
+        )
+        self.attempt: Attempt | None = None
+        self._limited: LimitedBatches | None = None
+
+    def begin_attempt(self, state: Path, stack: ExitStack, process: int = 0) -> None:
+        """Note in the state that a run begins; say at which input the one before died, if that is known."""
+        self.attempt = Attempt(state, process)
+        stack.callback(self.attempt.end)
+        if self.attempt.died_at is not None:
+            _log.warning(
+                "the run before died at %s; if this one does too, start it with --skip and that place",
+                self.attempt.died_at,
+            )
+
+    def know_sources(self, names: Mapping[int, str]) -> None:
+        """Tell shards what to pass over, once sources have numbers; and who notes places their names."""
+        for shard in self.shards:
+            shard.skips = numbered(self.skips, names)
+        if self.attempt is not None:
+            self.attempt.names = names
+
+    def batches_of_one(self, reader: LimitedBatches) -> None:
+        """As long as care is due, journal each input for itself, so that what comes before one counts."""
+        if self.attempt is not None and self.attempt.careful:
+            self._limited = reader
+            reader.limit_batches(1)
+
+    def _skipped(self) -> dict[str, int]:
+        met: dict[str, int] = {}
+        for shard in self.shards:
+            names = shard.state.source_names
+            for (source, offset), count in shard.skips.items():
+                place = f"{names.get(source, source)}:{offset}"
+                met[place] = met.get(place, 0) + count
+        return met
 
     def opened(self) -> None:
         """The shards are open: from here on is counted."""
@@ -239,6 +286,9 @@ class Tally:
     def applied(self, shard: DurableShard, applied: Applied, lines: int) -> None:
         """Take note of what a shard has applied."""
         self.inputs += lines
+        if self._limited is not None and self.attempt is not None and not self.attempt.careful:
+            self._limited.limit_batches(None)
+            self._limited = None
         graded = shard.graded()
         self.telemetry.graded(graded, learnt=shard.learn)
         if applied.decisions:
@@ -327,6 +377,7 @@ class Tally:
             lists=self.lists.quality(),
             pending=sum(each.pending for each in held),
             entities=sum(each.entities for each in held),
+            skipped=self._skipped(),
             recovered=self.recovered,
         )
 

@@ -45,6 +45,8 @@ class RunRequest:
         CSV with the answers, to judge the scores by; None to judge by the outcomes as they come.
     if_moved
         What to do with a new source that begins as a known one did.
+    skips
+        Inputs to be passed over, each as SOURCE:OFFSET.
     telemetry
         Is told of phases and stages; None for nobody.
     start
@@ -77,6 +79,7 @@ class RunRequest:
     learn: bool
     truth: Path | None = None
     if_moved: IfMoved = IfMoved.REFUSE
+    skips: tuple[str, ...] = ()
     telemetry: Telemetry | None = None
     start: str = "earliest"
     create_topics: bool = False
@@ -135,6 +138,8 @@ class Progress:
         How well lists foresaw the next click; None in other flows, and before there is any.
     pending, entities
         Decisions that wait for their outcome, and entities that are known, now.
+    skipped
+        Inputs that were passed over as asked, by their place, and how many shards did so.
     recovered
         How an earlier run's state was taken up again; empty when there was none.
     """
@@ -159,6 +164,7 @@ class Progress:
     lists: ListQuality | None = None
     pending: int = 0
     entities: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
     recovered: str = ""
 
 

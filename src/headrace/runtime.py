@@ -41,6 +41,7 @@ from headrace.operators.written import refuse_foreign
 from headrace.places import dead_letters_beside, refuse_clashes_of
 from headrace.running import Tally, locked, own_errors, state_left_alone_by_gc, warn_of_changes, warnings_to
 from headrace.runs import Observer, RunRequest, RunSummary
+from headrace.skips import notes_of_skips, refuse_where_runs_died
 
 __all__ = ["locked", "run"]
 
@@ -107,6 +108,9 @@ class _Run(Tally):
         self.files: tuple[steps.OrderedFile, ...] = ()
         self.failure = steps.Failure()
         self.said: list[str] = []
+        if request.state is not None:
+            refuse_where_runs_died(request.state, self.skips)
+            self.begin_attempt(request.state, stack)
         stack.callback(self._close_shards)
         self._open_shards()
         self.opened()
@@ -148,6 +152,7 @@ class _Run(Tally):
                     learn=self.request.learn,
                     telemetry=self.telemetry,
                     needed=self._needed,
+                    attempt=self.attempt,
                 )
             )
 
@@ -191,6 +196,7 @@ class _Run(Tally):
         for shard in self.shards:
             for number, name in names.items():
                 shard.register(number, name)
+        self.know_sources(names)
         reader = MergedReader(
             self.lines,
             ordinal=self.rewind.ordinal,
@@ -199,6 +205,7 @@ class _Run(Tally):
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
             agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
         )
+        self.batches_of_one(reader)
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
 
     def _controlled(
@@ -222,9 +229,12 @@ class _Run(Tally):
 
     def _open_source(self, path: str, number: int) -> LineReader:
         """Open one where it was left; what came through a pipe before is only counted on."""
+        limits = self.settings.input
         return LineReader(
             path if path == STANDARD else str(Path(path)),
             number=number,
+            line_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
+            head_bytes=limits.line_bytes_max + 1,
             start=self.rewind.marks.get(number),
             continued=is_stream(path),
             leave_unfinished=self.request.state is not None and path != STANDARD,
@@ -301,6 +311,7 @@ class _Run(Tally):
         edges = named.Edges(
             source=source,
             telemetry=telemetry,
+            attempt=self.attempt,
             shard=lambda number: _Logic(self, self.shards[number]),
             sink=steps.OrderedSink(
                 decisions, dead_letters, len(self.shards), telemetry=telemetry, failure=self.failure
@@ -344,6 +355,7 @@ class _Run(Tally):
         return (
             *self.said,
             *self._out_of_order(),
+            *notes_of_skips(self.skips, self.progress().skipped),
             *(["stopped early, as asked: what was read is decided"] if stopped else []),
             *(
                 f"{lines.path}: its last line has no newline yet, and is left for a later run"

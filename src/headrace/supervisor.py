@@ -23,13 +23,14 @@ import orjson
 
 from headrace.attempts import since
 from headrace.config.tables import MetricsSettings, ProcessesSettings
-from headrace.errors import BrokerError, DiskFull
+from headrace.errors import BrokerError, DiskFull, InputFailed
 from headrace.http_server import standing_in
 from headrace.interrupts import met_by, pause
 from headrace.liveness import Liveness
 from headrace.members import Member, Said, instructions, together
 from headrace.operators.positions import Plan
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
+from headrace.skips import notes_of_skips, skips_of
 
 __all__ = ["ENDED", "FROZEN", "FULL", "PROCESSES", "Supervisor"]
 
@@ -51,7 +52,7 @@ _END_SECONDS_MAX: Final = 5.0
 # How a process ends that is told to stop while it is still being loaded.
 _AS_TOLD: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, 130})
 # Starting again changes nothing about these.
-_LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13})
+_LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13, InputFailed.exit_code})
 
 
 class _Letters:
@@ -261,7 +262,12 @@ class Supervisor:
             )
         dead_letters = self._request.dead_letters if progress.dead_letters else None
         return RunSummary(
-            progress=progress, seconds=seconds, exit_code=exit_code, error=error, dead_letters=dead_letters
+            progress=progress,
+            seconds=seconds,
+            exit_code=exit_code,
+            error=error,
+            dead_letters=dead_letters,
+            notes=notes_of_skips(skips_of(self._request.skips, topics=True), progress.skipped),
         )
 
     def _again(self, failed: int, cause: str) -> Plan | None:

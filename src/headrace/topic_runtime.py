@@ -42,6 +42,7 @@ from headrace.operators.waiting import MessageAges
 from headrace.operators.watermarks import note_of, watermark_of
 from headrace.running import Tally, own_errors, state_left_alone_by_gc
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
+from headrace.skips import notes_of_skips
 
 __all__ = ["TopicRun", "outputs_of"]
 
@@ -121,6 +122,7 @@ class TopicRun(Tally):
         stack.enter_context(self.stopping_on_signals(for_good=member.count > 1))
         self.telemetry.phase("recovering")
         self.parts: dict[int, TopicShard] = {}
+        self.begin_attempt(request.state, stack, member.index)
         stack.callback(self._close_shards)
         self._open_shards()
         self.opened()
@@ -159,11 +161,13 @@ class TopicRun(Tally):
                 learn=self.request.learn,
                 telemetry=self.telemetry,
                 needed=partial(self._needed, number),
+                attempt=self.attempt,
             )
             opened.append(shard)
             for partition in self.plan.partitions:
                 _begin(shard, partition)
             self.parts[number] = TopicShard(shard)
+        self.know_sources({each.number: each.name for each in self.plan.partitions})
 
     def _needed(self, number: int) -> int:
         """Ordinal from which on a shard's outputs may have to be sent again: before it all is delivered."""
@@ -199,6 +203,7 @@ class TopicRun(Tally):
             ahead_ms_max=round(times.ahead_hours_max * _HOUR_MS),
             agree_messages=max(times.ahead_agree_events, times.ahead_alone_events),
         )
+        self.batches_of_one(merge)
         numbers = {(each.topic, each.partition): each.number for each in own}
         ages = MessageAges(self._known_since_ms(), kafka.clock_skew_ms_max)
         commands = self._commands() if self.member.index == 0 else None
@@ -284,7 +289,8 @@ class TopicRun(Tally):
         self._closed_well = True
         self.observer.progress(self.progress())
         dead_letters = self.request.dead_letters if self.dead_letters else None
-        summary = self.summary(None, dead_letters)
+        notes = notes_of_skips(self.skips, self.progress().skipped)
+        summary = self.summary(None, dead_letters, notes=notes)
         self.observer.finished(summary)
         return summary
 
@@ -321,6 +327,7 @@ class TopicRun(Tally):
         return named.Edges(
             source=source,
             telemetry=telemetry,
+            attempt=self.attempt,
             shard=lambda number: _Logic(self, self._part(number)),
             sink=sink,
             workers=count,
@@ -358,6 +365,8 @@ class TopicRun(Tally):
         except HeadraceError as ours:
             # Bytewax would panic, and its exit code says nothing.
             self.observer.warning(str(ours))
+            if self.attempt is not None:
+                self.attempt.end()
             os._exit(ours.exit_code)  # as good as being killed, which is allowed at any moment
 
     def drain(self) -> bool:

@@ -28,7 +28,7 @@ PAYLOAD = st.one_of(st.binary(max_size=40), st.integers(0, 90).map(bytes))
 RECORD = st.builds(
     Record,
     kind=st.sampled_from([int(kind) for kind in Kind]),
-    flags=st.integers(0, 7).map(lambda flags: flags * OVERDUE),
+    flags=st.integers(0, 31).map(lambda flags: flags * OVERDUE),
     source=st.integers(0, 0xFFFF),
     ordinal=U64,
     offset=U64,

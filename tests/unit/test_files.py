@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import tracemalloc
 import zlib
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import pytest
 
 from headrace.errors import ChangedSource, HeadraceError, InputError, StateError, TruncatedInput
 from headrace.operators.batches import Batch, Mark
-from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace, begins_as
+from headrace.operators.file_bytes import begins_as
+from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace
+from headrace.operators.oversized import CutLine
 
 TEXT = b"".join(b'{"event_time":%d,"n":%d}\n' % (1_600_000_000_000 + n, n * n) for n in range(300))
 LINES = TEXT.split(b"\n")[:-1]
@@ -191,10 +195,12 @@ class TestUnfinishedLines:
             found += (reader.take(10) or ([], [], []))[0]
         assert found == [b"a", b"b"]
 
-    def test_a_line_too_long_to_keep_is_an_error_as_ever(self, tmp_path):
+    @pytest.mark.parametrize("block_bytes", [16, 262_144])
+    def test_so_is_one_that_is_too_long_to_keep(self, tmp_path, block_bytes):
         path = put(tmp_path / "a", b"a\n" + b"x" * 101)
-        found, reader = read(path, line_bytes_max=100, leave_unfinished=True)
-        assert (found, str(reader.error)) == ([b"a"], f"{path}: byte 2: the line is longer than 100 bytes")
+        found, reader = read(path, line_bytes_max=100, leave_unfinished=True, block_bytes=block_bytes)
+        assert (found, reader.error, reader.unfinished_bytes) == ([b"a"], None, 101)
+        assert reader.mark == Mark(0, 2, 1, zlib.crc32(b"a\n"))
 
 
 class TestByteOrderMarks:
@@ -253,18 +259,28 @@ class TestLongLines:
 
     @pytest.mark.parametrize("block_bytes", [16, 262_144])
     @pytest.mark.parametrize("end", [b"\nb\n", b""])
-    def test_a_longer_one_ends_the_source_and_is_named_by_its_byte(self, tmp_path, block_bytes, end):
-        path = put(tmp_path / "a", b"a\nb\n" + b"x" * 101 + end)
-        found, reader = read(path, line_bytes_max=100, block_bytes=block_bytes)
-        assert found == [b"a", b"b"]
-        assert str(reader.error) == f"{path}: byte 4: the line is longer than 100 bytes"
+    def test_of_a_longer_one_the_head_is_handed_out_with_length_and_digest(self, tmp_path, block_bytes, end):
+        long = bytes(range(33, 123)) + b"x" * 111
+        content = b"a\nb\n" + long + end
+        path = put(tmp_path / "a", content)
+        found, reader = read(path, line_bytes_max=100, head_bytes=90, block_bytes=block_bytes)
+        assert found == [b"a", b"b", long[:90], *([b"b"] if end else [])]
+        assert isinstance(found[2], CutLine)
+        assert (found[2].whole_bytes, found[2].whole_sha256) == (201, sha256(long).digest())
+        assert reader.error is None
+        assert reader.mark == Mark(0, len(content), 4 if end else 3, zlib.crc32(content))
+        assert reader.progress == (len(content), len(content))
 
-    def test_a_gzip_bomb_is_not_unpacked_whole(self, tmp_path):
-        path = put(tmp_path / "a.gz", gzip.compress(b"a\n" + bytes(50_000_000)))
-        found, reader = read(path, line_bytes_max=1_000_000)
-        assert found == [b"a"]
-        assert "byte 2: the line is longer" in str(reader.error)
-        assert reader.progress.bytes_done < path.stat().st_size / 10
+    def test_a_gzip_bomb_is_unpacked_in_bounded_memory(self, tmp_path):
+        path = put(tmp_path / "a.gz", gzip.compress(b"a\n" + bytes(50_000_000) + b"\nb\n"))
+        tracemalloc.start()
+        found, reader = read(path, line_bytes_max=1_000_000, head_bytes=10)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert found == [b"a", bytes(10), b"b"]
+        assert found[1].whole_bytes == 50_000_000
+        assert reader.progress.bytes_done == path.stat().st_size
+        assert most < 5_000_000
 
 
 class TestDamagedGzip:

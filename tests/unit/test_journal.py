@@ -20,11 +20,13 @@ from headrace.errors import JournalDamaged, StateError, StateMismatch
 from headrace.operators.batches import Mark
 from headrace.operators.journal import (
     COMMAND,
+    CUT,
     ERASED,
     GENESIS,
     NO_SOURCE,
     OVERDUE,
     RETRIED,
+    SKIPPED,
     Boundary,
     Frame,
     JournalReader,
@@ -259,13 +261,14 @@ def test_a_frame_says_when_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_flags_of_a_record_come_back_and_are_covered(tmp_path: Path) -> None:
-    flags = (0, OVERDUE, RETRIED, COMMAND, OVERDUE | RETRIED)
+    flags = (0, OVERDUE, RETRIED, COMMAND, OVERDUE | RETRIED, OVERDUE | CUT, RETRIED | SKIPPED)
     records = [record(place)._replace(flags=each) for place, each in enumerate(flags)]
-    open_writer(tmp_path).append(records, ordinal_first=0, ordinal_next=5, accepted_ms=5, marks=())
+    open_writer(tmp_path).append(records, ordinal_first=0, ordinal_next=7, accepted_ms=5, marks=())
     [frame] = read(tmp_path)
     assert frame.records == records
-    assert [each.overdue for each in records] == [False, True, False, False, True]
-    assert [each.retried for each in records] == [False, False, True, False, True]
+    assert [each.overdue for each in records] == [False, True, False, False, True, True, False]
+    assert [each.retried for each in records] == [False, False, True, False, True, False, True]
+    assert [each.cut for each in records] == [False] * 5 + [True, False]
     change(segment_path(tmp_path, 1), frame.head.position + FRAME_HEAD_BYTES + 1, lambda _: OVERDUE)
     with pytest.raises(JournalDamaged, match="not what was written"):
         read(tmp_path)
@@ -392,7 +395,7 @@ def test_a_frame_that_cannot_be_packed_changes_nothing(tmp_path: Path) -> None:
     for bad in (
         record(1)._replace(source=70_000),
         record(1)._replace(flags=ERASED),
-        record(1)._replace(flags=16),
+        record(1)._replace(flags=64),
     ):
         with pytest.raises((struct.error, ValueError)):
             writer.append([record(1), bad], ordinal_first=1, ordinal_next=3, accepted_ms=0, marks=())

@@ -1,0 +1,100 @@
+"""Inputs that a run is told to pass over: how they are named, and whether they were met."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from headrace.errors import ConfigError, InputFailed, Mistake
+from headrace.operators.addresses import partition_of
+from headrace.operators.attempts import died_twice_at
+from headrace.operators.journal import CONTROL_SOURCE
+from headrace.operators.sources import source_name
+
+__all__ = ["Skip", "notes_of_skips", "numbered", "refuse_where_runs_died", "skips_of"]
+
+_log = logging.getLogger(__name__)
+_CONTROL: Final = "control"
+_OPTION: Final = "--skip"
+
+
+class Skip(NamedTuple):
+    """An input to be passed over.
+
+    Attributes
+    ----------
+    given
+        As it was asked for.
+    name
+        Of its source, as a state has it.
+    offset
+        Where it begins there; of commands the number of their file.
+    """
+
+    given: str
+    name: str
+    offset: int
+
+    @property
+    def place(self) -> str:
+        """As errors name it."""
+        return f"{self.name}:{self.offset}"
+
+
+def skips_of(given: Sequence[str], *, topics: bool) -> tuple[Skip, ...]:
+    """Read what `--skip` was given.
+
+    Raises
+    ------
+    ConfigError
+        If one of them names no input.
+    """
+    found, wrong = [], []
+    for each in given:
+        source, _, offset = each.rpartition(":")
+        if not source or not (offset.isascii() and offset.isdigit()):
+            wrong.append(Mistake(_OPTION, "", f"{each!r}: must be SOURCE:OFFSET, the offset a number"))
+            continue
+        name = source if source == _CONTROL else source_name(source)
+        if topics and source != _CONTROL:
+            name = source if source.startswith("kafka:") else f"kafka:{source}"
+            if partition_of(name) is None:
+                wrong.append(Mistake(_OPTION, "", f"{each!r}: on topics it is TOPIC/PARTITION:OFFSET"))
+        found.append(Skip(each, name, int(offset)))
+    if wrong:
+        raise ConfigError(wrong)
+    return tuple(found)
+
+
+def numbered(skips: Iterable[Skip], names: Mapping[int, str]) -> dict[tuple[int, int], int]:
+    """What shards are told: number of the source and offset, and that it was not met yet."""
+    numbers = {name: number for number, name in names.items()} | {_CONTROL: CONTROL_SOURCE}
+    return {(numbers[each.name], each.offset): 0 for each in skips if each.name in numbers}
+
+
+def notes_of_skips(skips: Iterable[Skip], met: Mapping[str, int]) -> tuple[str, ...]:
+    """What a person should know of them when the run has ended; `met` has how often each place was met."""
+    return tuple(
+        f"--skip {each.given}: no such input came, or it was applied before"
+        for each in skips
+        if not met.get(each.place)
+    )
+
+
+def refuse_where_runs_died(state: Path, skips: Iterable[Skip]) -> None:
+    """Refuse to begin where two runs have died one after the other, unless that input is passed over.
+
+    The state's lock is held, and no process runs. It is refused once: the next start tries again.
+
+    Raises
+    ------
+    InputFailed
+        With the input.
+    """
+    place = died_twice_at(state)
+    if place is None or any(each.place == place for each in skips):
+        return
+    why = "the last two runs died at it, without a word (a crash, no memory left, or killed)"
+    raise InputFailed(place, -1, f"{why}; started again, it is tried once more")
