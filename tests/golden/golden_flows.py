@@ -143,7 +143,7 @@ FLOWS = {
         settings=(("policy.review_at", 0.02), ("policy.block_at", 0.05)),
     ),
     "recommend": Flow(
-        "recommend", "recommend.toml", worlds.clicks, 900, settings=tuple(SMALL_ENGINE.items())
+        "recommend", "recommend.toml", worlds.clicks, 700, settings=tuple(SMALL_ENGINE.items())
     ),
 }
 

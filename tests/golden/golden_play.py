@@ -1,7 +1,7 @@
 """Plays a golden case through the command line, whole or killed on the way, and gathers what it left.
 
-Run as a script it plays cases of one flow and writes what each left to a file: a process has either plain
-scorers or compiled ones, so that each kind gets one of its own.
+Run as a script it plays cases and writes what each left to a file: a process has either plain scorers or
+compiled ones, so that each kind gets one of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -208,12 +208,25 @@ def play(flow: str, shards: int, *, killed: bool) -> dict[str, list[Row]]:
         return Play(Path(folder).resolve(), FLOWS[flow], world_of(flow), shards, killed=killed).whole()
 
 
-def in_process(flow: str, *cases: str, compiled: bool) -> dict[str, dict[str, list[Row]]]:
-    """Play cases of a flow in a process of their own; compiled, where Numba is installed."""
+def in_process(cases: Iterable[str], *, compiled: bool) -> dict[str, dict[str, list[Row]]]:
+    """Play cases, such as `fraud-1-whole` or `policy-3-killed`, in a process of their own.
+
+    Parameters
+    ----------
+    cases
+        Each names a flow, how many shards it has, and how its runs end.
+    compiled
+        Whether scorers and kernels are compiled, where Numba is installed.
+
+    Returns
+    -------
+    dict
+        What each case left, by its name without its last part.
+    """
     with TemporaryDirectory() as folder:
         left = Path(folder, "left")
         done = subprocess.run(
-            [sys.executable, __file__, flow, str(left), *cases],
+            [sys.executable, __file__, str(left), *cases],
             env=os.environ | {"NUMBA_DISABLE_JIT": "01"[not compiled]},
             capture_output=True,
             text=True,
@@ -224,18 +237,18 @@ def in_process(flow: str, *cases: str, compiled: bool) -> dict[str, dict[str, li
         return decoded(left.read_bytes())
 
 
-def main(flow: str, target: str, *cases: str) -> None:
-    """Play cases of a flow, such as `1-whole` or `3-killed`, and write what each left to a file."""
+def main(target: str, *cases: str) -> None:
+    """Play cases, and write what each left to a file."""
     if not Path(cli.__file__).resolve().is_relative_to(HERE):
         raise SystemExit(
             f"{cli.__file__} would be tried, which isn't of this checkout: make its environment anew"
         )
     for scorer in (PlainScorer, CompiledScorer):
         scorer.score = unfit(scorer.score)
-    warm(FLOWS[flow].kind)
     found = {}
     for case in cases:
-        shards, _, how = case.partition("-")
+        flow, shards, how = case.split("-")
+        warm(FLOWS[flow].kind)
         found[f"{flow}-{shards}"] = play(flow, int(shards), killed=how == "killed")
     Path(target).write_bytes(encoded(found))
 
