@@ -73,12 +73,14 @@ lock: $(STAMP) ## solve requirements.txt anew: every package with its hashes, fo
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 clean: ## remove what make made: the virtual environment, builds and caches
-	rm -rf .venv .venv-* $(VENV) .kafka build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .kafka build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@left=0; for folder in .venv .venv-* $(VENV); do .ci/own-venv "$$folder" && rm -rf "$$folder" || left=1; done; exit $$left
 
 # Other packages: a new environment. Another pyproject.toml: only the project is linked in again. Changed code
 # needs neither.
 $(LOCKED): requirements.txt
+	@.ci/own-venv $(VENV)
 	@python=$$(.ci/find-python) && echo "Making $(VENV) with $$python" && "$$python" -m venv --clear $(VENV)
 	@echo "Installing the packages of requirements.txt into it (a minute or two, once) ..."
 	@$(RUN)python -m pip install --quiet --require-hashes --requirement requirements.txt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 HEADRACE = [sys.executable, "-m", "headrace"]
 DAY_S = 86_400
+GIVE_UP_S = 600
 
 
 def started(*arguments: object, **pipes: object) -> subprocess.Popen[bytes]:
@@ -24,7 +26,7 @@ def started(*arguments: object, **pipes: object) -> subprocess.Popen[bytes]:
 
 def headrace(*arguments: object) -> str:
     process = started(*arguments)
-    said = process.communicate(timeout=60)[1].decode()
+    said = process.communicate(timeout=GIVE_UP_S)[1].decode()
     assert process.returncode == 0, said
     return said
 
@@ -64,7 +66,7 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path, options):
     process.stdout.close()
     said = process.stderr.read().decode()
     process.stderr.close()
-    assert process.wait(timeout=60) == 141
+    assert process.wait(timeout=GIVE_UP_S) == 141
     assert said == ""
     if "--truth" in options:
         assert (tmp_path / "t.csv").read_bytes().endswith(b"\n")
@@ -75,12 +77,14 @@ def test_live_play_arrives_as_it_goes_and_is_decided(tmp_path):
     begun = time.monotonic()
     options = ("--preset", "storm", "--days", 1, "--speed", DAY_S, "--truth", tmp_path / "t.csv")
     playing = started("simulate", *options, "--to", "-", stdout=subprocess.PIPE)
+    # The truth is complete once the first event is there.
+    assert select.select([playing.stdout], [], [], GIVE_UP_S)[0]
     arguments = ("--from", "-", "--to", tmp_path / "d.jsonl", "--truth", tmp_path / "t.csv")
     running = started("run", "fraud", *arguments, stdin=playing.stdout)
     playing.stdout.close()
-    said = running.communicate(timeout=60)[1].decode()
+    said = running.communicate(timeout=GIVE_UP_S)[1].decode()
     playing.stderr.close()
-    assert (playing.wait(timeout=60), running.returncode) == (0, 0), said
+    assert (playing.wait(timeout=GIVE_UP_S), running.returncode) == (0, 0), said
     assert time.monotonic() - begun > 0.9  # it can't end before its last event is due
     with open(tmp_path / "t.csv") as file:
         payments = len(file.readlines()) - 1

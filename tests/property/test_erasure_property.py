@@ -115,7 +115,7 @@ def test_no_id_is_left_and_nothing_changes_for_others(before, after):
     # Where events of theirs are about to make the clock step, it steps later without them.
     assume(not untouched.clock.agreeing)
     shard.command(command_for(history), b"", (0, 0, 1))
-    blobs = saved(shard)
+    blobs, given_up = saved(shard), untouched.early.unmatched
     assert [name for name, blob in blobs.items() if GONE.encode() in blob] == []
     assert set(shard.pending.index) == {key for key in untouched.pending.index if GONE not in key}
     for name, table in untouched.features.tables.items():
@@ -123,11 +123,31 @@ def test_no_id_is_left_and_nothing_changes_for_others(before, after):
         assert list(shard.features.tables[name].index) == kept
     for kind, memory in untouched.ids.items():
         assert list(shard.ids[kind].ids) == [key for key in memory.ids if GONE not in key]
+    without, beside = apply(shard, others), apply(untouched, others)
+    # At a limit, what is theirs took room from others.
+    assume(untouched.early.unmatched == given_up)
     # What a device of theirs was counted as at a merchant is gone too; no decision here reads it.
-    assert [line[: line.index(b"}") + 1] for _, line in apply(shard, others) if b"}" in line] == [
-        line[: line.index(b"}") + 1] for _, line in apply(untouched, others) if b"}" in line
+    assert [line[: line.index(b"}") + 1] for _, line in without if b"}" in line] == [
+        line[: line.index(b"}") + 1] for _, line in beside if b"}" in line
     ]
     assert [name for name, blob in saved(shard).items() if GONE.encode() in blob] == []
+
+
+def test_at_the_limit_of_early_outcomes_others_get_the_room_that_was_theirs():
+    """Another's outcome that would have been given up waits on, and teaches when its payment comes."""
+    early, pays = ("early", "c1", 20, True), ("payment", "c1", 4, False)
+    history = events_of([*[("payment", GONE, 5, False)] * 10, early, *[("early", GONE, 30, True)] * 3], 0)
+    further = events_of([*[("early", "c2", 30, False)] * 2, *[pays] * 20], len(history))
+    shard, untouched = FraudShard(SETTINGS), FraudShard(SETTINGS)
+    apply(shard, history)
+    apply(untouched, history)
+    shard.command(command_for(history), b"", (0, 0, 1))
+    apply(shard, further[:2])
+    apply(untouched, further[:2])
+    assert "c1-e30" in shard.early.waiting
+    assert "c1-e30" not in untouched.early.waiting
+    assert (shard.early.unmatched, untouched.early.unmatched) == (0, 1)
+    assert apply(shard, further[2:]) != apply(untouched, further[2:])
 
 
 @settings(max_examples=100, deadline=None)
