@@ -710,10 +710,11 @@ def load(
         With every mistake that was found: syntax, unknown keys, types, ranges, references, files of lists.
     """
     folder = Path() if path is None else path.parent
-    read, found = _read(shipped(flow or FLOWS[0]) if path is None else path)
+    base = shipped(_kind_meant({}, overrides, flow))
+    read, found = _read(base if path is None else path)
     if path is not None and not found:
         read, found = _over_shipped(read, path, overrides, flow)
-    name = str(path or shipped(flow or FLOWS[0]))
+    name = str(path or base)
     return _laid(read, found, name, folder, overrides, model_mistakes, lambda _name: True, flow, whole=True)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from headrace import __version__, control_cli, dead_letters_cli, state_cli
+from headrace.check_cli import check
 from headrace.erase_cli import erase
 from headrace.errors import ConfigError, HeadraceError, ReaderGone
 from headrace.interrupts import end_at_once, met_by
@@ -407,27 +408,7 @@ def simulate(
     echo(f"{events:,} events in {to}", err=True)
 
 
-@app.command()
-def check(
-    config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="A configuration; the shipped one otherwise.")
-    ] = None,
-    overrides: Overrides = None,
-) -> None:
-    """Report every mistake of a configuration at once."""
-    from headrace.config.settings import SHIPPED, digest
-
-    settings = _settings(config, overrides)
-    declared = f"{settings.flow.kind}{_declared(settings)}"
-    echo(f"{config or SHIPPED}: {declared}, digest {digest(settings)[:12]}")
-
-
-def _declared(settings: RunSettings) -> str:
-    from headrace.config.settings import FraudSettings
-
-    if not isinstance(settings, FraudSettings):
-        return ""
-    return f", {len(settings.features)} features, {len(settings.bins)} bins, {len(settings.crosses)} crosses"
+app.command()(check)
 
 
 @app.command()
