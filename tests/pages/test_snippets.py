@@ -1,0 +1,139 @@
+"""What the pages show of events, decisions, settings and Python is right, and names only what there is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import orjson
+import pytest
+import typer
+
+sys.path.insert(0, str(Path(__file__).parent))
+from markdown import ROOT, Block, blocks, inline_code, pages
+
+from headrace.cli import app
+from headrace.config.settings import load
+from headrace.operators.codec import Undecodable, decode_one
+from headrace.operators.commands import decode_command
+from headrace.operators.events import Decision, Recommendation
+from headrace.operators.models import model_mistakes
+from headrace.operators.schemas import schema_files
+
+SCHEMAS = {name.removesuffix(".schema.json"): orjson.loads(text) for name, text in schema_files().items()}
+COMMANDS = typer.main.get_command(app)
+# Files that pages name in settings, with what they hold.
+NAMED_FILES = {"trusted.txt": "c-7\n"}
+# Options of other programs, in the prose.
+OTHERS = {"--command-config", "--skip"}
+
+
+def shown(language: str) -> list:
+    """Every block of a language, named by its place."""
+    found = [each for page in pages() for each in blocks(page) if each.language == language]
+    return [pytest.param(each, id=each.place) for each in found]
+
+
+@pytest.mark.parametrize("block", shown("json"))
+def test_json_is_what_the_contract_says(block):
+    for line in block.text.splitlines():
+        fields = orjson.loads(line)
+        kind = fields.get("type") or {"fraud": "decision"}.get(fields["kind"], "recommendation")
+        if kind == "control":
+            decode_command(line.encode())
+            continue
+        schema = SCHEMAS[kind]
+        assert fields.keys() <= schema["properties"].keys()
+        assert fields.keys() >= set(schema["required"])
+        if "decision_id" in fields:
+            msgspec.convert(fields, Decision if kind == "decision" else Recommendation)
+        else:
+            assert not isinstance(decode_one(line.encode()), Undecodable)
+
+
+@pytest.mark.parametrize("block", shown("toml"))
+def test_settings_are_accepted(block, tmp_path):
+    for name, text in NAMED_FILES.items():
+        (tmp_path / name).write_text(text)
+    file = tmp_path / "mine.toml"
+    file.write_text(_whole(block))
+    load(file, model_mistakes=model_mistakes)
+
+
+def _whole(block: Block) -> str:
+    """The settings as a file, with what a piece of them needs around it."""
+    if block.page != "docs/features.md":
+        return block.text
+    return f'extends = "fraud-sessions"\n[features]\n{block.text}'
+
+
+@pytest.mark.parametrize("block", shown("python"))
+def test_python_runs(block, tmp_path):
+    subprocess.run([sys.executable, "-c", block.text], cwd=tmp_path, check=True)
+
+
+def test_commands_and_options_in_the_prose_are_there():
+    wrong = [
+        f"{place}: {code}"
+        for page in pages()
+        if page != "CHANGELOG.md"
+        for place, code in inline_code(page)
+        if not _known(code)
+    ]
+    assert wrong == []
+
+
+def _known(code: str) -> bool:
+    """Whether a piece of code names no command, or only commands and options that are there."""
+    words = code.split()
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        return len(words) == 1 or words[1] in targets
+    if words[0].startswith("benchmarks/") and words[0].endswith(".py"):
+        return (ROOT / words[0]).exists()
+    if words[0].startswith("--"):
+        option = words[0].partition("=")[0]
+        return option in OTHERS | _options(COMMANDS, everywhere=True) or f'"{option}"' in _programs()
+    if words[0] != "headrace":
+        return True
+    command = COMMANDS
+    while words[1:] and words[1] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(1)]
+    asked = {each.partition("=")[0] for each in words[1:] if each.startswith("--")}
+    unknown = hasattr(command, "commands") and words[1:] and not words[1].startswith(("-", "…"))
+    return not unknown and asked <= _options(command, everywhere=False)
+
+
+def _programs() -> str:
+    """The text of all benchmarks, which have options of their own."""
+    return "".join(each.read_text() for each in sorted((ROOT / "benchmarks").glob("*.py")))
+
+
+def _options(command, *, everywhere: bool) -> set[str]:
+    """The options of a command, and of those below it."""
+    own = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
+    below = getattr(command, "commands", {}).values() if everywhere else ()
+    return own.union(*(_options(each, everywhere=True) for each in below))
+
+
+def test_links_lead_somewhere():
+    wrong = []
+    for page in pages():
+        text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            path, _, anchor = target.partition("#")
+            if "://" in target:
+                continue
+            file = (ROOT / page).parent / path if path else ROOT / page
+            if not file.exists() or (anchor and anchor not in _anchors(file.read_text())):
+                wrong.append(f"{page}: {target}")
+    assert wrong == []
+
+
+def _anchors(text: str) -> set[str]:
+    """The names that headings get, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
