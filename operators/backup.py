@@ -22,6 +22,7 @@ from typing import IO, Any, Final, NamedTuple, Protocol
 import orjson
 
 from headrace import __version__
+from headrace.config.private_files import FILE_MODE, make_folder, opener
 from headrace.errors import StateError
 from headrace.operators.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.operators.control import control_folder
@@ -274,12 +275,12 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._path, self.size = path, 0
         shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
+        make_folder(path)
 
     def add(self, name: str, file: IO[bytes], length: int) -> None:
         path = self._path / name
-        path.parent.mkdir(exist_ok=True)
-        with open(path, "xb") as copy:
+        make_folder(path.parent)
+        with open(path, "xb", opener=opener) as copy:
             _copy(file, copy, length, name)
             copy.flush()
             os.fsync(copy.fileno())
@@ -292,7 +293,7 @@ class _Tar:
 
     def add(self, name: str, file: IO[bytes], length: int) -> None:
         member = tarfile.TarInfo(name)
-        member.size, member.mode, member.mtime = length, 0o640, int(time.time())
+        member.size, member.mode, member.mtime = length, FILE_MODE, int(time.time())
         self._tar.addfile(member, file)
         self.size += length
 
@@ -302,7 +303,7 @@ def _target(to: Path, unnamed: Path) -> Iterator[_Target]:
     """The backup under another name, until it is complete."""
     try:
         if to.suffix == ".tar":
-            with open(unnamed, "wb") as file:
+            with open(unnamed, "wb", opener=opener) as file:
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
                     yield _Tar(tar)
                 file.flush()
@@ -357,7 +358,7 @@ def restore(backup: Path, state: Path) -> Copied:
     shutil.rmtree(unnamed, ignore_errors=True)
     above = [each for each in state.parents if not each.exists()]
     try:
-        state.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(state.parent)
         _unpack(backup, unnamed)
         copied = _check(unnamed)
         if state.exists():

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from headrace.config.printable import printable_lines
+from headrace.config.private_files import open_file
 from headrace.errors import CheckpointDamaged, StateMismatch
 from headrace.operators.journal import fsync_directory, write_all
 
@@ -147,7 +148,7 @@ def _parts(header: Mapping[str, Any], blobs: Mapping[str, Blob]) -> list[bytes |
 
 def _write_file(path: Path, parts: Sequence[bytes | memoryview]) -> None:
     digest = sha256()
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    fd = open_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         for part in parts:
             digest.update(part)

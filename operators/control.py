@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from headrace.config.private_files import make_folder, open_file
 from headrace.config.settings import RunSettings
 from headrace.errors import HeadraceError, StateError
 from headrace.operators.batches import Mark
@@ -111,7 +112,7 @@ def _numbers(directory: Path) -> list[int]:
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """Let one sender at a time choose a number."""
-    fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    fd = open_file(directory / "lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
@@ -141,7 +142,7 @@ def put(
     StateError
         If too many are waiting, or these are too long for one file.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     content = b"".join(encode_command(command) + b"\n" for command in commands)
     if len(content) > limits.file_bytes_max:
         raise StateError(
@@ -162,7 +163,7 @@ def _write(path: Path, content: bytes) -> None:
     unnamed = path.with_suffix(".tmp")
     for left in path.parent.glob("*.tmp"):  # by a sender that was killed; one at a time is here
         left.unlink()
-    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    fd = open_file(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         write_all(fd, content)
         os.fsync(fd)
@@ -288,7 +289,7 @@ class ControlInbox:
     def _refuse(self, number: int, why: str) -> None:
         self.refused += 1
         aside = self.directory / _REFUSED
-        aside.mkdir(exist_ok=True)
+        make_folder(aside)
         path = _path(self.directory, number)
         os.replace(path, aside / path.name)
         for old in _numbers(aside)[: -self.limits.files_max]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import orjson
 
+from headrace.config.private_files import make_folder
 from headrace.config.settings import RunSettings, restore
 from headrace.errors import HeadraceError, InputFailed, StateError, StateMismatch
 from headrace.operators.addresses import partition_of
@@ -160,7 +161,7 @@ class DurableShard:
             self.state: Machine = build_machine(settings, shard=shard, learn=learn)
             self.state.source_names = ChainMap(self.sources.names, _CONTROL)
             return
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         self._erasures = Erasures(directory)
         end = self._recover(directory)
         self._journal = JournalWriter(

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from headrace.config.private_files import open_file
 from headrace.errors import StateError
 from headrace.operators.checkpoint import checkpoint_path, discard_checkpoints, read_checkpoint
 from headrace.operators.erasure_segments import erase_segments
@@ -93,7 +94,7 @@ def _write(path: Path, work: Work) -> None:
     """Write a file that has its name only when it is complete and on the disk."""
     unnamed = path.with_suffix(".tmp")
     said = {"version": _VERSION, "ordinals": ranges_of(work.ordinals)}
-    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+    fd = open_file(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         write_all(fd, orjson.dumps(said))
         os.fsync(fd)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from headrace.config.private_files import open_file
 from headrace.errors import StateError
 from headrace.operators.checkpoint import give_name
 from headrace.operators.journal import (
@@ -126,7 +127,7 @@ def _copy(path: Path, unnamed: Path, found: Sequence[_Found]) -> None:
     """Copy a segment, with frames changed (J-ERASE-4)."""
     directory, at = path.parent, 0
     with open(path, "rb") as file:
-        fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+        fd = open_file(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             for each in found:
                 head = each.head

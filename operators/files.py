@@ -13,6 +13,7 @@ from itertools import accumulate
 from operator import add
 from typing import Final, NamedTuple
 
+from headrace.config.private_files import open_file
 from headrace.errors import (
     ChangedSource,
     HeadraceError,
@@ -684,7 +685,7 @@ class OutputFile:
         self.path = path
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if append else os.O_TRUNC)
         try:
-            self._file = 1 if path == STANDARD else os.open(path, flags, 0o644)
+            self._file = 1 if path == STANDARD else open_file(path, flags)
             status = os.fstat(self._file)
         except OSError as error:
             raise HeadraceError(f"{path}: can't be written: {error.strerror}") from error

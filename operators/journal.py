@@ -23,6 +23,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
+from headrace.config.private_files import open_file
 from headrace.errors import JournalDamaged, StateError, StateMismatch
 from headrace.operators.batches import Mark
 
@@ -375,7 +376,7 @@ def _create_segment(directory: Path, head: bytes, segment: int, *, fsync: bool) 
     """Make a segment, which has its name only when its head is complete (J-SEG-2); return its descriptor."""
     path = segment_path(directory, segment)
     unnamed = path.with_suffix(".tmp")
-    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
+    fd = open_file(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     try:
         write_all(fd, head)
         if fsync:

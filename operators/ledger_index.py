@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from headrace.config.private_files import opener
 from headrace.errors import JournalDamaged, StateError
 from headrace.operators.journal import (
     Boundary,
@@ -279,7 +280,7 @@ def _write(path: Path, parts: Iterable[bytes]) -> None:
     """Write a file that has its name only when it is complete."""
     unnamed = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        with open(unnamed, "wb") as file:
+        with open(unnamed, "wb", opener=opener) as file:
             file.writelines(parts)
         os.replace(unnamed, path)
     except OSError:

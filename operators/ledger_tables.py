@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import orjson
 
+from headrace.config.private_files import opener
 from headrace.errors import ConfigError, Mistake
 from headrace.operators.ledger_export import Column, Rows, Values
 
@@ -42,7 +43,7 @@ def open_table(path: Path) -> Iterator[Rows]:
         raise ConfigError([Mistake("--to", "", f"{path}: there is no folder {path.parent}")])
     unnamed = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(unnamed, "wb") as file:
+        with open(unnamed, "wb", opener=opener) as file:
             rows = make(file)
             try:
                 yield rows

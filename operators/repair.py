@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from headrace.config.private_files import make_folder
 from headrace.operators.journal import NO_SOURCE, JournalWriter, Kind, Record
 from headrace.operators.journal_end import JournalEnd
 from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing, outgoing_of
@@ -191,7 +192,7 @@ def _note(
         notes = [note_of(Watermark(output, topic, now[topic], ordinal)) for output, topic in topics.items()]
         news = [note for note in notes if end.sinks.get(note["output"]) != note]
         if news:
-            end.directory.mkdir(parents=True, exist_ok=True)
+            make_folder(end.directory)
             with closing(open_writer(end)) as writer:
                 for note in news:
                     _append(writer, ordinal, note)

@@ -15,6 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
+from headrace.config.private_files import make_folder
 from headrace.errors import StateError
 from headrace.operators.batches import Mark
 from headrace.operators.durable import DurableShard
@@ -49,7 +50,7 @@ def make_state(state: Path) -> None:
         If it can't be made.
     """
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        make_folder(state)
     except FileExistsError as error:
         raise StateError(f"{state}: is a file; a state is a folder") from error
     except OSError as error:

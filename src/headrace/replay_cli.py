@@ -265,6 +265,7 @@ def _see_that_it_is_outside(html: Path, state: Path) -> None:
 
 
 def _tell(report: Report | ListReport, html: Path | None, *, json: bool) -> None:
+    from headrace.config.private_files import opener
     from headrace.replay_page import report_page
     from headrace.replay_view import report_json, report_view
 
@@ -275,7 +276,8 @@ def _tell(report: Report | ListReport, html: Path | None, *, json: bool) -> None
     if html is not None:
         unnamed = html.with_name(f".{html.name}.{os.getpid()}.tmp")
         try:
-            unnamed.write_text(report_page(report), encoding="utf-8")
+            with open(unnamed, "w", encoding="utf-8", opener=opener) as page:
+                page.write(report_page(report))
             os.replace(unnamed, html)
         finally:
             unnamed.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import orjson
 
+from headrace.config.private_files import open_file
 from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
 from headrace.errors import DiskFull, HeadraceError, StateLocked
 from headrace.interrupts import met_by
@@ -54,7 +55,7 @@ _LOCK_WAIT_S: Final = 0.05
 def locked(state: Path) -> Iterator[int]:
     """Hold the state's lock; it ends with the process, and those that inherit the descriptor given."""
     make_state(state)
-    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = open_file(state / "lock", os.O_RDWR | os.O_CREAT)
     try:
         _lock(fd, state)
         yield fd

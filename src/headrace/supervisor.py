@@ -22,6 +22,7 @@ from typing import IO, Final
 import orjson
 
 from headrace.attempts import since
+from headrace.config.private_files import opener
 from headrace.config.tables import MetricsSettings, ProcessesSettings
 from headrace.errors import BrokerError, DiskFull, InputFailed
 from headrace.http_server import standing_in
@@ -438,7 +439,8 @@ class Supervisor:
             {"launcher": os.getpid(), "restarts": restarts, "causes": causes, "processes": processes}
         )
         try:
-            unnamed.write_bytes(told)
+            with open(unnamed, "wb", opener=opener) as file:
+                file.write(told)
             unnamed.replace(self._file)
         except OSError as error:  # no reason to end what runs
             _log.warning("%s can't be written: %s", self._file, error)
