@@ -22,7 +22,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from headrace.operators.compiled import compiles, in_machine_code
+from headrace.operators.compiled import compiles, in_machine_code, only_ours
 
 __all__ = ["CELLS", "compile_source"]
 
@@ -97,7 +97,8 @@ def _kept(source: str, helpers: list[Callable[..., Any]]) -> Path | None:
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         folder = (Path(base) if base else Path.home() / ".cache") / "headrace" / "kernels"
-        folder.mkdir(parents=True, exist_ok=True)
+        if not only_ours(folder):
+            return None
         file = folder / f"{digest[:32]}.py"
         if not file.exists():
             _make_room(folder)

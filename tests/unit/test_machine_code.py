@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.operators import machine_code
+from headrace.operators import compiled, machine_code
 from headrace.operators.machine_code import CELLS, compile_source
 
 SIGNATURES = {"f": "double(int64, int64)"}
@@ -97,6 +97,37 @@ def test_what_was_kept_and_is_damaged_is_compiled_anew(kept: Path) -> None:
     for file in (kept / "__pycache__").glob("*.nbc"):
         file.write_bytes(b"\x80not what it was")
     assert value_of(3) == 21.0
+
+
+@pytest.mark.parametrize(("mode", "above"), [(0o770, False), (0o707, True)])
+def test_a_folder_that_others_can_write_to_is_not_used(
+    kept: Path, mode: int, above: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert value_of(4) == 22.0
+    before = {file: file.read_bytes() for file in kept.rglob("*") if file.is_file()}
+    for index in (kept / "__pycache__").glob("*.nbi"):
+        index.write_bytes(b"cos\nsystem\n(S'false'\ntR.")  # what is loaded from there is run
+    compiled.only_ours.cache_clear()
+    (kept.parent if above else kept).chmod(mode)
+    assert value_of(4) == 22.0
+    assert len(list(kept.glob("*.py"))) == 1
+    assert {file for file in kept.rglob("*") if file.is_file()} == set(before)
+    assert "can be written by others" in caplog.text
+    compiled.only_ours.cache_clear()
+
+
+def test_a_folder_of_somebody_else_is_not_used(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled.only_ours.cache_clear()
+    user = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert compiled.only_ours(kept) is (os.getuid() == 0)  # root's folders are the system's
+    monkeypatch.undo()
+    compiled.only_ours.cache_clear()
+
+
+def test_a_folder_that_is_made_is_private(kept: Path) -> None:
+    value_of(6)
+    assert kept.stat().st_mode & 0o777 == 0o700
 
 
 def test_without_numba_there_is_nothing() -> None:
