@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,15 +20,28 @@ from headrace.operators.ledger_export import Column, Rows, Values
 
 __all__ = ["FORMATS", "open_table"]
 
+# What a spreadsheet takes for the beginning of a formula, or passes over before one.
+_FORMULA: Final = frozenset("=+-@\t\r\n")
+# What pandas is to make of a column; of numbers with nulls it makes floating-point ones otherwise.
+_PANDAS: Final = {"int": ("int64", "Int64"), "bool": ("bool", "boolean")}
+
 
 @contextmanager
-def open_table(path: Path) -> Iterator[Rows]:
+def open_table(path: Path, *, escape_formulas: bool = False) -> Iterator[Rows]:
     """Open a file for rows; it gets its name when everything is written, and takes the place of one before.
+
+    Parameters
+    ----------
+    path
+        The file.
+    escape_formulas
+        Put a `'` before texts of a CSV file that a spreadsheet would take for formulas.
 
     Raises
     ------
     ConfigError
-        If the ending is none of `FORMATS`, there is no such folder, or the format's library is missing.
+        If the ending is none of `FORMATS`, there is no such folder, the format's library is missing, or
+        formulas are to be escaped in another format.
     OSError
         If the file can't be written.
     """
@@ -39,12 +51,14 @@ def open_table(path: Path) -> Iterator[Rows]:
     if make is _Parquet and find_spec("pyarrow") is None:
         message = "Parquet needs pyarrow, which is not installed: pip install 'headrace[export]'"
         raise ConfigError([Mistake("--to", "", f"{message}; .jsonl and .csv need nothing")])
+    if escape_formulas and make is not _Csv:
+        raise ConfigError([Mistake("--escape-formulas", "", "has a meaning for .csv only")])
     if not path.parent.is_dir():
         raise ConfigError([Mistake("--to", "", f"{path}: there is no folder {path.parent}")])
     unnamed = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(unnamed, "wb", opener=opener) as file:
-            rows = make(file)
+            rows = _Csv(file, escape_formulas=True) if escape_formulas else make(file)
             try:
                 yield rows
             finally:
@@ -103,8 +117,8 @@ class _JsonLines:
 class _Csv:
     """A header and one line a row; null is empty."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, *, escape_formulas: bool = False) -> None:
+        self._file, self._escape = file, escape_formulas
         self._columns: Sequence[Column] = ()
 
     def begin(self, columns: Sequence[Column]) -> None:
@@ -116,19 +130,33 @@ class _Csv:
         """Write a group of rows."""
         self._lines(zip(*[self._values(column, group[column.name]) for column in self._columns], strict=True))
 
-    @staticmethod
-    def _values(column: Column, values: Values) -> list[Any]:
+    def _values(self, column: Column, values: Values) -> list[Any]:
         if column.kind == "reasons":
             return [orjson.dumps(value).decode() for value in values]
-        return _plain(column, values)
+        plain = _plain(column, values)
+        if self._escape and column.kind == "text":
+            return [f"'{value}" if value and value[0] in _FORMULA else value for value in plain]
+        return plain
 
     def _lines(self, rows: Any) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._file.write(text.getvalue().encode())
+        text = _Text()
+        csv.writer(text, lineterminator="\r\n").writerows(rows)
+        self._file.write("".join(text.rows).encode())
 
     def end(self) -> None:
         """Nothing is left to write."""
+
+
+class _Text:
+    """Rows that end in a newline, of a writer that ends them in two characters: so it puts both in quotes."""
+
+    def __init__(self) -> None:
+        self.rows: list[str] = []
+
+    def write(self, row: str) -> int:
+        """Take one row."""
+        self.rows.append(f"{row[:-2]}\n")
+        return len(row)
 
 
 class _Parquet:
@@ -159,7 +187,8 @@ class _Parquet:
             for column in columns
         ]
         self._columns = columns
-        self._writer = parquet.ParquetWriter(self._file, pa.schema(fields), compression="zstd")
+        schema = pa.schema(fields, metadata={"pandas": _for_pandas(columns)})
+        self._writer = parquet.ParquetWriter(self._file, schema, compression="zstd")
 
     def write(self, group: dict[str, Values]) -> None:
         """Write a group of rows."""
@@ -176,6 +205,25 @@ class _Parquet:
         """Write what Parquet has at the end of a file."""
         if self._writer is not None:
             self._writer.close()
+
+
+def _for_pandas(columns: Sequence[Column]) -> bytes:
+    """What pandas reads beside a schema, so that integers and truth values with nulls stay what they are."""
+    known = [
+        {
+            "name": each.name,
+            "field_name": each.name,
+            "pandas_type": kind,
+            "numpy_type": made,
+            "metadata": None,
+        }
+        for each in columns
+        if each.kind in _PANDAS
+        for kind, made in (_PANDAS[each.kind],)
+    ]
+    return orjson.dumps(
+        {"index_columns": [], "column_indexes": [], "columns": known, "pandas_version": "1.5.0"}
+    )
 
 
 FORMATS: Final[dict[str, Callable[[BinaryIO], Any]]] = {

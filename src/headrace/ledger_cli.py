@@ -185,6 +185,13 @@ def export(
     shard: Annotated[
         int | None, typer.Option("--shard", metavar="N", min=0, help="Only this shard, from 0.")
     ] = None,
+    escape_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--escape-formulas",
+            help="In a .csv for spreadsheets: a ' before texts that they would take for formulas.",
+        ),
+    ] = False,
 ) -> None:
     """Write decisions as a table, one row each, with features, contributions and outcomes.
 
@@ -206,7 +213,10 @@ def export(
         directories = [directories[shard]]
     selection = Selection(_time_ms(from_), _time_ms(until))
     total = 2 * sum(map(journal_bytes, directories))
-    with open_table(to) as rows, watching(console_of(stderr=True), "exporting", total) as progress:
+    with (
+        open_table(to, escape_formulas=escape_formulas) as rows,
+        watching(console_of(stderr=True), "exporting", total) as progress,
+    ):
         done = export(directories, rows, selection, progress=progress)
     erased = f"; {done.erased:,} erased ones are left out" if done.erased else ""
     gone = f"; {done.gone:,} older records of all kinds are no longer kept" if done.gone else ""

@@ -131,15 +131,16 @@ def replay(
     """Derive the past once more, or see what another configuration would have made of it.
 
     With --verify, every recorded decision is derived anew under the configurations of the time and compared
-    byte for byte. With --config or --set, the recorded inputs are decided under another configuration,
-    beginning with nothing, and the differences are reported: other policies, features or models of payments,
-    other limits of lists. The state is only read, also while a flow
-    runs on it.
+    byte for byte. With --config, --set or --no-learn, the recorded inputs are decided under another
+    configuration, or by a model that doesn't learn, beginning with nothing, and the differences are reported:
+    other policies, features or models of payments, other limits of lists. The state is only read, also while
+    a flow runs on it.
     """
     from headrace.operators.replay_report import Options
 
-    if verify == bool(config or overrides):
-        raise typer.BadParameter("give either --verify, or --config or --set", param_hint="--verify")
+    if verify == bool(config or overrides or not learn):
+        message = "give either --verify, or what is to be other: --config, --set, --no-learn"
+        raise typer.BadParameter(message, param_hint="--verify")
     if verify:
         _verify(state, json=json, other_kernel=other_kernel)
         return

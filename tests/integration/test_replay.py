@@ -596,7 +596,8 @@ def test_shadow_mode_is_compared_by_what_would_have_been_done(plain, compared):
 
 
 def test_no_learning_leaves_the_scores_as_they_begin(plain, compared):
-    said = compared(plain, "--set", "journal.fsync=true", "--no-learn")
+    said = compared(plain, "--no-learn")
+    assert said["changed"] == compared(plain, "--set", "journal.fsync=true", "--no-learn")["changed"]
     new = said["examples"]["score"]
     assert [each["new"]["score"] for each in new] == pytest.approx([0.01] * 10)
 
@@ -627,8 +628,9 @@ def test_a_configuration_file_is_laid_over_nothing_recorded(plain, compared, tmp
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ((), "give either --verify, or --config or --set"),
-        (("--verify", "--set", "policy.block_at=0.9"), "give either --verify, or --config or --set"),
+        ((), "give either --verify, or what is to be other: --config, --set, --no-learn"),
+        (("--verify", "--set", "policy.block_at=0.9"), "give either --verify, or what is to be other"),
+        (("--verify", "--no-learn"), "give either --verify, or what is to be other"),
         (
             ("--set", "policy.block_at=0.9", "--html", "{state}/report.html"),
             "must not be in the state's folder",

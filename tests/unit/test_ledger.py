@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
@@ -15,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from headrace.config.settings import FraudSettings, load
-from headrace.errors import StateError, UnknownDecision
+from headrace.errors import ConfigError, StateError, UnknownDecision
 from headrace.ledger_view import explained_json, explained_view
 from headrace.operators.batches import Batch
 from headrace.operators.codec import decode
@@ -331,3 +333,57 @@ def test_of_several_outcomes_the_last_one_is_exported(tmp_path):
     first, second = [json.loads(line) for line in path.read_text().splitlines()]
     assert (first["label"], first["outcomes"], first["outcome_time"]) == (0, 3, "2023-11-14T22:13:20.002Z")
     assert (second["label"], second["outcomes"], second["outcome_time"]) == (None, 0, None)
+
+
+# -- tables for other programs
+
+
+def exported(state: Path, name: str, **options: object) -> Path:
+    with open_table(state / name, **options) as rows:
+        export([state / "shard-00"], rows, Selection())
+    return state / name
+
+
+def test_integers_and_truth_values_with_nulls_stay_what_they_are_in_pandas(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    shard, _ = opened(tmp_path)
+    fields = {
+        "type": "outcome",
+        "event_id": "o-1",
+        "event_time": START_MS + 90_000,
+        "about": "p-1",
+        "label": 1,
+    }
+    apply(shard, [payment(1), payment(2), orjson.dumps(fields | {"customer_id": "c-1"})])
+    path = exported(tmp_path, "t.parquet")
+    schema = parquet.read_schema(path)
+    made = {each["name"]: each["numpy_type"] for each in schema.pandas_metadata["columns"]}
+    assert (made["label"], made["retried"]) == ("Int64", "boolean")
+    assert parquet.read_table(path)["label"].to_pylist() == [1, None]
+    with exported(tmp_path, "t.csv").open() as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["1", ""]
+    if find_spec("pandas"):
+        import pandas as pd
+
+        assert str(pd.read_parquet(path)["label"].dtype) == "Int64"
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+def test_texts_that_a_spreadsheet_takes_for_formulas_are_escaped_when_asked(tmp_path, begin):
+    shard, _ = opened(tmp_path)
+    named = f"{begin}cmd|' /C calc'!A0"
+    apply(shard, [payment(1, customer_id=named), payment(2)])
+    found = {}
+    for escaped in (False, True):
+        with exported(tmp_path, "t.csv", escape_formulas=escaped).open(newline="") as file:
+            found[escaped] = list(csv.DictReader(file))
+    assert [row["customer_id"] for row in found[False]] == [named, "c-2"]
+    assert [row["customer_id"] for row in found[True]] == [f"'{named}", "c-2"]
+    # Numbers are numbers.
+    assert [row["base_log_odds"] for row in found[True]] == [row["base_log_odds"] for row in found[False]]
+    assert found[True][0]["base_log_odds"].startswith("-")
+
+
+def test_formulas_are_escaped_in_csv_only(tmp_path):
+    with pytest.raises(ConfigError, match=r"--escape-formulas: has a meaning for \.csv only"):
+        exported(tmp_path, "t.jsonl", escape_formulas=True)

@@ -87,3 +87,12 @@ def test_the_lists_of_a_configuration_are_read_beside_it(tmp_path, monkeypatch):
     settings = load(Path("../flow.toml"))
     monkeypatch.chdir("/")
     assert read_lists(settings) == [("z", list_content("z")), ("a", list_content("a"))]
+
+
+@pytest.mark.parametrize("content", [None, b"# a comment\n" * 1_500_000])
+def test_a_file_without_an_end_is_no_list(tmp_path, content):
+    path = Path("/dev/zero") if content is None else tmp_path / "list"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="can't be read: is larger than 16777216 bytes"):
+        read_list(path, 10)
