@@ -527,9 +527,9 @@ def of_shard(read_one: Callable[[DurableShard], float]) -> Reader:
 
 def inputs_failed(scrape: Scrape) -> Iterator[Sample]:
     """All shards of a process note it in the same place."""
-    attempt = next((shard.attempt for shard in scrape.shards if shard.attempt is not None), None)
-    if attempt is not None:
-        yield (), attempt.failures
+    if scrape.shards:
+        attempt = next((shard.attempt for shard in scrape.shards if shard.attempt is not None), None)
+        yield (), 0 if attempt is None else attempt.failures
 
 
 def checkpoint_ages(scrape: Scrape) -> Iterator[Sample]:
