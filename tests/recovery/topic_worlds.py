@@ -54,7 +54,8 @@ def send(brokers: str, topic: str, lines: Sequence[bytes], partitions: int) -> N
     for line in lines:
         while True:
             try:
-                producer.produce(topic, line, partition=shard_of(line, partitions))
+                partition = shard_of(line, partitions) if partitions > 1 else 0
+                producer.produce(topic, line, partition=partition)
                 break
             except BufferError:
                 producer.poll(0.1)
