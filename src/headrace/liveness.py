@@ -89,7 +89,8 @@ class Pulse:
     def feel(self) -> Beat:
         """How the flow's thread is; asked again and again by one other thread."""
         now, moves = self._watched.look(), self._moves
-        if moves != self._felt:
+        # Before it decides nothing moves it: compiling and recovering are no time for which it stood still.
+        if moves != self._felt or not self.running:
             self._felt, self._felt_at = moves, now
         return Beat(now - self._felt_at, self._inside, self.running)
 

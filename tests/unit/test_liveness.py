@@ -110,6 +110,18 @@ def test_a_pulse_tells_for_how_long_the_flow_has_not_moved():
     assert pulse.feel().still_s == 1.0
 
 
+def test_what_comes_before_a_flow_decides_is_no_time_for_which_it_stood_still():
+    clock = Clock()
+    pulse = Pulse(clock)
+    for _ in range(120):  # it is compiled, or recovers
+        clock.now += 0.5
+        assert pulse.feel().still_s == 0.0
+    pulse.running = True
+    assert pulse.feel() == Beat(0.0, inside=False, running=True)
+    clock.now += 0.5
+    assert pulse.feel().still_s == 0.5
+
+
 def test_watched_time_stands_while_nobody_looks():
     clock = Clock()
     watched = WatchedTime(clock)
