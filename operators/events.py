@@ -267,6 +267,8 @@ class Decision(Struct, frozen=True, kw_only=True):
         The kind and the event's id, joined by a colon.
     event_id
         The event that asked.
+    customer_id
+        Whom the decision is about: the payment's customer. Earlier versions left it out.
     event_time
         The event's time, milliseconds since the epoch, UTC.
     kind
@@ -302,6 +304,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     shadow_action: Literal["approve", "review", "block"] | None = None
     version: Version = VERSION
     retried: bool = False
+    customer_id: str | None = None
 
 
 class RecommendedItem(Struct, frozen=True):
@@ -335,6 +338,8 @@ class Recommendation(Struct, frozen=True, kw_only=True):
         The kind and the click's id, joined by a colon.
     event_id
         The click that asked.
+    session_id
+        Whom the list is for: the click's session. Earlier versions left it out.
     event_time
         The click's time, milliseconds since the epoch, UTC.
     kind
@@ -367,6 +372,7 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     policy: str | None = None
     version: Version = VERSION
     retried: bool = False
+    session_id: str | None = None
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):

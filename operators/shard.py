@@ -266,6 +266,7 @@ class FraudShard(Intake):
             decision = {
                 "decision_id": FRAUD_ID + event_id,
                 "event_id": event_id,
+                "customer_id": payment.customer_id,
                 "event_time": time,
                 "kind": "fraud",
                 "action": action,

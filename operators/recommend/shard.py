@@ -273,6 +273,7 @@ class RecommendShard(Intake):
         decision = {
             "decision_id": "recommend:" + click.event_id,
             "event_id": click.event_id,
+            "session_id": click.session_id,
             "event_time": click.event_time,
             "kind": "recommend",
             "action": "recommend" if places else "none",
