@@ -13,6 +13,7 @@ import orjson
 
 from headrace.errors import JournalDamaged
 from headrace.operators.commands import Erase, ReloadList, decode_command
+from headrace.operators.erasure_shapes import Judgement, Shapes
 from headrace.operators.journal import COMMAND, JournalReader, Kind, Record, first_boundary
 
 __all__ = ["KEY_FIELDS", "Found", "Lines", "find_customer"]
@@ -75,6 +76,10 @@ class Found:
         The policy's lists whose content names the customer.
     lines
         Where their inputs came from, by the number of the source.
+    unsure
+        Ordinals of records that may be theirs, by the shard's name: dead letters whose bytes don't show it.
+    mentioned
+        Accepted events of others that name the customer somewhere; these stay.
     complete
         Whether the journals reach back to their beginning.
     """
@@ -88,6 +93,8 @@ class Found:
     shared: Counter[str] = field(default_factory=Counter)
     lists: tuple[str, ...] = ()
     lines: dict[int, Lines] = field(default_factory=dict)
+    unsure: dict[str, dict[int, None]] = field(default_factory=dict)
+    mentioned: int = 0
     complete: bool = True
     _places: set[tuple[int, int, int]] = field(default_factory=set)
 
@@ -106,6 +113,12 @@ class Found:
             keys={name: tuple(values) for name, values in self.keys.items() if values},
             by_row=not self.complete,
         )
+
+    def take_unsure(self) -> None:
+        """Have what may be theirs forgotten with the rest."""
+        for shard, ordinals in self.unsure.items():
+            self.ordinals.setdefault(shard, {}).update(ordinals)
+        self.unsure.clear()
 
     def add(self, shard: str, record: Record, event: _Event) -> None:
         """Take in one of their inputs."""
@@ -128,9 +141,9 @@ def find_customer(directories: Sequence[Path], customer_id: str, progress: Progr
     """Look through journals for a customer; a flow may be running.
 
     Theirs are: events with this `customer_id`; outcomes about their payments; events without customer in
-    a session that is theirs alone; lines that could not be used and name the customer; reloads of lists on
-    which they are. A session, a device or an address is theirs alone if no event of another customer in
-    these journals has it.
+    a session that is theirs alone; lines that could not be used and name the customer, in any shape that
+    `Shapes` knows; reloads of lists on which they are. A session, a device or an address is theirs alone if
+    no event of another customer in these journals has it.
 
     Parameters
     ----------
@@ -159,11 +172,12 @@ class _Search:
     def __init__(self, directories: Sequence[Path], customer_id: str, progress: Progress | None) -> None:
         self._directories, self._customer_id, self._progress = directories, customer_id, progress
         self._found = Found(customer_id)
-        self._token = orjson.dumps(customer_id)
-        self._needle = self._token[1:-1]
+        self._needle = orjson.dumps(customer_id)[1:-1]
         self._used: dict[str, dict[str, None]] = {name: {} for name in KEY_FIELDS}
         self._shared: dict[str, dict[str, None]] = {name: {} for name in KEY_FIELDS}
         self._lists: dict[str, bool] = {}
+        self._shapes = Shapes(customer_id)
+        self._mentions: dict[tuple[str, int], None] = {}
 
     def run(self) -> Found:
         for shard, record in self._records():
@@ -178,6 +192,9 @@ class _Search:
         found.keys |= {name: self._own(name) for name in KEY_FIELDS}
         found.shared = Counter({name: len(shared) for name, shared in self._shared.items() if shared})
         found.lists = tuple(name for name, named in self._lists.items() if named)
+        found.mentioned = sum(
+            ordinal not in found.ordinals.get(shard, {}) for shard, ordinal in self._mentions
+        )
         return found
 
     def _own(self, name: str) -> dict[str, None]:
@@ -202,18 +219,25 @@ class _Search:
         if record.flags & COMMAND:
             self._take_command(shard, record)
             return
-        if self._needle not in record.input and _BACKSLASH not in record.input:
+        dead = record.kind == Kind.DEAD
+        if not dead and self._needle not in record.input and _BACKSLASH not in record.input:
             return
         event = _event_of(record.input)
-        if event is None:
-            if self._token in record.input:
-                self._found.add(shard, record, _Event())
-        elif event.customer_id == self._customer_id:
+        if event is not None and event.customer_id == self._customer_id:
             self._found.add(shard, record, event)
             for name, values in self._used.items() if record.kind in _USED else ():
                 value = getattr(event, name)
                 if value is not None:
                     values[value] = None
+            return
+        judged = self._shapes.judge(record.input)
+        if not dead:
+            if judged is Judgement.NAMED:
+                self._mentions[shard, record.ordinal] = None
+        elif judged is Judgement.NAMED:
+            self._found.add(shard, record, event or _Event())
+        elif judged is Judgement.UNSURE:
+            self._found.unsure.setdefault(shard, {})[record.ordinal] = None
 
     def _take_command(self, shard: str, record: Record) -> None:
         try:

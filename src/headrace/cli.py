@@ -49,6 +49,7 @@ EXIT_CODES: Final = (
     (13, "what is to be read next is no longer in the topic"),
     (14, "a file can't grow: no room, a quota, or a limit of size"),
     (15, "inputs came, and none of them could be used: all are dead letters"),
+    (16, "an erasure is done, but for records of which nobody can say whose they are"),
     (17, "an input made the program itself fail; --skip passes it over"),
     (130, "interrupted from the keyboard, in a command other than run, or before that has read its options"),
     (141, "the reader of standard output has gone"),

@@ -6,13 +6,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from headrace.control_cli import Config, existing, running, settings_of
-from headrace.errors import ErasureUnfinished, StateError, StateLocked
+from headrace.errors import ErasureUnfinished, ErasureUnsure, StateError, StateLocked
 from headrace.terminal import console_of, echo
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["erase"]
 
 _LOOK_EVERY_S: Final = 0.1
+_RANGES_MAX: Final = 20
 
 _BEYOND: Final = """\
 What this command can't reach, and who holds it must treat:
@@ -41,6 +43,9 @@ def erase(
     list_: Annotated[
         bool, typer.Option("--list", help="List where their events came from; change nothing.")
     ] = False,
+    unsure: Annotated[
+        bool, typer.Option("--unsure", help="Erase the records as well that nobody can judge.")
+    ] = False,
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.0, help="How long to wait for a running flow.")
     ] = 600.0,
@@ -51,24 +56,45 @@ def erase(
     Goes: what memory has of them, and the payloads of their inputs and decisions in the journal. Checkpoints
     from before are deleted. The ledger still verifies. A running flow does it between two batches, a stopped
     one has it done at once. Ends with 0 when nothing of them is left in the state, with 11 when that is asked
-    for and not finished.
+    for and not finished, with 16 when all that is known to be theirs is gone, and other records may be
+    theirs.
     """
     existing(state)
     found = _search(state, customer)
+    if unsure:
+        found.take_unsure()
     echo("\n".join(_counted(found)))
     if list_ or dry_run:
         if list_:
             echo("\n".join(_places(state, found)))
             echo(_BEYOND)
         return
-    if found.inputs or not found.complete:
+    if any(found.ordinals.values()) or not found.complete:
         _ask(state, found, settings_of(config, state))
     # Also without anything found: an erasure that was killed on the way may be left to be finished.
     _carry_out(state, time.monotonic() + wait)
     if not running(state):  # what a killed run had sorted is a copy of its sources
         rmtree(state / "sorted", ignore_errors=True)
-    but = ", but for the lists above" if found.lists else ""
+    if found.unsure:
+        raise ErasureUnsure(_left(state, customer, found))
+    buts = ["the lists above"] * bool(found.lists) + ["others' events that name them"] * bool(found.mentioned)
+    but = f", but for {' and '.join(buts)}" if buts else ""
     echo(f"Nothing of them is in the state now{but}. What this can't reach: headrace erase --list", err=True)
+
+
+def _left(state: Path, customer: str, found: Found) -> str:
+    """What can't be judged, and what to do."""
+    from headrace.operators.erasure import ranges_of
+
+    number = sum(map(len, found.unsure.values()))
+    said = [f"what is known to be theirs is erased; {number:,} dead letters may be theirs: nothing tells it"]
+    for shard, ordinals in sorted(found.unsure.items()):
+        ranges = [str(a) if a == b else f"{a}-{b}" for a, b in ranges_of(sorted(ordinals))]
+        more = f" and {len(ranges) - _RANGES_MAX} more" if len(ranges) > _RANGES_MAX else ""
+        said.append(f"{shard}: inputs {', '.join(ranges[:_RANGES_MAX])}{more}")
+    said.append(f"look at them: headrace dead-letters show NUMBER --state {state}")
+    said.append(f"erase them too: headrace erase --customer {quote(customer)} --state {state} --unsure")
+    return "\n".join(said)
 
 
 def _search(state: Path, customer: str) -> Found:
@@ -90,6 +116,11 @@ def _counted(found: Found) -> Iterator[str]:
     yield f"theirs    {_numbers({name: len(values) for name, values in found.keys.items()})}"
     if found.shared:
         yield f"shared    {_numbers(found.shared)}; others use them too, they stay"
+    if found.unsure:
+        number = sum(map(len, found.unsure.values()))
+        yield f"unsure    {number:,} dead letters; nobody can say whose they are"
+    if found.mentioned:
+        yield f"mentioned {found.mentioned:,} events of others name the customer; they stay"
     for name in found.lists:
         yield f"list      {name} names the customer: take the entry out of its file and reload the list"
     if not found.complete:

@@ -15,7 +15,8 @@
     │   ├── CheckpointDamaged  exit 6   a checkpoint can't be read
     │   ├── StateMismatch      exit 7   state and configuration, or state and outputs, don't fit each other
     │   ├── StateLocked        exit 8   another process uses the state
-    │   └── ErasureUnfinished  exit 11  an erasure was asked for and isn't finished
+    │   ├── ErasureUnfinished  exit 11  an erasure was asked for and isn't finished
+    │   └── ErasureUnsure      exit 16  an erasure is done, but for records that nobody can judge
     ├── InputFailed            exit 17  an input made the program itself fail
     ├── UnknownDecision        exit 9   the ledger has no such decision
     └── BrokerError            exit 12  Kafka can't do what is asked
@@ -43,6 +44,7 @@ __all__ = [
     "DeliveryFailed",
     "DiskFull",
     "ErasureUnfinished",
+    "ErasureUnsure",
     "HeadraceError",
     "InputError",
     "InputFailed",
@@ -185,6 +187,12 @@ class ErasureUnfinished(StateError):
     """An erasure that was asked for, goes on or waits, and isn't finished."""
 
     exit_code = 11
+
+
+class ErasureUnsure(StateError):
+    """An erasure of all that is known to be a customer's, where other records may be theirs as well."""
+
+    exit_code = 16
 
 
 class InputFailed(HeadraceError):

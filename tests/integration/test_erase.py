@@ -235,3 +235,31 @@ def test_a_backup_made_while_its_checkpoints_go_is_begun_anew(tmp_path, monkeypa
     for name in ("decisions.jsonl", "dead.jsonl"):
         (restored.folder / name).write_bytes((world.folder / name).read_bytes())
     assert restored.run() == 0, restored.said
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_what_nobody_can_judge_ends_with_a_code_of_its_own(tmp_path, shards):
+    shapes = [
+        b'{"customer": {"id": "%b"}}' % CUSTOMER.encode(),
+        b'{"Customer_ID": "%b", "amount": 1' % CUSTOMER.encode(),
+        b"{'customer_id': '%b', 'stadt': 'K\xf6ln'}" % CUSTOMER.encode(),
+    ]
+    unsure = [b"\x1f\x8b\x08\x00compressed", b'{"order": "order-%b"}' % CUSTOMER.encode()]
+    events = write_lines(tmp_path / "events.jsonl", [*customers(20), *shapes, *unsure])
+    world = World(tmp_path / "world", (events,), BATCHES + overrides(flow__shards=shards))
+    assert world.run() == 0, world.said
+    code, dry = said(world, "erase", "--customer", CUSTOMER, "--dry-run")
+    assert (code, "unsure 2 dead letters" in dry) == (0, True)
+    code, told = said(world, "erase", "--customer", CUSTOMER)
+    assert code == 16
+    assert "2 dead letters may be theirs" in told
+    assert "Nothing of them" not in told
+    number = told.split("shard-00: inputs ")[1].split("-")[0].split(",")[0]
+    code, shown = said(world, "dead-letters", "show", number)
+    assert (code, "payload" in shown) == (0, True)
+    left = b"".join(each for path, each in contents(world).items() if path.name.startswith("segment"))
+    assert CUSTOMER.encode() not in left.replace(b"order-" + CUSTOMER.encode(), b"")
+    code, told = said(world, "erase", "--customer", CUSTOMER, "--unsure")
+    assert (code, "Nothing of them is in the state now" in told) == (0, True)
+    code, told = said(world, "erase", "--customer", CUSTOMER)
+    assert (code, "inputs 0" in told) == (0, True)

@@ -112,6 +112,33 @@ def test_lines_that_could_not_be_used_are_theirs_if_they_name_them(tmp_path):
     assert found.events == {}
 
 
+def test_unusable_lines_in_other_shapes_are_theirs_too_and_what_nobody_can_judge_is_told(tmp_path):
+    shapes = [
+        b'{"customer":{"id":"c1"},"amount":1}',
+        b'{"Customer_ID":"c1"}',
+        b"{'customer_id': 'c1'}",
+        b'{"customer_id":"\\u0063\\u0031","am',
+        b'{"customer_id":"c1","city":"K\xf6ln"}',
+        b'{"customer_id":"c12"}',
+        b"\x1f\x8b\x08\x00compressed",
+        b'{"ref":"order-c1"}',
+    ]
+    records = [record(Kind.DEAD, shape) for shape in shapes]
+    found = found_in(tmp_path, [*records, paid("p1", "x", gift_to="c1"), outcome("o1", "p9", note="for c1")])
+    assert mine(found) == [0, 1, 2, 3, 4]
+    assert found.unsure == {"shard-00": {6: None, 7: None}}
+    assert found.mentioned == 2
+    assert found.command().ordinals == {"shard-00": (0, 1, 2, 3, 4)}
+    found.take_unsure()
+    assert found.command().ordinals == {"shard-00": (0, 1, 2, 3, 4, 6, 7)}
+    assert not found.unsure
+
+
+def test_what_is_linked_is_not_a_mention(tmp_path):
+    found = found_in(tmp_path, [paid("p1", "c1"), outcome("o1", "p1", note="for c1")])
+    assert (mine(found), found.mentioned) == ([0, 1], 0)
+
+
 def test_a_conflicting_id_stays_that_of_the_first_event(tmp_path):
     conflicting = record(Kind.DEAD, {**PAYMENT, "event_id": "p1", "customer_id": "c1"})
     found = found_in(tmp_path, [paid("p1", "x"), conflicting, outcome("o1", "p1")])
