@@ -220,6 +220,10 @@ SCENES = {
         last="wc -l lists.jsonl",
         broker=True,
     ),
+    "docs/security.md": Scene(
+        first="mkdir state; touch state/lock; chmod 777 state; chmod 666 state/lock",
+        last="""test "$(stat -c %a state/lock)-$(stat -c %a state)" = 640-750""",
+    ),
     "docs/simulator.md": Scene(
         # 58 days at 3,600 times their speed are 23 minutes.
         stands_for={"--speed 3600": "--days 2 --speed 1000000"},
