@@ -364,19 +364,19 @@ class PartitionReader:
     def lag(self, partition: Partition) -> Lag:
         """How far reading is behind."""
         track, now_s = self._tracks[partition], self._clock()
-        if not self._known(track):
+        silent_s = max(self.heard.silent_seconds, self.heard.silent_of(track.leader))
+        if not self._known(track, silent_s):
             since_s = track.time_ms / 1000 if track.ended_s is None and track.time_ms >= 0 else track.ended_s
             return Lag(None, None if since_s is None else max(now_s - since_s, 0.0))
         if self.caught_up(partition):
-            track.ended_s = now_s
+            track.ended_s = now_s - silent_s
             return Lag(0, 0.0)
         track.ended_s = None
         messages = self.high_watermark(partition) - track.next
         return Lag(messages, max(now_s - track.time_ms / 1000, 0.0) if track.time_ms >= 0 else None)
 
-    def _known(self, track: _Track) -> bool:
-        """Whether the end of a partition is known as it is now."""
-        silent_s = max(self.heard.silent_seconds, self.heard.silent_of(track.leader))
+    def _known(self, track: _Track, silent_s: float) -> bool:
+        """Whether the end of a partition is known as it is now, as its leader was silent for so long."""
         _, high = self._consumer.get_watermark_offsets(track.where, cached=True)
         return high >= 0 and silent_s <= self._connection.settings.silent_seconds_max
 

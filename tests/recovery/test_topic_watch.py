@@ -12,11 +12,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from broker import HOST, free_ports
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_topics import file_sizes_limited
@@ -160,3 +161,57 @@ def test_a_launcher_that_is_told_to_stop_before_the_next_start_ends_well(world, 
     world.send(lines[1000:])
     world.run(len(lines))
     world.check()
+
+
+# -- what isn't read
+
+
+def figures(port: int) -> dict[str, float]:
+    """Metrics of one process, by name and labels."""
+    lines = ask(port, "/metrics")[1].splitlines()
+    return {
+        name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
+    }
+
+
+def of(seen: dict[str, float], name: str) -> list[float]:
+    return [value for key, value in seen.items() if key.startswith(f"headrace_{name}{{")]
+
+
+def test_silent_brokers_and_added_partitions_are_told_and_a_restart_reads_those(
+    own_broker, tmp_path, lines, ports
+):
+    """D-BROKER-2, D-MARK-1."""
+    with closing(World(own_broker, tmp_path, partitions=2, shards=2)) as world:
+        world.send(lines[:300])
+        quick = ("--set", "kafka.silent_seconds_max=3", "--set", "kafka.metadata_seconds=1")
+        running = world.start("--metrics-port", str(ports), *quick)
+        running.wait_for(lambda: inputs_in(world.state) >= 300, "inputs")
+        running.wait_for(lambda: ask(ports, "/readyz") == (200, "running\n"), "ready")
+        running.wait_for(lambda: of(figures(ports), "source_lag_known") == [1, 1], "known lags")
+        with own_broker.silent():
+            running.wait_for(
+                lambda: "nothing was heard of the brokers" in ask(ports, "/readyz")[1], "silence"
+            )
+            running.wait_for(lambda: of(figures(ports), "source_lag_known") == [0, 0], "unknown lags")
+            seen = figures(ports)
+            assert of(seen, "source_lag_messages") == []
+            assert min(of(seen, "source_lag_seconds")) >= 3.0
+            assert ask(ports, "/healthz")[0] == 200
+        running.wait_for(lambda: ask(ports, "/readyz")[0] == 200, "ready again")
+        assert running.said.read_text().count("nothing heard of the brokers") == 1
+        grow(own_broker.brokers, world.source, 3)
+        running.wait_for(lambda: "1 added partitions of" in ask(ports, "/readyz")[1], "the added one")
+        assert of(figures(ports), "topic_unread_partitions") == [1]
+        assert running.said.read_text().count("has grown from 2 to 3 partitions") == 1
+        world.partitions = 3
+        world.send(lines[300:600])
+        assert running.stop() == 0, running.said.read_text()
+        world.run(600)
+        world.check()
+
+
+def grow(brokers: str, topic: str, partitions: int) -> None:
+    admin = AdminClient({"bootstrap.servers": brokers})
+    for future in admin.create_partitions([NewPartitions(topic, partitions)]).values():
+        future.result(PATIENCE_S)
