@@ -109,10 +109,13 @@ def repair(
     sent = dict.fromkeys(_OUTPUTS, 0)
     ahead: set[str] = set()
     held: dict[str, Mapping[int, int]] = {}
-    for topic, wanted in _by_topic(ends):
-        if topic not in topics.values() and not _owing(wanted):
-            continue  # an output of the past, which may be gone by now
-        starts = _starts(wanted, outlet.ends(topic))
+    looked = [
+        (topic, wanted, outlet.ends(topic))  # of all of them first: they are waited for together
+        for topic, wanted in _by_topic(ends)
+        if topic in topics.values() or _owing(wanted)  # an output of the past may be gone by now
+    ]
+    for topic, wanted, now in looked:
+        starts = _starts(wanted, now)
         if starts is None:
             continue
         there = set(outlet.read_back(topic, starts, quiet_ms))

@@ -96,20 +96,25 @@ class TopicOutlet:
     ) -> None:
         self._connection, self._producer, self._line_bytes_max = connection, producer, line_bytes_max
         self._headings = Headings(connection.settings.ce_source)
+        self._seen: dict[str, tuple[dict[int, int], float]] = {}
 
     def ends(self, topic: str) -> dict[int, int]:
         """The end of each partition."""
-        return end_offsets(self._connection, topic)
+        now = end_offsets(self._connection, topic)
+        if topic not in self._seen or self._seen[topic][0] != now:
+            self._seen[topic] = now, time.monotonic()
+        return now
+
+    def _quiet_s(self, topic: str) -> float:
+        """For how long a topic is known to have grown by nothing."""
+        asked_s = time.monotonic()
+        self.ends(topic)
+        return max(asked_s - self._seen[topic][1], 0.0)
 
     def read_back(self, topic: str, starts: Mapping[int, int], quiet_ms: int) -> Iterator[str]:
         """Ids of the messages from the starts on, once the topic hasn't grown for a while."""
-        before = self.ends(topic)
-        while True:
-            time.sleep(quiet_ms / 1000)
-            now = self.ends(topic)
-            if now == before:
-                break
-            before = now
+        while (left_s := quiet_ms / 1000 - self._quiet_s(topic)) > 0:
+            time.sleep(left_s)
         for delivered in read_back(self._connection, topic, starts):
             if delivered.ce_id is not None:
                 yield delivered.ce_id

@@ -51,10 +51,21 @@ def main() -> int:
     try:
         from headrace.cli import main as command_line
 
-        return command_line()
+        code = command_line()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    if sys.argv[1:2] == ["run"]:
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    """End at once where all is closed: Python would take the program's machine code apart, for a second."""
+    with suppress(OSError, ValueError):  # whoever read what is still to be said has gone
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -242,6 +242,10 @@ def run(
     state, or to one file twice is refused before anything is opened. On topics --state is required, and a run
     goes on until SIGTERM or SIGINT.
     """
+    if member:
+        from headrace.members import die_with_parent
+
+        die_with_parent()
     with nullcontext() if member else met_by(end_at_once):
         from headrace.operators.sources import IfMoved
         from headrace.runs import RunRequest
@@ -290,14 +294,14 @@ def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
 
 def _run_member(request: RunRequest, metrics_port: int | None) -> RunSummary:
     """Run one process's part, as a launcher says it; what happens is told to the launcher."""
+    from headrace.launcher import load_program, run_member
     from headrace.members import Reporter, join
+    from headrace.serving import served
 
+    load_program(request.settings)
     member, plan, write, launched = join()
     reporter = Reporter(write)
     with reporter.beating():
-        from headrace.launcher import run_member
-        from headrace.serving import served
-
         given = None if member.listening is None else socket(fileno=member.listening)
         with served(request.settings, metrics_port, request.config_file, given) as metrics:
             if metrics is not None:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from headrace.errors import ConfigError, DiskFull, Mistake, StateError, StateMismatch, TopicMismatch
+from headrace.config.settings import RunSettings
+from headrace.errors import (
+    ConfigError,
+    DiskFull,
+    HeadraceError,
+    Mistake,
+    StateError,
+    StateMismatch,
+    TopicMismatch,
+)
 from headrace.interrupts import met_by, pause
 from headrace.members import Member, Reporter
 from headrace.operators.addresses import topic_of
@@ -29,6 +38,7 @@ from headrace.operators.kafka.outlet import TopicOutlet, first_offsets, held_in,
 from headrace.operators.kafka.producer import DecisionProducer
 from headrace.operators.kafka.starts import Start, parse_start
 from headrace.operators.kafka.topics import Needed, check_topics
+from headrace.operators.machines import build_machine
 from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, message_bytes_needed
 from headrace.operators.positions import Plan, partitions_known, plan_of, topic_id_known
 from headrace.operators.repair import repair
@@ -39,7 +49,7 @@ from headrace.skips import refuse_where_runs_died, skips_of
 from headrace.supervisor import PROCESSES, Supervisor
 from headrace.topic_runtime import TopicRun, outputs_of, sent_bytes_max
 
-__all__ = ["run_member", "run_on_topics"]
+__all__ = ["load_program", "run_member", "run_on_topics"]
 
 _log = logging.getLogger(__name__)
 _OPTIONS: Final = {DECISIONS: "--to", DEAD_LETTERS: "--dead-letters"}
@@ -138,6 +148,12 @@ class _Patient:
                         raise
                 settled = time.monotonic() - began >= self._pause_s_max
                 pause_s = min(_PAUSE_S if settled else 2 * pause_s, self._pause_s_max)
+
+
+def load_program(settings: RunSettings) -> None:
+    """Load what deciding needs, with its machine code, before it is known where to begin."""
+    with suppress(HeadraceError):  # it is told once the state is opened
+        build_machine(settings, shard=0, learn=False)
 
 
 def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Plan) -> RunSummary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -17,18 +18,31 @@ import msgspec
 import orjson
 
 from headrace.attempts import COUNTED, added
+from headrace.interrupts import end_at_once
 from headrace.liveness import BEAT_S, Beat, Pulse
 from headrace.operators.positions import Plan, as_json, from_json
 from headrace.operators.prequential import quality_of
 from headrace.operators.recommend.lists import quality_of_lists
 from headrace.runs import Latency, Progress, RunRequest, RunSummary
 
-__all__ = ["ALONE", "Joined", "Launched", "Member", "Reporter", "Said", "instructions", "join", "together"]
+__all__ = [
+    "ALONE",
+    "Joined",
+    "Launched",
+    "Member",
+    "Reporter",
+    "Said",
+    "die_with_parent",
+    "instructions",
+    "join",
+    "together",
+]
 
 _decode: Final = msgspec.json.Decoder(Progress)
 _decode_beat: Final = msgspec.json.Decoder(Beat)
 # What isn't taken by a launcher that stands still itself; beyond it only what is told once is kept.
 _UNTOLD_BYTES_MAX: Final = 262_144
+_PR_SET_PDEATHSIG: Final = 1
 _DRAIN_SECONDS_MAX: Final = 20.0
 
 
@@ -123,7 +137,11 @@ def join() -> Joined:
     listen yet; that is kept apart.
     """
     lines = _lines()
-    member, plan, launched = _told(next(lines))
+    first = next(lines, None)
+    if first is None:
+        end_at_once()  # the launcher is gone, and nothing was begun
+    member, plan, launched = _told(first)
+    die_with_parent(to=0)
     own = os.dup(sys.stdout.fileno())
     os.set_blocking(own, False)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -131,6 +149,15 @@ def join() -> Joined:
     os.close(nowhere)
     threading.Thread(target=_watch, args=(lines, launched), name="launcher", daemon=True).start()
     return Joined(member, plan, partial(os.write, own), launched)
+
+
+def die_with_parent(to: int = signal.SIGKILL) -> None:
+    """Have the kernel send a signal when the parent ends, where it can; 0 for none.
+
+    So a process that is still being loaded doesn't hold the state's lock for a launcher that is gone.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, to, 0, 0, 0)
 
 
 def _lines() -> Iterator[bytes]:

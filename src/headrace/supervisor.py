@@ -88,13 +88,11 @@ class _Letters:
 
 
 class _Child:
-    """One process and what it has told."""
+    """One process and what it has told; it loads its program, and then waits for its instructions."""
 
-    def __init__(
-        self, member: Member, plan: Plan, command: Sequence[str], lock: int, restarts: Mapping[str, int]
-    ) -> None:
+    def __init__(self, member: Member, command: Sequence[str], lock: int) -> None:
         self.member, self.said, self._rest = member, Said(), b""
-        self.stalled = False
+        self.stalled = self._closed = False
         self.process = subprocess.Popen(  # noqa: S603  # the program itself, with its own arguments
             [sys.executable, "-P", "-m", "headrace", *command, "--member"],
             stdin=subprocess.PIPE,
@@ -106,6 +104,10 @@ class _Child:
         self.output = self.process.stdout.fileno()
         os.set_blocking(self.output, False)
         self._letters = _Letters(self.process.stdin)
+
+    def instruct(self, member: Member, plan: Plan, restarts: Mapping[str, int]) -> None:
+        """Have it begin."""
+        self.member = member
         self._letters.put(instructions(member, plan, restarts))
 
     @property
@@ -119,7 +121,7 @@ class _Child:
 
     def hear(self) -> Iterator[str]:
         """Take in what was told; gives warnings."""
-        while True:
+        while not self._closed:
             try:
                 some = os.read(self.output, 65_536)
             except BlockingIOError:
@@ -133,6 +135,7 @@ class _Child:
                     yield warning
 
     def close(self) -> None:
+        self._closed = True
         self._letters.close()
         if self.process.stdout is not None:
             self.process.stdout.close()
@@ -215,6 +218,7 @@ class Supervisor:
         try:
             code = self._run()
         finally:
+            self._end()
             self._stand_ins.close()
             self._file.unlink(missing_ok=True)
         summary = self._summary(time.monotonic() - began, code)
@@ -222,6 +226,7 @@ class Supervisor:
         return summary
 
     def _run(self) -> int:
+        self._spawn()
         plan = self._prepare()
         failed = 0
         with met_by(self._stop):
@@ -279,6 +284,7 @@ class Supervisor:
             if self._stopping:
                 return None
             self._restarts[cause] += 1
+            self._spawn()
             try:
                 plan = self._prepare()
             except DiskFull as error:
@@ -296,19 +302,25 @@ class Supervisor:
 
     # -- one start
 
+    def _spawn(self) -> None:
+        """Have all processes loaded while the start is prepared; until instructed they open nothing."""
+        if self._children and all(child.process.poll() is None for child in self._children):
+            return  # the last start could not be prepared
+        self._end()
+        self._done = [together((), [*self._done, *self._progress()])]
+        self._children, self._frozen, count = [], False, self._request.processes
+        sockets = dict(enumerate(each.fileno() for each in self._request.listening))
+        for index in range(count):
+            member = Member(index, count, listening=sockets.get(index))
+            self._children.append(_Child(member, self._request.command, self._lock))
+        self._write_file()
+
     def _once(self, plan: Plan) -> int:
         """Run all processes until they have ended; gives 0, or how the first that failed did."""
-        count = self._request.processes
-        addresses = tuple(f"{_HOST}:{port}" for port in _free_ports(count))
-        sockets = dict(enumerate(each.fileno() for each in self._request.listening))
-        members = [Member(index, count, addresses, sockets.get(index)) for index in range(count)]
-        command = self._request.command
-        self._done = [together((), [*self._done, *self._progress()])]
-        self._children, self._frozen = [], False
+        addresses = tuple(f"{_HOST}:{port}" for port in _free_ports(len(self._children)))
         try:
-            for member in members:
-                self._children.append(_Child(member, plan, command, self._lock, self._restarts))
-            self._write_file()
+            for child in self._children:
+                child.instruct(replace(child.member, addresses=addresses), plan, self._restarts)
             code = self._watch()
         finally:
             self._end()
@@ -330,6 +342,9 @@ class Supervisor:
                     return 0
                 if any(codes):
                     return self._cause()
+                for child, code in zip(self._children, codes, strict=True):
+                    if code is not None and child.output in selector.get_map():
+                        selector.unregister(child.output)  # at its end it would wake us again and again
                 # One that was told by someone else must not leave the rest without its partitions.
                 self._stopping = self._stopping or any(each.said.draining for each in self._children)
                 if self._stopping and not told:

@@ -11,7 +11,6 @@ import pytest
 from commands import simulated
 
 from headrace.members import Member
-from headrace.operators.positions import Plan
 from headrace.supervisor import _Child
 
 HEADRACE = [sys.executable, "-m", "headrace"]
@@ -78,7 +77,7 @@ def test_members_import_nothing_from_the_folder_one_works_in(hostile, monkeypatc
     lock = os.open(os.devnull, os.O_RDONLY)
     # A member that can't begin: what is told apart is whether it got as far as saying so.
     run = ("run", "fraud", "--from", "kafka:x", "--to", "kafka:y", "--set", "flow.shards=0")
-    child = _Child(Member(0, 1, ()), Plan((), 0), run, lock)
+    child = _Child(Member(0, 1, ()), run, lock)
     try:
         assert child.process.wait(60) == 2
     finally:
