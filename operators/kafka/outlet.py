@@ -105,6 +105,11 @@ class TopicOutlet:
             self._seen[topic] = now, time.monotonic()
         return now
 
+    def wait_until_quiet(self, topic: str, quiet_ms: int) -> None:
+        """Wait until a topic hasn't grown for so long."""
+        while (left_s := quiet_ms / 1000 - self._quiet_s(topic)) > 0:
+            time.sleep(left_s)
+
     def _quiet_s(self, topic: str) -> float:
         """For how long a topic is known to have grown by nothing."""
         asked_s = time.monotonic()
@@ -113,8 +118,7 @@ class TopicOutlet:
 
     def read_back(self, topic: str, starts: Mapping[int, int], quiet_ms: int) -> Iterator[str]:
         """Ids of the messages from the starts on, once the topic hasn't grown for a while."""
-        while (left_s := quiet_ms / 1000 - self._quiet_s(topic)) > 0:
-            time.sleep(left_s)
+        self.wait_until_quiet(topic, quiet_ms)
         for delivered in read_back(self._connection, topic, starts):
             if delivered.ce_id is not None:
                 yield delivered.ce_id
