@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from socket import create_server, socket
 from threading import Thread
-from typing import IO, Final
+from typing import IO, Final, NoReturn
 
 import orjson
 
@@ -26,7 +26,7 @@ from headrace.config.private_files import opener
 from headrace.config.tables import MetricsSettings, ProcessesSettings
 from headrace.errors import BrokerError, DiskFull, InputFailed
 from headrace.http_server import standing_in
-from headrace.interrupts import met_by, pause
+from headrace.interrupts import end_at_once, met_by, pause
 from headrace.liveness import Liveness
 from headrace.members import Member, Said, instructions, together
 from headrace.operators.positions import Plan
@@ -226,8 +226,9 @@ class Supervisor:
         return summary
 
     def _run(self) -> int:
-        self._spawn()
-        plan = self._prepare()
+        with met_by(self._leave):
+            self._spawn()
+            plan = self._prepare()
         failed = 0
         with met_by(self._stop):
             while True:
@@ -459,6 +460,13 @@ class Supervisor:
             unnamed.replace(self._file)
         except OSError as error:  # no reason to end what runs
             _log.warning("%s can't be written: %s", self._file, error)
+
+    def _leave(self) -> NoReturn:
+        """End at once, as nothing was begun that would have to be drained."""
+        for child in self._children:
+            child.process.kill()
+        self._file.unlink(missing_ok=True)
+        end_at_once()
 
     def _told(self) -> bool:
         return self._stopping
