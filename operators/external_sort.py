@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from heapq import merge
 from operator import itemgetter
@@ -19,13 +19,15 @@ from headrace.errors import InputError
 from headrace.operators.batches import Mark
 from headrace.operators.event_times import AT_ONCE, times_of
 from headrace.operators.files import LineReader
+from headrace.operators.oversized import CutLine, cut_line_of, whole_of
 
 __all__ = ["PLACE", "SortedLines", "sort_lines"]
 
 PLACE: Final = struct.Struct("<QQ")
 """Of each sorted line: the offset and the number that it has in the file."""
 
-_HEAD: Final = struct.Struct("<qQQI")  # time, offset and number of a line, and its length
+# Time, offset and number of a line, its length, and how much follows of what was cut off it.
+_HEAD: Final = struct.Struct("<qQQIB")
 _LINES_AT_ONCE: Final = 4096
 # What the interpreter needs for a line beside its bytes, its time, offset and number.
 _LINE_OVERHEAD_BYTES: Final = 200
@@ -48,6 +50,8 @@ class SortedLines(NamedTuple):
         Bytes of the lines.
     end
         How far the original was read.
+    cut
+        Of lines of which only the head was kept, by their places in the order: what is known of the whole.
     error
         Why it could be read no further; None at its proper end.
     unfinished_bytes
@@ -60,6 +64,7 @@ class SortedLines(NamedTuple):
     moved: int
     size: int
     end: Mark
+    cut: Mapping[int, bytes]
     error: InputError | None
     unfinished_bytes: int
 
@@ -92,7 +97,15 @@ def sort_lines(reader: LineReader, folder: Path, bytes_max: int, *, end: int | N
         reader.close()
         sorting.clear()
     return SortedLines(
-        lines, places, count, sorting.moved, size, reader.mark, reader.error, reader.unfinished_bytes
+        lines,
+        places,
+        count,
+        sorting.moved,
+        size,
+        reader.mark,
+        sorting.cut,
+        reader.error,
+        reader.unfinished_bytes,
     )
 
 
@@ -107,6 +120,7 @@ class _Sorting:
         self._held_bytes = 0
         self._last = self._highest = AT_ONCE
         self.moved = 0
+        self.cut: dict[int, bytes] = {}
 
     def take_all(self, reader: LineReader, end: int | None) -> None:
         """Take lines in; what is in memory is written as a run when it is too much."""
@@ -147,8 +161,10 @@ class _Sorting:
         self._made += 1
         with open(path, "wb", buffering=_BUFFER_BYTES) as file:
             for time_ms, offset, number, payload in entries:
-                file.write(_HEAD.pack(time_ms, offset, number, len(payload)))
+                whole = whole_of(payload) if isinstance(payload, CutLine) else b""
+                file.write(_HEAD.pack(time_ms, offset, number, len(payload), len(whole)))
                 file.write(payload)
+                file.write(whole)
         return path
 
     def write(self, lines: Path, places: Path) -> tuple[int, int]:
@@ -166,6 +182,8 @@ class _Sorting:
                 out.write(payload)
                 out.write(b"\n")
                 beside.write(PLACE.pack(offset, number))
+                if isinstance(payload, CutLine):
+                    self.cut[count] = whole_of(payload)
                 count, size = count + 1, size + len(payload) + 1
         return count, size
 
@@ -190,5 +208,6 @@ class _Sorting:
 
 def _entries(file: BinaryIO) -> Iterator[_Entry]:
     while head := file.read(_HEAD.size):
-        time_ms, offset, number, length = _HEAD.unpack(head)
-        yield time_ms, offset, number, file.read(length)
+        time_ms, offset, number, length, beside = _HEAD.unpack(head)
+        payload = file.read(length)
+        yield time_ms, offset, number, cut_line_of(payload, file.read(beside)) if beside else payload

@@ -27,6 +27,7 @@ from headrace.operators.file_bytes import BLOCK_BYTES, STANDARD, STREAM_WAIT_MS,
 from headrace.operators.oversized import CutLine, LongLine, length_of
 
 __all__ = [
+    "LINE_BYTES_MAX",
     "STANDARD",
     "LineReader",
     "MergedReader",
@@ -35,7 +36,7 @@ __all__ = [
     "Progress",
 ]
 
-_LINE_BYTES_MAX: Final = 16_777_216
+LINE_BYTES_MAX: Final = 16_777_216
 _HEAD_BYTES: Final = 65_537
 _BLANK: Final = (b"", b"\r")
 
@@ -110,7 +111,7 @@ class LineReader:
         number: int = 0,
         start: Mark | None = None,
         block_bytes: int = BLOCK_BYTES,
-        line_bytes_max: int = _LINE_BYTES_MAX,
+        line_bytes_max: int = LINE_BYTES_MAX,
         head_bytes: int = _HEAD_BYTES,
         stream_wait_ms: int = STREAM_WAIT_MS,
         leave_unfinished: bool = False,

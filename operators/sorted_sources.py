@@ -17,7 +17,8 @@ from headrace.errors import ChangedSource, InputError
 from headrace.operators.batches import Mark
 from headrace.operators.external_sort import PLACE, SortedLines, sort_lines
 from headrace.operators.file_bytes import STANDARD, begins_as, is_stream
-from headrace.operators.files import LineReader
+from headrace.operators.files import LINE_BYTES_MAX, LineReader
+from headrace.operators.oversized import cut_line_of
 from headrace.operators.sources import IfMoved, source_name, source_path
 
 __all__ = ["Piece", "SortedReader", "SortedSources", "piece_of"]
@@ -75,6 +76,8 @@ class SortedReader(LineReader):
         The source's number in the state.
     start
         Go on from here, in the sorted lines.
+    line_bytes_max
+        Of a longer line only the head was kept.
 
     Raises
     ------
@@ -82,9 +85,17 @@ class SortedReader(LineReader):
         If the lines before `start` aren't what they were.
     """
 
-    def __init__(self, path: str, found: SortedLines, *, number: int, start: Mark | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        found: SortedLines,
+        *,
+        number: int,
+        start: Mark | None,
+        line_bytes_max: int = LINE_BYTES_MAX,
+    ) -> None:
         self._sorted, self._places = found, open(found.places, "rb")  # noqa: SIM115  # closed in close
-        super().__init__(str(found.lines), number=number, start=start)
+        super().__init__(str(found.lines), number=number, start=start, line_bytes_max=line_bytes_max)
         self.path = path
 
     def _hand_out(self, stop: int) -> tuple[list[bytes], list[int], list[int]]:
@@ -93,6 +104,9 @@ class SortedReader(LineReader):
             return payloads, offsets, lines
         self._places.seek(PLACE.size * (lines[0] - 1))
         places = list(PLACE.iter_unpack(self._places.read(PLACE.size * len(lines))))
+        for at, line in enumerate(lines) if self._sorted.cut else ():
+            if whole := self._sorted.cut.get(line - 1):
+                payloads[at] = cut_line_of(payloads[at], whole)
         return payloads, [offset for offset, _ in places], [line for _, line in places]
 
     def _finish(self) -> None:
@@ -130,6 +144,8 @@ class SortedSources:
         Lines that are held in memory while sorting, in bytes.
     keeps
         Whether there is a state: then a file's unfinished last line is left.
+    line_bytes_max, head_bytes
+        Of a longer line only the head is kept, so long.
 
     Attributes
     ----------
@@ -147,9 +163,12 @@ class SortedSources:
         bytes_max: int,
         *,
         keeps: bool,
+        line_bytes_max: int,
+        head_bytes: int,
     ) -> None:
         self.names, self._marks, self._folder = dict(known), marks, folder
         self._bytes_max, self._keeps = bytes_max, keeps
+        self._line_bytes_max, self._head_bytes = line_bytes_max, head_bytes
         self.said: list[str] = []
 
     def open(self, paths: Sequence[str], if_moved: IfMoved) -> list[SortedReader]:
@@ -198,7 +217,7 @@ class SortedSources:
         self.said.append(
             f"{path}: sorted by event time; {found.moved:,} of {found.total:,} lines were out of order"
         )
-        return SortedReader(path, found, number=number, start=None)
+        return self._reader(path, found, number, None)
 
     def _left(self, number: int, piece: Piece) -> bool:
         """Whether a piece wasn't read to its end."""
@@ -219,11 +238,21 @@ class SortedSources:
         self.said.append(
             f"{path}: what was sorted before is read to its end; what came since is left for a later run"
         )
-        return SortedReader(path, found, number=number, start=self._marks.get(number))
+        return self._reader(path, found, number, self._marks.get(number))
+
+    def _reader(self, path: str, found: SortedLines, number: int, start: Mark | None) -> SortedReader:
+        limit = self._line_bytes_max
+        return SortedReader(path, found, number=number, start=start, line_bytes_max=limit)
 
     def _sort(self, path: str, start: Mark, end: int | None = None) -> SortedLines:
         leave = self._keeps and path != STANDARD
-        reader = LineReader(path, start=start if start.offset else None, leave_unfinished=leave)
+        reader = LineReader(
+            path,
+            start=start if start.offset else None,
+            leave_unfinished=leave,
+            line_bytes_max=self._line_bytes_max,
+            head_bytes=self._head_bytes,
+        )
         folder = self._folder / str(len(list(self._folder.iterdir())))
         folder.mkdir(mode=0o700)
         return sort_lines(reader, folder, self._bytes_max, end=end)

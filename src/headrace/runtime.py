@@ -242,12 +242,15 @@ class _Run(Tally):
 
     def _open_sorted(self, stack: ExitStack) -> Mapping[int, str]:
         """Open the sources in the order of event time; gives the names of all that the state knows then."""
+        limits = self.settings.input
         sources = SortedSources(
             names_of(self.shards),
             self.rewind.marks,
             self._sorted_folder(stack),
-            self.settings.input.sort_bytes_max,
+            limits.sort_bytes_max,
             keeps=self.request.state is not None,
+            line_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
+            head_bytes=limits.line_bytes_max + 1,
         )
         with own_errors():
             self.lines = [*sources.open(self.request.sources, self.request.if_moved)]

@@ -11,6 +11,7 @@ from headrace.errors import ConfigError, InputFailed, Mistake
 from headrace.operators.addresses import partition_of
 from headrace.operators.attempts import died_twice_at
 from headrace.operators.journal import CONTROL_SOURCE
+from headrace.operators.sorted_sources import piece_of
 from headrace.operators.sources import source_name
 
 __all__ = ["Skip", "notes_of_skips", "numbered", "refuse_where_runs_died", "skips_of"]
@@ -37,10 +38,11 @@ class Skip(NamedTuple):
     name: str
     offset: int
 
-    @property
-    def place(self) -> str:
-        """As errors name it."""
-        return f"{self.name}:{self.offset}"
+    def is_at(self, place: str) -> bool:
+        """Whether it is what errors name so; parts of a file that were sorted tell places in the file."""
+        name, _, offset = place.rpartition(":")
+        piece = piece_of(name)
+        return offset == str(self.offset) and self.name in {name, piece.file if piece else name}
 
 
 def skips_of(given: Sequence[str], *, topics: bool) -> tuple[Skip, ...]:
@@ -57,7 +59,7 @@ def skips_of(given: Sequence[str], *, topics: bool) -> tuple[Skip, ...]:
         if not source or not (offset.isascii() and offset.isdigit()):
             wrong.append(Mistake(_OPTION, "", f"{each!r}: must be SOURCE:OFFSET, the offset a number"))
             continue
-        name = source if source == _CONTROL else source_name(source)
+        name = source if source == _CONTROL or piece_of(source) else source_name(source)
         if topics and source != _CONTROL:
             name = source if source.startswith("kafka:") else f"kafka:{source}"
             if partition_of(name) is None:
@@ -70,8 +72,9 @@ def skips_of(given: Sequence[str], *, topics: bool) -> tuple[Skip, ...]:
 
 def numbered(skips: Iterable[Skip], names: Mapping[int, str]) -> dict[tuple[int, int], int]:
     """What shards are told: number of the source and offset, and that it was not met yet."""
-    numbers = {name: number for number, name in names.items()} | {_CONTROL: CONTROL_SOURCE}
-    return {(numbers[each.name], each.offset): 0 for each in skips if each.name in numbers}
+    places = [(name, number) for number, name in names.items()] + [(_CONTROL, CONTROL_SOURCE)]
+    places += [(piece.file, number) for number, name in names.items() if (piece := piece_of(name))]
+    return {(number, each.offset): 0 for each in skips for name, number in places if name == each.name}
 
 
 def notes_of_skips(skips: Iterable[Skip], met: Mapping[str, int]) -> tuple[str, ...]:
@@ -79,7 +82,7 @@ def notes_of_skips(skips: Iterable[Skip], met: Mapping[str, int]) -> tuple[str, 
     return tuple(
         f"--skip {each.given}: no such input came, or it was applied before"
         for each in skips
-        if not met.get(each.place)
+        if not any(count for place, count in met.items() if each.is_at(place))
     )
 
 
@@ -94,7 +97,7 @@ def refuse_where_runs_died(state: Path, skips: Iterable[Skip]) -> None:
         With the input.
     """
     place = died_twice_at(state)
-    if place is None or any(each.place == place for each in skips):
+    if place is None or any(each.is_at(place) for each in skips):
         return
     why = "the last two runs died at it, without a word (a crash, no memory left, or killed)"
     raise InputFailed(place, -1, f"{why}; started again, it is tried once more")

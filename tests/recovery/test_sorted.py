@@ -151,3 +151,13 @@ def test_a_pipe_is_sorted_only_without_a_state(tmp_path):
         tmp_path, "--from", "-", "--to", "d", "--state", "st", "--sort", code=3
     )
     run(tmp_path, "--from", "-", "--to", "d", "--sort")
+
+
+def test_an_input_is_passed_over_by_its_place_in_the_file(tmp_path):
+    file = write(tmp_path / "e.jsonl", BY_CUSTOMER)
+    payment = next(line for line in BY_CUSTOMER if b'"payment"' in line)
+    at = file.read_bytes().index(payment)
+    run(tmp_path, "--from", "e.jsonl", "--to", "d", "--sort", "--skip", f"e.jsonl:{at}")
+    assert orjson.loads(payment)["event_id"].encode() not in (tmp_path / "d").read_bytes()
+    said = run(tmp_path, "--from", "e.jsonl", "--to", "d", "--sort", "--skip", f"e.jsonl:{at + 1}")
+    assert "no such input came" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import random
 from pathlib import Path
 
@@ -111,3 +112,18 @@ def test_the_name_of_a_piece_says_all_of_it():
     assert piece_of(piece.name) == piece
     assert piece_of("/data/sorted:1-2:3:00000000:4:/x") is None
     assert piece_of("-") is None
+
+
+@pytest.mark.parametrize("bytes_max", [1, 1 << 20])
+def test_of_a_line_too_long_head_length_and_digest_come_through(tmp_path, bytes_max):
+    lines = [*lines_of([3, 1]), b"x" * 5000, *lines_of([2])]
+    path = tmp_path / "e.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    found = sort_lines(LineReader(str(path), line_bytes_max=1000, head_bytes=10), tmp_path, bytes_max)
+    reader = SortedReader(str(path), found, number=0, start=None, line_bytes_max=1000)
+    payloads, offsets, numbers = reader.take(10)
+    reader.close()
+    # It has no time, and stays behind the line before it.
+    assert (payloads[1], payloads[1].whole_bytes, numbers) == (b"x" * 10, 5000, [2, 3, 4, 1])
+    assert payloads[1].whole_sha256 == hashlib.sha256(lines[2]).digest()
+    assert path.read_bytes()[offsets[1] :].startswith(b"x" * 5000)
