@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +52,7 @@ __all__ = ["Ledger", "shard_directories"]
 
 _KINDS: Final = FLOWS
 _OUTCOMES_MAX: Final = 100
+_WRAPPED_IN: Final = 8  # more than what is told of a decision is nested in
 
 
 def shard_directories(state: Path) -> list[Path]:
@@ -420,9 +422,11 @@ def _why_scored(settings: FraudSettings, decision: dict[str, Any], kept: bytes) 
 
 def _json_or_text(line: bytes) -> Any:
     try:
-        return orjson.loads(line)
-    except ValueError:
+        found = orjson.loads(line)
+        orjson.dumps(reduce(lambda inner, _: [inner], range(_WRAPPED_IN), found))
+    except (ValueError, TypeError):  # no JSON, or nested too deep to be written again
         return line.decode(errors="replace")
+    return found
 
 
 def _reasons(settings: FraudSettings, given: Sequence[dict[str, Any]]) -> Iterable[ExplainedReason]:
