@@ -44,6 +44,7 @@ def skipped(state: Path) -> list[bytes]:
 
 @pytest.mark.parametrize(("how", "processes"), [("raise", 1), ("segfault", 2)])
 def test_it_is_named_and_passed_over(bad_world, tmp_path, monkeypatch, how, processes):
+    """D-INPUT-2, D-INPUT-3."""
     world, place = bad_world, f"kafka:{bad_world.source}/0:{AT}"
     options = ("--processes", str(processes))
     monkeypatch.setenv("PYTHONPATH", customized(tmp_path / "faults", BAD, how))

@@ -215,6 +215,7 @@ def test_as_dead_letters_that_are_tried_again(tmp_path, flow, count):
 @flows
 @spoiled_inputs
 def test_from_a_topic(broker, tmp_path, flow, count):
+    """D-INPUT-1."""
     lines, ids = world(flow, count)
     topics = World(broker, tmp_path, partitions=1, shards=1)
     topics.flow = flow
