@@ -31,8 +31,8 @@ POM = Path(__file__).with_name("broker.pom.xml")
 CACHE = ROOT / ".kafka"
 HOST = "127.0.0.1"
 HEAP = "512m"
-READY_SECONDS_MAX = 120
-STOP_SECONDS_MAX = 15
+READY_SECONDS_MAX = 600
+STOP_SECONDS_MAX = 60
 USER = "headrace"
 PR_SET_PDEATHSIG = 1
 
@@ -316,7 +316,7 @@ class Broker:
             if self._process is None or self._process.poll() is not None:
                 raise Unavailable(f"the broker ended: {self.log.read_text()[-4000:]}")
             with contextlib.suppress(KafkaException):
-                admin.list_topics(timeout=0.5)
+                admin.list_topics(timeout=5.0)
                 return
         self.stop()
         raise Unavailable(f"the broker doesn't answer: {self.log.read_text()[-4000:]}")

@@ -22,7 +22,7 @@ from headrace.operators import simulator
 from headrace.operators.codec import decode
 from headrace.operators.machines import build_machine
 
-_GIVE_UP_S = 120
+_GIVE_UP_S = 600
 _COLUMNS = "400"
 _WARMING_LINES = 300
 

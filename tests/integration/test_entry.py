@@ -79,7 +79,7 @@ def test_members_import_nothing_from_the_folder_one_works_in(hostile, monkeypatc
     run = ("run", "fraud", "--from", "kafka:x", "--to", "kafka:y", "--set", "flow.shards=0")
     child = _Child(Member(0, 1, ()), run, lock)
     try:
-        assert child.process.wait(60) == 2
+        assert child.process.wait(600) == 2
     finally:
         child.close()
         os.close(lock)

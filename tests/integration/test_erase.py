@@ -28,7 +28,7 @@ from headrace.operators.erasure_search import find_customer
 
 BATCHES = overrides(input__batch_lines_max=16, journal__checkpoint_inputs_max=50)
 PACED = ("--speed", "6000", *overrides(control__poll_seconds=0.05))
-UNTIL_S = 60.0
+UNTIL_S = 600.0
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.broker
 
 VARIABLE = "TEST_KAFKA_KEY_PASSWORD"
 WRONG = "Tr0ub4dor-and-3"
-PATIENCE_S = 60
+PATIENCE_S = 600
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from topics import fill
 
 pytestmark = pytest.mark.broker
 
-PATIENCE_S = 60
+PATIENCE_S = 600
 PAYMENTS = 150
 
 

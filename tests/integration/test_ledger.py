@@ -283,7 +283,7 @@ def test_it_works_while_a_flow_runs(state, tmp_path, headrace):
     to, running = tmp_path / "decisions.jsonl", tmp_path / "state"
     command = [sys.executable, "-m", "headrace", "run", "fraud", "--from", str(state.source), "--to", str(to)]
     flow = subprocess.Popen(
-        [*command, "--state", str(running), "--speed", "40000"],
+        [*command, "--state", str(running), "--speed", "4000"],
         stderr=subprocess.DEVNULL,
         env=os.environ | {"COLUMNS": "80"},
     )

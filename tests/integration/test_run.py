@@ -261,7 +261,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly(
     reads, writes = os.pipe()
     os.close(reads)
     ended = subprocess.run(
-        command, cwd=tmp_path, stdout=writes, stderr=subprocess.PIPE, check=False, timeout=60
+        command, cwd=tmp_path, stdout=writes, stderr=subprocess.PIPE, check=False, timeout=600
     )
     os.close(writes)
     assert ended.returncode == 141
@@ -301,7 +301,7 @@ def test_a_run_that_is_told_to_stop_before_it_decides_ends_at_once(
 
     def signalled(*_arguments: object, **_options: object) -> None:
         os.kill(os.getpid(), number)
-        time.sleep(60)
+        time.sleep(600)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(f"headrace.{moment}", signalled)
@@ -319,7 +319,7 @@ def test_a_run_on_topics_that_is_told_to_stop_before_it_decides_ends_at_once(
 
     def signalled(*_arguments: object, **_options: object) -> None:
         os.kill(os.getpid(), number)
-        time.sleep(60)
+        time.sleep(600)
 
     topics = ("--from", "kafka:a", "--to", "kafka:b", "--dead-letters", "kafka:c", "--processes", processes)
     settings = ("--set", "kafka.brokers=['127.0.0.1:1']", "--set", "flow.shards=2")

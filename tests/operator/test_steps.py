@@ -328,8 +328,8 @@ class TestFileSource:
         part = FileSource(reader).build_part("source", "all", None)
         assert [len(each.payloads) for each in part.next_batch()] == [1]
         assert part.next_batch() == []
-        wait = part.next_awake() - datetime.now(UTC)
-        assert timedelta(milliseconds=20) < wait <= timedelta(milliseconds=50)
+        before, awake, after = datetime.now(UTC), part.next_awake(), datetime.now(UTC)
+        assert before + timedelta(milliseconds=49) < awake <= after + timedelta(milliseconds=50)
         now[0] = 0.051
         assert part.next_awake() is None
         assert len(part.next_batch()) == 1

@@ -225,7 +225,7 @@ def deleted(world: World) -> None:
     admin = AdminClient({"bootstrap.servers": world.brokers})
     admin.delete_topics([world.source])[world.source].result(PATIENCE_S)
     until = time.monotonic() + PATIENCE_S
-    while world.source in admin.list_topics(timeout=30).topics:
+    while world.source in admin.list_topics(timeout=PATIENCE_S).topics:
         assert time.monotonic() < until
         time.sleep(0.05)
 

@@ -61,7 +61,7 @@ def world(broker, tmp_path) -> Iterator[World]:
 def metrics(world: World) -> dict[str, float]:
     said = world.started[-1].said.read_text()
     address = said.rpartition("http://")[2].split("/")[0]
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_S) as answer:
         lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 

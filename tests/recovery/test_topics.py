@@ -328,10 +328,18 @@ def test_a_sink_that_takes_nothing_stops_the_source(own_broker, tmp_path):
     world.send(many[500:])
     running.wait_for(lambda: inputs_in(world.state) >= 1000, "inputs")
     with own_broker.silent():
+        stood: list[int] = []
+
+        def stands_still() -> bool:
+            time.sleep(2.0)
+            stood.append(inputs_in(world.state))
+            return stood[-2:-1] == stood[-1:]
+
+        running.wait_for(stands_still, "its end")
+        memory_then = resident_bytes(running.process.pid)
+        assert stood[-1] < len(many)
         time.sleep(2.0)
-        journalled_then, memory_then = inputs_in(world.state), resident_bytes(running.process.pid)
-        time.sleep(2.0)
-        assert inputs_in(world.state) == journalled_then
+        assert inputs_in(world.state) == stood[-1]
         assert resident_bytes(running.process.pid) < memory_then + 20_000_000
     running.wait_for(lambda: inputs_in(world.state) >= len(many), "the rest")
     assert running.stop() == 0, running.said.read_text()

@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from headrace.operators.cloudevents import id_in
 from headrace.operators.journal import JournalReader, Kind, first_boundary
 
-PATIENCE_S = 120
+PATIENCE_S = 600
 SHARDS = 4
 QUICK = (
     *("--set", "input.batch_lines_max=16", "--set", "journal.checkpoint_inputs_max=150"),
@@ -71,8 +71,8 @@ def messages(brokers: str, topic: str) -> list[Message]:
     )
     try:
         ends = {}
-        for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+        for partition in consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=PATIENCE_S)
             ends[partition] = high - low
         consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in ends if ends[each]])
         found: list[Message] = []

@@ -213,7 +213,7 @@ def test_the_command_ends_by_itself(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "against next clicks" in done.stderr
