@@ -20,7 +20,6 @@ import traceback
 import warnings
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
@@ -28,6 +27,7 @@ from headrace.config.printable import printable_lines
 from headrace.config.private_files import open_file
 from headrace.errors import CheckpointDamaged, StateMismatch
 from headrace.operators.journal import fsync_directory, write_all
+from headrace.operators.journal_keys import KEYED, Digest, configured_keys
 
 __all__ = [
     "Blob",
@@ -134,20 +134,19 @@ def _bytes_of(blob: Blob) -> memoryview:
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 
-def _parts(header: Mapping[str, Any], blobs: Mapping[str, Blob]) -> list[bytes | memoryview]:
+def _parts(header: Mapping[str, Any], blobs: Mapping[str, Blob], flag: int) -> list[bytes | memoryview]:
     """Lay out a checkpoint in the order of the file, apart from the digest (CP-2)."""
     views = {name: _bytes_of(blob) for name, blob in blobs.items()}
     lengths = [[name, len(view)] for name, view in views.items()]
     index = json.dumps({"header": header, "blobs": lengths}, separators=(",", ":"), allow_nan=False).encode()
-    parts: list[bytes | memoryview] = [_HEAD.pack(_MAGIC, _FORMAT_VERSION, len(index)), index]
+    parts: list[bytes | memoryview] = [_HEAD.pack(_MAGIC, _FORMAT_VERSION | flag, len(index)), index]
     parts.append(_padding(len(index)))
     for view in views.values():
         parts += view, _padding(len(view))
     return parts
 
 
-def _write_file(path: Path, parts: Sequence[bytes | memoryview]) -> None:
-    digest = sha256()
+def _write_file(path: Path, parts: Sequence[bytes | memoryview], digest: Digest) -> None:
     fd = open_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         for part in parts:
@@ -206,8 +205,9 @@ def write_checkpoint(
         If JSON can't hold the header.
     """
     unnamed = path.with_suffix(".tmp")
+    keys = configured_keys()
     try:
-        _write_file(unnamed, _parts(header, blobs))
+        _write_file(unnamed, _parts(header, blobs, keys.flag), keys.digest())
         give_name(unnamed, path, wanted)
     except BaseException:
         unnamed.unlink(missing_ok=True)
@@ -237,9 +237,14 @@ def _checked(path: Path) -> tuple[memoryview, int]:
     magic, version, index_bytes = _HEAD.unpack_from(content)
     if magic != _MAGIC:
         raise CheckpointDamaged(path, "not a checkpoint")
-    if sha256(content).digest() != digest:
-        raise CheckpointDamaged(path, "its bytes are not what was written")
-    if version != _FORMAT_VERSION:
+    keys, keyed = configured_keys(), bool(version & KEYED)
+    refusal = keys.refusal(keyed=keyed)
+    if refusal and (keyed or keys.fits(content, bytes(digest), keyed=False)):
+        raise StateMismatch([f"{path}: {refusal}"])
+    if not keys.fits(content, bytes(digest), keyed=keyed):
+        other = ", or its digest was made with another key" if keyed else ""
+        raise CheckpointDamaged(path, f"its bytes are not what was written{other}")
+    if version & ~KEYED != _FORMAT_VERSION:
         raise StateMismatch(
             [f"{path}: is in checkpoint format {version}; this program reads format {_FORMAT_VERSION}"]
         )

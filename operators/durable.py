@@ -56,6 +56,7 @@ from headrace.operators.journal import (
     first_boundary,
     start_of,
 )
+from headrace.operators.journal_keys import configured_keys
 from headrace.operators.known_sources import KnownSources, source_note
 from headrace.operators.machine import Machine, Position
 from headrace.operators.machines import build_machine, shape_of
@@ -214,6 +215,13 @@ class DurableShard:
             return 0
         heads = JournalReader(directory, start, cut_torn_tail=True).heads()
         return sum(head.records for head in heads if head.ordinal_next > head.ordinal_first)
+
+    def _see_place(self, header: Mapping[str, Any], start: Boundary) -> None:
+        """See that the journal behind a checkpoint with a keyed digest is the one that was there."""
+        if "journal" in header and header["journal"] != _place_of(start):
+            raise StateError(
+                f"{self.directory}: segment {start.segment} doesn't begin where its checkpoint was taken"
+            )
 
     def _first_settings(self, directory: Path) -> RunSettings:
         """The configuration that the journal starts with, before its first checkpoint.
@@ -630,8 +638,11 @@ class DurableShard:
             if finished is not None and finished.ok:
                 self._finished(finished)
         segment = self._journal.roll()
+        place = _place_of(self._journal.end)
         self._note_beginning()
         header = self._header()
+        if configured_keys().flag:
+            header["journal"] = place
         self._writer.start(
             checkpoint_path(self.directory, segment),
             lambda: (header, self.state.save()),
@@ -703,6 +714,11 @@ def _is_of(record: Record, payload: bytes) -> bool:
     if isinstance(payload, CutLine) and record.cut:
         return record.detail == whole_of(payload) or record.erased
     return record.erased or record.input == payload
+
+
+def _place_of(boundary: Boundary) -> list[Any]:
+    """What a segment's head says of all before it."""
+    return [boundary.seq, boundary.ordinal, boundary.chain.hex(), [list(mark) for mark in boundary.marks]]
 
 
 def _overdue_ns(settings: RunSettings) -> int | None:

@@ -264,7 +264,7 @@ def _number_of(text: str) -> int | None:
     mantissa, _, exponent = text.lower().partition("e")
     whole = mantissa.partition(".")[0]
     try:
-        return int(whole) * 10 ** int(exponent or 0)
+        return int(whole) * int(10 ** int(exponent or 0))
     except ValueError:
         return None
 

@@ -26,6 +26,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeAlias
 from headrace.config.private_files import open_file
 from headrace.errors import JournalDamaged, StateError, StateMismatch
 from headrace.operators.batches import Mark
+from headrace.operators.journal_keys import KEYED, configured_keys
 
 __all__ = [
     "COMMAND",
@@ -354,12 +355,12 @@ def _unpack_marks(packed: bytes) -> tuple[Mark, ...]:
     return tuple(Mark(source, offset, line, crc) for source, crc, offset, line in _MARK.iter_unpack(packed))
 
 
-def _segment_head(boundary: Boundary) -> bytes:
-    """Lay out the head of a segment that begins at a boundary."""
+def _segment_head(boundary: Boundary, flag: int) -> bytes:
+    """Lay out the head of a segment that begins at a boundary; `flag` says whether its chain is keyed."""
     head = _SEGMENT_HEAD.pack(
         _SEGMENT_MAGIC,
         0,
-        FORMAT_VERSION,
+        FORMAT_VERSION | flag,
         boundary.segment,
         len(boundary.marks),
         boundary.seq,
@@ -471,7 +472,10 @@ class JournalWriter:
         self._decisions_bytes, self._dead_letters_bytes = end.decisions_bytes, end.dead_letters_bytes
         self._chain = end.chain
         self._marks = {mark.source: mark for mark in end.marks}
+        self._keys = configured_keys()
         self._fd = self._open(end)
+        if _is_keyed(segment_path(directory, self._segment)) != bool(self._keys.flag):
+            self.roll()  # a key is new
 
     def _open(self, end: Boundary) -> int:
         numbers = segment_numbers(self._directory)
@@ -490,7 +494,7 @@ class JournalWriter:
         return fd
 
     def _start_segment(self, start: Boundary) -> int:
-        head = _segment_head(start)
+        head = _segment_head(start, self._keys.flag)
         fd = _create_segment(self._directory, head, start.segment, fsync=self._fsync)
         self._segment = start.segment
         self._byte = self._frames_from = len(head)
@@ -583,7 +587,7 @@ class JournalWriter:
             ),
         )
         content = _content(fields, packed_marks, outline, digests)
-        chain = sha256(self._chain + content).digest()
+        chain = self._keys.link(self._chain, content)
         guarded = fields + content + chain
         guard = _GUARDED.pack(_FRAME_MAGIC, zlib.crc32(guarded))
         frame = b"".join((guard, guarded, packed_marks, outline, *sealed))
@@ -659,12 +663,19 @@ def _read_segment_head(file: BinaryIO, path: Path, segment: int) -> Boundary:
     packed = file.read(marks * _MARK.size) if fits else b""
     if not fits or zlib.crc32(raw[_GUARDED.size :] + packed) != crc:
         raise JournalDamaged(path, 0, "the segment's head doesn't fit its checksum")
-    if version != FORMAT_VERSION:
+    if version & ~KEYED != FORMAT_VERSION:
         raise StateMismatch([_other_version(path, version)])
     if number != segment:
         raise JournalDamaged(path, 12, f"this is segment {number} under the name of segment {segment}")
     start = len(raw) + len(packed)
     return Boundary._make((number, start, *counted, chain, _unpack_marks(packed)))
+
+
+def _is_keyed(path: Path) -> bool:
+    """Whether the chain of a segment's frames is keyed."""
+    with open(path, "rb", buffering=0) as file:
+        raw = file.read(_SEGMENT_HEAD.size)
+    return len(raw) == _SEGMENT_HEAD.size and bool(_SEGMENT_HEAD.unpack(raw)[2] & KEYED)
 
 
 def _other_version(path: Path, version: int) -> str:
@@ -780,6 +791,7 @@ class JournalReader:
         self._cut_torn_tail = cut_torn_tail
         self._boundary = start
         self._marks = {mark.source: mark for mark in start.marks}
+        self._keys, self._keyed = configured_keys(), False
         self.torn: TornTail | None = None
 
     @property
@@ -822,6 +834,10 @@ class JournalReader:
             raise JournalDamaged(missing, 0, "this segment is missing")
         for number in numbers:
             path = segment_path(self._directory, number)
+            self._keyed = _is_keyed(path)
+            refusal = self._keys.refusal(keyed=self._keyed)
+            if refusal:
+                raise StateMismatch([f"{path}: {refusal}"])
             with open(path, "rb", buffering=buffer_bytes) as file:
                 self._enter(file, path, number)
                 for head in self._segment_heads(file, path, last=number == numbers[-1]):
@@ -864,8 +880,9 @@ class JournalReader:
         lengths = (head.decisions_bytes, head.dead_letters_bytes)
         if lengths != (here.decisions_bytes, here.dead_letters_bytes):
             raise JournalDamaged(path, head.position, "the lengths of the outputs don't go on")
-        if head.chain != sha256(here.chain + head.content).digest():
-            raise JournalDamaged(path, head.position, "the hash chain is broken")
+        if not self._keys.fits(here.chain + head.content, head.chain, keyed=self._keyed):
+            other = ", or was made with another key" if self._keyed else ""
+            raise JournalDamaged(path, head.position, f"the hash chain is broken{other}")
 
     def _pass(self, head: FrameHead) -> None:
         for mark in head.marks:
