@@ -63,7 +63,7 @@ class TimeSettings(_Settings):
     late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
     ahead_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
     ahead_agree_events: int = Field(default=3, ge=1, le=1000)
-    ahead_agree_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    ahead_agree_share: float = Field(default=0.75, ge=0.0, le=1.0)
     ahead_alone_events: int = Field(default=16, ge=1, le=1000)
 
 
