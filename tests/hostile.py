@@ -271,13 +271,13 @@ class Mutator:
         return line * self.rng.randint(2, 4)
 
     def _nest(self, line: bytes) -> bytes:
-        depth = self.rng.choice((5, 400, 499, 501, 950, 1000, 1500, 6000))
+        depth = self.rng.choice((2, 5, 5, 5, 5, 400, 499, 501, 1000, 1500))
         opening, closing = self.rng.choice((("[", "]"), ('{"a":', "}"), ('[{"":', "}]")))
         nested = opening * depth + "1" + closing * self.rng.choice((depth, depth, 0, depth - 1))
         return line[:-1] + b',"n":' + nested.encode() + b"}"
 
     def _long(self, line: bytes) -> bytes:
-        if self.rng.random() < 0.9:  # as long ones would be most of all bytes
+        if self.rng.random() < 0.99:  # as long ones would be most of all bytes
             return self._flip(line)
         return line[:-1] + b',"l":"' + b"x" * self.rng.choice((65_000, 66_000, 200_000)) + b'"}'
 
