@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import Final, TypeAlias
 
 from headrace.operators.models.contract import Model
@@ -13,8 +14,8 @@ Example: TypeAlias = tuple[Sequence[float], int]
 """Features, and their label."""
 
 _EXAMPLES_MIN: Final = 256
-_EXAMPLES_MAX: Final = 4096
-_BYTES_AN_EXAMPLE: Final = 512
+_EXAMPLES_MAX: Final = 16_384
+_LEARNING_PER_COPYING: Final = 20  # so many times as long
 _TRIES: Final = 8
 
 
@@ -30,8 +31,9 @@ class Teacher:
     """Teaches a model, and takes back what it has learned of an input with which it raises something.
 
     Of a model a copy is kept, with the examples that it has learned since: these are learned once more from
-    the copy. The larger the copy, the rarer it is made. One that is `atomic` changes nothing with an example
-    with which it raises; where examples come one by one, it needs no copy.
+    the copy. The longer copying takes, the rarer it is done; what comes out doesn't depend on when. One that
+    is `atomic` changes nothing with an example with which it raises; where examples come one by one, it needs
+    no copy.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class Teacher:
         self._model, self._atomic = model, one_by_one and getattr(model, "atomic", False)
         self._copy = b""
         self._since: list[Example] = []
-        self._since_max = 0
+        self._copying_ns = self._learning_ns = 0
 
     def forget(self) -> None:
         """The model was loaded: what was kept is of another state."""
@@ -61,8 +63,11 @@ class Teacher:
         Exception
             If it can't be brought back, as what it raises depends on more than its state and the example.
         """
-        if not self._atomic and (not self._copy or len(self._since) >= self._since_max):
-            self._keep_copy()
+        begun_ns = 0
+        if not self._atomic:
+            if self._copy_is_due():
+                self._keep_copy()
+            begun_ns = perf_counter_ns()
         learn = self._model.learn
         try:
             for features, label in examples:
@@ -75,11 +80,18 @@ class Teacher:
             raise NotLearned(error) from error
         if not self._atomic:
             self._since += examples
+            self._learning_ns += perf_counter_ns() - begun_ns
+
+    def _copy_is_due(self) -> bool:
+        count = len(self._since)
+        worth_it = self._learning_ns >= _LEARNING_PER_COPYING * self._copying_ns
+        return not self._copy or count >= _EXAMPLES_MAX or (count >= _EXAMPLES_MIN and worth_it)
 
     def _keep_copy(self) -> None:
+        begun_ns = perf_counter_ns()
         self._copy = self._model.save()
-        self._since = []
-        self._since_max = min(max(_EXAMPLES_MIN, len(self._copy) // _BYTES_AN_EXAMPLE), _EXAMPLES_MAX)
+        self._since, self._learning_ns = [], 0
+        self._copying_ns = perf_counter_ns() - begun_ns
 
     def _bring_back(self) -> None:
         """Learn the examples since the copy once more; the next failure then finds a copy of this state."""

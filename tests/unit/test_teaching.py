@@ -93,12 +93,18 @@ def test_one_that_can_not_be_brought_back_is_no_matter_of_the_input():
         teacher.teach([("good", 1)])
 
 
-def test_copies_are_rarer_the_larger_they_are():
-    model = Sum()
+@pytest.mark.parametrize(("copying_ns", "copies"), [(0, 80), (50, 21), (10**9, 2)])
+def test_copies_are_rarer_the_longer_they_take(monkeypatch, copying_ns, copies):
+    """By a clock that an example moves by 1 ns."""
+    model, now = Sum(), [0]
+    save, learn = model.save, model.learn
+    monkeypatch.setattr(module, "perf_counter_ns", lambda: now[0])
+    model.save = lambda: (now.__setitem__(0, now[0] + copying_ns), save())[1]
+    model.learn = lambda *example: (now.__setitem__(0, now[0] + 1), learn(*example))
     teacher = Teacher(model, one_by_one=False)
-    for _ in range(module._EXAMPLES_MIN * 3):
+    for _ in range(20_480):
         taught(teacher, ("good", 1))
-    assert model.saved == 3
+    assert model.saved == copies
 
 
 def test_a_model_that_was_loaded_is_copied_anew():
