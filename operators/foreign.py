@@ -17,6 +17,9 @@ _LINES_LOOKED_AT: Final = 64
 _WIDE_BYTES: Final = 512
 _CELLS_MIN: Final = 2
 _TAR_AT: Final = 257
+_ZIP_HEADER_BYTES: Final = 30
+_ZIP_VERSION_MIN: Final = 10
+_ZIP_VERSION_MAX: Final = 63
 _KNOWN_COLUMNS: Final = frozenset({b"event_id", b"event_time", b"customer_id", b"type", b"session_id"})
 _DELIMITERS: Final = (
     (b",", "CSV"),
@@ -29,7 +32,6 @@ _MAGIC: Final = (
     (b"\x28\xb5\x2f\xfd", "zstd-compressed", "zstd -dc"),
     (b"\xfd7zXZ\0", "xz-compressed", "xz -dc"),
     (b"BZh", "bzip2-compressed", "bzip2 -dc"),
-    (b"PK\x03\x04", "a zip archive", "unzip -p"),
     (b"PK\x05\x06", "an empty zip archive", None),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "7z x -so"),
     (b"Rar!\x1a\x07", "a rar archive", None),
@@ -72,11 +74,11 @@ def foreign_format(head: bytes) -> str | None:
     >>> foreign_format(b'oops\n{"event_id":"p-1"}\n') is None
     True
     """
-    named = _binary(head) or _wide(head)
-    if named:
-        return named
     lines = _lines(head)
     objects = sum(map(_is_object, lines))
+    named = _archive(head) or (None if objects else _binary(head) or _wide(head))
+    if named:
+        return named
     for looks in (_array, _document):
         found = looks(lines, objects)
         if found:
@@ -89,14 +91,23 @@ def refusal_of(path: str, looks: str) -> str:
     return f"{path}: {looks}. Read are lines of JSON objects in UTF-8, also compressed by gzip"
 
 
+def _archive(head: bytes) -> str | None:
+    """Archives hold files as they are, or may do so: there can be lines of objects in them."""
+    # The version of the format that comes next in a zip archive is 1.0 to 6.3.
+    is_zip = head.startswith(b"PK\x03\x04") and len(head) > _ZIP_HEADER_BYTES
+    if is_zip and _ZIP_VERSION_MIN <= int.from_bytes(head[4:6], "little") <= _ZIP_VERSION_MAX:
+        return "looks like it is a zip archive; `unzip -p` before `--from -` unpacks it"
+    if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
+        return "looks like it is a tar archive; `tar -xO` before `--from -` unpacks it"
+    return None
+
+
 def _binary(head: bytes) -> str | None:
     for magic, name, command in _MAGIC:
         # Letters alone could begin a line of text.
         if head.startswith(magic) and (not magic.isalnum() or _is_binary(head)):
             how = f"; `{command}` before `--from -` unpacks it" if command else ""
             return f"looks like it is {name}{how}"
-    if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
-        return "looks like it is a tar archive; `tar -xO` before `--from -` unpacks it"
     return None
 
 
@@ -107,7 +118,7 @@ def _is_binary(head: bytes) -> bool:
 def _wide(head: bytes) -> str | None:
     """UTF-16 and UTF-32, with a byte order mark, or with a zero beside each character of an object."""
     for bom, name in _WIDE_BOMS:
-        if head.startswith(bom) and not any(map(_is_object, _lines(head))):
+        if head.startswith(bom):
             return _recoded(name)
     start = head[:_WIDE_BYTES]
     for name, width in (("UTF-32", 4), ("UTF-16", 2)):
@@ -144,8 +155,9 @@ def _array(lines: Sequence[bytes], objects: int) -> str | None:
     if not lines or not lines[0].startswith(b"["):
         return None
     inside = lines[0][1:].lstrip() or (lines[1] if len(lines) > 1 else b"")
-    commas = sum(line.endswith((b"},", b"}]")) for line in lines)
-    if inside.startswith(b"{") and objects <= min(commas, 1):
+    # Of an array with an object a line the last one stands without a comma, before the bracket.
+    last = objects == 1 and lines[0] == b"[" and lines[-1] == b"]" and _is_object(lines[-2])
+    if inside.startswith(b"{") and (not objects or last):
         return "looks like one JSON array; `jq -c '.[]'` before `--from -` makes lines of its objects"
     return None
 
