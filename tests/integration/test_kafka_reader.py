@@ -70,7 +70,7 @@ def topic(broker, request) -> str:
 def delete_before(broker, topic: str, partition: int, offset: int) -> None:
     admin = AdminClient({"bootstrap.servers": broker.brokers})
     for future in admin.delete_records([TopicPartition(topic, partition, offset)]).values():
-        future.result(30)
+        future.result(600)
 
 
 def test_all_messages_come_in_the_order_of_their_partition(broker, topic):
@@ -237,7 +237,7 @@ def test_a_topic_that_is_deleted_ends_reading(broker, topic):
     with reading(broker.brokers, {Partition(topic, 0): EARLIEST}, **limits) as reader:
         taken(reader, 10)
         admin = AdminClient({"bootstrap.servers": broker.brokers})
-        admin.delete_topics([topic])[topic].result(30)
+        admin.delete_topics([topic])[topic].result(600)
         with pytest.raises(TopicMismatch, match=topic):
             until(reader, lambda: False)
 
@@ -247,7 +247,7 @@ def test_added_partitions_are_noticed(broker, topic, caplog):
         taken(reader, 10)
         assert reader.heard.grown == {}
         admin = AdminClient({"bootstrap.servers": broker.brokers})
-        admin.create_partitions([NewPartitions(topic, 3)])[topic].result(30)
+        admin.create_partitions([NewPartitions(topic, 3)])[topic].result(600)
         until(reader, lambda: reader.heard.grown)
         assert reader.heard.grown == {topic: (2, 3)}
     assert f"topic {topic} has grown from 2 to 3 partitions" in caplog.text
@@ -270,7 +270,7 @@ def _committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:
 
     asked = [ConsumerGroupTopicPartitions(group)]
     try:
-        answered = admin.list_consumer_group_offsets(asked)[group].result(30)
+        answered = admin.list_consumer_group_offsets(asked)[group].result(600)
     except Exception:  # noqa: BLE001  # no such group yet
         return {}
     return {(each.topic, each.partition): each.offset for each in answered.topic_partitions}

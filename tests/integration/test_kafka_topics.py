@@ -42,7 +42,7 @@ def test_a_topic_that_was_made_anew_is_told_by_its_id(broker, name):
     broker.create_topic(name, retention_ms="-1")
     before = check(broker, [Needed(name)]).topic_ids[name]
     admin = AdminClient({"bootstrap.servers": broker.brokers})
-    admin.delete_topics([name])[name].result(30)
+    admin.delete_topics([name])[name].result(600)
     broker.create_topic(name, retention_ms="-1")
     with pytest.raises(TopicMismatch, match=f"{name}: was deleted and made anew since the state knew it"):
         check(broker, [Needed(name, topic_id=before, partitions=1)])
@@ -112,4 +112,4 @@ def test_a_topic_that_cannot_be_created(broker, name):
 def config_of(broker, topic):
     admin = AdminClient({"bootstrap.servers": broker.brokers})
     ((_, future),) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic)]).items()
-    return future.result(30)
+    return future.result(600)

@@ -33,7 +33,7 @@ wait_for() { python "$PROJECT/tests/pages/topic.py" wait "$BROKERS" "$TOPICS-$1"
 
 # Waits until a command succeeds; what it prints meanwhile is of no interest.
 until_so() {
-    local until=$((SECONDS + 120))
+    local until=$((SECONDS + 600))
     while ! "$@" >/dev/null 2>&1; do
         if ((SECONDS > until)); then
             echo "not so after two minutes: $*"

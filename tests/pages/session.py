@@ -13,7 +13,7 @@ from pathlib import Path
 
 from markdown import ROOT, Block
 
-GIVE_UP_S = 600
+GIVE_UP_S = 1800
 _COLUMNS = "100"
 # What differs between machines and runs: compared as if it were the same everywhere.
 VARYING = (

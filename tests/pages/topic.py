@@ -8,7 +8,7 @@ import sys
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer
 from confluent_kafka.admin import AdminClient
 
-PATIENCE_S = 60
+PATIENCE_S = 600
 
 
 def send(brokers: str, name: str) -> None:

@@ -513,7 +513,7 @@ def test_messages_deleted_unread_are_told_and_accepted_only_when_asked(world, li
     admin = AdminClient({"bootstrap.servers": world.brokers})
     cut = [TopicPartition(world.source, partition, offset) for partition, offset in end.items()]
     for future in admin.delete_records(cut).values():
-        future.result(30)
+        future.result(600)
     refused = world.start()
     assert refused.process.wait(PATIENCE_S) == 13
     assert "--accept-lost" in refused.said.read_text()
