@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -33,8 +34,8 @@ UNTIL_S = 600.0
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory) -> Path:
-    """A customer who is to be erased, and after a while only others."""
-    lines = [*customers(60), *stream(400, first=100)]
+    """A customer who is to be erased, after a while only others, and in the end payments hours apart."""
+    lines = [*customers(60), *stream(100, first=100), *(payment(1200 * number) for number in range(1, 100))]
     return write_lines(tmp_path_factory.mktemp("world") / "events.jsonl", lines)
 
 
@@ -143,7 +144,9 @@ def test_a_running_flow_erases_and_goes_on(tmp_path, events, shards):
     assert os.waitpid(child, os.WNOHANG) == (0, 0), "the flow had ended before it was done"
     assert [path for path in traces(world) if ".tmp" not in path.name] == []
     assert list(control_folder(world.state).glob("*.jsonl")) == []
+    os.kill(child, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert World(world.folder, (events,), options).run() == 0, world.said
     check_gone(world)
     assert world.outputs() == whole.outputs()
 

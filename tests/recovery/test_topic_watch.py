@@ -61,7 +61,7 @@ def told(world: World) -> dict:
 def test_a_frozen_process_is_told_of_killed_and_started_again(world, lines, ports):
     """D-PROC-5: the others say who stands still, and so does whoever answers for it."""
     world.send(lines[:500])
-    options = ("--processes", "2", "--metrics-port", str(ports), "--set", "processes.frozen_seconds_max=6")
+    options = ("--processes", "2", "--metrics-port", str(ports), "--set", "processes.frozen_seconds_max=20")
     running = world.start(*options)
     running.wait_for(lambda: inputs_in(world.state) >= 500, "inputs")
     before = members(world)

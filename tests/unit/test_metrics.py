@@ -401,7 +401,8 @@ def test_a_scrape_may_come_at_any_moment(tmp_path):
     sys.setswitchinterval(1e-5)
     try:
         thread.start()
-        fed.feed(world())
+        while scrapes <= 3 and not wrong:  # on a busy machine the other thread may not come to it at once
+            fed.feed(world())
     finally:
         ended.set()
         thread.join()
