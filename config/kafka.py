@@ -108,6 +108,12 @@ class KafkaSettings(Settings):
     settle_ms
         After a crash an output topic is read back once it hasn't grown for so long: the last messages of a
         killed process may still be on their way.
+    unpacked_bytes_max
+        The largest answer of a broker, and what a batch of messages packed with zstd may unpack to. The
+        client unpacks what is packed with gzip, lz4 or snappy whatever it comes to.
+    unreadable
+        What becomes of a batch of messages that can't be unpacked: a `dead_letter` in its place, or the end
+        of the run (`stop`).
     partitions_max
         Partitions of all input topics together.
     merge_messages_max
@@ -153,6 +159,8 @@ class KafkaSettings(Settings):
     create_replicas: int | None = Field(default=None, ge=1, le=32)
     watermark_seconds: float = Field(default=10.0, ge=0.05, le=3600.0)
     settle_ms: int = Field(default=1000, ge=0, le=600_000)
+    unpacked_bytes_max: int = Field(default=67_108_864, ge=2_000_000, le=2_147_483_647)
+    unreadable: Literal["dead_letter", "stop"] = "dead_letter"
     partitions_max: int = Field(default=1000, ge=1, le=65_534)
     merge_messages_max: int = Field(default=20_000, ge=1, le=10_000_000)
     merge_wait_ms_max: int = Field(default=1000, ge=0, le=600_000)

@@ -23,8 +23,18 @@ from headrace.operators.events import (
 from headrace.operators.nesting import NESTING_MAX, nested_too_deep, on_empty_stack
 from headrace.operators.oversized import CutLine
 from headrace.operators.rfc3339 import HOUR_CHARACTERS, REST_MS, hour_known, time_ms
+from headrace.operators.unread import Tombstone, Unreadable
 
-__all__ = ["INTERNAL_ERROR", "Undecodable", "canonical_digest", "decode", "decode_one", "unexpected"]
+__all__ = [
+    "INTERNAL_ERROR",
+    "NO_VALUE",
+    "NoValue",
+    "Undecodable",
+    "canonical_digest",
+    "decode",
+    "decode_one",
+    "unexpected",
+]
 
 _FIELD: Final = re.compile(r"`\$\.?([^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
@@ -57,9 +67,19 @@ class Undecodable(NamedTuple):
     field: str | None
 
 
+class NoValue(Undecodable):
+    """A message without a value."""
+
+    __slots__ = ()
+
+
 INTERNAL_ERROR: Final = "internal_error"
 _SAID_CHARACTERS_MAX: Final = 500
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_MAGIC: Final = b"\0"  # of a schema registry's framing; four bytes of the schema's id follow
+_FRAMING_BYTES: Final = 5
+NO_VALUE: Final = NoValue("no_value", "a message without a value", None)
+"""In the place of a message without a value, which is no event and no mistake either."""
 _TOO_DEEP: Final = Undecodable("nested_too_deep", f"nested more than {NESTING_MAX} deep", None)
 _OUT_OF_RANGE: Final = Undecodable(
     "event_time_out_of_range", "event_time: must be in the years 2000 to 2099", "event_time"
@@ -119,7 +139,7 @@ def decode(
             elif event.__class__ is Item:
                 _publish(event)
         except (ValueError, msgspec.MsgspecError) as error:
-            add(_reason(error))
+            add(_of_another_kind(payload) or _reason(error))
             continue
         except MemoryError:
             raise
@@ -135,6 +155,19 @@ def _not_to_parse(payload: bytes, line_bytes_max: int) -> Undecodable | None:
     if len(payload) > line_bytes_max or isinstance(payload, CutLine):
         return Undecodable("line_too_long", f"longer than {line_bytes_max} bytes", None)
     return _TOO_DEEP if nested_too_deep(payload) else None
+
+
+def _of_another_kind(payload: bytes) -> Undecodable | None:
+    """Why a line isn't meant to be JSON; None if it may be."""
+    if isinstance(payload, Tombstone):
+        return NO_VALUE
+    if isinstance(payload, Unreadable):
+        return Undecodable("unreadable", payload.decode(), None)
+    if payload[:1] == _MAGIC and len(payload) >= _FRAMING_BYTES:
+        schema = int.from_bytes(payload[1:_FRAMING_BYTES], "big")
+        message = f"framed for a schema registry (Confluent wire format, schema id {schema}); not read yet"
+        return Undecodable("registry_framing", message, None)
+    return None
 
 
 def _raised(

@@ -46,6 +46,7 @@ from headrace.operators.journal import (
     OVERDUE,
     RETRIED,
     SKIPPED,
+    UNREADABLE,
     Boundary,
     Frame,
     JournalReader,
@@ -66,6 +67,7 @@ from headrace.operators.past import notes_of, output_of, records_from
 from headrace.operators.reapply import PASSED_OVER, apply_again, retried
 from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.telemetry import SILENT, Telemetry
+from headrace.operators.unread import Unreadable
 from headrace.operators.waiting import by_waiting
 
 __all__ = ["STATE_VERSION", "Applied", "DurableShard"]
@@ -457,6 +459,9 @@ class DurableShard:
                         cut = whole_of(payload)
                         keep((kind, flags | CUT, source, ordinal, offset, line, payload, out, cut))
                         continue
+                    if isinstance(payload, Unreadable):
+                        keep((kind, flags | UNREADABLE, source, ordinal, offset, line, payload, out, detail))
+                        continue
                 keep((kind, flags, source, ordinal, offset, line, payload, out, detail))
 
     def _waited(self, batch: Batch, lines: Sequence[int]) -> Iterator[tuple[Sequence[int], bool]]:
@@ -503,6 +508,8 @@ class DurableShard:
                 _add(applied, ordinal, kind, out)
                 if isinstance(payload, CutLine) and kind == _DEAD:
                     flags, detail = flags | CUT, whole_of(payload)
+                elif isinstance(payload, Unreadable):
+                    flags |= UNREADABLE
                 records.append((kind, flags, position[0], ordinal, *position[1:], payload, out, detail))
 
     # -- inputs that make the program fail

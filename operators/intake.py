@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from headrace.config.tables import IdSettings, TimeSettings
 from headrace.operators.clock import EventClock
-from headrace.operators.codec import Undecodable, base64_text, unexpected
+from headrace.operators.codec import NO_VALUE, Undecodable, base64_text, unexpected
 from headrace.operators.events import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.journal import Kind
 from headrace.operators.machine import Output, Position
@@ -24,6 +24,7 @@ __all__ = ["DAY_MS", "HOUR_MS", "Intake", "under", "version_of"]
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 _NOTHING: Final = b""
+_ABSENT: Final = (int(Kind.ABSENT), _NOTHING, _NOTHING)
 _REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
 _EVENTS: Final = (Payment, Outcome, Click, Cart, Order, Item)
 
@@ -63,6 +64,9 @@ class Intake:
             memory.configure(ids.memory_max, round(ids.memory_days_max * DAY_MS))
 
     def _dead(self, why: Undecodable, payload: bytes, position: Position) -> Output:
+        if why is NO_VALUE:
+            self._count("tombstones")
+            return _ABSENT
         self._count(f"dead_{why.reason}")
         source, offset, line = position
         letter = DeadLetter(

@@ -39,6 +39,7 @@ __all__ = [
     "OVERDUE",
     "RETRIED",
     "SKIPPED",
+    "UNREADABLE",
     "Boundary",
     "Frame",
     "FrameHead",
@@ -67,12 +68,13 @@ RETRIED: Final = 0x04
 COMMAND: Final = 0x08
 CUT: Final = 0x10
 SKIPPED: Final = 0x20
+UNREADABLE: Final = 0x40
 NO_SOURCE: Final = 0xFFFF
 CONTROL_SOURCE: Final = 0xFFFE
 
 _SEGMENT_MAGIC: Final = b"HRS\x01"
 _FRAME_MAGIC: Final = b"HRF\x02"
-_WRITTEN_FLAGS: Final = OVERDUE | RETRIED | COMMAND | CUT | SKIPPED
+_WRITTEN_FLAGS: Final = OVERDUE | RETRIED | COMMAND | CUT | SKIPPED | UNREADABLE
 _NO_MAGIC: Final = bytes(4)
 _SEGMENT_NAME: Final = re.compile(r"journal-([0-9]{8})\.seg")
 _SEGMENTS_MAX: Final = 99_999_999
@@ -103,6 +105,7 @@ class Kind(IntEnum):
     DEAD = 3
     REPEAT = 4
     CONTROL = 5
+    ABSENT = 6
 
 
 # Comparing with a plain integer is faster than with a member.

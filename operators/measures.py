@@ -84,6 +84,14 @@ METRICS: Final = (
         scrape.of_sending("dead_letters_cut"),
     ),
     Metric(
+        "headrace_tombstones_total",
+        "counter",
+        "Messages without a value; they are no dead letters.",
+        (),
+        "state",
+        scrape.plain("tombstones"),
+    ),
+    Metric(
         "headrace_repeats_total",
         "counter",
         "Events that had come before with the same content.",
@@ -603,7 +611,8 @@ LABELS: Final = {
     "timestamp": "`create`: when the message was made; `append`: when the broker took it",
     "timing": "`late`, `ahead`",
     "topic": "name of a topic; empty for a source that is a file",
-    "type": "`payment`, `outcome`, `click`, `cart`, `order`, `item`; `command` of an operator; `undecodable`",
+    "type": "`payment`, `outcome`, `click`, `cart`, `order`, `item`; `command` of an operator; "
+    "`undecodable`; `tombstone`, a message without a value",
     "version": "version of Headrace",
 }
 """The labels, and which values they have."""

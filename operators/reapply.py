@@ -10,9 +10,10 @@ import orjson
 from headrace.operators.codec import Undecodable, decode_one
 from headrace.operators.commands import decode_command
 from headrace.operators.events import Event
-from headrace.operators.journal import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, Kind, Record
+from headrace.operators.journal import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
 from headrace.operators.machine import Machine, Output
 from headrace.operators.oversized import cut_line_of
+from headrace.operators.unread import TOMBSTONE, Unreadable
 
 __all__ = ["PASSED_OVER", "apply_again", "event_of", "kernel", "payload_of", "retried"]
 
@@ -20,6 +21,7 @@ PASSED_OVER: Final = Undecodable("skipped", "passed over, as asked for with --sk
 """In the place of an input that an operator has passed over."""
 
 _DECIDED: Final = int(Kind.DECIDED)
+_ABSENT: Final = int(Kind.ABSENT)
 _SUBJECTS: Final = ("customer_id", "session_id")
 
 
@@ -61,6 +63,10 @@ def apply_again(state: Machine, record: Record) -> Output:
 
 def payload_of(record: Record) -> bytes:
     """A recorded input as it came; of one that was too large to keep, its head and what is known of it."""
+    if record.flags & UNREADABLE:
+        return Unreadable(record.input)
+    if record.kind == _ABSENT:
+        return TOMBSTONE
     return cut_line_of(record.input, record.detail) if record.flags & CUT else record.input
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, get_args
 import msgspec
 
 from headrace.operators.checkpoint import Finished
-from headrace.operators.codec import Undecodable
+from headrace.operators.codec import NoValue, Undecodable
 from headrace.operators.controlled import BatchReader
 from headrace.operators.durable import DurableShard
 from headrace.operators.events import Event
@@ -44,7 +44,8 @@ SCORE_EDGES: Final = (
 _UNDECODABLE: Final = "undecodable"
 _COMMAND: Final = "command"
 _TYPE_NAMES: Final[dict[type, str]] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)} | {
-    Undecodable: _UNDECODABLE
+    Undecodable: _UNDECODABLE,
+    NoValue: "tombstone",
 }
 EVENT_TYPES: Final = (*_TYPE_NAMES.values(), _COMMAND)
 """Types of the contract, `undecodable` for lines that are no event, `command` for those of an operator."""

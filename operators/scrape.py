@@ -39,7 +39,7 @@ _SHADOW: Final = "shadow"
 _REASONS: Final = (
     *("line_too_long", "invalid_utf8", "invalid_json", "unknown_type", "missing_field", "invalid_field"),
     *("event_time_out_of_range", "id_conflict", "other_currency", "unfit", "refused_command"),
-    *("nested_too_deep", "internal_error", "skipped"),
+    *("nested_too_deep", "internal_error", "skipped", "registry_framing", "unreadable"),
 )
 _OUTCOME_RESULTS: Final = {
     "matched": "outcomes_matched",

@@ -12,6 +12,7 @@ from headrace.operators.control import ControlInbox
 from headrace.operators.controlled import batch_of
 from headrace.operators.files import Progress
 from headrace.operators.journal import CONTROL_SOURCE
+from headrace.operators.oversized import CutLine
 from headrace.operators.partition_merge import PartitionMerge
 from headrace.operators.waiting import MessageAges, Skewed
 
@@ -148,6 +149,8 @@ class TopicReader:
         Tells since when messages wait.
     silent_seconds_max
         Brokers of which nothing was heard for longer, and lags unknown for longer, are a trouble.
+    kept_bytes_max, head_bytes
+        Of a longer value only a head is kept, and how long that is; None for no limit.
 
     Attributes
     ----------
@@ -169,7 +172,10 @@ class TopicReader:
         ages: MessageAges | None = None,
         *,
         silent_seconds_max: float = inf,
+        kept_bytes_max: int | None = None,
+        head_bytes: int = 0,
     ) -> None:
+        self._kept_bytes_max, self._head_bytes = kept_bytes_max, head_bytes
         self._ages = ages or MessageAges({}, 0)
         self._reading, self._merge, self._numbers, self._commands = reading, merge, numbers, commands
         self._places = {number: place for place, number in numbers.items()}
@@ -207,13 +213,22 @@ class TopicReader:
             reading.resume([self._places[number] for number in resumed])
         for portion in reading.read(_READ_MESSAGES_MAX, wait=not merge.holding):
             number = self._numbers[portion.partition]
-            self._bytes[number] += sum(map(len, portion.payloads))
+            count = sum(map(len, portion.payloads))
+            self._bytes[number] += count
+            if self._kept_bytes_max is not None and count > self._kept_bytes_max:
+                self._cut(portion.payloads, self._kept_bytes_max)
             since_ms = self._ages.since(
                 number, portion.times_ms, portion.appended_after_ms, time.time_ns() // 1_000_000
             )
             merge.extend(number, portion.payloads, portion.offsets, since_ms=since_ms, past=portion.past)
         if full := merge.to_pause():
             reading.pause([self._places[number] for number in full])
+
+    def _cut(self, payloads: list[bytes], bytes_max: int) -> None:
+        """Keep heads of the values that are too large: a few packed kilobytes may unpack to gigabytes."""
+        for place, payload in enumerate(payloads):
+            if len(payload) > bytes_max:
+                payloads[place] = CutLine.from_line(payload, self._head_bytes)
 
     # -- for those who watch
 

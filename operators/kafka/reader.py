@@ -22,11 +22,14 @@ from headrace.operators.kafka.ends import PartitionEnd
 from headrace.operators.kafka.faults import fault_of
 from headrace.operators.kafka.heard import Heard, Statistics
 from headrace.operators.kafka.starts import ACCEPT_LOST_OPTION, Partition, Start, loss
+from headrace.operators.kafka.unreadable import end_of_batch, is_unreadable, size_options
+from headrace.operators.unread import TOMBSTONE, Unreadable
 
 __all__ = ["Fetched", "Lag", "Lost", "PartitionReader"]
 
 _log = logging.getLogger(__name__)
 _STATISTICS_MS: Final = 1000
+_UNREADABLE_TRIES: Final = 3
 _STAMPS: Final = {TIMESTAMP_CREATE_TIME: "create", TIMESTAMP_LOG_APPEND_TIME: "append"}
 
 
@@ -38,7 +41,7 @@ class Fetched(NamedTuple):
     partition
         Where they stand.
     payloads
-        Their values; empty bytes for a message without one.
+        Their values; `TOMBSTONE` for a message without one.
     offsets
         Their offsets; rising, but not always by one.
     times_ms
@@ -93,12 +96,13 @@ class Lost(NamedTuple):
 class _Track:
     """How far a partition was read."""
 
-    __slots__ = ("end", "ended_s", "leader", "next", "time_ms", "where")
+    __slots__ = ("end", "ended_s", "leader", "next", "time_ms", "tried", "tries", "where")
 
     def __init__(self, partition: Partition, offset: int, readable: int) -> None:
         self.where = TopicPartition(partition.topic, partition.number, offset)
         self.next, self.time_ms, self.end = offset, -1, PartitionEnd(readable)
         self.leader = -1
+        self.tried, self.tries = -1, 0
         self.ended_s: float | None = None
 
 
@@ -154,6 +158,7 @@ class PartitionReader:
         self.heard = Heard(connection, on_statistics=self._look)
         self._tracks: dict[Partition, _Track] = {}
         self._stamps: dict[str, int] = {}
+        self._broken: dict[Partition, tuple[int, str]] = {}
         self._consumer = connection.consumer(self._options())
         try:
             counts = connection.probe(self._consumer)
@@ -180,6 +185,7 @@ class PartitionReader:
             "fetch.queue.backoff.ms": settings.fetch_backoff_ms,
             "queued.min.messages": settings.fetch_queue_messages,
             "queued.max.messages.kbytes": settings.fetch_queue_bytes_max // 1024,
+            **size_options(settings.unpacked_bytes_max),
             "statistics.interval.ms": _STATISTICS_MS,
             # Topics are known to exist; one that is no longer told of was deleted.
             "topic.metadata.propagation.max.ms": int(self._seconds_max * 1000),
@@ -254,9 +260,26 @@ class PartitionReader:
         # Without a wait: this call would wait for its whole time limit, however much has come.
         fetched = self._sorted([first, *self._consumer.consume(messages_max - 1, 0)])
         self.heard.now()
+        if self._broken:
+            fetched += self._passed_over()
         if not fetched:
             self._raise()
         return fetched
+
+    def _passed_over(self) -> list[Fetched]:
+        """What stands in the place of batches that can't be unpacked; reading goes on behind them."""
+        broken, self._broken = self._broken, {}
+        found = []
+        for partition, (first, why) in broken.items():
+            track, after = self._tracks[partition], end_of_batch(self._connection, partition, first)
+            which = f"offset {first}" if after == first + 1 else f"offsets {first} to {after - 1}"
+            text = f"{which} can't be read: {why}"
+            _log.warning("%s: %s; passed over as a dead letter", partition, text)
+            self._consumer.seek(TopicPartition(*partition, after))
+            track.next = after
+            # At its last offset, so that nobody looks for the rest of it once it is journalled.
+            found.append(Fetched(partition, [Unreadable(text.encode())], [after - 1], [-1]))
+        return found
 
     def _raise(self) -> None:
         if self._failure is not None:
@@ -277,7 +300,7 @@ class PartitionReader:
                 track = self._tracks[partition]
                 since = track.end.appended_after_ms(message.offset() or 0)
                 group = groups[key] = Fetched(partition, [], [], [], since, track.end.behind(track.next))
-            group.payloads.append(message.value() or b"")
+            group.payloads.append(TOMBSTONE if (value := message.value()) is None else value)
             group.offsets.append(message.offset())  # type: ignore[arg-type]  # without an error it has one
             group.times_ms.append(message.timestamp()[1])
             last[key] = message
@@ -297,10 +320,26 @@ class PartitionReader:
             track.end.reached()
             return
         kind = fault_of(error)
-        if kind is OffsetLost:
+        if partition in self._tracks and is_unreadable(error):
+            self._unreadable(partition, message.offset() or 0, error)
+        elif kind is OffsetLost:
             self._failure = self._lost(partition)
         elif kind is not None:
             self._failure = self._connection.fault(error, str(partition) if message.topic() else "Kafka")
+
+    def _unreadable(self, partition: Partition, first: int, error: KafkaError) -> None:
+        """A batch can't be unpacked. The client tries again: it may have been hurt on its way."""
+        track = self._tracks[partition]
+        track.tries = track.tries + 1 if track.tried == first else 1
+        track.tried = first
+        if track.tries < _UNREADABLE_TRIES:
+            return
+        why = self._connection.redact(error.str())
+        if self._connection.settings.unreadable == "stop":
+            text = f'{partition}: {why}; with kafka.unreadable = "dead_letter" it is passed over as one'
+            self._failure = BrokerError(text)
+        else:
+            self._broken[partition] = first, why
 
     def _on_error(self, error: KafkaError) -> None:
         """What the client reports besides: that brokers are away, which passes, or that a topic is gone."""

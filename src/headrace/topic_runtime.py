@@ -208,7 +208,16 @@ class TopicRun(Tally):
         ages = MessageAges(self._known_since_ms(), kafka.clock_skew_ms_max)
         commands = self._commands() if self.member.index == 0 else None
         silent = kafka.silent_seconds_max
-        return TopicReader(self.reading, merge, numbers, commands, ages, silent_seconds_max=silent)
+        return TopicReader(
+            self.reading,
+            merge,
+            numbers,
+            commands,
+            ages,
+            silent_seconds_max=silent,
+            kept_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
+            head_bytes=limits.line_bytes_max + 1,
+        )
 
     def _known_since_ms(self) -> dict[int, int]:
         """Since when the state knows the topic of each partition: what is older nobody waits for."""

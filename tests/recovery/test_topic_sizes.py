@@ -82,6 +82,50 @@ def test_a_topic_that_takes_less_than_the_client_cuts_them_too(world):
     assert len(messages(world.brokers, world.to)) == 1500
 
 
+def test_what_unpacks_to_hundreds_of_megabytes_is_a_dead_letter(world):
+    """D-SIZE-3, D-FORM-1: where the client bounds what it unpacks, and where it doesn't."""
+    zeros = bytes(100_000_000)
+    packed = {"message.max.bytes": 1_000_000_000, "queue.buffering.max.kbytes": 2_000_000}
+    put(world, [payment(1)])
+    put(
+        world,
+        [bytes(5_000_000)] * 30,
+        **packed,
+        **{"compression.codec": "zstd", "batch.size": 500_000_000, "linger.ms": 1000},
+    )
+    put(world, [payment(2)])
+    put(world, [zeros], **packed, **{"compression.codec": "gzip"})
+    put(world, [None, b"\0\0\0\1\5xyz", payment(3)])
+    world.run(7)
+    letters = [json.loads(each.value) for each in messages(world.brokers, world.dead_letters)]
+    assert [(each["reason"], each["offset"]) for each in letters] == [
+        *(("unreadable", 30), ("line_too_long", 32), ("registry_framing", 34))
+    ]
+    assert letters[0]["message"].startswith("offsets 1 to 30 can't be read: Decompression")
+    assert (letters[1]["payload_bytes"], letters[1]["payload_sha256"]) == (
+        len(zeros),
+        sha256(zeros).hexdigest(),
+    )
+    assert "schema id 261" in letters[2]["message"]
+    assert len(messages(world.brokers, world.to)) == 3
+    put(world, [payment(4)])
+    world.run(8)  # nothing is read a second time
+    assert len(messages(world.brokers, world.dead_letters)) == 3
+    size = sum(path.stat().st_size for path in world.state.glob("shard-*/journal-*.seg"))
+    assert size < 10_000_000
+
+
+def test_the_end_of_the_run_may_be_asked_for_instead(world):
+    """D-SIZE-3."""
+    packed = {"message.max.bytes": 1_000_000_000, "queue.buffering.max.kbytes": 2_000_000}
+    put(world, [bytes(150_000_000)], **packed, **{"compression.codec": "zstd"})
+    running = world.start("--set", 'kafka.unreadable="stop"')
+    assert running.process.wait(PATIENCE_S) == 12
+    assert 'with kafka.unreadable = "dead_letter" it is passed over' in " ".join(
+        running.said.read_text().split()
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "topic_takes", "code", "said"),
     [
