@@ -36,7 +36,7 @@ until_so() {
     local until=$((SECONDS + 600))
     while ! "$@" >/dev/null 2>&1; do
         if ((SECONDS > until)); then
-            echo "not so after two minutes: $*"
+            echo "not so after ten minutes: $*"
             false
         fi
         [ -z "${flow:-}" ] || kill -0 "$flow"

@@ -28,7 +28,7 @@ COMMANDS = typer.main.get_command(app)
 # Files that pages name in settings, with what they hold.
 NAMED_FILES = {"trusted.txt": "c-7\n"}
 # Options of other programs, in the prose.
-OTHERS = {"--command-config", "--skip"}
+OTHERS = {"--command-config"}
 
 
 def shown(language: str) -> list:
