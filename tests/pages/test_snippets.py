@@ -6,17 +6,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import msgspec
 import orjson
 import pytest
 import typer
+from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).parent))
 from markdown import ROOT, Block, blocks, inline_code, pages
 
 from headrace.cli import app
-from headrace.config.settings import load
+from headrace.config.recommend_flow import RecommendSettings
+from headrace.config.settings import FraudSettings, load
 from headrace.operators.codec import Undecodable, decode_one
 from headrace.operators.commands import decode_command
 from headrace.operators.events import Decision, Recommendation
@@ -29,6 +32,12 @@ COMMANDS = typer.main.get_command(app)
 NAMED_FILES = {"trusted.txt": "c-7\n"}
 # Options of other programs, in the prose.
 OTHERS = {"--command-config"}
+
+
+# How prose names settings.
+KEY = re.compile(r"(?!.*\.(?:py|json)$|journal\.verify$)([a-z_]+(?:\.[a-z_]+)+)(?: ?= ?.*)?")
+TABLE = re.compile(r"\[([a-z_.]+)\](?: ([a-z_]+))?")
+KINDS = (FraudSettings, RecommendSettings)
 
 
 def shown(language: str) -> list:
@@ -117,6 +126,30 @@ def _options(command, *, everywhere: bool) -> set[str]:
     own = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
     below = getattr(command, "commands", {}).values() if everywhere else ()
     return own.union(*(_options(each, everywhere=True) for each in below))
+
+
+def test_settings_in_the_prose_are_there():
+    """Such as `journal.fsync = true`, `[control] poll_seconds` and `[policy.kill_switch]`."""
+    tables = {table for kind in KINDS for table in kind.model_fields}
+    wrong = []
+    for place, code in [each for page in pages() if page != "CHANGELOG.md" for each in inline_code(page)]:
+        named = KEY.fullmatch(code) or TABLE.fullmatch(code)
+        path = ".".join(filter(None, named.groups())).split(".") if named else []
+        if path and path[0] in tables and not any(_has(kind, path) for kind in KINDS):
+            wrong.append(f"{place}: {code}")
+    assert wrong == []
+
+
+def _has(annotation: Any, path: list[str]) -> bool:
+    """Whether settings of a type have a key; a table of named things has any name."""
+    if not path:
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(path[0])
+        return field is not None and _has(field.annotation, path[1:])
+    if get_origin(annotation) is dict:
+        return _has(get_args(annotation)[1], path[1:])
+    return any(_has(each, path) for each in get_args(annotation))
 
 
 def test_links_lead_somewhere():
