@@ -90,6 +90,8 @@ class EventClock:
     ----------
     agreeing : Agreement | None
         What the last events say of a larger step, if they are ahead.
+    heard : dict[str, None]
+        Who was heard in the present stretch of `ahead_ms_max`.
     believed, refused : int
         Larger steps that were believed, and agreements that came to nothing.
     behind, late : int
@@ -104,15 +106,17 @@ class EventClock:
         "_ahead_ms",
         "_alone",
         "_before",
-        "_heard",
         "_late_ms",
         "_listen_at",
         "_share",
+        "_stepped_from",
         "_turn_at",
+        "_turned_from",
         "agreeing",
         "behind",
         "behind_ms_max",
         "believed",
+        "heard",
         "late",
         "now",
         "refused",
@@ -131,10 +135,12 @@ class EventClock:
         self.agreeing: Agreement | None = None
         self.believed = self.refused = 0
         self.behind = self.late = self.behind_ms_max = 0
-        # Who was heard in the present stretch of `ahead_ms_max`, and in the one before it.
-        self._heard: dict[str, None] = {}
-        self._before: dict[str, None] = {}
+        self.heard: dict[str, None] = {}
+        self._before: dict[str, None] = {}  # who was heard in the stretch before
         self._listen_at = self._turn_at = 0
+        # What an event that is taken back has changed, where it isn't told by what its caller knows.
+        self._stepped_from: tuple[int, Agreement | None, int, int] | None = None
+        self._turned_from: tuple[dict[str, None], int, int] = {}, 0, 0
 
     def configure(
         self,
@@ -175,22 +181,24 @@ class EventClock:
                 self._disagree(self.agreeing)
             self.now = time_ms
             if time_ms >= self._listen_at:
-                self._heard[name] = None
-                if time_ms >= self._turn_at or len(self._heard) >= HEARD_MAX:
+                self.heard[name] = None
+                if time_ms >= self._turn_at or len(self.heard) >= HEARD_MAX:
                     self._turn(time_ms)
             return Timing.ON_TIME
         return self._jump(time_ms, name)
 
     def _turn(self, time_ms: int) -> None:
         """Listen no more until the present stretch ends, or begin the next one."""
+        self._turned_from = self._before, self._listen_at, self._turn_at
         if time_ms >= self._turn_at:
-            self._before, self._heard = self._heard, {}
+            self._before, self.heard = self.heard, {}
             self._listen_at, self._turn_at = time_ms, time_ms + self._ahead_ms
         else:
             self._listen_at = self._turn_at
 
     def _jump(self, time_ms: int, name: str) -> Timing:
         before = self.agreeing
+        self._stepped_from = self.now, before, self.believed, self.refused
         if before is None or abs(time_ms - before.latest_ms) > self._ahead_ms:
             self.refused += before is not None
             said = Agreement(time_ms, time_ms, 1, 1, (name,))
@@ -205,6 +213,7 @@ class EventClock:
 
     def _disagree(self, said: Agreement) -> None:
         """Take in that an event isn't ahead."""
+        self._stepped_from = self.now, said, self.believed, self.refused
         against = said.against + 1
         if self._share and against * _FOR_EACH_AGAINST <= said.events:
             self.agreeing = said._replace(against=against)
@@ -212,10 +221,33 @@ class EventClock:
         self.agreeing = None
         self.refused += 1
 
+    def take_back(
+        self, now: int, agreeing: Agreement | None, heard: dict[str, None], heard_count: int
+    ) -> None:
+        """Undo the last `observe`, of an input that has failed.
+
+        Parameters
+        ----------
+        now, agreeing, heard
+            The attributes as they were before it.
+        heard_count
+            How many names `heard` had then.
+        """
+        if self.heard is not heard:
+            self._before, self._listen_at, self._turn_at = self._turned_from
+            self.heard = heard
+        elif len(heard) > heard_count and self._listen_at == self._turn_at:
+            self._listen_at = self._turned_from[1]
+        while len(heard) > heard_count:
+            heard.popitem()
+        if self._stepped_from is not None and self._stepped_from[:2] == (now, agreeing):
+            self.believed, self.refused = self._stepped_from[2:]
+        self.now, self.agreeing = now, agreeing
+
     @property
     def quorum(self) -> int:
         """How many names must agree on a larger step."""
-        return max(self._agree, ceil(self._share * max(len(self._heard), len(self._before))))
+        return max(self._agree, ceil(self._share * max(len(self.heard), len(self._before))))
 
     def _believes(self, said: Agreement) -> bool:
         if not self.now:
@@ -225,12 +257,12 @@ class EventClock:
 
     def set(self, time_ms: int) -> None:
         """Put the clock to a time, because somebody knows better; what was agreed on so far is forgotten."""
-        self.now, self.agreeing = time_ms, None
+        self.now, self.agreeing, self._stepped_from = time_ms, None, None
         self._listen_at, self._turn_at = time_ms, time_ms + self._ahead_ms
 
     def forget(self, name: str) -> None:
         """Remove a name; what was said under it stays."""
-        self._heard.pop(name, None)
+        self.heard.pop(name, None)
         self._before.pop(name, None)
         if self.agreeing is not None:
             names = tuple(each for each in self.agreeing.names if each != name)
@@ -241,17 +273,17 @@ class EventClock:
         return {
             "now": self.now,
             "agreeing": None if self.agreeing is None else list(self.agreeing),
-            "heard": [list(self._heard), list(self._before), self._listen_at, self._turn_at],
+            "heard": [list(self.heard), list(self._before), self._listen_at, self._turn_at],
             "steps": [self.believed, self.refused],
         }
 
     def load(self, saved: dict[str, Any]) -> None:
         """Take over a saved state; one of an earlier version knows nobody that was heard."""
-        self.now, agreeing = saved["now"], saved["agreeing"]
+        self.now, agreeing, self._stepped_from = saved["now"], saved["agreeing"], None
         self.agreeing = None
         if agreeing:
             latest_ms, highest_ms, events, rising, names, *against = agreeing
             self.agreeing = Agreement(latest_ms, highest_ms, events, rising, tuple(names), *against)
         heard, before, self._listen_at, self._turn_at = saved.get("heard", ((), (), 0, 0))
-        self._heard, self._before = dict.fromkeys(heard), dict.fromkeys(before)
+        self.heard, self._before = dict.fromkeys(heard), dict.fromkeys(before)
         self.believed, self.refused = saved.get("steps", (0, 0))

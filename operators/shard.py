@@ -251,7 +251,8 @@ class FraudShard(Intake):
     ) -> Output:
         clock, scorer, policy = self.clock, self._scorer, self.policy
         event_id, time, before = payment.event_id, payment.event_time, clock.now
-        agreeing = clock.agreeing
+        agreeing, heard = clock.agreeing, clock.heard
+        heard_count = len(heard)
         try:
             timing = clock.observe(time, payment.customer_id)
             now = clock.now
@@ -281,7 +282,7 @@ class FraudShard(Intake):
             line = dumps(decision, None, _WITH_NEWLINE)
             detail = scorer.detail() + verdict.trace
         except Exception as error:  # noqa: BLE001  # whatever it is, only the clock has changed
-            clock.now, clock.agreeing = before, agreeing
+            clock.take_back(before, agreeing, heard, heard_count)
             if not isinstance(error, ArithmeticError | ValueError):
                 return self._raised(error, payload, position)
             return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
@@ -364,12 +365,13 @@ class FraudShard(Intake):
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
-        now, agreeing = clock.now, clock.agreeing
+        now, agreeing, heard = clock.now, clock.agreeing, clock.heard
+        heard_count = len(heard)
         timing = clock.observe(event.event_time, party_of(event) or "")
         try:
             self._use(event, timing)
         except NotLearned as error:
-            clock.now, clock.agreeing = now, agreeing
+            clock.take_back(now, agreeing, heard, heard_count)
             return self._raised(error.cause, payload, position)
         memory.add(event.event_id, digest, clock.now or event.event_time)
         return _APPLIED

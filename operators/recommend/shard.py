@@ -164,14 +164,14 @@ class RecommendShard(Intake):
             if known is not None:
                 return known
         who = event.session_id if isinstance(event, Click | Cart) else party_of(event)
-        before = clock.now, clock.agreeing
+        before = clock.now, clock.agreeing, clock.heard, len(clock.heard)
         timing, now = clock.observe(event.event_time, who or ""), clock.now
         at = event.event_time if timing is _ON_TIME or not now else now
         if self.engine.may_fail and isinstance(event, Click):
             try:
                 self._teach(event, at)
             except NotLearned as error:
-                clock.now, clock.agreeing = before
+                clock.take_back(*before)
                 return self._raised(error.cause, payload, position)
         # From here on nothing fails.
         memory.add(event.event_id, digest, now or event.event_time)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.operators import clock as clock_module
 from headrace.operators.clock import EventClock, Timing
 
 HOUR = 3_600_000
@@ -71,3 +73,31 @@ def test_saved_anywhere_it_goes_on_the_same(events: list[tuple[int, str]], data:
     second.load(msgspec.msgpack.decode(msgspec.msgpack.encode(first.save())))
     assert cut + [second.observe(START + offset, name) for offset, name in events[stop:]] == whole
     assert second.save() == clock.save()
+
+
+@settings(deadline=None)
+@given(
+    events=EVENTS,
+    steps=st.lists(st.integers(0, 20 * HOUR), max_size=30),
+    agree=st.integers(1, 3),
+    share=st.sampled_from([0.0, 0.75]),
+    heard_max=st.integers(1, 4),
+)
+def test_an_event_that_is_taken_back_has_changed_nothing(
+    events: list[tuple[int, str]], steps: list[int], agree: int, share: float, heard_max: int
+) -> None:
+    clock = EventClock(48 * HOUR, 24 * HOUR, agree, ALONE, share)
+    at, stream = 0, list(events)
+    for place, step in enumerate(steps):  # among any events, some that the clock believes
+        at += step
+        stream.insert(2 * place, (at, "abcdefg"[place % 7]))
+    with patch.object(clock_module, "HEARD_MAX", heard_max):
+        for offset, name in stream:
+            before = clock.save()
+            known = clock.now, clock.agreeing, clock.heard, len(clock.heard)
+            for other in ("x", name):
+                for further in (0, offset, offset + 25 * HOUR, at + 5 * HOUR):
+                    clock.observe(START + further, other)
+                    clock.take_back(*known)
+                    assert clock.save() == before
+            clock.observe(START + offset, name)
