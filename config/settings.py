@@ -29,6 +29,7 @@ from headrace.config.base import Settings as _Settings
 from headrace.config.bounded import CONFIG_BYTES_MAX, read_bounded
 from headrace.config.kafka import KafkaSettings, kafka_mistakes, resolve_files
 from headrace.config.overlay import Overlay, lay_over_shipped, nothing_to_decide_with
+from headrace.config.overrides import Overridden
 from headrace.config.policy import (
     ListSettings,
     PolicySettings,
@@ -123,7 +124,6 @@ _CONDITION: Final = re.compile(
 _MINUTE_MS: Final = _UNIT_MS["m"]
 WINDOW_MS_MAX: Final = 40 * _UNIT_MS["d"]
 HALF_LIFE_MS_MAX: Final = 400 * _UNIT_MS["d"]
-_OVERRIDE: Final = "--set"
 _CLICK_KEYS: Final = ("session_id", "customer_id")
 ModelMistakes = Callable[[str, Mapping[str, object]], Iterable[tuple[str, str]]]
 Operator = Literal[">", ">=", "<", "<=", "==", "!="]
@@ -800,7 +800,7 @@ def _laid(
 
     What is to be run, a `whole` configuration, must have something to decide with.
     """
-    overridden = _Overridden(name)
+    overridden = Overridden(name)
     for override in overrides:
         found += overridden.lay(override, read)
     if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
@@ -850,57 +850,6 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Mistake]]:
         return {}, [Mistake(str(path), "", f"not TOML: {error}")]
     except RecursionError:
         return {}, [Mistake(str(path), "", "not TOML that can be read: nested too deep")]
-
-
-class _Overridden:
-    """Overrides, and which mistakes are theirs."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.keys: list[str] = []
-
-    def lay(self, override: str, read: dict[str, Any]) -> list[Mistake]:
-        """Lay one override over what was read."""
-        key, equals, value = override.partition("=")
-        path = _key_path(key)
-        if not equals or not key.strip():
-            return [Mistake(_OVERRIDE, override, "must have the form key.path=value")]
-        if not path:
-            return [Mistake(_OVERRIDE, override, f"{key.strip()!r} is no key; {_KEY_RULE}")]
-        table = read
-        for part in path[:-1]:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                return [Mistake(_OVERRIDE, ".".join(path), f"{part} is a value, not a table")]
-        table[path[-1]] = _toml_value(value.strip())
-        self.keys.append(".".join(path))
-        return []
-
-    def place(self, mistake: Mistake) -> Mistake:
-        """Name where the mistake was made: in an override, or else in the file."""
-        theirs = any(mistake.key == key or mistake.key.startswith(f"{key}.") for key in self.keys)
-        return mistake._replace(file=_OVERRIDE if theirs else self.file)
-
-
-def _key_path(key: str) -> list[str]:
-    """Parts of a dotted TOML key; none if it isn't one."""
-    try:
-        parsed: Any = tomllib.loads(f"{key.strip()} = 0") if "\n" not in key else 0
-    except (ValueError, RecursionError):
-        return []
-    path = []
-    while isinstance(parsed, dict):
-        ((part, parsed),) = parsed.items()
-        path.append(part)
-    return path
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    return parsed["value"] if len(parsed) == 1 else text
 
 
 def _validate(
@@ -1024,7 +973,6 @@ def _model(table: type[BaseModel], key: str) -> type[BaseModel] | None:
     return None
 
 
-_KEY_RULE: Final = "its parts are letters from a to z, digits, _ and -, with a dot between two"
 _PARAMETER_DEPTH: Final = 3
 _PATTERNS: Final = {
     _CURRENCY: "three capital letters, as ISO 4217 has them",

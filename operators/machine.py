@@ -13,11 +13,14 @@ from headrace.operators.commands import Command
 from headrace.operators.events import Event
 from headrace.operators.repeats import IdMemory
 
-__all__ = ["ACTIONS", "Held", "Machine", "Output", "Position"]
+__all__ = ["ACTIONS", "DECIDED_ON", "Held", "Machine", "Output", "Position"]
 
 
 ACTIONS: Final = {"fraud": ("approve", "review", "block"), "recommend": ("recommend", "none")}
 """What decisions say, by flow."""
+
+DECIDED_ON: Final = {"fraud": "payments", "recommend": "clicks"}
+"""Which events ask for a decision, by flow."""
 
 
 Output = tuple[int, bytes, bytes]

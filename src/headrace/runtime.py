@@ -24,6 +24,7 @@ from headrace.operators.file_bytes import STANDARD, is_stream, refuse_foreign_fo
 from headrace.operators.files import LineReader, MergedReader, OutputFile, Pace
 from headrace.operators.in_force import changes, in_force_now
 from headrace.operators.journal import CONTROL_SOURCE
+from headrace.operators.machine import DECIDED_ON
 from headrace.operators.models import model_mistakes
 from headrace.operators.resume import (
     commands_again,
@@ -358,6 +359,7 @@ class _Run(Tally):
         return (
             *self.said,
             *self._out_of_order(),
+            *self._undecided(),
             *notes_of_skips(self.skips, self.progress().skipped),
             *(["stopped early, as asked: what was read is decided"] if stopped else []),
             *(
@@ -372,6 +374,14 @@ class _Run(Tally):
         if disorder.behind:
             hint = "" if self.request.sort else ". --sort reads files in the order of event time"
             yield f"time order: {disorder.told(self.inputs, self.settings.time.late_days_max)}{hint}"
+
+    def _undecided(self) -> Iterator[str]:
+        """That events came and none asked for a decision, as where a file is of another flow."""
+        done, kind = self.progress(), self.settings.flow.kind
+        used = done.decisions + done.repeats + done.outcomes_matched
+        if done.inputs > done.dead_letters and not used:
+            wanted = DECIDED_ON[kind]
+            yield f"none of the {done.inputs:,} inputs asked for a decision: {kind} decides on {wanted}"
 
     def _changes(self) -> list[str]:
         now = in_force_now(self.settings, learn=self.request.learn)

@@ -62,6 +62,17 @@ def test_a_run_that_could_use_nothing_says_what_it_saw(tmp_path):
     assert again.code == 0, again.said  # it has read nothing
 
 
+def test_a_run_on_events_of_another_flow_says_so(tmp_path):
+    (tmp_path / "e.jsonl").write_bytes(GOOD)
+    assert (
+        "asked for a decision"
+        not in headrace("run", "fraud", "--from", "e.jsonl", "--to", "d", folder=tmp_path).said
+    )
+    lists = headrace("run", "recommend", "--from", "e.jsonl", "--to", "l", folder=tmp_path)
+    assert lists.code == 0
+    assert "none of the 120 inputs asked for a decision: recommend decides on clicks" in lists.said
+
+
 @pytest.mark.parametrize("content", [b"", b"words\n" + GOOD, LINES[0] + b"\n" + LINES[0] + b"\n"])
 def test_a_run_that_had_nothing_to_read_or_used_some_ends_well(tmp_path, content):
     (tmp_path / "e.jsonl").write_bytes(content)

@@ -1,0 +1,64 @@
+"""Lays single settings over what a file says, as `--set key.path=value` gives them."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, Final
+
+from headrace.errors import Mistake
+
+__all__ = ["Overridden"]
+
+_OVERRIDE: Final = "--set"
+_KEY_RULE: Final = "its parts are letters from a to z, digits, _ and -, with a dot between two"
+
+
+class Overridden:
+    """Overrides, and which mistakes are theirs."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.keys: list[str] = []
+
+    def lay(self, override: str, read: dict[str, Any]) -> list[Mistake]:
+        """Lay one override over what was read."""
+        key, equals, value = override.partition("=")
+        path = _key_path(key)
+        if not equals or not key.strip():
+            return [Mistake(_OVERRIDE, override, "must have the form key.path=value")]
+        if not path:
+            return [Mistake(_OVERRIDE, override, f"{key.strip()!r} is no key; {_KEY_RULE}")]
+        table = read
+        for part in path[:-1]:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                return [Mistake(_OVERRIDE, ".".join(path), f"{part} is a value, not a table")]
+        table[path[-1]] = _toml_value(value.strip())
+        self.keys.append(".".join(path))
+        return []
+
+    def place(self, mistake: Mistake) -> Mistake:
+        """Name where the mistake was made: in an override, or else in the file."""
+        theirs = any(mistake.key == key or mistake.key.startswith(f"{key}.") for key in self.keys)
+        return mistake._replace(file=_OVERRIDE if theirs else self.file)
+
+
+def _key_path(key: str) -> list[str]:
+    """Parts of a dotted TOML key; none if it isn't one."""
+    try:
+        parsed: Any = tomllib.loads(f"{key.strip()} = 0") if "\n" not in key else 0
+    except (ValueError, RecursionError):
+        return []
+    path = []
+    while isinstance(parsed, dict):
+        ((part, parsed),) = parsed.items()
+        path.append(part)
+    return path
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
