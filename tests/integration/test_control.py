@@ -222,3 +222,52 @@ def test_inspect_tells_of_a_state(tmp_path):
     plain = headrace("state", "inspect", "--state", state).text
     assert "shard-00: at input 20" in plain
     assert "5 customers, 1 merchants, 20 pending" in plain
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_clock_that_was_led_astray_is_put_back(tmp_path, shards):
+    """A whole day's customers speak from a year ahead; a command, and everybody is on time again."""
+    before = [payment(number, customer_id=f"c{number % 40}") for number in range(200)]
+    ahead = [
+        payment(number, event_time=START_MS + 365 * 86_400_000 + number, customer_id=f"x{number}")
+        for number in range(1000, 1400)
+    ]
+    after = [payment(number, customer_id=f"c{number % 40}") for number in range(200, 400)]
+    events = write(tmp_path / "events.jsonl", [*before, *ahead, *after[:100]])
+    options = ("--from", events, "--set", f"flow.shards={shards}")
+    first = headrace(*run(tmp_path, *options))
+    assert first.code == 0, first.said
+    state = tmp_path / "state"
+
+    def late() -> int:
+        told = json.loads(headrace("state", "inspect", "--state", state, "--json").text)
+        return sum(each["memory"]["counts"].get("payments_late", 0) for each in told["shards"].values())
+
+    lates = late()
+    assert lates > 50
+    refused = headrace("control", "clock", "--to", "yesterday", "--state", state)
+    assert (refused.code, "not an RFC 3339 time" in refused.said) == (2, True)
+    put = headrace("control", "clock", "--to", "2023-11-15T01:30:00Z", "--state", state)
+    assert (put.code, "clock to 2023-11-15T01:30:00" in put.said) == (0, True), put.said
+    write(events, [*before, *ahead, *after])
+    second = headrace(*run(tmp_path, *options))
+    assert second.code == 0, second.said
+    assert late() == lates
+    assert len(decisions(tmp_path)) == 800
+    verified = headrace("replay", "--state", state, "--verify")
+    assert verified.code == 0, verified.said
+
+
+def test_a_sender_with_many_customers_leads_no_clock_astray(tmp_path):
+    before = [payment(number, customer_id=f"c{number % 100}") for number in range(400)]
+    ahead = [
+        payment(number, event_time=START_MS + 3 * 86_400_000 + number, customer_id=f"c{number % 60}")
+        for number in range(1000, 1060)
+    ]
+    after = [payment(number, customer_id=f"c{number % 100}") for number in range(400, 1156)]
+    events = write(tmp_path / "events.jsonl", [*before, *ahead, *after])
+    ended = headrace(*run(tmp_path, "--from", events))
+    assert ended.code == 0, ended.said
+    told = json.loads(headrace("state", "inspect", "--state", tmp_path / "state", "--json").text)
+    counts = told["shards"]["shard-00"]["memory"]["counts"]
+    assert (counts.get("payments_late", 0), counts["payments_ahead"]) == (0, 62)

@@ -41,6 +41,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_decisions_are_the_same_and_other_keys_are_refused(key, tmp_path):
+    """J-KEY-1 and J-KEY-2."""
     plain = tmp_path / "plain"
     plain.mkdir()
     assert run(tmp_path).code == 0
@@ -84,7 +85,23 @@ def test_what_somebody_writes_who_has_no_key_is_refused(key, tmp_path):
     assert run(tmp_path, 350).code == 0
 
 
+def test_a_segment_from_another_place_is_refused(key, tmp_path):
+    """J-KEY-3: all of it was written with the key, and not there."""
+    assert run(tmp_path, 300).code == 0
+    first = (tmp_path / SHARD).rename(tmp_path / "first")
+    (tmp_path / "d.jsonl").rename(tmp_path / "first.jsonl")
+    assert run(tmp_path, 400).code == 0
+    shard = tmp_path / SHARD
+    newest = checkpoint_numbers(shard)[0]
+    assert newest == checkpoint_numbers(first)[0]
+    segment_path(shard, newest).write_bytes(segment_path(first, newest).read_bytes())
+    ended = run(tmp_path, 400)
+    assert ended.code == 6, ended.said
+    assert "doesn't begin where its checkpoint was taken" in ended.said
+
+
 def test_a_journal_that_somebody_makes_who_has_no_key_is_refused(key, tmp_path):
+    """J-KEY-2: nor is a state believed that has no checkpoint."""
     other = tmp_path / "other"
     other.mkdir()
     assert run(tmp_path).code == 0
