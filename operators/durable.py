@@ -202,6 +202,7 @@ class DurableShard:
             self._load(checkpoint.header, checkpoint.blobs)
             self._checkpoint_at -= _age_s(checkpoint_path(directory, checkpoint.segment))
             start = start_of(directory, checkpoint.segment)
+            self._see_place(checkpoint.header, start)
         self.state.source_names = ChainMap(self.sources.names, _CONTROL)
         self.position = start.ordinal
         reader = JournalReader(directory, start, cut_torn_tail=True)
