@@ -13,7 +13,7 @@ from headrace.config.tables import RunSettings
 from headrace.operators.addresses import partition_of
 from headrace.operators.codec import decode_one
 from headrace.operators.events import FRAUD_ID, Click, Payment
-from headrace.operators.journal import COMMAND, RETRIED, Kind, Record
+from headrace.operators.journal import COMMAND, RETRIED, SKIPPED, Kind, Record
 
 __all__ = [
     "DEAD_LETTERS",
@@ -89,14 +89,14 @@ def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -
     name, offset
         The source of its input, and where it stood there.
     flags
-        Of its record. What isn't read from a partition may come from the same place more than once, and then
-        its place in the state makes the difference.
+        Of its record. What isn't read from a partition may come from the same place more than once, and what
+        every shard passes over has a letter from each; then its place in the state makes the difference.
     place
         Shard and ordinal.
     """
     stood = partition_of(name)
     known = f"{name}/{offset}" if stood is None else f"{stood[0]}/{stood[1]}/{offset}"
-    if flags & (RETRIED | COMMAND) or stood is None:
+    if flags & (RETRIED | COMMAND | SKIPPED) or stood is None:
         return f"{known}#{place[0]}.{place[1]}"
     return known
 

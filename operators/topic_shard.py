@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.durable import Applied, DurableShard
-from headrace.operators.journal import CONTROL_SOURCE
+from headrace.operators.journal import CONTROL_SOURCE, SKIPPED
 from headrace.operators.outgoing import Outgoing, dead_letter_id, decision_of
 from headrace.operators.waiting import sample
 
@@ -133,6 +133,8 @@ class TopicShard:
     def _dead(self, part: Batch, names: Mapping[int, str], ordinal: int, line: bytes) -> Outgoing:
         place = ordinal - part.ordinal
         flags = part.flags[place] if part.flags else 0
+        if (part.sources[place], part.offsets[place]) in self.durable.skips:
+            flags |= SKIPPED
         name = names.get(part.sources[place], "")
         known = dead_letter_id(name, part.offsets[place], flags, (self.durable.shard, ordinal))
         return Outgoing(None, known, line)

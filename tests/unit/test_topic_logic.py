@@ -17,7 +17,7 @@ from headrace.operators.commands import KillSwitch, encode_command
 from headrace.operators.durable import DurableShard
 from headrace.operators.journal import COMMAND, CONTROL_SOURCE, JournalWriter
 from headrace.operators.journal_end import journal_end
-from headrace.operators.outgoing import dead_letter_id, decision_id
+from headrace.operators.outgoing import DEAD_LETTERS, dead_letter_id, decision_id, outgoing_of
 from headrace.operators.partition_merge import PartitionMerge
 from headrace.operators.past import records_from
 from headrace.operators.positions import as_json, from_json, plan_of
@@ -258,6 +258,22 @@ def test_a_watermark_is_journalled_and_found_again(opened, tmp_path):
     again.checkpoint()
     again.wait_for_checkpoint()
     assert watermark_of(journal_end(tmp_path / "shard-00", 0, cut_torn_tail=False).sinks["decisions"]) == mark
+
+
+def test_what_every_shard_passes_over_has_a_letter_of_each_also_when_it_is_sent_again(opened, tmp_path):
+    shard = opened()
+    shard.durable.skips = {(0, 1): 0}
+    part = batch({0: range(3)})
+    taken = shard.process(part, decode(part.payloads), None)
+    assert [each.id for each in taken.dead_letters] == ["in/0/1#0.1"]
+    assert len(taken.decisions) == 2
+    records = list(records_from(tmp_path / "shard-00", 0))
+    again = [
+        message.id
+        for output, _, message in outgoing_of(records, 0, {0: "kafka:in/0"}, 65_536)
+        if output == DEAD_LETTERS
+    ]
+    assert again == ["in/0/1#0.1"]
 
 
 # -- repair
