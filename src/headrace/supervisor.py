@@ -196,7 +196,7 @@ class Supervisor:
         self._file: Path = request.state / "processes.json"
         self._limits: ProcessesSettings = request.settings.processes
         self._children: list[_Child] = []
-        self._stopping = False
+        self._stopping = self._signalled = False
         self._first: Progress | None = None
         self._done: list[Progress] = []
         self._restarts: Counter[str] = Counter({ENDED: 0, FROZEN: 0, FULL: 0})
@@ -238,13 +238,18 @@ class Supervisor:
                 if code == DiskFull.exit_code:  # there may be room again, however long that takes
                     failed = min(failed, self._limits.restarts_max)
                 if self._stopping or code in _LASTING or failed > self._limits.restarts_max:
-                    return code
+                    return self._left_with(code)
                 again = self._again(failed, self._cause_of(code))
                 if again is None:
-                    # All are down, as it was asked; what the next start has to make good has a journal. Only
-                    # where the disk is full the outputs may lack what nobody makes good by himself.
-                    return 0 if self._told() and code != DiskFull.exit_code else code
+                    return self._left_with(code)
                 plan = again
+
+    def _left_with(self, code: int) -> int:
+        """How the run ends after processes have ended so: well, if they were down when it was told to."""
+        # What the next start has to make good has a journal. Only where the disk is full the outputs may lack
+        # what nobody makes good by himself, and what lasts is to be told in any case.
+        down = self._stopping and not self._signalled
+        return 0 if down and code not in _LASTING and code != DiskFull.exit_code else code
 
     def _cause_of(self, code: int) -> str:
         if self._frozen:
@@ -329,7 +334,7 @@ class Supervisor:
         return code
 
     def _watch(self) -> int:
-        told = False
+        self._signalled = False
         liveness = Liveness(range(len(self._children)), self._limits.frozen_seconds_max)
         with selectors.DefaultSelector() as selector:
             for child in self._children:
@@ -348,8 +353,8 @@ class Supervisor:
                         selector.unregister(child.output)  # at its end it would wake us again and again
                 # One that was told by someone else must not leave the rest without its partitions.
                 self._stopping = self._stopping or any(each.said.draining for each in self._children)
-                if self._stopping and not told:
-                    told = True
+                if self._stopping and not self._signalled:
+                    self._signalled = True
                     self._signal(signal.SIGTERM)
                 self._judge(liveness, [index for index, code in enumerate(codes) if code is None])
 
