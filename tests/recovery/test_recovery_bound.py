@@ -14,7 +14,7 @@ import pytest
 from commands import ended, fork
 
 sys.path.insert(0, str(Path(__file__).parent))
-from topic_worlds import Running, World, inputs_in
+from topic_worlds import Running, World, inputs_in, members, wait_until_gone
 from worlds import START_MS, stream, tiny_world
 
 from headrace.config.settings import load
@@ -25,6 +25,7 @@ from headrace.operators.durable import DurableShard
 
 KILLS = 10
 LIFE_INPUTS = 40
+LIFE_S = 20.0
 BOUND = 100
 
 
@@ -88,17 +89,20 @@ def test_a_kill_every_twenty_seconds_leaves_little_to_apply_again(broker, tmp_pa
     """CP-9, with the shipped limits but one: ten kills, each in a life of twenty seconds under load."""
     bound, lines = 5000, tiny_world(60_000)
     world = World(broker, tmp_path)
-    part = len(lines) // KILLS
+    part = len(lines) // (KILLS + 1)
     for kill in range(KILLS):
         running = start(world, processes, bound)
         world.send(lines[kill * part : (kill + 1) * part])
-        until = time.monotonic() + 20.0
+        until = time.monotonic() + LIFE_S
         while time.monotonic() < until:
             time.sleep(0.5)
             assert running.process.poll() is None, running.said.read_text()
+        pids = members(world)
         running.kill()
+        wait_until_gone(pids)
     running = start(world, processes, bound)
-    running.wait_for(lambda: inputs_in(world.state) >= KILLS * part, "all inputs")
+    world.send(lines[KILLS * part :])
+    running.wait_for(lambda: inputs_in(world.state) >= len(lines), "all inputs")
     assert running.stop() == 0, running.said.read_text()
     last = running.said.read_text().rpartition("state: ")[2]
     again = sum(int(count.replace(",", "")) for count in re.findall(r"([\d,]+) applied again", last))
