@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ __all__ = [
     "Member",
     "Reporter",
     "Said",
+    "await_listening",
     "die_with_parent",
     "instructions",
     "join",
@@ -43,6 +45,9 @@ _decode_beat: Final = msgspec.json.Decoder(Beat)
 # What isn't taken by a launcher that stands still itself; beyond it only what is told once is kept.
 _UNTOLD_BYTES_MAX: Final = 262_144
 _PR_SET_PDEATHSIG: Final = 1
+_LISTENING_SECONDS_MAX: Final = 5.0
+_LOOK_S: Final = 0.01
+_LISTENS: Final = "0A"
 _DRAIN_SECONDS_MAX: Final = 20.0
 
 
@@ -158,6 +163,32 @@ def die_with_parent(to: int = signal.SIGKILL) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, to, 0, 0, 0)
+
+
+def await_listening(addresses: Sequence[str], told: Callable[[], bool]) -> None:
+    """Wait until others listen, a few seconds at most, or until it is `told` that there is no need.
+
+    Bytewax tries again only after a second when they aren't there yet; the system is asked, where it says it.
+    """
+    wanted = {_as_listed(address) for address in addresses}
+    until = time.monotonic() + _LISTENING_SECONDS_MAX
+    while not wanted <= _listening(wanted) and not told() and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+
+
+def _as_listed(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{int(port):04X}"
+
+
+def _listening(wanted: set[str]) -> set[str]:
+    """Which of some addresses is listened on here, as Linux lists them; elsewhere all, as nobody knows."""
+    try:
+        with open("/proc/net/tcp") as lines:
+            rows = [line.split() for line in lines]
+    except OSError:
+        return wanted
+    return {row[1] for row in rows if row[3] == _LISTENS}
 
 
 def _lines() -> Iterator[bytes]:

@@ -19,7 +19,7 @@ from headrace.attempts import since, with_earlier
 from headrace.errors import HeadraceError, StateError
 from headrace.flows import named
 from headrace.liveness import Pulse
-from headrace.members import ALONE, Member
+from headrace.members import ALONE, Member, await_listening
 from headrace.operators import steps
 from headrace.operators.batches import Batch
 from headrace.operators.control import ControlInbox, control_folder, limits_of, put
@@ -309,6 +309,7 @@ class TopicRun(Tally):
             cli_main(flow)  # type: ignore[no-untyped-call]  # Bytewax leaves it without types
             self.failure.raise_again()
         else:
+            await_listening(self.member.addresses[: self.member.index], lambda: self.stopping)
             with _others_may_end():
                 cluster_main(  # type: ignore[no-untyped-call]
                     flow, list(self.member.addresses), self.member.index, epoch_interval=_EPOCH

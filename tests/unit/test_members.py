@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.members import Member, Reporter, Said, _told, instructions, together
+from headrace.members import Member, Reporter, Said, _told, await_listening, instructions, together
 from headrace.operators.positions import Plan
 from headrace.operators.prequential import Prequential
 from headrace.operators.recommend.lists import Graded, ListWindow
@@ -123,3 +125,23 @@ def test_instructions_say_what_a_process_is_to_do_and_how_often_all_were_started
     assert (member, told, launched.restarts) == (Member(1, 2, ("x:1", "y:2"), 7), plan, {"frozen": 2})
     launched.take(b'{"stalled":[0]}')
     assert launched.troubles() == ["process 0 stands still"]
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux lists who listens")
+def test_others_are_waited_for_until_they_listen():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        asked = 0
+
+        def told() -> bool:
+            nonlocal asked
+            asked += 1
+            if asked == 3:
+                server.listen()
+            return False
+
+        await_listening((address,), told)
+        assert asked == 3
+    await_listening((), lambda: pytest.fail("there is nobody to wait for"))
+    await_listening((address,), lambda: True)
