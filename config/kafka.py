@@ -35,10 +35,19 @@ def _address(given: str) -> str:
     return given
 
 
+def _not_of_ours(given: str) -> str:
+    if given.startswith(("ce_", "headrace_")) or given == "content-type":
+        raise ValueError(f"{given!r} is a header that is written anew")
+    return given
+
+
 Address = Annotated[str, StringConstraints(max_length=300), AfterValidator(_address)]
 Variable = Annotated[str, BeforeValidator(_variable), Field(max_length=128)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=249)]
+
+
+HeaderName = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_not_of_ours)]
 
 
 class KafkaSettings(Settings):
@@ -114,6 +123,10 @@ class KafkaSettings(Settings):
     unreadable
         What becomes of a batch of messages that can't be unpacked: a `dead_letter` in its place, or the end
         of the run (`stop`).
+    pass_headers
+        Headers of an input's message that go on to its decision or dead letter, by name.
+    pass_headers_max, pass_headers_bytes_max
+        How many of a message go on, and bytes of their names and values; what comes beyond is dropped.
     partitions_max
         Partitions of all input topics together.
     merge_messages_max
@@ -161,6 +174,12 @@ class KafkaSettings(Settings):
     settle_ms: int = Field(default=1000, ge=0, le=600_000)
     unpacked_bytes_max: int = Field(default=67_108_864, ge=2_000_000, le=2_147_483_647)
     unreadable: Literal["dead_letter", "stop"] = "dead_letter"
+    pass_headers: Annotated[tuple[HeaderName, ...], Strict(strict=False), Field(max_length=32)] = (
+        "traceparent",
+        "tracestate",
+    )
+    pass_headers_max: int = Field(default=16, ge=1, le=64)
+    pass_headers_bytes_max: int = Field(default=4096, ge=0, le=65_536)
     partitions_max: int = Field(default=1000, ge=1, le=65_534)
     merge_messages_max: int = Field(default=20_000, ge=1, le=10_000_000)
     merge_wait_ms_max: int = Field(default=1000, ge=0, le=600_000)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from headrace.operators.passed_headers import PassedHeaders
 
 __all__ = ["Batch", "Mark"]
 
@@ -54,6 +56,8 @@ class Batch:
     since_ms
         For each line since when it waits, milliseconds since the epoch, or `waiting.NEVER`; empty where the
         source has no time for it, as files and the control channel.
+    headers
+        By the place of their line, headers that go on to what comes of it; None for none.
     """
 
     accepted_ms: int
@@ -66,6 +70,7 @@ class Batch:
     marks: tuple[Mark, ...]
     flags: Sequence[int] = ()
     since_ms: Sequence[int] = ()
+    headers: Mapping[int, PassedHeaders] | None = None
 
     @property
     def ordinal_next(self) -> int:

@@ -42,6 +42,7 @@ from headrace.operators.journal import (
     CONTROL_SOURCE,
     CUT,
     GENESIS,
+    HEADERS,
     NO_SOURCE,
     OVERDUE,
     RETRIED,
@@ -63,6 +64,7 @@ from headrace.operators.machine import Machine, Position
 from headrace.operators.machines import build_machine, shape_of
 from headrace.operators.mismatch import differences, other_version
 from headrace.operators.oversized import CutLine, whole_of
+from headrace.operators.passed_headers import PassedHeaders, with_headers
 from headrace.operators.past import notes_of, output_of, records_from
 from headrace.operators.reapply import PASSED_OVER, apply_again, retried
 from headrace.operators.retention import Retired, keeps_all, retire
@@ -407,6 +409,8 @@ class DurableShard:
         records = self._applied(batch, events, lines, applied)
         applied_ns = time.perf_counter_ns()
         self._telemetry.batch("apply", applied_ns - begun, len(records))
+        if batch.headers:
+            _add_headers(records, lines, batch.headers)
         self._journal_batch(batch, records)
         self._telemetry.batch("journal", time.perf_counter_ns() - applied_ns, len(records))
         if self._careful_left:
@@ -710,6 +714,16 @@ class DurableShard:
             if last is not None:
                 self._finished(last)
         self._journal.close()
+
+
+def _add_headers(
+    records: list[RecordFields], lines: Sequence[int], headers: Mapping[int, PassedHeaders]
+) -> None:
+    """Let records keep the headers that go on to what goes out, as it may have to be sent again."""
+    for at, place in enumerate(lines):
+        if place in headers and records[at][0] in (_DECIDED, _DEAD):
+            kind, flags, *fields, detail = records[at]
+            records[at] = (kind, flags | HEADERS, *fields, with_headers(detail, headers[place]))  # type: ignore[assignment]
 
 
 def _age_s(path: Path) -> float:

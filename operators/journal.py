@@ -27,6 +27,7 @@ from headrace.config.private_files import open_file
 from headrace.errors import JournalDamaged, StateError, StateMismatch
 from headrace.operators.batches import Mark
 from headrace.operators.journal_keys import KEYED, configured_keys
+from headrace.operators.passed_headers import DetailWithHeaders, PassedHeaders
 
 __all__ = [
     "COMMAND",
@@ -35,6 +36,7 @@ __all__ = [
     "ERASED",
     "FORMAT_VERSION",
     "GENESIS",
+    "HEADERS",
     "NO_SOURCE",
     "OVERDUE",
     "RETRIED",
@@ -69,12 +71,13 @@ COMMAND: Final = 0x08
 CUT: Final = 0x10
 SKIPPED: Final = 0x20
 UNREADABLE: Final = 0x40
+HEADERS: Final = 0x80
 NO_SOURCE: Final = 0xFFFF
 CONTROL_SOURCE: Final = 0xFFFE
 
 _SEGMENT_MAGIC: Final = b"HRS\x01"
 _FRAME_MAGIC: Final = b"HRF\x02"
-_WRITTEN_FLAGS: Final = OVERDUE | RETRIED | COMMAND | CUT | SKIPPED | UNREADABLE
+_WRITTEN_FLAGS: Final = OVERDUE | RETRIED | COMMAND | CUT | SKIPPED | UNREADABLE | HEADERS
 _NO_MAGIC: Final = bytes(4)
 _SEGMENT_NAME: Final = re.compile(r"journal-([0-9]{8})\.seg")
 _SEGMENTS_MAX: Final = 99_999_999
@@ -160,6 +163,11 @@ class Record(NamedTuple):
     def cut(self) -> bool:
         """Whether only the head of the input is there, as the whole was too large to keep."""
         return bool(self.flags & CUT)
+
+    @property
+    def headers(self) -> PassedHeaders:
+        """Headers of the input's message that go on to what comes of it."""
+        return self.detail.headers if isinstance(self.detail, DetailWithHeaders) else []
 
     @property
     def retried(self) -> bool:
@@ -764,7 +772,16 @@ def _read_body(file: BinaryIO, path: Path, head: FrameHead) -> Frame:
     fields = _pack_fields(head.body_bytes, packed_marks, head.records, head.counted)
     if _content(fields, packed_marks, written, digests) != head.content:
         raise JournalDamaged(path, head.position, "the frame's records are not what was written")
+    if any(record.flags & HEADERS for record in records):
+        records = [_apart(record) for record in records]
     return Frame(head, records)
+
+
+def _apart(record: Record) -> Record:
+    """A record with its detail and its headers taken apart."""
+    if record.flags & ERASED or not record.flags & HEADERS:
+        return record
+    return record._replace(detail=DetailWithHeaders.from_journal(record.detail))
 
 
 class JournalReader:
@@ -982,7 +999,9 @@ def erase_records(frame: Frame, written: bytes, places: Collection[int]) -> byte
 
 
 def _sealed_bytes(record: Record) -> int:
-    return _SALT_BYTES + len(record.input) + len(record.output) + len(record.detail)
+    detail = record.detail
+    detail_bytes = detail.kept_bytes if isinstance(detail, DetailWithHeaders) else len(detail)
+    return _SALT_BYTES + len(record.input) + len(record.output) + detail_bytes
 
 
 def verify(directory: Path) -> Verified:

@@ -495,6 +495,14 @@ METRICS: Final = (
         scrape.restarts,
     ),
     Metric(
+        "headrace_headers_dropped_total",
+        "counter",
+        "Headers of `kafka.pass_headers` that did not go on for a limit; absent for files.",
+        (),
+        "process",
+        scrape.headers_dropped,
+    ),
+    Metric(
         "headrace_merge_waits_total",
         "counter",
         "How often messages of a past that is caught up with waited for a partition that is behind; live "

@@ -7,13 +7,16 @@ from typing import Any, Final
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
+from headrace.config.kafka import KafkaSettings
 from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.tables import RunSettings
 from headrace.operators.addresses import partition_of
 from headrace.operators.codec import decode_one
 from headrace.operators.events import FRAUD_ID, Click, Payment
 from headrace.operators.journal import COMMAND, RETRIED, SKIPPED, Kind, Record
+from headrace.operators.passed_headers import PassedHeaders
 
 __all__ = [
     "DEAD_LETTERS",
@@ -44,12 +47,13 @@ def message_bytes_needed(settings: RunSettings) -> int:
     A dead letter can be cut, a decision can't; its size has a bound, as ids and lists have one.
     """
     items = settings.list.items_max if isinstance(settings, RecommendSettings) else 0
-    return _FRAME_BYTES + _DECISION_BYTES_MAX + items * _ITEM_BYTES_MAX
+    around = _FRAME_BYTES + settings.kafka.pass_headers_bytes_max
+    return around + _DECISION_BYTES_MAX + items * _ITEM_BYTES_MAX
 
 
-def line_bytes_max(message_bytes_max: int) -> int:
+def line_bytes_max(message_bytes_max: int, kafka: KafkaSettings) -> int:
     """How long a line may be, with its newline, so that it fits into a message together with its headers."""
-    return message_bytes_max - _FRAME_BYTES
+    return message_bytes_max - _FRAME_BYTES - kafka.pass_headers_bytes_max
 
 
 class Outgoing(Struct, frozen=True, gc=False):
@@ -65,12 +69,15 @@ class Outgoing(Struct, frozen=True, gc=False):
         Its value, as the journal has it: with a newline.
     event_time
         Of a decision: the time of the event that was decided, milliseconds since the epoch.
+    headers
+        Those of the input's message that go on.
     """
 
     key: bytes | None
     id: str
     line: bytes
     event_time: int = 0
+    headers: PassedHeaders = []
 
 
 def decision_id(line: bytes) -> str:
@@ -125,9 +132,10 @@ def outgoing_of(
         if output is None or record.erased:
             continue
         if output is DECISIONS:
-            yield output, record, decision_of(decode_one(record.input, line_bytes_max), record.output)
+            message = decision_of(decode_one(record.input, line_bytes_max), record.output)
+            yield output, record, replace(message, headers=record.headers) if record.headers else message
         else:
             place = shard, record.ordinal
             name = names.get(record.source, "")
             known = dead_letter_id(name, record.offset, record.flags, place)
-            yield output, record, Outgoing(None, known, record.output)
+            yield output, record, Outgoing(None, known, record.output, 0, record.headers)

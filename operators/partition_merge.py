@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.event_times import believable, times_of
+from headrace.operators.passed_headers import PassedHeaders
 
 __all__ = ["PartitionMerge"]
 
@@ -131,6 +132,7 @@ class PartitionMerge:
         self._wait_s_max = wait_ms_max / 1000
         self._ahead_ms_max, self._agree = ahead_ms_max, agree_messages
         self._waits_since: float | None = None
+        self._headers: dict[tuple[int, int], PassedHeaders] = {}
         self.waits = 0
         self._ready = _Ready([], [], [], [])
         self._at = 0
@@ -143,6 +145,7 @@ class PartitionMerge:
         *,
         since_ms: Sequence[int] = (),
         past: bool = False,
+        headers: Mapping[int, PassedHeaders] | None = None,
     ) -> None:
         """Take messages of a partition in.
 
@@ -156,7 +159,11 @@ class PartitionMerge:
             Since when each waits, as `Batch` has it; of all messages, or of none.
         past
             Whether they belong to a past that is being caught up with.
+        headers
+            By the offset of their message, headers that go on.
         """
+        if headers:
+            self._headers |= {(source, offset): some for offset, some in headers.items()}
         if not payloads:
             return
         buffer = self._buffers.setdefault(source, _Buffer())
@@ -217,7 +224,14 @@ class PartitionMerge:
             return None
         first, end = self._at, self._at + self._hand_out_max
         self._at = min(end, len(ready.payloads))
-        return _batch(ready.between(first, end))
+        batch = _batch(ready.between(first, end))
+        if self._headers:
+            batch.headers = self._headers_of(batch)
+        return batch
+
+    def _headers_of(self, batch: Batch) -> dict[int, PassedHeaders]:
+        places, take = enumerate(zip(batch.sources, batch.offsets, strict=True)), self._headers.pop
+        return {place: some for place, which in places if (some := take(which, None)) is not None}
 
     def _merge(self, behind: Callable[[int], bool]) -> _Ready:
         filled = [(source, buffer) for source, buffer in self._buffers.items() if buffer.payloads]

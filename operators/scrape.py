@@ -408,6 +408,13 @@ def of_sending(name: str) -> Reader:
     return read
 
 
+def headers_dropped(scrape: Scrape) -> Iterator[Sample]:
+    """Of all partitions of this process; none in a run on files."""
+    dropped = getattr(scrape.recorder.reader, "headers_dropped", None)
+    if dropped is not None:
+        yield (), dropped
+
+
 def merge_waits(scrape: Scrape) -> Iterator[Sample]:
     """Over all partitions of this process; none in a run on files."""
     waits = getattr(scrape.recorder.reader, "merge_waits", None)

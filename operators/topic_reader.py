@@ -14,6 +14,7 @@ from headrace.operators.files import Progress
 from headrace.operators.journal import CONTROL_SOURCE
 from headrace.operators.oversized import CutLine
 from headrace.operators.partition_merge import PartitionMerge
+from headrace.operators.passed_headers import PassedHeaders
 from headrace.operators.waiting import MessageAges, Skewed
 
 __all__ = ["Place", "Portion", "Reading", "TopicCommands", "TopicReader"]
@@ -50,6 +51,10 @@ class Portion(Protocol):
         """A time before which none of them can have been in the partition; 0 if that isn't known."""
 
     @property
+    def headers(self) -> Mapping[int, PassedHeaders]:
+        """By offset, headers that go on to what comes of a message."""
+
+    @property
     def past(self) -> bool:
         """Whether they belong to a past that is being caught up with."""
 
@@ -74,6 +79,11 @@ class Reading(Protocol):
     @property
     def timestamps(self) -> Mapping[str, str]:
         """Of each topic what its messages are stamped with: `create` or `append` time, once it is known."""
+
+    @property
+    def headers_dropped(self) -> int:
+        """Headers that are not handed out for a limit."""
+        ...
 
     def pause(self, partitions: Collection[Any]) -> None:
         """Hand out nothing of some partitions until they are resumed."""
@@ -220,7 +230,14 @@ class TopicReader:
             since_ms = self._ages.since(
                 number, portion.times_ms, portion.appended_after_ms, time.time_ns() // 1_000_000
             )
-            merge.extend(number, portion.payloads, portion.offsets, since_ms=since_ms, past=portion.past)
+            merge.extend(
+                number,
+                portion.payloads,
+                portion.offsets,
+                since_ms=since_ms,
+                past=portion.past,
+                headers=portion.headers,
+            )
         if full := merge.to_pause():
             reading.pause([self._places[number] for number in full])
 
@@ -241,6 +258,11 @@ class TopicReader:
     def timestamps(self) -> Mapping[str, str]:
         """Of each topic what its messages are stamped with: `create` or `append` time, once it is known."""
         return {} if self._reading is None else self._reading.timestamps
+
+    @property
+    def headers_dropped(self) -> int:
+        """Headers that did not go on for a limit."""
+        return 0 if self._reading is None else self._reading.headers_dropped
 
     @property
     def merge_waits(self) -> int:

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from headrace.operators.batches import Batch, Mark
 from headrace.operators.durable import Applied, DurableShard
 from headrace.operators.journal import CONTROL_SOURCE, SKIPPED
 from headrace.operators.outgoing import Outgoing, dead_letter_id, decision_of
+from headrace.operators.passed_headers import PassedHeaders
 from headrace.operators.waiting import sample
 
 __all__ = ["MARKS_MESSAGES_MAX", "MARKS_SECONDS_MAX", "Taken", "TopicShard"]
@@ -125,9 +128,14 @@ class TopicShard:
         if part.since_ms:
             since_ms = part.since_ms
             taken.since_ms = [since_ms[ordinal - first] for ordinal, _ in sample(applied.decisions)]
+        if part.headers:
+            taken.decisions = _with_headers(taken.decisions, applied.decisions, first, part.headers)
         if applied.dead_letters:
             names = {**durable.sources.names, CONTROL_SOURCE: _CONTROL_NAME}
             taken.dead_letters = [self._dead(part, names, *each) for each in applied.dead_letters]
+            if part.headers:
+                letters = taken.dead_letters, applied.dead_letters
+                taken.dead_letters = _with_headers(*letters, first, part.headers)
         return taken
 
     def _dead(self, part: Batch, names: Mapping[int, str], ordinal: int, line: bytes) -> Outgoing:
@@ -190,4 +198,20 @@ def _part(
         flags = [flags[line] for line in lines] if flags else ()
         since_ms = [since_ms[line] for line in lines] if since_ms else ()
     accepted = batch.accepted_ms, batch.accepted_ns
-    return Batch(*accepted, ordinal, payloads, sources, offsets, numbers, marks, flags, since_ms), events
+    part = Batch(*accepted, ordinal, payloads, sources, offsets, numbers, marks, flags, since_ms)
+    if headers := batch.headers:
+        part.headers = {at: headers[line] for at, line in enumerate(lines) if line in headers}
+    return part, events
+
+
+def _with_headers(
+    messages: Sequence[Outgoing],
+    outputs: Sequence[tuple[int, bytes]],
+    first: int,
+    headers: Mapping[int, PassedHeaders],
+) -> list[Outgoing]:
+    """Messages with the headers of the inputs that they answer."""
+    return [
+        message if (some := headers.get(ordinal - first)) is None else replace(message, headers=some)
+        for message, (ordinal, _) in zip(messages, outputs, strict=True)
+    ]

@@ -22,10 +22,11 @@ def message_of(
 ) -> ProducerRecord:
     """The message that is sent; of a dead letter whose line is longer than a limit, one that is cut."""
     if output != DEAD_LETTERS:
-        return outgoing.key, outgoing.line[:-1], headings.of_decision(outgoing.id, outgoing.event_time)
+        headers = headings.of_decision(outgoing.id, outgoing.event_time)
+        return outgoing.key, outgoing.line[:-1], headers + outgoing.headers
     line = outgoing.line if line_bytes_max is None else cut_dead_letter(outgoing.line, line_bytes_max)
     value = line[:-1]
-    return outgoing.key, value, _dead_letter_headers(value, outgoing.id, headings)
+    return outgoing.key, value, _dead_letter_headers(value, outgoing.id, headings) + outgoing.headers
 
 
 def _dead_letter_headers(value: bytes, known: str, headings: Headings) -> Headers:

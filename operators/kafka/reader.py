@@ -23,6 +23,7 @@ from headrace.operators.kafka.faults import fault_of
 from headrace.operators.kafka.heard import Heard, Statistics
 from headrace.operators.kafka.starts import ACCEPT_LOST_OPTION, Partition, Start, loss
 from headrace.operators.kafka.unreadable import end_of_batch, is_unreadable, size_options
+from headrace.operators.passed_headers import PassedHeaders, chosen
 from headrace.operators.unread import TOMBSTONE, Unreadable
 
 __all__ = ["Fetched", "Lag", "Lost", "PartitionReader"]
@@ -46,6 +47,8 @@ class Fetched(NamedTuple):
         Their offsets; rising, but not always by one.
     times_ms
         Their timestamps, milliseconds since the epoch; -1 for one without.
+    headers
+        By offset, headers that go on to what comes of a message.
     appended_after_ms
         A time before which none of them can have been in the partition; 0 if that isn't known.
     past
@@ -56,6 +59,7 @@ class Fetched(NamedTuple):
     payloads: list[bytes]
     offsets: list[int]
     times_ms: list[int]
+    headers: dict[int, PassedHeaders]
     appended_after_ms: int = 0
     past: bool = False
 
@@ -137,6 +141,8 @@ class PartitionReader:
     ----------
     lost : tuple[Lost, ...]
         What was passed over with `accept_lost`.
+    headers_dropped : int
+        Headers that were not handed out for a limit.
     heard : Heard
         When the brokers were heard last, and how many partitions the topics have.
     """
@@ -158,6 +164,8 @@ class PartitionReader:
         self.heard = Heard(connection, on_statistics=self._look)
         self._tracks: dict[Partition, _Track] = {}
         self._stamps: dict[str, int] = {}
+        settings = connection.settings
+        self._wanted, self.headers_dropped = frozenset(settings.pass_headers), 0
         self._broken: dict[Partition, tuple[int, str]] = {}
         self._consumer = connection.consumer(self._options())
         try:
@@ -278,7 +286,7 @@ class PartitionReader:
             self._consumer.seek(TopicPartition(*partition, after))
             track.next = after
             # At its last offset, so that nobody looks for the rest of it once it is journalled.
-            found.append(Fetched(partition, [Unreadable(text.encode())], [after - 1], [-1]))
+            found.append(Fetched(partition, [Unreadable(text.encode())], [after - 1], [-1], {}))
         return found
 
     def _raise(self) -> None:
@@ -288,6 +296,7 @@ class PartitionReader:
     def _sorted(self, messages: list[Message]) -> list[Fetched]:
         groups: dict[tuple[str, int], Fetched] = {}
         last: dict[tuple[str, int], Message] = {}
+        wanted = self._wanted
         for message in messages:
             error = message.error()
             if error is not None:
@@ -299,16 +308,28 @@ class PartitionReader:
                 partition = Partition(*key)
                 track = self._tracks[partition]
                 since = track.end.appended_after_ms(message.offset() or 0)
-                group = groups[key] = Fetched(partition, [], [], [], since, track.end.behind(track.next))
+                group = groups[key] = Fetched(partition, [], [], [], {}, since, track.end.behind(track.next))
             group.payloads.append(TOMBSTONE if (value := message.value()) is None else value)
             group.offsets.append(message.offset())  # type: ignore[arg-type]  # without an error it has one
             group.times_ms.append(message.timestamp()[1])
+            if wanted and (headers := message.headers()) is not None:
+                self._pass_on(group, headers)
             last[key] = message
         for key, group in groups.items():
             track = self._tracks[group.partition]
             track.next, track.time_ms = group.offsets[-1] + 1, group.times_ms[-1]
             self._stamps[group.partition.topic] = last[key].timestamp()[0]
         return list(groups.values())
+
+    def _pass_on(self, group: Fetched, headers: Any) -> None:
+        """Keep those headers of a group's last message that go on."""
+        settings = self._connection.settings
+        some, dropped = chosen(
+            headers, self._wanted, settings.pass_headers_max, settings.pass_headers_bytes_max
+        )
+        self.headers_dropped += dropped
+        if some:
+            group.headers[group.offsets[-1]] = some
 
     def _told(self, message: Message, error: KafkaError) -> None:
         """What stands in place of a message: the end of a partition, or a fault."""

@@ -67,7 +67,8 @@ def outputs_of(request: RunRequest) -> dict[str, str]:
 
 def sent_bytes_max(request: RunRequest, plan: Plan) -> int:
     """How long a line may be that is sent, with its newline, so that client and topics take it."""
-    return line_bytes_max(min(request.settings.kafka.message_bytes_max, *plan.bytes_max.values()))
+    kafka = request.settings.kafka
+    return line_bytes_max(min(kafka.message_bytes_max, *plan.bytes_max.values()), kafka)
 
 
 class TopicRun(Tally):

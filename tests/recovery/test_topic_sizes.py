@@ -37,6 +37,23 @@ def put(world: World, values: list[bytes | None], **options) -> None:
     assert producer.flush(PATIENCE_S) == 0
 
 
+def test_trace_headers_go_on_and_others_by_configuration(world):
+    """D-OUT-3."""
+    producer = Producer({"bootstrap.servers": world.brokers, "log_level": 0})
+    trace = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tenant", b"blue")]
+    for value in (payment(1), b"no event"):
+        producer.produce(world.source, value, headers=[*trace, ("secret", b"stays")])
+    producer.produce(world.source, payment(2))
+    assert producer.flush(PATIENCE_S) == 0
+    world.run(3, "--set", 'kafka.pass_headers=["traceparent", "tenant"]')
+    sent = [*messages(world.brokers, world.to), *messages(world.brokers, world.dead_letters)]
+    passed = {
+        each.id: [each for each in each.headers if each[0] in ("traceparent", "tenant", "secret")]
+        for each in sent
+    }
+    assert passed == {"fraud:p1": trace, "fraud:p2": [], f"{world.source}/0/1": trace}
+
+
 @pytest.fixture
 def world(broker, tmp_path) -> Iterator[World]:
     with closing(World(broker, tmp_path, partitions=1, shards=1)) as made:
@@ -133,9 +150,9 @@ def test_the_end_of_the_run_may_be_asked_for_instead(world):
             ("--set", "kafka.message_bytes_max=20000"),
             "1048588",
             2,
-            "kafka.message_bytes_max: must be at least 20480",
+            "kafka.message_bytes_max: must be at least 24576",
         ),
-        ((), "20000", 12, "max.message.bytes is 20000; what this flow sends needs 20480"),
+        ((), "20000", 12, "max.message.bytes is 20000; what this flow sends needs 24576"),
     ],
 )
 def test_limits_that_a_decision_could_exceed_are_refused(world, options, topic_takes, code, said):

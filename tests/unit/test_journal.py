@@ -395,7 +395,7 @@ def test_a_frame_that_cannot_be_packed_changes_nothing(tmp_path: Path) -> None:
     for bad in (
         record(1)._replace(source=70_000),
         record(1)._replace(flags=ERASED),
-        record(1)._replace(flags=64),
+        record(1)._replace(flags=256),
     ):
         with pytest.raises((struct.error, ValueError)):
             writer.append([record(1), bad], ordinal_first=1, ordinal_next=3, accepted_ms=0, marks=())

@@ -289,6 +289,7 @@ OF_TOPICS = {
     "headrace_process_restarts_total",
     "headrace_brokers_silent_seconds",
     "headrace_merge_waits_total",
+    "headrace_headers_dropped_total",
     "headrace_dead_letters_cut_total",
     "headrace_message_clock_skew_total",
     "headrace_topic_timestamp",
