@@ -265,7 +265,10 @@ class Tally:
 
         def stop() -> bool:
             self.stopping = True
-            return self.deciding or for_good
+            goes_on = self.deciding or for_good
+            if not goes_on and self.attempt is not None:
+                self.attempt.end()  # the process is ended by whoever has the signal next
+            return goes_on
 
         return met_by(stop, for_good=for_good)
 

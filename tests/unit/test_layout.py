@@ -116,6 +116,7 @@ def test_the_errors_are_these():
         "DeliveryFailed",
         "DiskFull",
         "ErasureUnfinished",
+        "ErasureUnsure",
         "HeadraceError",
         "InputError",
         "InputFailed",
