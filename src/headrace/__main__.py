@@ -49,6 +49,10 @@ def main() -> int:
     open_standard_streams()
     own_code_only()
     try:
+        if sys.argv[-1:] == ["--member"]:
+            from headrace.interrupts import die_with_launcher
+
+            die_with_launcher()
         from headrace.cli import main as command_line
 
         code = command_line()

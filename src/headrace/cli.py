@@ -242,10 +242,6 @@ def run(
     state, or to one file twice is refused before anything is opened. On topics --state is required, and a run
     goes on until SIGTERM or SIGINT.
     """
-    if member:
-        from headrace.members import die_with_parent
-
-        die_with_parent()
     with nullcontext() if member else met_by(end_at_once):
         from headrace.operators.sources import IfMoved
         from headrace.runs import RunRequest

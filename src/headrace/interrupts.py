@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-__all__ = ["end_at_once", "met_by", "pause"]
+__all__ = ["die_with_launcher", "die_with_parent", "end_at_once", "met_by", "pause"]
 
 _NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
 _SHOW_CURSOR: Final = b"\x1b[?25h"
 _LOOK_S: Final = 0.1
+_PR_SET_PDEATHSIG: Final = 1
 
 
 @contextmanager
@@ -44,6 +48,24 @@ def _leave(handler: Any, number: int, frame: FrameType | None) -> None:
     elif handler != signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send a signal when the parent ends, where it can; 0 for none.
+
+    So a process that is still being loaded doesn't hold the state's lock for a launcher that is gone.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def die_with_launcher() -> None:
+    """The same for a process that is to be told by its launcher, on standard input, what to do."""
+    die_with_parent()
+    standard_input = select.poll()
+    standard_input.register(0, select.POLLHUP)
+    if standard_input.poll(0):  # the launcher was gone before the kernel could be asked
+        os._exit(0)
 
 
 def end_at_once() -> NoReturn:

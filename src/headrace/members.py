@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -19,7 +18,7 @@ import msgspec
 import orjson
 
 from headrace.attempts import COUNTED, added
-from headrace.interrupts import end_at_once
+from headrace.interrupts import die_with_parent, end_at_once
 from headrace.liveness import BEAT_S, Beat, Pulse
 from headrace.operators.positions import Plan, as_json, from_json
 from headrace.operators.prequential import quality_of
@@ -34,7 +33,6 @@ __all__ = [
     "Reporter",
     "Said",
     "await_listening",
-    "die_with_parent",
     "instructions",
     "join",
     "together",
@@ -44,7 +42,6 @@ _decode: Final = msgspec.json.Decoder(Progress)
 _decode_beat: Final = msgspec.json.Decoder(Beat)
 # What isn't taken by a launcher that stands still itself; beyond it only what is told once is kept.
 _UNTOLD_BYTES_MAX: Final = 262_144
-_PR_SET_PDEATHSIG: Final = 1
 _LISTENING_SECONDS_MAX: Final = 5.0
 _LOOK_S: Final = 0.01
 _LISTENS: Final = "0A"
@@ -146,7 +143,7 @@ def join() -> Joined:
     if first is None:
         end_at_once()  # the launcher is gone, and nothing was begun
     member, plan, launched = _told(first)
-    die_with_parent(to=0)
+    die_with_parent(0)
     own = os.dup(sys.stdout.fileno())
     os.set_blocking(own, False)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -154,15 +151,6 @@ def join() -> Joined:
     os.close(nowhere)
     threading.Thread(target=_watch, args=(lines, launched), name="launcher", daemon=True).start()
     return Joined(member, plan, partial(os.write, own), launched)
-
-
-def die_with_parent(to: int = signal.SIGKILL) -> None:
-    """Have the kernel send a signal when the parent ends, where it can; 0 for none.
-
-    So a process that is still being loaded doesn't hold the state's lock for a launcher that is gone.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, to, 0, 0, 0)
 
 
 def await_listening(addresses: Sequence[str], told: Callable[[], bool]) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +148,16 @@ def test_others_are_waited_for_until_they_listen():
         assert asked == 3
     await_listening((), lambda: pytest.fail("there is nobody to wait for"))
     await_listening((address,), lambda: True)
+
+
+def test_a_process_whose_launcher_is_gone_before_it_begins_ends_before_it_loads_anything():
+    reading, writing = os.pipe()
+    os.close(writing)
+    # Had it come to reading its options, it would complain of them.
+    options = ("--from", "kafka:x", "--to", "kafka:y", "--set", "flow.shards=0", "--member")
+    command = [sys.executable, "-P", "-m", "headrace", "run", "fraud", *options]
+    try:
+        done = subprocess.run(command, stdin=reading, capture_output=True, check=False, timeout=120)
+    finally:
+        os.close(reading)
+    assert (done.returncode, done.stderr) == (0, b"")
