@@ -66,7 +66,7 @@ from headrace.operators.mismatch import differences, other_version
 from headrace.operators.oversized import CutLine, whole_of
 from headrace.operators.passed_headers import PassedHeaders, with_headers
 from headrace.operators.past import notes_of, output_of, records_from
-from headrace.operators.reapply import PASSED_OVER, apply_again, retried
+from headrace.operators.reapply import DELIVERED, PASSED_OVER, SUBJECTS, apply_again, retried
 from headrace.operators.retention import Retired, keeps_all, retire
 from headrace.operators.telemetry import SILENT, Telemetry
 from headrace.operators.unread import Unreadable
@@ -357,6 +357,14 @@ class DurableShard:
         """Journal up to where an output is known to be complete (see `watermarks`)."""
         self.sinks[note["output"]] = note
         self._note(note)
+
+    def note_delivered(self, decision_id: str, delivered: str) -> None:
+        """Journal what consumers have in the place of a decision, without whom it is about."""
+        try:
+            said = {key: value for key, value in orjson.loads(delivered).items() if key not in SUBJECTS}
+        except (ValueError, AttributeError):  # somebody else has written it there
+            said = {}
+        self._note({"control": DELIVERED, "decision_id": decision_id, "decision": said})
 
     def note_lost(self, name: str, first: int, after: int) -> None:
         """Journal that messages of a partition, up to an offset, were deleted before they were read."""

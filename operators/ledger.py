@@ -43,7 +43,7 @@ from headrace.operators.ledger_explained import (
     Position,
     Range,
 )
-from headrace.operators.ledger_followed import followed
+from headrace.operators.ledger_followed import delivered_otherwise, followed
 from headrace.operators.ledger_index import LedgerIndex, Place, Progress
 from headrace.operators.ledger_keys import CONFIG_KEY, about_key, decision_key, source_key
 from headrace.operators.recommend.explained import LIST_TEXTS, explained_items
@@ -370,6 +370,7 @@ def _explained(
         accepted_ms=head.accepted_ms,
         committed_ms=head.committed_ms,
         outcomes=tuple(shard.outcomes(decision["event_id"])),
+        delivered=delivered_otherwise(shard.directory, place, decision["decision_id"]),
         others=others,
         **why,
     )

@@ -222,6 +222,9 @@ class Explained:
         Where the same id was decided besides: an event that came again after its id was forgotten.
     items
         Of a list, best first.
+    delivered
+        The decision that consumers have, where it is another one: it was delivered before the state lost its
+        end and made this one anew. None otherwise.
     followed
         What the session of a list did next: carts, orders, and its next click as the last one, as far as they
         came within the time that the list waited.
@@ -248,3 +251,4 @@ class Explained:
     others: tuple[Position, ...]
     items: tuple[ExplainedItem, ...] = ()
     followed: tuple[ExplainedFollowUp, ...] = ()
+    delivered: dict[str, Any] | None = None

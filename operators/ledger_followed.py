@@ -1,11 +1,14 @@
-"""What a session did after a list, as the journal behind the list's record tells it."""
+"""What the journal behind a decision's record tells of it: what a session did, what consumers have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from headrace.errors import JournalDamaged
 from headrace.operators.codec import decode_one
@@ -13,13 +16,15 @@ from headrace.operators.events import Cart, Click, Order
 from headrace.operators.journal import Frame, Kind, Record, read_frame, segment_path, start_of
 from headrace.operators.ledger_explained import ExplainedFollowUp
 from headrace.operators.ledger_index import Place
+from headrace.operators.reapply import DELIVERED
 from headrace.operators.recommend.lists import rank_of
 
-__all__ = ["followed"]
+__all__ = ["delivered_otherwise", "followed"]
 
 _USED: Final = (int(Kind.DECIDED), int(Kind.APPLIED))
 _BYTES_MAX: Final = 268_435_456
 _MINUTE_MS: Final = 60_000
+_NOTE_FRAMES_MAX: Final = 64  # it is written in the next turn of the flow
 
 
 def followed(
@@ -57,6 +62,17 @@ def followed(
             yield ExplainedFollowUp(kind, event.event_id, item_id, event.event_time, rank)
         if isinstance(event, Click):
             return
+
+
+def delivered_otherwise(directory: Path, place: Place, decision_id: str) -> dict[str, Any] | None:
+    """What consumers have in the place of a decision, if a note soon behind its record says so."""
+    for frame in islice(_frames(directory, place.segment, place.position), _NOTE_FRAMES_MAX):
+        if frame.head.ordinal_first == frame.head.ordinal_next:
+            for record in frame.records:
+                note = orjson.loads(record.input) if record.kind == Kind.CONTROL else {}
+                if note.get("control") == DELIVERED and note["decision_id"] == decision_id:
+                    return dict(note["decision"])
+    return None
 
 
 def _behind(directory: Path, place: Place) -> Iterator[Record]:

@@ -76,6 +76,15 @@ METRICS: Final = (
         scrape.dead_letters,
     ),
     Metric(
+        "headrace_decisions_differing_total",
+        "counter",
+        "Decisions made again for inputs whose journal was lost, that are other ones than were delivered; "
+        "absent for files.",
+        (),
+        "process",
+        scrape.of_sending("differing"),
+    ),
+    Metric(
         "headrace_dead_letters_cut_total",
         "counter",
         "Dead letters that were too large for a message and went out cut; absent for files.",

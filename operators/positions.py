@@ -78,6 +78,8 @@ class Plan:
         Number of the last file of commands that every shard has.
     ahead
         Ids that the outputs have, though no journal has: they are not sent a second time.
+    delivered
+        Of decisions among them what was delivered, as far as it is known.
     bytes_max
         How large a batch of messages each output's topic takes, where that is known.
     """
@@ -86,6 +88,7 @@ class Plan:
     control: int
     ahead: frozenset[str] = frozenset()
     bytes_max: Mapping[str, int] = field(default_factory=dict)
+    delivered: Mapping[str, str] = field(default_factory=dict)
 
 
 def partitions_known(ends: Sequence[JournalEnd], topic: str) -> int:
@@ -198,11 +201,13 @@ def as_json(plan: Plan) -> dict[str, Any]:
         [each.number, each.topic, each.partition, each.start, each.lost, each.end, each.topic_id]
         for each in plan.partitions
     ]
-    more = {"ahead": sorted(plan.ahead), "bytes_max": dict(plan.bytes_max)}
+    more = {"ahead": sorted(plan.ahead), "bytes_max": dict(plan.bytes_max), "delivered": dict(plan.delivered)}
     return {"partitions": partitions, "control": plan.control, **more}
 
 
 def from_json(found: Mapping[str, Any]) -> Plan:
     """A plan that another process has made."""
     partitions = tuple(PlannedPartition(*each) for each in found["partitions"])
-    return Plan(partitions, found["control"], frozenset(found["ahead"]), found["bytes_max"])
+    return Plan(
+        partitions, found["control"], frozenset(found["ahead"]), found["bytes_max"], found["delivered"]
+    )

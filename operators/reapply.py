@@ -15,14 +15,26 @@ from headrace.operators.machine import Machine, Output
 from headrace.operators.oversized import cut_line_of
 from headrace.operators.unread import TOMBSTONE, Unreadable
 
-__all__ = ["PASSED_OVER", "apply_again", "event_of", "kernel", "payload_of", "retried"]
+__all__ = [
+    "DELIVERED",
+    "PASSED_OVER",
+    "SUBJECTS",
+    "apply_again",
+    "event_of",
+    "kernel",
+    "payload_of",
+    "retried",
+]
 
 PASSED_OVER: Final = Undecodable("skipped", "passed over, as asked for with --skip", None)
 """In the place of an input that an operator has passed over."""
 
 _DECIDED: Final = int(Kind.DECIDED)
 _ABSENT: Final = int(Kind.ABSENT)
-_SUBJECTS: Final = ("customer_id", "session_id")
+SUBJECTS: Final = ("customer_id", "session_id")
+"""Fields of decisions that say whom they are about."""
+DELIVERED: Final = "delivered"
+"""A journal's note of a decision that was delivered otherwise than it stands there."""
 
 
 def kernel() -> str:
@@ -79,7 +91,7 @@ def _as_then(output: Output, record: Record) -> Output:
     """A decision as earlier versions told it, which did not say whom it is about."""
     kind, line, detail = output
     decision = orjson.loads(line)
-    for field in _SUBJECTS:
+    for field in SUBJECTS:
         decision.pop(field, None)
     bare = orjson.dumps(decision, option=orjson.OPT_APPEND_NEWLINE)
     return (kind, bare, detail) if bare == record.output else output

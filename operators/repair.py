@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field
+from itertools import groupby, islice
 from typing import Any, Final, Protocol
 
 import orjson
@@ -27,6 +27,7 @@ __all__ = ["Outlet", "Repaired", "repair"]
 
 _log = logging.getLogger(__name__)
 _RECORDS_AT_ONCE: Final = 1024
+_DELIVERED_MAX: Final = 100_000
 _OUTPUTS: Final = (DECISIONS, DEAD_LETTERS)
 
 
@@ -42,6 +43,12 @@ class Outlet(Protocol):
 
         Partitions that aren't named are read whole, and so is what is left where a start is no longer kept.
         """
+        ...
+
+    def values(
+        self, topic: str, starts: Mapping[int, int], ids: Collection[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Of some messages from the starts on, by their ids, the values as text."""
         ...
 
     def send(self, output: str, topic: str, message: Outgoing) -> None:
@@ -64,11 +71,14 @@ class Repaired:
     ahead
         Ids that the topics have and no journal: of a time that the state has lost, because it was restored
         from a backup or the power failed. Their inputs come again, and must not lead to them a second time.
+    delivered
+        Of decisions among them what was delivered, by their ids; of the first 100,000.
     """
 
     read_back: int
     sent: Mapping[str, int]
     ahead: frozenset[str]
+    delivered: Mapping[str, str] = field(default_factory=dict)
 
 
 def repair(
@@ -109,6 +119,7 @@ def repair(
     sent = dict.fromkeys(_OUTPUTS, 0)
     ahead: set[str] = set()
     held: dict[str, Mapping[int, int]] = {}
+    delivered: dict[str, str] = {}
     looked = [
         (topic, wanted, outlet.ends(topic))  # of all of them first: they are waited for together
         for topic, wanted in _by_topic(ends)
@@ -129,9 +140,12 @@ def repair(
         if there:
             ahead |= there
             held[topic] = starts
+            if any(watermark.output == DECISIONS for _, watermark in wanted):
+                most = _DELIVERED_MAX - len(delivered)
+                delivered |= dict(islice(outlet.values(topic, starts, there), most))
     outlet.flush()
     _note(ends, topics, outlet, held, open_writer)
-    return Repaired(read, sent, frozenset(ahead))
+    return Repaired(read, sent, frozenset(ahead), delivered)
 
 
 def _by_topic(

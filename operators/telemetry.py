@@ -27,9 +27,12 @@ class Sending(Protocol):
     ----------
     dead_letters_cut
         Dead letters that were sent with a head of their input only.
+    differing
+        Decisions that were not sent, and are other ones than those that were delivered.
     """
 
     dead_letters_cut: int
+    differing: int
 
     @property
     def queued(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Final
 from headrace.operators.addresses import partition_of
 from headrace.operators.cloudevents import ID, Headers, Headings
 from headrace.operators.kafka.producer import DecisionProducer, ProducerRecord
-from headrace.operators.outgoing import DEAD_LETTERS, Outgoing
+from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, Outgoing
 from headrace.operators.oversized import cut_dead_letter
 from headrace.operators.watermarks import Acknowledged, Watermark
 
@@ -60,11 +60,15 @@ class Delivery:
         `release`.
     line_bytes_max
         Dead letters are cut to this length, with their newline; None for no limit.
+    delivered
+        Of decisions that the topics have already what was delivered, by their ids.
 
     Attributes
     ----------
     held_back : int
         Messages that were not sent because the topic has them.
+    differing : int
+        Decisions that were not sent, and are other ones than those that were delivered.
     dead_letters_cut : int
         Dead letters that were sent with a head of their input only.
     """
@@ -77,7 +81,12 @@ class Delivery:
         source: str,
         ahead: Collection[str] = (),
         line_bytes_max: int | None = None,
+        delivered: Mapping[str, str] | None = None,
     ) -> None:
+        self._delivered = dict(delivered or {})
+        self._unlike: list[tuple[str, str]] = []
+        self._unlike_of: list[tuple[int, str, str]] = []
+        self.differing = 0
         self._line_bytes_max = line_bytes_max
         self.dead_letters_cut = 0
         self._producer, self._topics, self._headings = producer, topics, Headings(source)
@@ -97,7 +106,7 @@ class Delivery:
             If a message is too large, or one that was sent before could not be delivered.
         """
         if self._ahead:
-            messages = self._not_ahead(messages)
+            messages = self._not_ahead(output, messages)
         acknowledged, headings = self._acknowledged[output], self._headings
         delivered = acknowledged.sent(len(messages))
         limit = self._line_bytes_max
@@ -106,19 +115,37 @@ class Delivery:
             self.dead_letters_cut += sum(len(each.line) > limit for each in messages)
         self._producer.send(self._topics[output], made, delivered)
 
-    def _not_ahead(self, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
+    def _not_ahead(self, output: str, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
         left = [each for each in messages if each.id not in self._ahead]
         self.held_back += len(messages) - len(left)
+        if output == DECISIONS and self._delivered:
+            for each in messages:
+                there = self._delivered.pop(each.id, None)
+                if there is not None and there.encode() != each.line[:-1]:
+                    self.differing += 1
+                    self._unlike.append((each.id, there))
         return left
+
+    def unlike(self) -> list[tuple[int, str, str]]:
+        """Decisions that are other ones than those that were delivered, since the last call.
+
+        For each the shard, its id, and what was delivered.
+        """
+        found, self._unlike_of = self._unlike_of, []
+        return found
 
     def release(self) -> None:
         """All that the topics had before the journals has come again."""
         self._ahead.clear()
+        self._delivered.clear()
         for acknowledged in self._acknowledged.values():
             acknowledged.held = None
 
     def reached(self, shard: int, ordinal_next: int) -> None:
         """Everything of a shard before an ordinal was handed over, for all outputs."""
+        if self._unlike:
+            self._unlike_of += [(shard, *each) for each in self._unlike]
+            self._unlike.clear()
         for acknowledged in self._acknowledged.values():
             acknowledged.reached(shard, ordinal_next)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from headrace.operators.cloudevents import Headings
@@ -122,6 +122,14 @@ class TopicOutlet:
         for delivered in read_back(self._connection, topic, starts):
             if delivered.ce_id is not None:
                 yield delivered.ce_id
+
+    def values(
+        self, topic: str, starts: Mapping[int, int], ids: Collection[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Of some messages from the starts on, by their ids, the values as text."""
+        for delivered in read_back(self._connection, topic, starts, values=True):
+            if delivered.ce_id is not None and delivered.ce_id in ids:
+                yield delivered.ce_id, delivered.value.decode(errors="replace")
 
     def send(self, output: str, topic: str, message: Outgoing) -> None:
         """Send one message; waits while too many are under way."""

@@ -40,11 +40,14 @@ class Delivered(NamedTuple):
         Where it stands.
     ce_id
         Its CloudEvents id; None without one.
+    value
+        Its value, where that was asked for.
     """
 
     partition: int
     offset: int
     ce_id: str | None
+    value: bytes = b""
 
 
 def end_offsets(connection: Connection, topic: str) -> dict[int, int]:
@@ -62,7 +65,9 @@ def end_offsets(connection: Connection, topic: str) -> dict[int, int]:
         consumer.close()
 
 
-def read_back(connection: Connection, topic: str, from_offsets: Mapping[int, int]) -> Iterator[Delivered]:
+def read_back(
+    connection: Connection, topic: str, from_offsets: Mapping[int, int], *, values: bool = False
+) -> Iterator[Delivered]:
     """All messages from some offsets up to the ends that the partitions have when reading begins.
 
     Parameters
@@ -74,6 +79,8 @@ def read_back(connection: Connection, topic: str, from_offsets: Mapping[int, int
     from_offsets
         For each partition where to begin; those left out are read from their first message on, and so is one
         whose messages before that are deleted by now.
+    values
+        Whether the messages' values are wanted.
 
     Yields
     ------
@@ -95,7 +102,7 @@ def read_back(connection: Connection, topic: str, from_offsets: Mapping[int, int
         _raise_losses(topic, starts, held)
         ends = {number: end for number, (_, end) in held.items() if starts[number] < end}
         consumer.assign([TopicPartition(topic, number, starts[number]) for number in ends])
-        yield from _up_to(connection, consumer, topic, ends)
+        yield from _up_to(connection, consumer, topic, ends, values=values)
     finally:
         consumer.close()
 
@@ -133,7 +140,7 @@ def _raise_losses(topic: str, starts: Mapping[int, int], held: Mapping[int, tupl
 
 
 def _up_to(
-    connection: Connection, consumer: Consumer, topic: str, ends: dict[int, int]
+    connection: Connection, consumer: Consumer, topic: str, ends: dict[int, int], *, values: bool
 ) -> Iterator[Delivered]:
     limit = connection.settings.read_back_seconds_max
     heard = time.monotonic()
@@ -145,17 +152,18 @@ def _up_to(
             continue
         heard = time.monotonic()
         for message in (first, *consumer.consume(_AT_ONCE, 0)):
-            yield from _delivered(connection, topic, message, ends)
+            yield from _delivered(connection, topic, message, ends, values=values)
 
 
 def _delivered(
-    connection: Connection, topic: str, message: Message, ends: dict[int, int]
+    connection: Connection, topic: str, message: Message, ends: dict[int, int], *, values: bool
 ) -> Iterator[Delivered]:
     error, number, offset = message.error(), message.partition(), message.offset()
     if number is None or offset is None:
         number = offset = -1
     if error is None and number in ends:
-        yield Delivered(number, offset, id_in(message.headers()))
+        value = (message.value() or b"") if values else b""
+        yield Delivered(number, offset, id_in(message.headers()), value)
         offset += 1
     elif error is not None and fault_of(error) is not None:
         raise connection.fault(error, f"{topic}[{number}]")

@@ -41,7 +41,7 @@ from headrace.operators.kafka.topics import Needed, check_topics
 from headrace.operators.machines import build_machine
 from headrace.operators.outgoing import DEAD_LETTERS, DECISIONS, message_bytes_needed
 from headrace.operators.positions import Plan, partitions_known, plan_of, topic_id_known
-from headrace.operators.repair import repair
+from headrace.operators.repair import Repaired, repair
 from headrace.places import clashes_on_topics
 from headrace.running import locked, own_errors, warn_of_changes, warnings_to
 from headrace.runs import Observer, Progress, RunRequest, RunSummary
@@ -263,7 +263,8 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
     now = in_force_now(request.settings, learn=request.learn)
     warn_of_changes(changes([end.in_force for end in ends], now))
     plan = replace(plan, bytes_max=checked.bytes_max)
-    return replace(plan, ahead=_repair(request, connection, ends, plan))
+    done = _repair(request, connection, ends, plan)
+    return replace(plan, ahead=done.ahead, delivered=done.delivered)
 
 
 def _refuse_strangers(
@@ -277,7 +278,7 @@ def _refuse_strangers(
         topic = outputs[DECISIONS]
         if topic not in {end.sinks[DECISIONS]["topic"] for end in ends if DECISIONS in end.sinks}:
             tail = tail_of(connection, topic, request.settings.kafka.look_back_messages)
-            newest = newest_of_flow(Seen(*each) for each in tail)
+            newest = newest_of_flow(Seen(*each[:3]) for each in tail)
             latest = start.kind == "latest"
             wrong += decisions_elsewhere(ends, outputs, newest, kind, from_now_on=latest)
     if wrong:
@@ -355,10 +356,8 @@ def _can_be_sent(request: RunRequest, bytes_max: Mapping[str, int]) -> None:
         raise TopicMismatch(wrong)
 
 
-def _repair(
-    request: RunRequest, connection: Connection, ends: list[JournalEnd], plan: Plan
-) -> frozenset[str]:
-    """Bring the outputs to what the journals say; gives the ids that they have beyond that."""
+def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd], plan: Plan) -> Repaired:
+    """Bring the outputs to what the journals say."""
     settings = request.settings
     producer = DecisionProducer(connection, batch_bytes_max=min(plan.bytes_max.values(), default=None))
     try:
@@ -377,7 +376,7 @@ def _repair(
             "the outputs lacked %d decisions and %d dead letters that the journals have; they were sent",
             *(done.sent["decisions"], done.sent["dead_letters"]),
         )
-    return done.ahead
+    return done
 
 
 def _writer(request: RunRequest, end: JournalEnd) -> JournalWriter:

@@ -252,6 +252,8 @@ def _whereabouts(found: Explained) -> Iterator[tuple[str, str]]:
     if found.config is not None:
         learns = "" if found.config.learn else ", without learning"
         yield "configuration", f"{found.config.digest[:12]}, Headrace {found.config.code}{learns}"
+    if found.delivered is not None:
+        yield "delivered", f"otherwise: {printable(orjson.dumps(found.delivered).decode())}"
     yield "journal", _place(at)
     yield "file", at.file
     yield "sequence", f"{at.sequence}, ordinal {at.ordinal}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,7 @@ from headrace.skips import notes_of_skips
 
 __all__ = ["TopicRun", "outputs_of"]
 
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _LOOK_EVERY_S: Final = 0.1
 # So long a turn waits for messages; meanwhile nothing can come from other workers, and signals aren't seen.
@@ -138,8 +140,8 @@ class TopicRun(Tally):
         topics = outputs_of(request)
         source, ahead = request.settings.kafka.ce_source, plan.ahead
         limit = sent_bytes_max(request, plan)
-        self.delivery = Delivery(producer, topics, self._ends(topics), source, ahead, limit)
-        self._catching_up = bool(ahead)
+        self.delivery = Delivery(producer, topics, self._ends(topics), source, ahead, limit, plan.delivered)
+        self._catching_up, self._told_of_unlike = bool(ahead), False
         self.reading = self._open_reading(stack)
         self.reader = self._reader()
         self.recovered = self._went_on()
@@ -390,6 +392,8 @@ class TopicRun(Tally):
     def _between_batches(self) -> None:
         """What is to be done now and then."""
         self.delivery.poll()
+        if self.delivery.differing:
+            self._note_unlike()
         now = time.monotonic()
         if now < self._look_at:
             return
@@ -408,6 +412,19 @@ class TopicRun(Tally):
             self.reading.commit({each: self.reading.position(each) for each in self.reading.partitions})
         self.report()
 
+    def _note_unlike(self) -> None:
+        """Journal which decisions consumers have in another form than the journals."""
+        for shard, decision_id, delivered in self.delivery.unlike():
+            self.parts[shard].durable.note_delivered(decision_id, delivered)
+            if not self._told_of_unlike:
+                self._told_of_unlike = True
+                _log.warning(
+                    "decisions come out otherwise than they were delivered before the state lost its end, %s"
+                    " first; consumers keep what was delivered, `headrace explain` shows both, and"
+                    " headrace_decisions_differing_total counts them",
+                    decision_id,
+                )
+
     def _note_watermarks(self) -> None:
         for number, watermark in self.delivery.watermarks():
             durable, note = self.parts[number].durable, note_of(watermark)
@@ -416,6 +433,7 @@ class TopicRun(Tally):
 
     def _settle(self) -> None:
         """Leave nothing that the next start would have to look for."""
+        self._note_unlike()
         for part in self.parts.values():
             part.note_marks()
         self.delivery.flush()

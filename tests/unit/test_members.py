@@ -123,7 +123,7 @@ def test_a_launcher_that_takes_nothing_holds_nobody_up_and_hears_later_what_is_t
 
 
 def test_instructions_say_what_a_process_is_to_do_and_how_often_all_were_started():
-    plan = Plan((), 3, frozenset({"a"}))
+    plan = Plan((), 3, frozenset({"a"}), {"out": 100}, {"a": "x"})
     member, told, launched = _told(instructions(Member(1, 2, ("x:1", "y:2"), 7), plan, {"frozen": 2}))
     assert (member, told, launched.restarts) == (Member(1, 2, ("x:1", "y:2"), 7), plan, {"frozen": 2})
     launched.take(b'{"stalled":[0]}')

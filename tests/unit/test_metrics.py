@@ -291,6 +291,7 @@ OF_TOPICS = {
     "headrace_merge_waits_total",
     "headrace_headers_dropped_total",
     "headrace_dead_letters_cut_total",
+    "headrace_decisions_differing_total",
     "headrace_message_clock_skew_total",
     "headrace_topic_timestamp",
     *(f"headrace_end_to_end_latency_seconds_{part}" for part in ("bucket", "count", "sum")),
@@ -321,7 +322,9 @@ def test_the_lag_of_topics_is_what_was_seen_last_and_one_that_is_not_known_is_no
     reading = Reading()
     reader = TopicReader(reading, None, {("in", 0): 3, ("in", 1): 4}, None, silent_seconds_max=10)
     know(fed)
-    fed.recorder.opened([fed.shard], reader, SimpleNamespace(queued=(7, 900), dead_letters_cut=2))
+    fed.recorder.opened(
+        [fed.shard], reader, SimpleNamespace(queued=(7, 900), dead_letters_cut=2, differing=0)
+    )
     assert fed.exposed()["headrace_brokers_silent_seconds"] == {(): 0.0}
     reader.look()
     seen = fed.exposed()

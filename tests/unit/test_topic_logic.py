@@ -293,6 +293,11 @@ class Outlet:
     def read_back(self, topic, starts, quiet_ms):
         yield from self.topics[topic][starts.get(0, 0) :]
 
+    def values(self, topic, starts, ids):
+        for known in self.topics[topic][starts.get(0, 0) :]:
+            if known in ids:
+                yield known, f"value of {known}"
+
     def send(self, output, topic, message):
         if not self.sends_left:
             raise ConnectionError
@@ -353,7 +358,8 @@ def test_what_is_missing_is_sent_and_nothing_twice(half_sent):
 def test_what_the_topics_have_beyond_the_journals_is_told_and_looked_for_again(half_sent):
     """D-REPAIR-4."""
     folder, outlet = half_sent
-    assert mended(folder, outlet).ahead == {"foreign"}
+    done = mended(folder, outlet)
+    assert (done.ahead, done.delivered) == ({"foreign"}, {"foreign": "value of foreign"})
     held = journal_end(folder, 0, cut_torn_tail=True).sinks["decisions"]
     assert (held["ends"], held["ordinal"]) == ({"0": 0}, 10)
     again = mended(folder, outlet)
