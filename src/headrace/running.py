@@ -43,6 +43,7 @@ __all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warn_of_c
 
 _log = logging.getLogger(__name__)
 _REPORT_EVERY_S: Final = 0.2
+_CAREFUL_INPUTS: Final = 16  # each batch may wait for the disk
 _GC_ALLOCATIONS: Final = 50_000
 _REASON: Final = "reason_"
 _DEAD: Final = "dead_"
@@ -201,11 +202,11 @@ class Tally:
         if self.attempt is not None:
             self.attempt.names = names
 
-    def batches_of_one(self, reader: LimitedBatches) -> None:
-        """As long as care is due, journal each input for itself, so that what comes before one counts."""
+    def small_batches(self, reader: LimitedBatches) -> None:
+        """As long as care is due, journal few inputs at a time, so that most of those before one count."""
         if self.attempt is not None and self.attempt.careful:
             self._limited = reader
-            reader.limit_batches(1)
+            reader.limit_batches(_CAREFUL_INPUTS)
 
     def _skipped(self) -> dict[str, int]:
         met: dict[str, int] = {}

@@ -206,7 +206,7 @@ class _Run(Tally):
             ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
             agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
         )
-        self.batches_of_one(reader)
+        self.small_batches(reader)
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
 
     def _controlled(

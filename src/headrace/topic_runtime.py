@@ -206,7 +206,7 @@ class TopicRun(Tally):
             ahead_ms_max=round(times.ahead_hours_max * _HOUR_MS),
             agree_messages=max(times.ahead_agree_events, times.ahead_alone_events),
         )
-        self.batches_of_one(merge)
+        self.small_batches(merge)
         numbers = {(each.topic, each.partition): each.number for each in own}
         ages = MessageAges(self._known_since_ms(), kafka.clock_skew_ms_max)
         commands = self._commands() if self.member.index == 0 else None
