@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,5 +68,6 @@ def inline_code(page: str) -> Iterator[tuple[str, str]]:
                 yield f"{page}:{token.map[0] + 1}", " ".join(child.content.split())
 
 
+@cache
 def _tokens(page: str):
     return MarkdownIt("commonmark").enable("table").parse((ROOT / page).read_text())
