@@ -19,6 +19,7 @@ __all__ = ["Skip", "notes_of_skips", "numbered", "refuse_where_runs_died", "skip
 _log = logging.getLogger(__name__)
 _CONTROL: Final = "control"
 _OPTION: Final = "--skip"
+_URI: Final = "file://"  # what paths that aren't UTF-8 are called by
 
 
 class Skip(NamedTuple):
@@ -59,7 +60,8 @@ def skips_of(given: Sequence[str], *, topics: bool) -> tuple[Skip, ...]:
         if not source or not (offset.isascii() and offset.isdigit()):
             wrong.append(Mistake(_OPTION, "", f"{each!r}: must be SOURCE:OFFSET, the offset a number"))
             continue
-        name = source if source == _CONTROL or piece_of(source) else source_name(source)
+        known = source == _CONTROL or source.startswith(_URI) or piece_of(source)
+        name = source if known else source_name(source)
         if topics and source != _CONTROL:
             name = source if source.startswith("kafka:") else f"kafka:{source}"
             if partition_of(name) is None:

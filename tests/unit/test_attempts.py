@@ -118,7 +118,9 @@ class TestSkips:
         monkeypatch.chdir(tmp_path)
         [skip] = skips_of(["a:b.jsonl:17"], topics=False)
         assert skip == Skip("a:b.jsonl:17", str(tmp_path / "a:b.jsonl"), 17)
-        assert skip.place == f"{tmp_path}/a:b.jsonl:17"
+        assert skip.is_at(f"{tmp_path}/a:b.jsonl:17")
+        [skip] = skips_of(["file:///caf%E9.jsonl:3"], topics=False)  # as errors name a path that isn't UTF-8
+        assert skip.is_at("file:///caf%E9.jsonl:3")
         assert [each[1:] for each in skips_of(["t.x/3:9", "kafka:t/0:1", "control:4"], topics=True)] == [
             ("kafka:t.x/3", 9),
             ("kafka:t/0", 1),
