@@ -13,6 +13,7 @@ _FLOORS_MAX: Final = 256
 # After a broker was silent, what its clients could not send meanwhile still comes for a while.
 _SETTLE_MS: Final = 30_000
 _SILENT_MS: Final = 3000
+_LOOKS: Final = 2  # so many looks don't count once the client asks again
 
 
 class BrokerFigures(msgspec.Struct, gc=False):
@@ -71,6 +72,7 @@ class PartitionEnd:
         "_answers",
         "_floor_offsets",
         "_floors_ms",
+        "_looks_left",
         "_readable",
         "_until",
         "_wary_ms",
@@ -81,6 +83,7 @@ class PartitionEnd:
         self._floor_offsets: list[int] = []
         self._floors_ms: list[int] = []
         self._answers, self._answered_ms, self._wary_ms = -1, -1, -1
+        self._looks_left = 0
 
     def behind(self, position: int) -> bool:
         """Whether what stands at a position belongs to the past that is being caught up with."""
@@ -89,6 +92,10 @@ class PartitionEnd:
     def reached(self) -> None:
         """All that can be read was read."""
         self._until = 0
+
+    def not_asked(self) -> None:
+        """The client doesn't ask for the partition, or hasn't until now: figures of its end may be old."""
+        self._looks_left = _LOOKS
 
     def look(self, figures: PartitionFigures, answers: int, time_ms: int, position: int) -> None:
         """Take in statistics.
@@ -115,7 +122,9 @@ class PartitionEnd:
                 self._wary_ms = time_ms + _SETTLE_MS
             self._answers, self._answered_ms = answers, time_ms
         drained = not figures.fetchq_cnt and figures.next_offset >= figures.ls_offset
-        if heard and drained and time_ms >= self._wary_ms:
+        if self._looks_left:
+            self._looks_left -= 1
+        elif heard and drained and time_ms >= self._wary_ms:
             self._take_floor(figures.hi_offset, time_ms)
 
     def _take_floor(self, offset: int, time_ms: int) -> None:

@@ -164,6 +164,7 @@ class PartitionReader:
         self.heard = Heard(connection, on_statistics=self._look)
         self._tracks: dict[Partition, _Track] = {}
         self._stamps: dict[str, int] = {}
+        self._paused: set[Partition] = set()
         settings = connection.settings
         self._wanted, self.headers_dropped = frozenset(settings.pass_headers), 0
         self._broken: dict[Partition, tuple[int, str]] = {}
@@ -295,31 +296,36 @@ class PartitionReader:
 
     def _sorted(self, messages: list[Message]) -> list[Fetched]:
         groups: dict[tuple[str, int], Fetched] = {}
-        last: dict[tuple[str, int], Message] = {}
-        wanted = self._wanted
+        wanted, current = self._wanted, None
+        # This loop meets every message. They mostly come in runs of one partition.
         for message in messages:
             error = message.error()
             if error is not None:
                 self._told(message, error)
                 continue
             key: Any = (message.topic(), message.partition())
-            group = groups.get(key)
-            if group is None:
-                partition = Partition(*key)
-                track = self._tracks[partition]
-                since = track.end.appended_after_ms(message.offset() or 0)
-                group = groups[key] = Fetched(partition, [], [], [], {}, since, track.end.behind(track.next))
-            group.payloads.append(TOMBSTONE if (value := message.value()) is None else value)
-            group.offsets.append(message.offset())  # type: ignore[arg-type]  # without an error it has one
-            group.times_ms.append(message.timestamp()[1])
+            if key != current:
+                current = key
+                group = groups.get(key) or groups.setdefault(key, self._group(message))
+                add, add_offset, add_time = group.payloads.append, group.offsets.append, group.times_ms.append
+            value = message.value()
+            add(TOMBSTONE if value is None else value)
+            add_offset(message.offset())  # type: ignore[arg-type]  # without an error it has one
+            add_time(message.timestamp()[1])
             if wanted and (headers := message.headers()) is not None:
                 self._pass_on(group, headers)
-            last[key] = message
-        for key, group in groups.items():
+        for group in groups.values():
             track = self._tracks[group.partition]
             track.next, track.time_ms = group.offsets[-1] + 1, group.times_ms[-1]
-            self._stamps[group.partition.topic] = last[key].timestamp()[0]
         return list(groups.values())
+
+    def _group(self, first: Message) -> Fetched:
+        """What is to hold a message and those of its partition behind it."""
+        partition = Partition(first.topic() or "", first.partition() or 0)
+        track = self._tracks[partition]
+        self._stamps[partition.topic] = first.timestamp()[0]
+        since = track.end.appended_after_ms(first.offset() or 0)
+        return Fetched(partition, [], [], [], {}, since, track.end.behind(track.next))
 
     def _pass_on(self, group: Fetched, headers: Any) -> None:
         """Keep those headers of a group's last message that go on."""
@@ -389,6 +395,8 @@ class PartitionReader:
             figures = topic.partitions.get(str(partition.number)) if topic is not None else None
             if figures is not None:
                 track.leader = figures.leader
+                if partition in self._paused:
+                    track.end.not_asked()
                 track.end.look(figures, answers.get(figures.leader, 0), time_ms, track.next)
 
     @property
@@ -447,10 +455,12 @@ class PartitionReader:
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """Hand out nothing of some partitions until `resume`."""
+        self._paused.update(partitions)
         self._consumer.pause([self._tracks[each].where for each in partitions])
 
     def resume(self, partitions: Collection[Partition]) -> None:
         """Hand out messages of these partitions again, from where they were paused."""
+        self._paused.difference_update(partitions)
         self._consumer.resume([self._tracks[each].where for each in partitions])
 
     # -- the group

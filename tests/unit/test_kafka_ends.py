@@ -85,6 +85,19 @@ def test_what_waited_in_its_producer_for_a_silent_broker_may_be_old():
     assert partition.end.appended_after_ms(5) == 1_132_000
 
 
+def test_of_a_partition_that_is_paused_nothing_is_known():
+    """Its end moves on meanwhile, and the client doesn't see it."""
+    partition = Partition()
+    partition.look(stable=5, position=5)
+    for _ in range(3):
+        partition.end.not_asked()
+        partition.look(stable=5, position=5)
+    partition.look(stable=5, position=5)
+    assert partition.end.appended_after_ms(5) == 1_001_000
+    partition.look(stable=9, position=9)
+    assert (partition.end.appended_after_ms(5), partition.end.appended_after_ms(9)) == (1_001_000, 1_006_000)
+
+
 def test_figures_that_are_not_known_yet_say_nothing():
     partition = Partition(readable=10)
     partition.look(stable=-1001, position=0)
