@@ -63,6 +63,18 @@ def test_silence_is_warned_of_once_each_time(heard, clock, caplog):
     ]
 
 
+def test_one_broker_may_be_silent_while_another_answers(heard, clock):
+    def told_by(one: int, two: int) -> str:
+        return json.dumps({"brokers": {"one": {"nodeid": 1, "rx": one}, "two": {"nodeid": 2, "rx": two}}})
+
+    heard.statistics(told_by(1, 1))
+    clock.now = 7.0
+    heard.statistics(told_by(2, 1))
+    clock.now = 8.0
+    assert (heard.silent_seconds, heard.silent_of(1), heard.silent_of(2)) == (1.0, 1.0, 8.0)
+    assert heard.silent_of(3) == 1.0  # of one that isn't known, as of any
+
+
 def test_growth_is_told_once_a_step(heard, caplog):
     heard.counted({"a": 2, "b": 1})
     for counts in ({"a": 2, "b": 1}, {"a": 3, "b": 1}, {"a": 3, "b": 1}, {"a": 5, "b": 1}, {"a": 0}):
