@@ -110,7 +110,7 @@ class Flow:
     """A flow as a run on files has it, driven by hand: one shard, sources, the control folder."""
 
     def __init__(self, flow: str, folder: Path, lines: Sequence[bytes]) -> None:
-        self.settings: Any = load(None, ("control.poll_seconds=0.01", "control.files_max=100000"), flow=flow)
+        self.settings: Any = load(None, ("control.poll_seconds=0.01", "control.files_max=100"), flow=flow)
         (folder / "in.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
         self.shard = DurableShard(folder / "state" / "shard-00", self.settings)
         self.shard.register(0, str(folder / "in.jsonl"))
