@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from headrace.operators.journal import Kind
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from hostile import FIELDS, Mutator, good, line_of
-from topic_worlds import World, inputs_in, journalled
+from topic_worlds import World, inputs_in, journalled, messages
 
 SPOILED = [1000, pytest.param(200_000, marks=pytest.mark.soak)]
 DECIDED_TYPE = {"fraud": "payment", "recommend": "click"}
@@ -228,4 +229,8 @@ def test_from_a_topic(broker, tmp_path, flow, count):
     decisions = journalled(topics.state, Kind.DECIDED)
     assert ids <= decided_ids(decisions)
     assert inputs_in(topics.state) == len(lines)
-    topics.check()
+    assert sorted(each.value for each in messages(topics.brokers, topics.to)) == sorted(decisions)
+    # Of dead letters those that are too large for a message go out cut.
+    sent = Counter(each.id for each in messages(topics.brokers, topics.dead_letters))
+    assert set(sent.values()) == {1}
+    assert len(sent) == len(journalled(topics.state, Kind.DEAD))
