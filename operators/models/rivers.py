@@ -36,6 +36,20 @@ def _library() -> str:
     return f"River {version('river')}"
 
 
+def _finite(found: float) -> float:
+    """What an estimator says, as a number.
+
+    Raises
+    ------
+    ArithmeticError
+        If it is none: a decision would have `null` for its score, or pass for a sure 0.
+    """
+    score = float(found)
+    if not math.isfinite(score):
+        raise ArithmeticError(f"the model says {score}")
+    return score
+
+
 class _River:
     """Saves an estimator of River's as data, bound to River's version (see `object_graph`)."""
 
@@ -111,7 +125,7 @@ class _RiverLogistic(_River):
 
     def score(self, features: Sequence[int]) -> float:
         """See `Model.score`."""
-        return float(self.estimator.predict_proba_one(dict.fromkeys(features, 1.0))[True])
+        return _finite(self.estimator.predict_proba_one(dict.fromkeys(features, 1.0))[True])
 
     def learn(self, features: Sequence[int], label: int) -> None:
         """See `Model.learn`."""
@@ -241,7 +255,7 @@ class _RiverOverValues(_River):
 
     def _probability(self, given: dict[str, float]) -> float:
         found = self.estimator.predict_proba_one(given)
-        return float(found.get(True, 0.0)) if found else self.base_rate
+        return _finite(found.get(True, 0.0)) if found else self.base_rate
 
     def learn(self, features: Sequence[float], label: int) -> None:
         """See `Model.learn`."""
@@ -409,7 +423,7 @@ class RiverHalfSpaceTrees(_RiverOverValues):
         }
 
     def _probability(self, given: dict[str, float]) -> float:
-        return float(self.estimator.score_one(given))
+        return _finite(self.estimator.score_one(given))
 
     def _learn_given(self, given: dict[str, float], label: int) -> None:  # noqa: ARG002 - always 0
         self.estimator.learn_one(given)

@@ -371,3 +371,25 @@ def test_a_digest_may_raise_in_the_recommend_flow_too(monkeypatch, kind):
     output = visit.click("s1", "a", kind, **more)
     assert letter_of(output)["reason"] == "internal_error"
     assert ranked_state(visit) == before
+
+
+class Wild:
+    """An estimator that says no number, whatever it is asked."""
+
+    weights: dict[int, float] = {}  # noqa: RUF012
+
+    def predict_proba_one(self, _given: object) -> dict[bool, float]:
+        return {True: float("nan"), False: float("nan")}
+
+    def score_one(self, _given: object) -> float:
+        return float("nan")
+
+
+@pytest.mark.parametrize(
+    "model", ["river_logistic_sgd", "river_hoeffding_adaptive_tree", "river_half_space_trees"]
+)
+def test_a_score_that_is_no_number_is_no_decision(model):
+    shop = Shop(model)
+    shop.shard.model.estimator = Wild()
+    letter = letter_of(shop.pay("wild"))
+    assert (letter["reason"], letter["message"]) == ("unfit", "no score: the model says nan")
