@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 sys.path.insert(0, str(Path(__file__).parent))
 from topic_worlds import PATIENCE_S, World, inputs_in, members
@@ -24,7 +24,16 @@ LINES = 6000
 def message_count(consumer: Consumer, topic: str) -> int:
     """How many messages a topic has."""
     partitions = consumer.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions
-    ends = [consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=5) for each in partitions]
+    until = time.monotonic() + PATIENCE_S
+    while True:  # a broker that has just come back leads nothing at first
+        try:
+            ends = [
+                consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=5) for each in partitions
+            ]
+            break
+        except KafkaException:
+            assert time.monotonic() < until, "the broker doesn't lead its partitions"
+            time.sleep(0.1)
     return sum(high - low for low, high in ends)
 
 
