@@ -163,7 +163,8 @@ def _of_another_kind(payload: bytes) -> Undecodable | None:
         return NO_VALUE
     if isinstance(payload, Unreadable):
         return Undecodable("unreadable", payload.decode(), None)
-    if payload[:1] == _MAGIC and len(payload) >= _FRAMING_BYTES:
+    # A stray byte in front of an object is no framing: ids of schemas begin far below the code of a brace.
+    if payload[:1] == _MAGIC and len(payload) >= _FRAMING_BYTES and payload[1:2] != b"{":
         schema = int.from_bytes(payload[1:_FRAMING_BYTES], "big")
         message = f"framed for a schema registry (Confluent wire format, schema id {schema}); not read yet"
         return Undecodable("registry_framing", message, None)

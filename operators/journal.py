@@ -661,8 +661,8 @@ class JournalWriter:
 # ---------------------------------------------------------------- reading
 
 
-def _read_segment_head(file: BinaryIO, path: Path, segment: int) -> Boundary:
-    """Read the head at the start of a segment; it is never torn (J-SEG-2)."""
+def _checked_head(file: BinaryIO, path: Path) -> tuple[int, int, list[int], bytes, bytes]:
+    """Version, number, counts, chain and packed marks of the head at the start of a segment."""
     raw = file.read(_SEGMENT_HEAD.size)
     if len(raw) < _SEGMENT_HEAD.size:
         raise JournalDamaged(path, 0, f"a segment's head has {_SEGMENT_HEAD.size} bytes, here are {len(raw)}")
@@ -674,19 +674,25 @@ def _read_segment_head(file: BinaryIO, path: Path, segment: int) -> Boundary:
     packed = file.read(marks * _MARK.size) if fits else b""
     if not fits or zlib.crc32(raw[_GUARDED.size :] + packed) != crc:
         raise JournalDamaged(path, 0, "the segment's head doesn't fit its checksum")
+    return version, number, counted, chain, packed
+
+
+def _read_segment_head(file: BinaryIO, path: Path, segment: int) -> Boundary:
+    """Read the head at the start of a segment; it is never torn (J-SEG-2)."""
+    version, number, counted, chain, packed = _checked_head(file, path)
     if version & ~KEYED != FORMAT_VERSION:
         raise StateMismatch([_other_version(path, version)])
     if number != segment:
         raise JournalDamaged(path, 12, f"this is segment {number} under the name of segment {segment}")
-    start = len(raw) + len(packed)
+    start = _SEGMENT_HEAD.size + len(packed)
     return Boundary._make((number, start, *counted, chain, _unpack_marks(packed)))
 
 
 def _is_keyed(path: Path) -> bool:
-    """Whether the chain of a segment's frames is keyed."""
-    with open(path, "rb", buffering=0) as file:
-        raw = file.read(_SEGMENT_HEAD.size)
-    return len(raw) == _SEGMENT_HEAD.size and bool(_SEGMENT_HEAD.unpack(raw)[2] & KEYED)
+    """Whether the chain of a segment's frames is keyed; a damaged head must not pass for a keyed one."""
+    with open(path, "rb") as file:
+        version, *_ = _checked_head(file, path)
+    return bool(version & KEYED)
 
 
 def _other_version(path: Path, version: int) -> str:
