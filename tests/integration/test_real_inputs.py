@@ -35,7 +35,7 @@ def decided(path: Path) -> list[str]:
         (lzma.compress(GOOD), "looks like it is xz-compressed"),
         (GOOD.decode().encode("utf-16"), "looks like text in UTF-16"),
         (b"event_id,amount\np-1,5\n", "looks like CSV"),
-        (gzip.compress(b"event_id,amount\np-1,5\n"), "looks like CSV"),
+        (gzip.compress(b"event_id,amount\np-1,5\n", mtime=0), "looks like CSV"),
         (json.dumps([json.loads(line) for line in LINES]).encode(), "looks like one JSON array"),
     ],
 )

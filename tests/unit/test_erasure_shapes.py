@@ -78,7 +78,7 @@ def test_another_id_is_not_found(shape: str, who: str, other: str) -> None:
         ("c-7", b'{"customer_id":"xc-7"', NOT),
         ("c-7", b'{"customer_id":"c-7', NAMED),  # cut
         ("c-7", b'{"order_id":"order-c-7"', UNSURE),
-        ("c-7", b"\x1f\x8b" + gzip.compress(b"c-7"), UNSURE),
+        ("c-7", b"\x1f\x8b" + gzip.compress(b"c-7", mtime=0), UNSURE),
         ("c-7", b"", NOT),
         ("c-7", b"\xff\xfe", NOT),
         ("c-7", b"{}", NOT),
