@@ -138,6 +138,7 @@ class FraudShard(Intake):
         )
         self.model = model or build_model(settings.model.name, settings.model.parameters, shape)
         self._teacher = Teacher(self.model, one_by_one=True)
+        self._teach = self._teacher.teach_one
         self._takes_slots = self.model.takes == "slots"
         names = groups if self._takes_slots else self.features.names
         self.codes = self._codes(settings)
@@ -369,7 +370,10 @@ class FraudShard(Intake):
         heard_count = len(heard)
         timing = clock.observe(event.event_time, party_of(event) or "")
         try:
-            self._use(event, timing)
+            if event.__class__ is Outcome and timing is not _AHEAD:
+                self._outcome(event.about, event.label, event.event_time)
+            else:
+                self._use(event, timing)
         except NotLearned as error:
             clock.take_back(now, agreeing, heard, heard_count)
             return self._raised(error.cause, payload, position)
@@ -377,22 +381,14 @@ class FraudShard(Intake):
         return _APPLIED
 
     def _use(self, event: Event, timing: Timing) -> None:
-        """Let an event have its effect.
-
-        Raises
-        ------
-        NotLearned
-            If the model can't learn it; then nothing has changed.
-        """
+        """Let an event have its effect that is no outcome whose time has come."""
         if event.__class__ is Click:
             self._click(event, timing)
-        elif event.__class__ is not Outcome:
-            self._count("events_without_effect")
-        elif timing is Timing.AHEAD:
+        elif event.__class__ is Outcome:
             self.early.hold(Held(event.event_time, self.number + 1, event.about, event.label))
             self._count("outcomes_ahead")
         else:
-            self._outcome(event.about, event.label, event.event_time)
+            self._count("events_without_effect")
 
     def _click(self, click: Click, timing: Timing) -> None:
         if self._update_click is None:
@@ -455,7 +451,7 @@ class FraudShard(Intake):
 
     def _learn(self, features: tuple[float, ...], score: float, label: int) -> None:
         if self.learn:
-            self._teacher.teach(((features, label),))
+            self._teach(features, label)
         self.graded.append((score, label))
 
     # -- what time brings

@@ -45,6 +45,7 @@ class Teacher:
 
     def __init__(self, model: Model, *, one_by_one: bool) -> None:
         self._model, self._atomic = model, one_by_one and getattr(model, "atomic", False)
+        self._learn = model.learn
         self._copy = b""
         self._since: list[Example] = []
         self._copying_ns = self._learning_ns = 0
@@ -68,7 +69,7 @@ class Teacher:
             if self._copy_is_due():
                 self._keep_copy()
             begun_ns = perf_counter_ns()
-        learn = self._model.learn
+        learn = self._learn
         try:
             for features, label in examples:
                 learn(features, label)
@@ -81,6 +82,24 @@ class Teacher:
         if not self._atomic:
             self._since += examples
             self._learning_ns += perf_counter_ns() - begun_ns
+
+    def teach_one(self, features: Sequence[float], label: int) -> None:
+        """Let the model learn an example, as `teach` does; an atomic one without any further ado.
+
+        Raises
+        ------
+        NotLearned
+            If it raises anything; then it is as it was.
+        """
+        if not self._atomic:
+            self.teach(((features, label),))
+            return
+        try:
+            self._learn(features, label)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise NotLearned(error) from error
 
     def _copy_is_due(self) -> bool:
         count = len(self._since)
