@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from math import ceil
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 __all__ = ["HEARD_MAX", "Agreement", "EventClock", "Timing"]
 
@@ -58,6 +58,11 @@ class Agreement(NamedTuple):
         )
 
 
+_HeardFrom: TypeAlias = tuple[int, str, bool, dict[str, None], dict[str, None], int, int]
+"""Of whom an event was that let the clock listen, at what time, and whether the name was new; what was heard
+in both stretches before, and until when the clock did not listen, and did not turn."""
+
+
 class EventClock:
     """The highest event time believed so far, milliseconds since the epoch; 0 before the first.
 
@@ -106,12 +111,12 @@ class EventClock:
         "_ahead_ms",
         "_alone",
         "_before",
+        "_heard_from",
         "_late_ms",
         "_listen_at",
         "_share",
         "_stepped_from",
         "_turn_at",
-        "_turned_from",
         "agreeing",
         "behind",
         "behind_ms_max",
@@ -140,7 +145,7 @@ class EventClock:
         self._listen_at = self._turn_at = 0
         # What an event that is taken back has changed, where it isn't told by what its caller knows.
         self._stepped_from: tuple[int, Agreement | None, int, int] | None = None
-        self._turned_from: tuple[dict[str, None], int, int] = {}, 0, 0
+        self._heard_from: _HeardFrom | None = None
 
     def configure(
         self,
@@ -180,21 +185,22 @@ class EventClock:
             if self.agreeing is not None:
                 self._disagree(self.agreeing)
             self.now = time_ms
-            if time_ms >= self._listen_at:
-                self.heard[name] = None
-                if time_ms >= self._turn_at or len(self.heard) >= HEARD_MAX:
-                    self._turn(time_ms)
+            if time_ms >= self._listen_at and (name not in self.heard or time_ms >= self._turn_at):
+                self._hear(time_ms, name)
             return Timing.ON_TIME
         return self._jump(time_ms, name)
 
-    def _turn(self, time_ms: int) -> None:
-        """Listen no more until the present stretch ends, or begin the next one."""
-        self._turned_from = self._before, self._listen_at, self._turn_at
-        if time_ms >= self._turn_at:
-            self._before, self.heard = self.heard, {}
+    def _hear(self, time_ms: int, name: str) -> None:
+        """Remember a name; listen no more until the present stretch ends, or begin the next one."""
+        heard = self.heard
+        turn_at, is_new = self._turn_at, name not in heard
+        self._heard_from = time_ms, name, is_new, heard, self._before, self._listen_at, turn_at
+        heard[name] = None
+        if time_ms >= turn_at:
+            self._before, self.heard = heard, {}
             self._listen_at, self._turn_at = time_ms, time_ms + self._ahead_ms
-        else:
-            self._listen_at = self._turn_at
+        elif len(heard) >= HEARD_MAX:
+            self._listen_at = turn_at
 
     def _jump(self, time_ms: int, name: str) -> Timing:
         before = self.agreeing
@@ -221,25 +227,23 @@ class EventClock:
         self.agreeing = None
         self.refused += 1
 
-    def take_back(
-        self, now: int, agreeing: Agreement | None, heard: dict[str, None], heard_count: int
-    ) -> None:
+    def take_back(self, now: int, agreeing: Agreement | None, time_ms: int, name: str) -> None:
         """Undo the last `observe`, of an input that has failed.
 
         Parameters
         ----------
-        now, agreeing, heard
+        now, agreeing
             The attributes as they were before it.
-        heard_count
-            How many names `heard` had then.
+        time_ms, name
+            What it was given.
         """
-        if self.heard is not heard:
-            self._before, self._listen_at, self._turn_at = self._turned_from
-            self.heard = heard
-        elif len(heard) > heard_count and self._listen_at == self._turn_at:
-            self._listen_at = self._turned_from[1]
-        while len(heard) > heard_count:
-            heard.popitem()
+        # Nobody else was heard at that time, as the clock stood below it.
+        said = self._heard_from
+        if said is not None and now < time_ms and said[:2] == (time_ms, name):
+            _, _, is_new, self.heard, self._before, self._listen_at, self._turn_at = said
+            self._heard_from = None
+            if is_new:
+                del self.heard[name]
         if self._stepped_from is not None and self._stepped_from[:2] == (now, agreeing):
             self.believed, self.refused = self._stepped_from[2:]
         self.now, self.agreeing = now, agreeing
@@ -257,7 +261,7 @@ class EventClock:
 
     def set(self, time_ms: int) -> None:
         """Put the clock to a time, because somebody knows better; what was agreed on so far is forgotten."""
-        self.now, self.agreeing, self._stepped_from = time_ms, None, None
+        self.now, self.agreeing, self._stepped_from, self._heard_from = time_ms, None, None, None
         self._listen_at, self._turn_at = time_ms, time_ms + self._ahead_ms
 
     def forget(self, name: str) -> None:
@@ -280,7 +284,7 @@ class EventClock:
     def load(self, saved: dict[str, Any]) -> None:
         """Take over a saved state; one of an earlier version knows nobody that was heard."""
         self.now, agreeing, self._stepped_from = saved["now"], saved["agreeing"], None
-        self.agreeing = None
+        self.agreeing = self._heard_from = None
         if agreeing:
             latest_ms, highest_ms, events, rising, names, *against = agreeing
             self.agreeing = Agreement(latest_ms, highest_ms, events, rising, tuple(names), *against)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import addressof, c_char
 from typing import Any, Final
 
@@ -257,7 +257,7 @@ class CompiledScorer:
         for table in features.tables.values():
             table.moved = self._note_addresses
         view = memoryview(self._laid)
-        self._detail = view[slots_at:].tobytes
+        self.detail: Callable[[], bytes] = view[slots_at:].tobytes
         self.values: Sequence[float] = view[values_at:].cast("d")
         slots: memoryview[int] = view[slots_at:singles_at].cast(text.slot_code)
         self._slots = slots.tolist
@@ -286,10 +286,6 @@ class CompiledScorer:
 
     def explain(self) -> None:
         """See `Scorer.explain`; `score` has done so."""
-
-    def detail(self) -> bytes:
-        """See `Scorer.detail`."""
-        return self._detail()
 
     def take(
         self,

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 import orjson
@@ -19,7 +20,7 @@ from orjson import dumps
 from headrace.config.policy import COMBINATION_CODE
 from headrace.config.settings import FraudSettings
 from headrace.operators.clock import Timing
-from headrace.operators.codec import Undecodable, canonical_digest
+from headrace.operators.codec import Undecodable, canonical
 from headrace.operators.commands import REFUSED, Command, Erase, Retry, SetClock
 from headrace.operators.detail import slot_code
 from headrace.operators.erasure_state import forget
@@ -44,7 +45,7 @@ from headrace.operators.policy import APPROVAL, Policy, Verdict
 from headrace.operators.routing import party_of
 from headrace.operators.scoring import PlainScorer, Scorer
 from headrace.operators.scoring_compiled import compiled_scorer
-from headrace.operators.typical import TypicalPayment
+from headrace.operators.typical import LOOK_EVERY, TypicalPayment
 
 __all__ = ["FraudShard", "Graded", "shape_of"]
 
@@ -55,6 +56,18 @@ _NOTHING: Final = b""
 _DECIDED: Final = int(Kind.DECIDED)
 _APPLIED_KIND: Final = int(Kind.APPLIED)  # kinds up to it are of inputs that were of use
 _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
+_APPROVED: Final[dict[str, Any]] = {
+    "decision_id": "",
+    "event_id": "",
+    "customer_id": "",
+    "event_time": 0,
+    "kind": "fraud",
+    "action": "approve",
+    "score": 0.0,
+    "reasons": (),
+    "model": "",
+    "version": 1,
+}
 _LABEL_STATE: Final = (LEGITIMATE, FRAUD)
 _COUNTED: Final = (
     "approve",
@@ -138,7 +151,7 @@ class FraudShard(Intake):
         )
         self.model = model or build_model(settings.model.name, settings.model.parameters, shape)
         self._teacher = Teacher(self.model, one_by_one=True)
-        self._teach = self._teacher.teach_one
+        self._teach = self._teacher.learning_one()
         self._takes_slots = self.model.takes == "slots"
         names = groups if self._takes_slots else self.features.names
         self.codes = self._codes(settings)
@@ -178,6 +191,7 @@ class FraudShard(Intake):
         configured = [shape_of(settings), settings.model.model_dump(mode="json")]
         self.codes = self._codes(settings)
         self.version = version_of(settings.model.name, configured)
+        self._approval = _APPROVED | {"model": self.version}
         self._explained = self.model.cheap_explain
         self._contribution_min = settings.reasons.contribution_min
         self._reasons_max = settings.reasons.count_max
@@ -238,7 +252,7 @@ class FraudShard(Intake):
             return self._dead(Undecodable("other_currency", message, "currency"), payload, position)
         memory = self._payment_ids
         try:
-            digest = canonical_digest(payment)
+            digest = crc32(canonical(payment))
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
             return self._raised(error, payload, position)
         if payment.event_id in memory.ids:
@@ -252,8 +266,7 @@ class FraudShard(Intake):
     ) -> Output:
         clock, scorer, policy = self.clock, self._scorer, self.policy
         event_id, time, before = payment.event_id, payment.event_time, clock.now
-        agreeing, heard = clock.agreeing, clock.heard
-        heard_count = len(heard)
+        agreeing = clock.agreeing
         try:
             timing = clock.observe(time, payment.customer_id)
             now = clock.now
@@ -265,25 +278,22 @@ class FraudShard(Intake):
             action = verdict.action
             if action != "approve" or verdict.would:
                 scorer.explain()
-            decision = {
-                "decision_id": FRAUD_ID + event_id,
-                "event_id": event_id,
-                "customer_id": payment.customer_id,
-                "event_time": time,
-                "kind": "fraud",
-                "action": action,
-                "score": score,
-                "reasons": (),
-                "model": self.version,
-                "version": 1,
-            }
+            # Filling one mapping in over and over is cheaper than making one.
+            decision = self._approval
+            decision["decision_id"] = FRAUD_ID + event_id
+            decision["event_id"] = event_id
+            decision["customer_id"] = payment.customer_id
+            decision["event_time"] = time
+            decision["score"] = score
             codes = _NO_CODES
             if verdict is not APPROVAL:
+                decision = decision.copy()
+                decision["action"] = action
                 codes = self._tell(decision, verdict, scorer.contributions, scorer.values)
             line = dumps(decision, None, _WITH_NEWLINE)
             detail = scorer.detail() + verdict.trace
         except Exception as error:  # noqa: BLE001  # whatever it is, only the clock has changed
-            clock.take_back(before, agreeing, heard, heard_count)
+            clock.take_back(before, agreeing, time, payment.customer_id)
             if not isinstance(error, ArithmeticError | ValueError):
                 return self._raised(error, payload, position)
             return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
@@ -293,8 +303,8 @@ class FraudShard(Intake):
             self._count("reason_" + code)
         policy.commit(verdict, day_at)
         number = self.number + 1
-        if self._explained:
-            self.typical.take(number, scorer.contributions)
+        if self._explained and not number % LOOK_EVERY:
+            self.typical.take(scorer.contributions)
         self._payment_ids.add(event_id, digest, now or time)
         on_time = timing is _ON_TIME
         at = time if time < now or not now else now
@@ -359,23 +369,22 @@ class FraudShard(Intake):
     def _other(self, event: Event, payload: bytes, position: Position) -> Output:
         memory, clock = self._ids_by_class[event.__class__], self.clock
         try:
-            digest = canonical_digest(event)
+            digest = crc32(canonical(event))
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
             return self._raised(error, payload, position)
         if event.event_id in memory.ids:
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
-        now, agreeing, heard = clock.now, clock.agreeing, clock.heard
-        heard_count = len(heard)
-        timing = clock.observe(event.event_time, party_of(event) or "")
+        now, agreeing, party = clock.now, clock.agreeing, party_of(event) or ""
+        timing = clock.observe(event.event_time, party)
         try:
             if event.__class__ is Outcome and timing is not _AHEAD:
                 self._outcome(event.about, event.label, event.event_time)
             else:
                 self._use(event, timing)
         except NotLearned as error:
-            clock.take_back(now, agreeing, heard, heard_count)
+            clock.take_back(now, agreeing, event.event_time, party)
             return self._raised(error.cause, payload, position)
         memory.add(event.event_id, digest, clock.now or event.event_time)
         return _APPLIED
@@ -451,7 +460,12 @@ class FraudShard(Intake):
 
     def _learn(self, features: tuple[float, ...], score: float, label: int) -> None:
         if self.learn:
-            self._teach(features, label)
+            try:
+                self._teach(features, label)
+            except Exception as error:
+                if self._teacher.untouched_by(error):
+                    raise NotLearned(error) from error
+                raise
         self.graded.append((score, label))
 
     # -- what time brings

@@ -8,9 +8,11 @@ from typing import Final
 
 from headrace.operators.unrolled import differences
 
-__all__ = ["TypicalPayment"]
+__all__ = ["LOOK_EVERY", "TypicalPayment"]
 
-_LOOK_EVERY_MASK: Final = 15  # one payment in 16 is looked at
+LOOK_EVERY: Final = 16
+"""One payment in so many is looked at, those whose number it divides."""
+
 _LOOKED_AT_MAX: Final = 256  # so many of them make the mean, older ones fade
 
 
@@ -48,10 +50,8 @@ class TypicalPayment:
         """Contributions as they differ from a typical payment's, in log-odds."""
         return self._differences(contributions, self.means)
 
-    def take(self, number: int, differences: Sequence[float]) -> None:
-        """Take in the payment of a number, by what `against` gave for it."""
-        if number & _LOOK_EVERY_MASK:
-            return
+    def take(self, differences: Sequence[float]) -> None:
+        """Take in a payment, by what `against` gave for it."""
         self._looked_at = min(self._looked_at + 1, _LOOKED_AT_MAX)
         share = 1.0 / self._looked_at
         means = self.means

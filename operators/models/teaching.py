@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
@@ -45,7 +45,6 @@ class Teacher:
 
     def __init__(self, model: Model, *, one_by_one: bool) -> None:
         self._model, self._atomic = model, one_by_one and getattr(model, "atomic", False)
-        self._learn = model.learn
         self._copy = b""
         self._since: list[Example] = []
         self._copying_ns = self._learning_ns = 0
@@ -69,7 +68,7 @@ class Teacher:
             if self._copy_is_due():
                 self._keep_copy()
             begun_ns = perf_counter_ns()
-        learn = self._learn
+        learn = self._model.learn
         try:
             for features, label in examples:
                 learn(features, label)
@@ -83,23 +82,16 @@ class Teacher:
             self._since += examples
             self._learning_ns += perf_counter_ns() - begun_ns
 
-    def teach_one(self, features: Sequence[float], label: int) -> None:
-        """Let the model learn an example, as `teach` does; an atomic one without any further ado.
+    def learning_one(self) -> Callable[[Sequence[float], int], None]:
+        """What lets the model learn one example; what an atomic one raises comes through as it is."""
+        return self._model.learn if self._atomic else self._teach_one
 
-        Raises
-        ------
-        NotLearned
-            If it raises anything; then it is as it was.
-        """
-        if not self._atomic:
-            self.teach(((features, label),))
-            return
-        try:
-            self._learn(features, label)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise NotLearned(error) from error
+    def untouched_by(self, error: Exception) -> bool:
+        """Whether what `learning_one` has raised is of the example, and has left the model as it was."""
+        return self._atomic and not isinstance(error, MemoryError)
+
+    def _teach_one(self, features: Sequence[float], label: int) -> None:
+        self.teach(((features, label),))
 
     def _copy_is_due(self) -> bool:
         count = len(self._since)

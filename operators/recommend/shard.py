@@ -164,7 +164,7 @@ class RecommendShard(Intake):
             if known is not None:
                 return known
         who = event.session_id if isinstance(event, Click | Cart) else party_of(event)
-        before = clock.now, clock.agreeing, clock.heard, len(clock.heard)
+        before = clock.now, clock.agreeing, event.event_time, who or ""
         timing, now = clock.observe(event.event_time, who or ""), clock.now
         at = event.event_time if timing is _ON_TIME or not now else now
         if self.engine.may_fail and isinstance(event, Click):

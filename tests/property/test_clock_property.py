@@ -94,10 +94,10 @@ def test_an_event_that_is_taken_back_has_changed_nothing(
     with patch.object(clock_module, "HEARD_MAX", heard_max):
         for offset, name in stream:
             before = clock.save()
-            known = clock.now, clock.agreeing, clock.heard, len(clock.heard)
+            known = clock.now, clock.agreeing
             for other in ("x", name):
                 for further in (0, offset, offset + 25 * HOUR, at + 5 * HOUR):
                     clock.observe(START + further, other)
-                    clock.take_back(*known)
+                    clock.take_back(*known, START + further, other)
                     assert clock.save() == before
             clock.observe(START + offset, name)
