@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/
 LOCKED := $(VENV)/.locked
 STAMP := $(VENV)/.installed
-# Which tests, and what else pytest is told: make test TESTS=tests/unit ARGS='-k clock'
+# Which tests, and what else pytest is told: make test TESTS=tests/shard ARGS='-k clock'
 TESTS ?= tests
 ARGS ?=
 # All tests are shared out among so many processes; a choice of tests runs in one, unless told otherwise.

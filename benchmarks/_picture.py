@@ -17,12 +17,12 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
+from headrace.cli.demo import SESSIONS, Files, make_world, request
+from headrace.cli.demo_runs import run_both
+from headrace.cli.demo_story import show
+from headrace.cli.live import Rate, _panel
 from headrace.config.settings import load
-from headrace.demo import SESSIONS, Files, make_world, request
-from headrace.demo_runs import run_both
-from headrace.demo_story import show
-from headrace.live import Rate, _panel
-from headrace.runs import Progress, RunRequest, RunSummary
+from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
 _SEED: Final = 1
 _SPEED: Final = 150_000.0  # as `headrace demo` runs by itself

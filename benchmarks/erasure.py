@@ -17,14 +17,15 @@ from typing import Final
 
 from _conditions import conditions, fraud_settings
 
+import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.settings import FraudSettings
-from headrace.operators.batches import Batch, Mark
-from headrace.operators.codec import decode
-from headrace.operators.commands import Erase, decode_flagged, encode_command
-from headrace.operators.controlled import batch_of
-from headrace.operators.durable import DurableShard
-from headrace.operators.erasure_search import Found, find_customer
-from headrace.operators.journal import CONTROL_SOURCE
+from headrace.control.reader import batch_of
+from headrace.erasure.search import Found, find_customer
+from headrace.journal.batches import Batch, Mark
+from headrace.journal.journal import CONTROL_SOURCE
+from headrace.operators.events.decode import decode
+from headrace.shard.commands import Erase, decode_flagged, encode_command
+from headrace.shard.durable import DurableShard
 
 _PAYMENTS: Final = 200_000
 _PAYMENTS_EACH: Final = 20

@@ -23,11 +23,12 @@ from typing import Final
 import msgspec
 from _conditions import conditions, fraud_settings
 
+import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.settings import FraudSettings
-from headrace.operators.batches import Batch
-from headrace.operators.durable import DurableShard
-from headrace.operators.events import Event, Outcome, Payment
-from headrace.operators.ledger import Ledger
+from headrace.journal.batches import Batch
+from headrace.ledger.ledger import Ledger
+from headrace.operators.events.contract import Event, Outcome, Payment
+from headrace.shard.durable import DurableShard
 
 _DECISIONS: Final = 1_000_000
 _LOOKUPS: Final = 1000

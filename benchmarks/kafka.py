@@ -29,18 +29,19 @@ import orjson
 from _conditions import conditions, fraud_settings, simulated
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
+import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.kafka import KafkaSettings
-from headrace.operators.cloudevents import Headings
-from headrace.operators.codec import decode
-from headrace.operators.journal import Kind
-from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.delivery import message_of
-from headrace.operators.kafka.producer import DecisionProducer
-from headrace.operators.kafka.read_back import end_offsets
-from headrace.operators.kafka.reader import PartitionReader
-from headrace.operators.kafka.starts import EARLIEST, LATEST, Partition
-from headrace.operators.outgoing import DECISIONS, decision_of
-from headrace.operators.shard import FraudShard
+from headrace.journal.journal import Kind
+from headrace.kafka.cloudevents import Headings
+from headrace.kafka.connection import Connection
+from headrace.kafka.delivery import message_of
+from headrace.kafka.producer import DecisionProducer
+from headrace.kafka.read_back import end_offsets
+from headrace.kafka.reader import PartitionReader
+from headrace.kafka.starts import EARLIEST, LATEST, Partition
+from headrace.kinds.fraud.machine import FraudShard
+from headrace.operators.events.decode import decode
+from headrace.shard.outgoing import DECISIONS, decision_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from broker import Broker, missing

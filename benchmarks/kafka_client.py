@@ -24,10 +24,10 @@ from _conditions import conditions
 from confluent_kafka import libversion
 
 from headrace.config.kafka import KafkaSettings
-from headrace.operators.kafka.connection import Connection
-from headrace.operators.kafka.producer import DecisionProducer, ProducerRecord
-from headrace.operators.kafka.reader import PartitionReader
-from headrace.operators.kafka.starts import EARLIEST, LATEST, Partition
+from headrace.kafka.connection import Connection
+from headrace.kafka.producer import DecisionProducer, ProducerRecord
+from headrace.kafka.reader import PartitionReader
+from headrace.kafka.starts import EARLIEST, LATEST, Partition
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from broker import HEAP, Broker, missing

@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 from _conditions import conditions, held_to_one_core, simulated
 
 from headrace.config.settings import load
-from headrace.runs import Progress, RunRequest, RunSummary
+from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
 _PRESET: Final = "handbook-small"
 _SCRAPE_EVERY_S: Final = 1.0
@@ -102,8 +102,8 @@ def _run_apart(kind: str, events: Path, config: Path | None) -> Measured:
 
 def _run_here(kind: str, events: Path, config: Path | None) -> None:
     """Run, and print the address of the metrics before it, and what it took after it."""
-    from headrace.runtime import run
-    from headrace.serving import served
+    from headrace.metrics.serving import served
+    from headrace.runtime.file_run import run
 
     held_to_one_core()
     settings = load(config)

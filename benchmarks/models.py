@@ -18,10 +18,10 @@ import orjson
 from _conditions import conditions, fraud_settings, held_to_one_core
 from _protocol import Quality, judge, read, weeks
 
-from headrace.operators.codec import decode
-from headrace.operators.journal import Kind
+from headrace.journal.journal import Kind
+from headrace.kinds.fraud.machine import FraudShard
+from headrace.operators.events.decode import decode
 from headrace.operators.models import MODELS
-from headrace.operators.shard import FraudShard
 from headrace.operators.simulator import presets, simulate, write
 
 _HEADER = f"{'model':<30} {'AP':>6} {'AUC':>6} {'CP@100':>6} {'CPU us/event':>13}"

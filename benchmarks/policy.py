@@ -19,7 +19,7 @@ from _conditions import conditions, fraud_settings
 
 from headrace.config.policy import PolicySettings
 from headrace.config.settings import SHIPPED, FraudSettings
-from headrace.operators.events import Payment
+from headrace.operators.events.contract import Payment
 from headrace.operators.policy import Policy, ReloadList, Verdict, act, list_content
 
 _LISTS: Final = 10

@@ -19,8 +19,8 @@ from _conditions import conditions, simulated
 from _next_clicks import Judged, bootstrap
 
 from headrace.config.recommend import EngineSettings
-from headrace.operators.codec import Undecodable, decode_one
-from headrace.operators.events import Click
+from headrace.operators.events.contract import Click
+from headrace.operators.events.decode import Undecodable, decode_one
 from headrace.operators.recommend.engine import Engine
 from headrace.operators.recommend.vmis import PlainVmis
 

@@ -22,7 +22,7 @@ import numpy as np
 from _conditions import conditions, held_to_one_core
 
 from headrace.config.recommend import NETWORK, EngineSettings, RankerSettings
-from headrace.operators.compiled import compiled
+from headrace.operators.compiled.kernels import compiled
 from headrace.operators.recommend.engine import Engine, prepare
 from headrace.operators.recommend.pointwise import FEATURE_NAMES, Pointwise
 

@@ -23,12 +23,14 @@ from typing import Final, NamedTuple
 
 from _conditions import conditions, fraud_settings
 
+import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.settings import FraudSettings, lay_over
-from headrace.operators.ledger import shard_directories
-from headrace.operators.replay_changes import Replayed, decide_again
-from headrace.operators.replay_past import Past
-from headrace.operators.replay_report import Options, report_of
-from headrace.operators.replay_verify import rederive
+from headrace.kinds.fraud.replay_changes import Replayed, decide_again
+from headrace.kinds.fraud.replay_report import report_of
+from headrace.ledger.ledger import shard_directories
+from headrace.replay.options import Options
+from headrace.replay.past import Past
+from headrace.replay.verify import rederive
 
 _PRESET: Final = "handbook-small"
 _KINDS: Final = ("run", "verify", "decide", "report")
@@ -148,8 +150,8 @@ def _reported(past: Past, replayed: Replayed) -> int:
 
 
 def _run(events: Path, state: Path) -> Callable[[], int]:
-    from headrace.runs import Progress, RunRequest, RunSummary
-    from headrace.runtime import run
+    from headrace.runtime.file_run import run
+    from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
     class _Unwatched:
         def started(self, request: RunRequest) -> None:

@@ -171,7 +171,7 @@ class _Run:
         return Round([Noted(*json.loads(line)) for line in trace.read_bytes().splitlines()], ended_s)
 
     def _inputs(self) -> int:
-        from headrace.operators.journal_end import journal_end, shard_folders
+        from headrace.journal.end import journal_end, shard_folders
 
         ends = [journal_end(each, 0, cut_torn_tail=False) for each in shard_folders(self._state, 2)]
         return sum(end.boundary.ordinal for end in ends)
@@ -259,10 +259,12 @@ def _traced() -> int:
     tracer = _Tracer()
     tracer.note("interpreter", time.time() - spawned_s, time.process_time())
     began, cpu = time.time(), time.process_time()
-    from headrace import launcher, serving, supervisor, topic_runtime  # noqa: F401
     from headrace.__main__ import main as command_line
-    from headrace.operators import durable, machine_code
-    from headrace.operators.kafka.outlet import TopicOutlet
+    from headrace.kafka.outlet import TopicOutlet
+    from headrace.operators.compiled import generated as machine_code
+    from headrace.runtime import launcher, supervisor
+    from headrace.runtime import topic_run as topic_runtime
+    from headrace.shard import durable
 
     tracer.note("imports", time.time() - began, time.process_time() - cpu)
     run: Any = topic_runtime.TopicRun

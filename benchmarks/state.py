@@ -24,13 +24,14 @@ from typing import Any, Final
 import msgspec
 from _conditions import conditions, fraud_settings
 
+import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.settings import FraudSettings
-from headrace.operators.batches import Batch
-from headrace.operators.durable import DurableShard
-from headrace.operators.events import Event, Outcome, Payment
+from headrace.journal.batches import Batch
+from headrace.kinds.fraud.machine import FraudShard
+from headrace.operators.events.contract import Event, Outcome, Payment
 from headrace.operators.features import FeatureSet
-from headrace.operators.repeats import IdMemory
-from headrace.operators.shard import FraudShard
+from headrace.shard.deduplication import IdMemory
+from headrace.shard.durable import DurableShard
 
 _ENTRIES: Final = 1_000_000
 _CUSTOMERS_OF_TEN: Final = 8

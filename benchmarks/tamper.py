@@ -22,8 +22,8 @@ from typing import Final, NamedTuple
 import explain
 from _conditions import conditions, fraud_settings
 
-from headrace.operators.journal import FrameHead, JournalReader, first_boundary, segment_numbers, segment_path
-from headrace.operators.ledger_verify import Damage, verify_shard
+from headrace.journal.journal import FrameHead, JournalReader, first_boundary, segment_numbers, segment_path
+from headrace.ledger.verify import Damage, verify_shard
 
 _DECISIONS: Final = 100_000
 _TRIALS: Final = 200

@@ -21,14 +21,15 @@ from typing import Any, Final, NamedTuple
 import orjson
 from _conditions import conditions, fraud_settings, held_to_one_core, peak_bytes, simulated
 
+import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.settings import FraudSettings
-from headrace.operators.batches import Batch
-from headrace.operators.codec import decode
-from headrace.operators.events import Outcome, Payment
+from headrace.files.files import LineReader, MergedReader, OutputFile
+from headrace.journal.batches import Batch
+from headrace.journal.journal import JournalWriter, Kind, first_boundary
+from headrace.kinds.fraud.machine import FraudShard
+from headrace.operators.events.contract import Outcome, Payment
+from headrace.operators.events.decode import decode
 from headrace.operators.features import FeatureSet
-from headrace.operators.files import LineReader, MergedReader, OutputFile
-from headrace.operators.journal import JournalWriter, Kind, first_boundary
-from headrace.operators.shard import FraudShard
 
 _PRESET: Final = "handbook-small"
 _KINDS: Final = ("bare", "flow", "state")
@@ -151,8 +152,8 @@ def _bare(events: Path, to: Path, settings: FraudSettings) -> int:
 
 
 def _flow(state: Path | None) -> Callable[[Path, Path, FraudSettings], int]:
-    from headrace.runs import Progress, RunRequest, RunSummary
-    from headrace.runtime import run
+    from headrace.runtime.file_run import run
+    from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
     class _Unwatched:
         def started(self, request: RunRequest) -> None:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal
 
-from headrace.config.base import did_you_mean
+from .base import did_you_mean
 
 __all__ = [
     "MEMBERS_MAX",

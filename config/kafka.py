@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
-from headrace.config.base import Settings
 from headrace.errors import Mistake
+
+from .base import Settings
 
 __all__ = ["FILES", "SECRETS", "KafkaSettings", "kafka_mistakes", "resolve_files"]
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from headrace.config.base import Name, Settings
-from headrace.config.expression import expression_mistakes
-from headrace.config.lists import read_list
-from headrace.config.paths import path_of, path_text
 from headrace.errors import ConfigError, Mistake
+
+from .base import Name, Settings
+from .expression import expression_mistakes
+from .lists import read_list
+from .paths import path_of, path_text
 
 __all__ = [
     "BUILT_IN_TEXTS",

@@ -6,8 +6,8 @@ from typing import Final
 
 from pydantic import Field
 
-from headrace.config.base import Name
-from headrace.config.base import Settings as _Settings
+from .base import Name
+from .base import Settings as _Settings
 
 __all__ = ["NETWORK", "EngineSettings", "RankerSettings"]
 

@@ -7,11 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from headrace.config.base import Settings as _Settings
-from headrace.config.recommend import NETWORK, EngineSettings, RankerSettings
-from headrace.config.recommend_rules import RulesTable
-from headrace.config.tables import FlowTable, RunSettings
 from headrace.errors import Mistake
+
+from .base import Settings as _Settings
+from .recommend import NETWORK, EngineSettings, RankerSettings
+from .recommend_rules import RulesTable
+from .tables import FlowTable, RunSettings
 
 __all__ = [
     "ListTable",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from headrace.config.base import Settings as _Settings
+from .base import Settings as _Settings
 
 __all__ = ["RulesTable"]
 

@@ -24,13 +24,15 @@ from pydantic import (
     ValidationError,
 )
 
-from headrace.config.base import NAME_PATTERN, Name, did_you_mean
-from headrace.config.base import Settings as _Settings
-from headrace.config.bounded import CONFIG_BYTES_MAX, read_bounded
-from headrace.config.kafka import KafkaSettings, kafka_mistakes, resolve_files
-from headrace.config.overlay import Overlay, lay_over_shipped, nothing_to_decide_with
-from headrace.config.overrides import Overridden
-from headrace.config.policy import (
+from headrace.errors import ConfigError, Mistake, StateMismatch
+
+from .base import NAME_PATTERN, Name, did_you_mean
+from .base import Settings as _Settings
+from .bounded import CONFIG_BYTES_MAX, read_bounded
+from .kafka import KafkaSettings, kafka_mistakes, resolve_files
+from .overlay import Overlay, lay_over_shipped, nothing_to_decide_with
+from .overrides import Overridden
+from .policy import (
     ListSettings,
     PolicySettings,
     RuleSettings,
@@ -40,9 +42,9 @@ from headrace.config.policy import (
     rule_mistakes,
     threshold_mistakes,
 )
-from headrace.config.recommend import NETWORK, RankerSettings
-from headrace.config.recommend_flow import RecommendSettings, recommend_mistakes
-from headrace.config.tables import (
+from .recommend import NETWORK, RankerSettings
+from .recommend_flow import RecommendSettings, recommend_mistakes
+from .tables import (
     ControlSettings,
     Days,
     FlowTable,
@@ -53,8 +55,7 @@ from headrace.config.tables import (
     RunSettings,
     TimeSettings,
 )
-from headrace.config.words import message_of, shown
-from headrace.errors import ConfigError, Mistake, StateMismatch
+from .words import message_of, shown
 
 __all__ = [
     "FLOWS",

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from headrace.config.base import Settings as _Settings
-from headrace.config.kafka import KafkaSettings
-from headrace.config.policy import ListSettings
+from .base import Settings as _Settings
+from .kafka import KafkaSettings
+from .policy import ListSettings
 
 __all__ = [
     "ControlSettings",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from headrace.config.base import did_you_mean
+from .base import did_you_mean
 
 __all__ = ["message_of", "shown"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bytewax.dataflow import Dataflow
 
-from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
-from headrace.flows import fraud, recommend
-from headrace.flows.wiring import Edges
+from ..config.settings import FraudSettings, RecommendSettings, RunSettings
+from . import fraud, recommend
+from . import kinds as _kinds  # noqa: F401  # makes them known
+from .wiring import Edges
 
 __all__ = ["Edges", "build"]
 

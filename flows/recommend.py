@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bytewax.dataflow import Dataflow
 
-from headrace.config.settings import RecommendSettings
-from headrace.flows.wiring import Edges, wire
+from ..config.settings import RecommendSettings
+from .wiring import Edges, wire
 
 __all__ = ["Edges", "build"]
 

@@ -11,14 +11,15 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
-from headrace.config.settings import RunSettings
-from headrace.operators import steps
-from headrace.operators.attempts import Attempt
-from headrace.operators.batches import Batch
-from headrace.operators.codec import decode
-from headrace.operators.commands import decode_flagged
-from headrace.operators.routing import route_of
-from headrace.operators.telemetry import SILENT, Telemetry
+from headrace.dataflow import steps
+from headrace.dataflow.telemetry import SILENT, Telemetry
+from headrace.journal.batches import Batch
+from headrace.shard.attempts import Attempt
+from headrace.shard.commands import decode_flagged
+from headrace.shard.routing import route_of
+
+from ..config.settings import RunSettings
+from ..operators.events.decode import decode
 
 __all__ = ["Edges", "wire"]
 

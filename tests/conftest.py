@@ -6,16 +6,24 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 from broker import Broker, missing
 
+import headrace.flows.kinds  # noqa: F401  # makes them known
+
 pytest.register_assert_rewrite("entrances", "topic_worlds")
+if TYPE_CHECKING:
+    from topic_worlds import World
+
 # The same examples each time, so that only a change can make a test fail; CI chooses `exploring`, with a seed
 # that it prints. How long an example takes says nothing on a busy machine.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
@@ -26,7 +34,14 @@ settings.load_profile("repeatable")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+_KINDS = ("unit", "operator", "property", "integration", "recovery", "acceptance", "pages")
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not any(item.get_closest_marker(kind) for kind in _KINDS):
+            item.add_marker("unit")
     if not os.environ.get("HEADRACE_DATA"):
         _skip(items, "acceptance", "needs HEADRACE_DATA, the path of the folder with the real data")
     lacking = missing()
@@ -84,3 +99,12 @@ def _started() -> Broker:
     if lacking:
         pytest.fail(f"{lacking}, and with CI=true that is no reason to skip", pytrace=False)
     return Broker(brief=True)
+
+
+@pytest.fixture
+def world(broker: Broker, tmp_path: Path) -> Iterator[World]:
+    """A topic world of its own, on the broker that all share."""
+    from topic_worlds import World
+
+    with closing(World(broker, tmp_path)) as made:
+        yield made

@@ -1,5 +1,5 @@
 """Features of an event from its entities' past: declared in TOML, compiled once, O(1) for each event."""
 
-from headrace.operators.features.compile import FeatureSet, SlotGroup
+from .compile import FeatureSet, SlotGroup
 
-__all__ = ["FeatureSet", "SlotGroup"]
+__all__ = ["FeatureSet", "SlotGroup", "windows"]

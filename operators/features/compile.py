@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from headrace.config.settings import BinDeclaration, CrossDeclaration, EntitySettings
-from headrace.operators.events import Click, Payment
-from headrace.operators.features.entities import Entities
-from headrace.operators.features.put_back import put_tables_back
-from headrace.operators.features.source import SlotGroup, SourceWriter
+from ...config.settings import BinDeclaration, CrossDeclaration, EntitySettings
+from ..events.contract import Click, Payment
+from .entities import Entities
+from .put_back import put_tables_back
+from .source import SlotGroup, SourceWriter
 
 __all__ = ["FeatureSet", "SlotGroup"]
 

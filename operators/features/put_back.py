@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.operators.features.entities import NOBODY, Entities
-from headrace.operators.features.windows import highest_of, total_of
+from .entities import NOBODY, Entities
+from .windows import highest_of, total_of
 
 __all__ = ["Times", "Window", "put_tables_back"]
 

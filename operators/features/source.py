@@ -9,11 +9,11 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from headrace.config.settings import BinDeclaration, CrossDeclaration, EntitySettings
-from headrace.operators.features import windows
-from headrace.operators.features.entities import Entities
-from headrace.operators.features.episodes import HISTORY, NUMBER_AT, NUMBER_MASK, Episodes
-from headrace.operators.features.put_back import Times, Window
+from ...config.settings import BinDeclaration, CrossDeclaration, EntitySettings
+from . import windows
+from .entities import Entities
+from .episodes import HISTORY, NUMBER_AT, NUMBER_MASK, Episodes
+from .put_back import Times, Window
 
 __all__ = ["FIELDS", "SlotGroup", "SourceWriter"]
 

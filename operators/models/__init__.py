@@ -1,9 +1,9 @@
 """Models behind one contract, by name."""
 
-from headrace.operators.models.contract import Model, ModelShape
-from headrace.operators.models.registry import MODELS, build_model, model_mistakes, reference
-from headrace.operators.models.teaching import NotLearned, Teacher
-from headrace.operators.models.unbuilt import unbuilt_model
+from .contract import Model, ModelShape
+from .registry import MODELS, build_model, model_mistakes, reference
+from .teaching import NotLearned, Teacher
+from .unbuilt import unbuilt_model
 
 __all__ = [
     "MODELS",
@@ -12,6 +12,7 @@ __all__ = [
     "NotLearned",
     "Teacher",
     "build_model",
+    "fused",
     "model_mistakes",
     "reference",
     "unbuilt_model",

@@ -17,9 +17,9 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
-from headrace.operators.models.contract import ModelShape
-from headrace.operators.models.saved import Origin
-from headrace.operators.unrolled import weigher
+from ..compiled.inline import weigher
+from .contract import ModelShape
+from .saved import Origin
 
 __all__ = ["Logistic", "LogisticAdaGrad", "LogisticFtrl", "LogisticSgd", "log_odds", "probability"]
 

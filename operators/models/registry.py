@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from headrace.operators.models import fused, rivers
-from headrace.operators.models.contract import Model, ModelShape
+from . import fused, rivers
+from .contract import Model, ModelShape
 
 __all__ = ["MODELS", "build_model", "model_mistakes", "reference"]
 

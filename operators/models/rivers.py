@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal
 
-from headrace.operators.models.contract import ModelShape
-from headrace.operators.models.fused import log_odds
-from headrace.operators.models.object_graph import Unsaved, decode_graph, encode_graph
-from headrace.operators.models.saved import Origin
+from .contract import ModelShape
+from .fused import log_odds
+from .object_graph import Unsaved, decode_graph, encode_graph
+from .saved import Origin
 
 __all__ = [
     "RiverAdaptiveRandomForest",

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from headrace.operators.models.contract import ModelShape
+from .contract import ModelShape
 
 __all__ = ["Origin"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Final, TypeAlias
 
-from headrace.operators.models.contract import Model
+from .contract import Model
 
 __all__ = ["Example", "NotLearned", "Teacher"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from headrace.operators.models.contract import Model
-from headrace.operators.models.registry import MODELS
+from .contract import Model
+from .registry import MODELS
 
 __all__ = ["unbuilt_model"]
 

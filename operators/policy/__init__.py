@@ -1,10 +1,10 @@
 """From a payment, its features and its score to an action, with the path that led to it."""
 
-from headrace.operators.policy.commands import Command, KillSwitch, ReloadList
-from headrace.operators.policy.lists import ListContent, list_content, read_list, read_lists
-from headrace.operators.policy.policy import Policy
-from headrace.operators.policy.thresholds import APPROVAL, act
-from headrace.operators.policy.verdict import Action, Verdict
+from .commands import Command, KillSwitch, ReloadList
+from .lists import ListContent, list_content, read_list, read_lists
+from .policy import Policy
+from .thresholds import APPROVAL, act
+from .verdict import Action, Verdict
 
 __all__ = [
     "APPROVAL",
@@ -16,7 +16,10 @@ __all__ = [
     "ReloadList",
     "Verdict",
     "act",
+    "commands",
     "list_content",
+    "lists",
     "read_list",
     "read_lists",
+    "verdict",
 ]

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Raw
 
-from headrace.config.policy import CAPACITY_CODE, Action
-from headrace.operators.events import Payment
-from headrace.operators.policy.verdict import DAY_MS, Decider, Verdict, trace_of, traced
+from ...config.policy import CAPACITY_CODE, Action
+from ..events.contract import Payment
+from .verdict import DAY_MS, Decider, Verdict, trace_of, traced
 
 __all__ = ["DecidedDays", "ReviewDays", "share_of", "with_capacity"]
 

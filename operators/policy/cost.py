@@ -8,9 +8,9 @@ from typing import Final, TypeAlias
 
 from msgspec import msgpack
 
-from headrace.config.policy import COST_CODE, Action, CostSettings
-from headrace.operators.events import Payment
-from headrace.operators.policy.verdict import Decider, Verdict
+from ...config.policy import COST_CODE, Action, CostSettings
+from ..events.contract import Payment
+from .verdict import Decider, Verdict
 
 __all__ = ["Costs", "by_cost", "cheapest", "expected_costs"]
 

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from headrace.config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIELDS, parse
+from ...config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIELDS, parse
 
 __all__ = ["PARAMETERS", "source_of"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from headrace.config.lists import ListContent, list_content, read_list
-from headrace.config.paths import path_of
-from headrace.config.policy import ListSettings
-from headrace.config.settings import RunSettings
-from headrace.operators.policy.verdict import Verdict, trace_of
+from ...config.lists import ListContent, list_content, read_list
+from ...config.paths import path_of
+from ...config.policy import ListSettings
+from ...config.settings import RunSettings
+from .verdict import Verdict, trace_of
 
 __all__ = ["ListContent", "changed_lists", "list_content", "list_lines", "read_list", "read_lists"]
 

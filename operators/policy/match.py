@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from headrace.config.policy import PolicySettings
-from headrace.operators.events import Payment
-from headrace.operators.policy.expression import PARAMETERS
-from headrace.operators.policy.lists import list_lines
-from headrace.operators.policy.rules import rule_lines
-from headrace.operators.policy.verdict import Decider, Verdict
+from ...config.policy import PolicySettings
+from ..events.contract import Payment
+from .expression import PARAMETERS
+from .lists import list_lines
+from .rules import rule_lines
+from .verdict import Decider, Verdict
 
 __all__ = ["Match", "compile_match", "with_match"]
 

@@ -7,16 +7,16 @@ from typing import Any, Final
 
 from msgspec import msgpack
 
-from headrace.config.lists import ListContent, list_content
-from headrace.config.policy import DEADLINE_CODE, KILL_SWITCH_CODE, CapacitySettings, DeadlineSettings
-from headrace.config.settings import FraudSettings
-from headrace.operators.events import Payment
-from headrace.operators.policy.capacity import DecidedDays, ReviewDays, left_of, share_of, with_capacity
-from headrace.operators.policy.commands import Command, KillSwitch, ReloadList
-from headrace.operators.policy.cost import by_cost
-from headrace.operators.policy.match import compile_match, with_match
-from headrace.operators.policy.thresholds import by_thresholds
-from headrace.operators.policy.verdict import DAY_MS, Action, Decider, Verdict, trace_of, traced
+from ...config.lists import ListContent, list_content
+from ...config.policy import DEADLINE_CODE, KILL_SWITCH_CODE, CapacitySettings, DeadlineSettings
+from ...config.settings import FraudSettings
+from ..events.contract import Payment
+from .capacity import DecidedDays, ReviewDays, left_of, share_of, with_capacity
+from .commands import Command, KillSwitch, ReloadList
+from .cost import by_cost
+from .match import compile_match, with_match
+from .thresholds import by_thresholds
+from .verdict import DAY_MS, Action, Decider, Verdict, trace_of, traced
 
 __all__ = ["Policy"]
 

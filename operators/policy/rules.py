@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headrace.config.policy import RuleSettings
-from headrace.operators.policy.expression import source_of
-from headrace.operators.policy.verdict import Verdict, trace_of
+from ...config.policy import RuleSettings
+from .expression import source_of
+from .verdict import Verdict, trace_of
 
 __all__ = ["rule_lines"]
 

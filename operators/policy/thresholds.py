@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from headrace.config.policy import Action, PolicySettings
-from headrace.operators.events import Payment
-from headrace.operators.policy.verdict import Decider, Verdict
+from ...config.policy import Action, PolicySettings
+from ..events.contract import Payment
+from .verdict import Decider, Verdict
 
 __all__ = ["APPROVAL", "act", "by_thresholds"]
 

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, msgpack
 
-from headrace.config.policy import Action
-from headrace.operators.events import Payment
+from ...config.policy import Action
+from ..events.contract import Payment
 
 __all__ = ["DAY_MS", "Action", "Decider", "Verdict", "trace_of", "traced"]
 

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from headrace.operators.compiled import cells
-from headrace.operators.recommend import kernels as k
+from ..compiled.kernels import cells
+from . import kernels as k
 
 __all__ = ["Arrays", "Slots", "new_room", "padded", "start_weights"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from headrace.config.recommend_rules import RulesTable
-from headrace.operators.events import Item
-from headrace.operators.recommend.engine import Engine
+from ...config.recommend_rules import RulesTable
+from ..events.contract import Item
+from .engine import Engine
 
 __all__ = ["Catalogue", "Facts"]
 

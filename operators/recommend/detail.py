@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from headrace.operators.recommend.rules import Place
+from .rules import Place
 
 __all__ = ["ListDetail", "Origin", "pack", "read"]
 

@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from headrace.config.recommend import EngineSettings
-from headrace.operators.compiled import cells
-from headrace.operators.recommend import kernels
-from headrace.operators.recommend.arrays import Arrays, Slots, new_room, padded, start_weights
-from headrace.operators.recommend.pointwise import Pointwise
+from ...config.recommend import EngineSettings
+from ..compiled.kernels import cells
+from . import kernels
+from .arrays import Arrays, Slots, new_room, padded, start_weights
+from .pointwise import Pointwise
 
 __all__ = ["SOURCES", "Engine", "NotRanked", "Ranked", "prepare"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from headrace.operators.recommend.detail import Origin, read
+from .detail import Origin, read
 
 __all__ = ["LIST_TEXTS", "ExplainedItem", "explained_items"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from headrace.operators.recommend.detail import read
-from headrace.operators.recommend.explained import explained_items
+from .detail import read
+from .explained import explained_items
 
 __all__ = ["ListLayout", "list_values"]
 

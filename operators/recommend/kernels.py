@@ -45,7 +45,7 @@ from __future__ import annotations
 from math import exp, log, sqrt
 from typing import Final, NamedTuple
 
-from headrace.operators.compiled import Cells, kernel
+from ..compiled.kernels import Cells, kernel
 
 __all__ = [
     "ANCHORS",

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.config.recommend import RankerSettings
-from headrace.operators.models import Model, ModelShape, Teacher, build_model
-from headrace.operators.recommend import kernels
+from ...config.recommend import RankerSettings
+from ..models import Model, ModelShape, Teacher, build_model
+from . import kernels
 
 __all__ = ["FEATURE_NAMES", "Pointwise"]
 

@@ -8,9 +8,9 @@ from hashlib import blake2b
 from itertools import count
 from typing import Final, NamedTuple
 
-from headrace.config.recommend_rules import RulesTable
-from headrace.operators.recommend.catalogue import Catalogue
-from headrace.operators.recommend.engine import SOURCES, Engine, Ranked
+from ...config.recommend_rules import RulesTable
+from .catalogue import Catalogue
+from .engine import SOURCES, Engine, Ranked
 
 __all__ = ["LIST_SOURCES", "Place", "Rules", "Visit"]
 

@@ -1,15 +1,9 @@
 """A seeded world that writes the event contract, with its truth apart."""
 
-from headrace.operators.simulator.network.truths import TRUTH_FILES
-from headrace.operators.simulator.network.world import Network
-from headrace.operators.simulator.world import CUSTOMERS_MIN, World, presets, simulate
-from headrace.operators.simulator.writer import (
-    count_events,
-    event_blocks,
-    truth_blocks,
-    write,
-    write_truths,
-)
+from .network.truths import TRUTH_FILES
+from .network.world import Network
+from .world import CUSTOMERS_MIN, World, presets, simulate
+from .writer import count_events, event_blocks, truth_blocks, write, write_truths
 
 __all__ = [
     "CUSTOMERS_MIN",

@@ -7,8 +7,8 @@ from math import floor
 
 import numpy as np
 
-from headrace.operators.simulator.draws import Draws, Ints, Lifetimes, Stream, generator
-from headrace.operators.simulator.presets import Preset
+from .draws import Draws, Ints, Lifetimes, Stream, generator
+from .presets import Preset
 
 __all__ = ["compromise"]
 

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from headrace.operators.simulator.draws import DAY_S, Draws, Floats, Ints, Lifetimes, Stream, generator
-from headrace.operators.simulator.presets import Preset
+from .draws import DAY_S, Draws, Floats, Ints, Lifetimes, Stream, generator
+from .presets import Preset
 
 __all__ = ["draw", "reachable"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.operators.simulator.draws import Ints
+from .draws import Ints
 
 __all__ = ["scrambled"]
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from headrace.operators.simulator.draws import DAY_S, Ints
-from headrace.operators.simulator.presets import Delay
+from .draws import DAY_S, Ints
+from .presets import Delay
 
 __all__ = ["NEVER", "outcome_times"]
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from headrace.operators.simulator.draws import Ints
+from .draws import Ints
 
 __all__ = ["play"]
 

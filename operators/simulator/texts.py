@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from headrace.operators.simulator.draws import Ints
+from .draws import Ints
 
 __all__ = ["names", "rfc3339"]
 

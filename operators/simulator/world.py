@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.errors import ConfigError, Mistake
-from headrace.operators.simulator import handbook, shop
-from headrace.operators.simulator.draws import DAY_S, Bools, Draws, Ints, Stream, generator
-from headrace.operators.simulator.frauds import compromise
-from headrace.operators.simulator.names import scrambled
-from headrace.operators.simulator.network.presets import NETWORKS, NetworkPreset, scaled_network
-from headrace.operators.simulator.network.world import Network, simulate_network
-from headrace.operators.simulator.outcomes import outcome_times
-from headrace.operators.simulator.presets import PRESETS, Preset, scaled
+
+from . import handbook, shop
+from .draws import DAY_S, Bools, Draws, Ints, Stream, generator
+from .frauds import compromise
+from .names import scrambled
+from .network.presets import NETWORKS, NetworkPreset, scaled_network
+from .network.world import Network, simulate_network
+from .outcomes import outcome_times
+from .presets import PRESETS, Preset, scaled
 
 __all__ = ["CUSTOMERS_MIN", "World", "presets", "simulate"]
 

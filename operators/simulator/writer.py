@@ -14,14 +14,15 @@ from typing import BinaryIO, Final, TypeAlias, cast
 import numpy as np
 
 from headrace.errors import ConfigError, Mistake
-from headrace.operators.simulator.draws import Bools, Ints
-from headrace.operators.simulator.network.text import line_blocks
-from headrace.operators.simulator.network.truths import truth_tables
-from headrace.operators.simulator.network.world import Network
-from headrace.operators.simulator.outcomes import NEVER
-from headrace.operators.simulator.play import play
-from headrace.operators.simulator.texts import names, rfc3339
-from headrace.operators.simulator.world import World
+
+from .draws import Bools, Ints
+from .network.text import line_blocks
+from .network.truths import truth_tables
+from .network.world import Network
+from .outcomes import NEVER
+from .play import play
+from .texts import names, rfc3339
+from .world import World
 
 __all__ = ["count_events", "event_blocks", "truth_blocks", "write", "write_truths"]
 

@@ -50,10 +50,10 @@ def main() -> int:
     own_code_only()
     try:
         if sys.argv[-1:] == ["--member"]:
-            from headrace.interrupts import die_with_launcher
+            from headrace.runtime.interrupts import die_with_launcher
 
             die_with_launcher()
-        from headrace.cli import main as command_line
+        from headrace.cli.app import main as command_line
 
         code = command_line()
     except KeyboardInterrupt:

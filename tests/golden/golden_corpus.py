@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
-from headrace.operators.detail import DetailLayout
-from headrace.operators.journal import Kind
+from headrace.journal.journal import Kind
+from headrace.operators.decisions.detail import DetailLayout
 
 HERE = Path(__file__).parent
 DIGESTS = HERE / "digests.json"

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import golden_worlds as worlds
 
 from headrace.config.settings import FraudSettings, load
-from headrace.operators.detail import DetailLayout, detail_layout
+from headrace.operators.decisions.detail import DetailLayout, detail_layout
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(0, str(Path(__file__).parent))
 import orjson
 from commands import ended, fork, headrace, run_main, warm
@@ -24,13 +24,13 @@ from golden_corpus import Row, decoded, encoded
 from golden_flows import FLOWS, Flow, world_of
 from golden_worlds import UNFIT
 
-from headrace import cli
-from headrace.operators.commands import KillSwitch, ReloadList
-from headrace.operators.control import ControlLimits, control_folder, put, taken_of
-from headrace.operators.dead_letters import letters_in_state
-from headrace.operators.journal import JournalReader, Kind, first_boundary
-from headrace.operators.scoring import PlainScorer
-from headrace.operators.scoring_compiled import CompiledScorer
+from headrace.cli import app as cli
+from headrace.control.dead_letters import letters_in_state
+from headrace.control.inbox import ControlLimits, control_folder, put, taken_of
+from headrace.journal.journal import JournalReader, Kind, first_boundary
+from headrace.operators.decisions.scoring import PlainScorer
+from headrace.operators.decisions.scoring_compiled import CompiledScorer
+from headrace.shard.commands import KillSwitch, ReloadList
 
 HERE = Path(__file__).resolve().parents[2]
 PLACE = b"/golden"

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from headrace.operators import simulator
-from headrace.operators.codec import Undecodable, decode_one
-from headrace.operators.rfc3339 import time_ms
+from headrace.operators.events.decode import Undecodable, decode_one
+from headrace.operators.events.timestamps import time_ms
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.operators.reapply import kernel
+from headrace.journal.provenance import kernel
 
 sys.path.insert(0, str(Path(__file__).parent))
 from golden_corpus import differences, digests, read_digests, read_expected

@@ -12,7 +12,7 @@ from golden_corpus import DIGESTS, differences, digests, read_digests, read_expe
 from golden_flows import FLOWS
 from golden_play import in_process
 
-from headrace.operators.reapply import kernel
+from headrace.journal.provenance import kernel
 
 LINE_CHARACTERS = 200
 

@@ -17,6 +17,8 @@ from markdown import LANGUAGES, ROOT, Block, blocks, pages
 from scenes import SCENES
 from session import commands, compare, run, script
 
+pytestmark = pytest.mark.pages
+
 # Blocks that this test can't run, and why; each is marked so on its page, where a reader doesn't see it.
 NOT_RUN = [
     ("CONTRIBUTING.md", "the checks and the tests themselves take minutes"),

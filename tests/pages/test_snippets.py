@@ -17,14 +17,16 @@ from pydantic import BaseModel
 sys.path.insert(0, str(Path(__file__).parent))
 from markdown import ROOT, Block, blocks, inline_code, pages
 
-from headrace.cli import app
+from headrace.cli.app import app
 from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.settings import FraudSettings, load
-from headrace.operators.codec import Undecodable, decode_one
-from headrace.operators.commands import decode_command
-from headrace.operators.events import Decision, Recommendation
+from headrace.operators.events.contract import Decision, Recommendation
+from headrace.operators.events.decode import Undecodable, decode_one
+from headrace.operators.events.schemas import schema_files
 from headrace.operators.models import model_mistakes
-from headrace.operators.schemas import schema_files
+from headrace.shard.commands import decode_command
+
+pytestmark = pytest.mark.pages
 
 SCHEMAS = {name.removesuffix(".schema.json"): orjson.loads(text) for name, text in schema_files().items()}
 COMMANDS = typer.main.get_command(app)

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from headrace.operators.simulator.draws import Bools, Floats, Ints, Stream, generator
-from headrace.operators.simulator.network.presets import NetworkPreset
+from ..draws import Bools, Floats, Ints, Stream, generator
+from .presets import NetworkPreset
 
 __all__ = ["CATEGORIES", "Catalogue", "draw_catalogue"]
 

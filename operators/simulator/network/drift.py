@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from headrace.operators.simulator.draws import Floats, Ints
-from headrace.operators.simulator.network.presets import NetworkPreset
+from ..draws import Floats, Ints
+from .presets import NetworkPreset
 
 __all__ = ["novel_share", "season"]
 

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from headrace.operators.simulator.draws import DAY_S, Bools, Floats, Lifetimes, Stream, generator
-from headrace.operators.simulator.network.drift import novel_share
-from headrace.operators.simulator.network.people import Devices, People
-from headrace.operators.simulator.network.presets import NetworkPreset
-from headrace.operators.simulator.network.visits import NOBODY, Manner, Purpose, Visits, joined
+from ..draws import DAY_S, Bools, Floats, Lifetimes, Stream, generator
+from .drift import novel_share
+from .people import Devices, People
+from .presets import NetworkPreset
+from .visits import NOBODY, Manner, Purpose, Visits, joined
 
 __all__ = ["Compromised", "compromised_merchants", "fraud_visits"]
 

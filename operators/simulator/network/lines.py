@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.operators.simulator.draws import Bools, Ints, Stream, generator
-from headrace.operators.simulator.network.presets import NetworkPreset
+from ..draws import Bools, Ints, Stream, generator
+from .presets import NetworkPreset
 
 __all__ = ["BROKEN", "Flaw", "Kind", "Lines", "arrange"]
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from headrace.operators.simulator.draws import Bools, Floats, Ints, Lifetimes, Stream, generator
-from headrace.operators.simulator.network.presets import NetworkPreset
+from ..draws import Bools, Floats, Ints, Lifetimes, Stream, generator
+from .presets import NetworkPreset
 
 __all__ = ["Devices", "People", "draw_people"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from headrace.operators.simulator.presets import Delay
+from ..presets import Delay
 
 __all__ = ["NETWORKS", "Clock", "NetworkPreset", "Season", "Shift", "scaled_network"]
 

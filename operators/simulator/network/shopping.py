@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from headrace.operators.simulator.draws import DAY_S, Bools, Floats, Ints, Stream, generator
-from headrace.operators.simulator.network.catalogue import Catalogue
-from headrace.operators.simulator.network.visits import NOBODY, Manner, Purpose, Visits
+from ..draws import DAY_S, Bools, Floats, Ints, Stream, generator
+from .catalogue import Catalogue
+from .visits import NOBODY, Manner, Purpose, Visits
 
 __all__ = ["Carts", "Clicks", "Orders", "shop"]
 

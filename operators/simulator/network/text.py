@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from headrace.operators.simulator.draws import DAY_S, Ints
-from headrace.operators.simulator.network.catalogue import CATEGORIES
-from headrace.operators.simulator.network.lines import Flaw, Kind, Lines
-from headrace.operators.simulator.network.visits import NOBODY
-from headrace.operators.simulator.network.world import Named, Network
-from headrace.operators.simulator.texts import names, rfc3339
+from ..draws import DAY_S, Ints
+from ..texts import names, rfc3339
+from .catalogue import CATEGORIES
+from .lines import Flaw, Kind, Lines
+from .visits import NOBODY
+from .world import Named, Network
 
 __all__ = ["LETTERS", "NetworkText", "line_blocks"]
 

@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from headrace.operators.simulator.draws import DAY_S, Ints
-from headrace.operators.simulator.network.lines import Flaw, Kind
-from headrace.operators.simulator.network.text import LETTERS
-from headrace.operators.simulator.network.visits import Manner, Purpose
-from headrace.operators.simulator.network.world import COMPROMISED, Named, Network
-from headrace.operators.simulator.texts import rfc3339
+from ..draws import DAY_S, Ints
+from ..texts import rfc3339
+from .lines import Flaw, Kind
+from .text import LETTERS
+from .visits import Manner, Purpose
+from .world import COMPROMISED, Named, Network
 
 __all__ = ["FLAW_NAMES", "TRUTH_FILES", "truth_tables"]
 

@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from headrace.operators.simulator.draws import DAY_S, Bools, Floats, Ints, Stream, generator
-from headrace.operators.simulator.network.drift import season
-from headrace.operators.simulator.network.people import Devices, People
-from headrace.operators.simulator.network.presets import NetworkPreset
+from ..draws import DAY_S, Bools, Floats, Ints, Stream, generator
+from .drift import season
+from .people import Devices, People
+from .presets import NetworkPreset
 
 __all__ = ["FRAUDULENT", "NOBODY", "Manner", "Purpose", "Visits", "joined", "ordinary_visits"]
 

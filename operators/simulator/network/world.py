@@ -10,16 +10,16 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.operators.simulator.draws import DAY_S, Bools, Ints, Stream, generator
-from headrace.operators.simulator.names import scrambled
-from headrace.operators.simulator.network.catalogue import Catalogue, draw_catalogue
-from headrace.operators.simulator.network.episodes import compromised_merchants, fraud_visits
-from headrace.operators.simulator.network.lines import Kind, Lines, arrange
-from headrace.operators.simulator.network.people import Devices, draw_people
-from headrace.operators.simulator.network.presets import Clock, NetworkPreset
-from headrace.operators.simulator.network.shopping import Carts, Clicks, Orders, shop
-from headrace.operators.simulator.network.visits import FRAUDULENT, NOBODY, Visits, joined, ordinary_visits
-from headrace.operators.simulator.outcomes import NEVER, outcome_times
+from ..draws import DAY_S, Bools, Ints, Stream, generator
+from ..names import scrambled
+from ..outcomes import NEVER, outcome_times
+from .catalogue import Catalogue, draw_catalogue
+from .episodes import compromised_merchants, fraud_visits
+from .lines import Kind, Lines, arrange
+from .people import Devices, draw_people
+from .presets import Clock, NetworkPreset
+from .shopping import Carts, Clicks, Orders, shop
+from .visits import FRAUDULENT, NOBODY, Visits, joined, ordinary_visits
 
 __all__ = ["COMPROMISED", "Listings", "Named", "Network", "Payments", "Reports", "simulate_network"]
 

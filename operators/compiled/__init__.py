@@ -1,0 +1,3 @@
+"""Functions compiled to machine code where Numba is installed, plain Python elsewhere."""
+
+__all__ = ["generated", "inline", "kernels"]

@@ -1,0 +1,3 @@
+"""What decisions of any kind are made of: scoring, baselines, pending outcomes, quality."""
+
+__all__ = ["attribution_baseline", "detail", "pending", "prequential", "scoring", "scoring_compiled"]

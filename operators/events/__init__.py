@@ -1,0 +1,3 @@
+"""The contract of events: decoding, times, limits and schemas."""
+
+__all__ = ["contract", "decode", "event_times", "oversized", "schemas", "timestamps", "unreadable"]

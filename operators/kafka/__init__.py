@@ -1,1 +1,0 @@
-"""Topics: read by partition, written with confirmation, checked at the start."""

@@ -1,0 +1,109 @@
+"""The `check` command: what a configuration sets, and what the files are like that a flow is to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from headrace.cli.terminal import echo
+from headrace.errors import NothingUsable
+
+if TYPE_CHECKING:
+    from headrace.config.settings import FraudSettings, RunSettings
+
+__all__ = ["check"]
+
+_NAMES_SHOWN_MAX: Final = 12
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Lay a setting over the file's, such as policy.block_at=0.9."
+    ),
+]
+
+
+def check(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="A configuration; the shipped one otherwise.")
+    ] = None,
+    overrides: Overrides = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="PATH",
+            help="Look at this file too: what in it is no event, and whether it is in time order.",
+        ),
+    ] = None,
+) -> None:
+    """Say what a configuration sets, and report every mistake of it at once.
+
+    With --against, files are read as a flow with this configuration would, and nothing is decided.
+    """
+    from headrace.config.settings import digest, laid_over, load, shipped
+    from headrace.operators.models import model_mistakes
+
+    settings = load(config, overrides or (), model_mistakes=model_mistakes)
+    kind = settings.flow.kind
+    echo(f"{config or shipped(kind)}: {kind}{_declared(settings)}, digest {digest(settings)[:12]}")
+    for said in [] if config is None else laid_over(config, overrides or ()):
+        echo(f"  {said}")
+    for about, said in _in_force(settings):
+        echo(f"  {about:<12} {said}")
+    useless = [path for path in against or () if not _examined(path, settings)]
+    if useless:
+        raise NothingUsable("\n".join(f"{path}: nothing in it is an event of this flow" for path in useless))
+
+
+def _declared(settings: RunSettings) -> str:
+    from headrace.config.settings import FraudSettings
+
+    if not isinstance(settings, FraudSettings):
+        return ""
+    return f", {len(settings.features)} features, {len(settings.bins)} bins, {len(settings.crosses)} crosses"
+
+
+def _in_force(settings: RunSettings) -> Iterator[tuple[str, str]]:
+    from headrace.config.settings import FraudSettings
+
+    yield "model", settings.model_name
+    if isinstance(settings, FraudSettings):
+        yield "features", _some(list(settings.features))
+        yield "crosses", _some(list(settings.crosses))
+        yield "policy", _policy(settings)
+
+
+def _policy(settings: FraudSettings) -> str:
+    policy = settings.policy
+    thresholds = f"review at {policy.review_at:g}, block at {policy.block_at:g}"
+    declared = {"lists": list(policy.lists), "rules": list(policy.rules)}
+    parts = ["least expected cost" if policy.cost else thresholds]
+    parts += [f"{kind} {_some(names)}" for kind, names in declared.items() if names]
+    parts += ["in shadow: everything is approved"] if policy.shadow else []
+    return "; ".join(parts)
+
+
+def _some(names: list[str]) -> str:
+    left = len(names) - _NAMES_SHOWN_MAX
+    return ", ".join([*names[:_NAMES_SHOWN_MAX], *([f"and {left} more"] if left > 0 else [])]) or "none"
+
+
+def _examined(path: str, settings: RunSettings) -> bool:
+    """Tell what a file is like; gives whether there is anything in it that the flow can use."""
+    from headrace.files.files import LineReader
+    from headrace.files.input_report import examine
+
+    reader = LineReader(path)
+    report = examine(reader, settings)
+    if reader.error is not None and not report.lines:
+        raise reader.error
+    echo(f"\n{path}: {report.lines:,} lines, {report.usable:,} of them events of this flow")
+    for about, said in report.said:
+        echo(f"  {about:<12} {said}")
+    if reader.error is not None:
+        raise reader.error
+    return bool(report.usable) or not report.lines

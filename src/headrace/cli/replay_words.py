@@ -1,0 +1,289 @@
+"""What is said of a replay under another configuration, in words that terminal and page share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from headrace.kinds.fraud.replay_changes import Replayed
+from headrace.kinds.fraud.replay_report import Report
+from headrace.kinds.fraud.replay_rows import Example
+from headrace.kinds.recommend.replay_report import ListReport
+from headrace.replay.intervals import Interval
+from headrace.replay.walk import Walked
+
+__all__ = [
+    "BOUNDS_HEAD",
+    "MEASURED",
+    "PARTS",
+    "amount",
+    "began",
+    "bounds",
+    "changed",
+    "costs",
+    "day",
+    "figure",
+    "label",
+    "limits",
+    "not_comparable",
+    "origin",
+    "period",
+    "reasons",
+    "spread",
+    "unknowns",
+]
+
+MEASURED: Final = {
+    "precision": "precision",
+    "recall": "recall",
+    "average_precision": "average precision",
+    "cost": "cost",
+}
+BOUNDS_HEAD: Final = ("", "old", "new", "new - old")
+PARTS: Final = {
+    "changed": "Decisions changed",
+    "quality": "Quality and cost",
+    "unknown": "Outcomes that nobody knows",
+    "amount": "Changed decisions, largest amounts",
+    "score": "Changed decisions, largest changes of the score",
+    "not_comparable": "Not comparable",
+    "limits": "What this can't tell",
+    "origin": "Where it comes from",
+}
+_WHOLE_FROM: Final = 1000.0  # hundredths of such a cost say nothing
+_HORIZONS: Final = {
+    "given": "as given",
+    "legitimate_after_days": "legitimate_after_days",
+    "delays": "95 of 100 outcomes had come by then",
+}
+
+
+def day(time_ms: int) -> str:
+    """A day, UTC."""
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d}"
+
+
+def _minute(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def amount(value: float) -> str:
+    """Money."""
+    return f"{value:,.2f}"
+
+
+def figure(name: str, value: float | None, *, signed: bool = False) -> str:
+    """A measure's figure; a dash where it isn't defined."""
+    if value is None:
+        return "-"
+    sign = "+" if signed else ""
+    if name == "cost":
+        return f"{value:{sign},.0f}" if abs(value) >= _WHOLE_FROM else f"{value:{sign},.2f}"
+    return f"{value:{sign}.4f}"
+
+
+def spread(name: str, interval: Interval, *, signed: bool = False, between: str = " ") -> str:
+    """A figure with its interval, and what stands between them."""
+    value = figure(name, interval.value, signed=signed)
+    if interval.low is None or interval.high is None:
+        return value
+    low, high = (figure(name, each, signed=signed) for each in (interval.low, interval.high))
+    return f"{value}{between}[{low}, {high}]"
+
+
+def bounds(report: Report) -> Iterator[tuple[str, str, str, str]]:
+    """Rows of measures with each unknown outcome taken for legitimate, and for a fraud."""
+    for assumed, measures in (("legitimate", report.if_legitimate), ("frauds", report.if_fraud)):
+        for name, compared in measures.items():
+            yield (
+                f"{MEASURED[name]}, all {assumed}",
+                figure(name, compared.old.value),
+                figure(name, compared.new.value),
+                figure(name, compared.difference.value, signed=True),
+            )
+
+
+def label(example: Example) -> str:
+    """What became of a payment."""
+    return {None: "unknown", 0: "legitimate", 1: "fraud"}[example.label]
+
+
+def reasons(decision: Any) -> str:
+    """A decision's action, score and reasons."""
+    codes = ", ".join(_code(reason) for reason in decision["reasons"]) or "no reasons"
+    watching = f", would {decision['shadow_action']}" if decision.get("shadow_action") else ""
+    path = f" by {decision['policy']}" if decision.get("policy") else ""
+    return f"{decision['action']}{watching} {decision['score']:.4f}{path}: {codes}"
+
+
+def _code(reason: Any) -> str:
+    given = reason["contribution"]
+    return str(reason["code"]) if given is None else f"{reason['code']} {given:+.2f}"
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def period(report: Report) -> Iterator[str]:
+    """Which payments count."""
+    period = report.period
+    if not report.payments:
+        yield "No payment was decided by both configurations."
+        return
+    yield (
+        f"{report.payments:,} payments were decided by both, from {day(period.first_ms)} to"
+        f" {day(period.last_ms)}. {began(period.warm_up_days)}"
+    )
+    yield f"{report.compared:,} payments from {day(period.from_ms)} on are compared."
+    yield (
+        f"{report.judged:,} of them are judged, {report.frauds:,} frauds among them: those whose outcome is"
+        f" known and that are {period.horizon_days} days old ({_HORIZONS[period.horizon_from]})."
+    )
+    if not report.judged:
+        yield (
+            "Nothing can be judged: what is left between warm-up and horizon has no outcomes. Choose a"
+            " shorter --warm-up-days or --horizon-days."
+        )
+
+
+def began(warm_up_days: int) -> str:
+    """What the new configuration began with, and what is left out therefore."""
+    days = "The first day is" if warm_up_days == 1 else f"The first {warm_up_days} days are"
+    warm_up = f"{days} not compared" if warm_up_days else ""
+    return f"The new configuration began with nothing. {warm_up or 'Nothing is left out as warm-up'}."
+
+
+def changed(report: Report) -> str:
+    """How much is decided otherwise."""
+    matrix, whole = report.matrix, max(report.compared, 1)
+    return (
+        f"{matrix.changed:,} of {report.compared:,} payments ({matrix.changed / whole:.2%}) are decided"
+        f" otherwise, {amount(matrix.changed_amount)} {report.currency} in all."
+    )
+
+
+def costs(report: Report) -> str:
+    """What cost is counted with."""
+    cost, said = report.costs.settings, {"new": "the new", "old": "the old", "default": "the default"}
+    origin, _, given = report.costs.origin.partition(", and ")
+    return (
+        f"Cost in {report.currency}, by {said[origin]} [policy.cost]{' and ' + given if given else ''}:"
+        f" a review {cost.review_cost:g}, which finds {cost.review_catch_share:.0%} of the frauds; a fraud"
+        f" that goes through {cost.fraud_loss_share:g} of its amount and {cost.fraud_loss_fixed:g}; a"
+        f" legitimate payment blocked {cost.wrong_block_cost:g} and {cost.wrong_block_share:g} of its amount."
+    )
+
+
+def unknowns(report: Report) -> Iterator[str]:
+    """Payments without an outcome."""
+    unknown = report.unknown
+    yield (
+        f"{unknown.stopped:,} payments ({amount(unknown.stopped_amount)} {report.currency}) were blocked at"
+        " the time and have no outcome: nobody knows what they would have been."
+    )
+    yield (
+        f"{unknown.silent:,} payments ({amount(unknown.silent_amount)} {report.currency}) went through, and"
+        " nothing was heard of them within the horizon or later."
+    )
+    if unknown.assumed_legitimate:
+        yield (
+            f"{unknown.assumed_legitimate:,} payments went through, nothing was heard of them, and they count"
+            " as legitimate (legitimate_after_days); they are judged."
+        )
+    yield (
+        f"{unknown.not_due:,} payments are younger than the horizon and not judged;"
+        f" {unknown.not_due_without:,} of them have no outcome yet."
+    )
+
+
+def not_comparable(replayed: Walked, what: str = "payments") -> Iterator[str]:
+    """What has no counterpart."""
+    if replayed.erased:
+        yield (
+            f"{replayed.erased:,} records were erased, {replayed.erased_decisions:,} of them decisions; the"
+            " new configuration saw nothing of them."
+        )
+    for reason, count in replayed.old_only.items():
+        yield f"{count:,} {what} were decided then, but are {_otherwise(reason)} now."
+    if replayed.new_only:
+        yield f"{replayed.new_only:,} {what} are decided now, but were not then."
+    if replayed.commands_refused:
+        yield f"{replayed.commands_refused:,} commands are refused by the new configuration."
+    if isinstance(replayed, Replayed) and replayed.lists_left_out:
+        yield (
+            f"{replayed.lists_left_out:,} reloads of lists were left out: the new configuration has no such"
+            " list, or another file for it."
+        )
+    if replayed.ordinal_first:
+        yield (
+            f"The first {replayed.ordinal_first:,} inputs are no longer kept in every shard: the new"
+            " configuration knows nothing of them, while the old decisions did."
+        )
+
+
+def _otherwise(reason: str) -> str:
+    return "repeats" if reason == "repeat" else f"dead letters ({reason})"
+
+
+def limits(report: Report) -> Iterator[str]:
+    """What a replay can't know."""
+    yield (
+        "Payments that the old policy blocked have taught nobody anything: where no outcome came, the new"
+        " model had nothing to learn from, though its policy might have let them through."
+    )
+    if report.replayed.withheld:
+        yield (
+            f"{report.replayed.withheld:,} outcomes of blocked payments stand in the journal, but the"
+            " configuration of the time withheld them (withhold_blocked); they are used neither to learn nor"
+            " to judge."
+        )
+    if report.learned_beyond:
+        yield (
+            f"The new model learned from {report.learned_beyond:,} outcomes of payments that are blocked"
+            " under the new configuration; in production these would not have come."
+            " --set outcomes.withhold_blocked=true leaves them out."
+        )
+    yield (
+        f"{report.reviewed_by_one:,} payments are given to a person by only one of the two. What that person"
+        " would have found, and what the customer would have done then, is in no journal."
+    )
+    yield (
+        "Customers and fraudsters acted upon the old decisions; how they would have answered the new ones is"
+        " not known."
+    )
+    if report.old_shadow or report.new_shadow:
+        who = (
+            "Both"
+            if report.old_shadow and report.new_shadow
+            else "The old"
+            if report.old_shadow
+            else "The new"
+        )
+        yield f"{who} only watched (shadow mode): what is compared is what would have been done."
+
+
+def origin(report: Report | ListReport) -> Iterator[tuple[str, str]]:
+    """Configurations, versions, kernels, and the range of the inputs."""
+    for each in report.recorded:
+        learns = "" if each.learn else ", without learning"
+        yield (
+            f"old, from input {each.ordinal:,}",
+            f"{each.digest[:12]} ({each.model}{learns}), {_program(each.code, each.kernel)}",
+        )
+    yield (
+        "new",
+        f"{report.settings_digest[:12]} ({report.model}), {_program(report.version, report.kernel)}",
+    )
+    replayed = report.replayed
+    if replayed.inputs:
+        last = replayed.ordinal_next - 1
+        yield "inputs", f"{replayed.inputs:,}, from {replayed.ordinal_first:,} to {last:,}"
+    if report.period.last_ms:
+        yield "event time", f"{_minute(report.period.first_ms)} to {_minute(report.period.last_ms)}"
+    drawn = "customers" if isinstance(report, Report) else "sessions"
+    yield "intervals", f"95 %, bootstrap that draws {drawn}, the same draws each time"
+
+
+def _program(code: str, kernel: str | None) -> str:
+    return f"Headrace {code}, kernel {kernel or 'not kept'}"

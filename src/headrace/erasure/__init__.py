@@ -1,0 +1,3 @@
+"""Finds what a state holds of a customer."""
+
+__all__ = ["search"]

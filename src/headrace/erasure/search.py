@@ -1,0 +1,287 @@
+"""Finds what journals hold of a customer: their inputs, and the ids and keys by which memory knows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import orjson
+
+from headrace.erasure.shapes import Judgement, Shapes
+from headrace.errors import JournalDamaged
+from headrace.journal.journal import COMMAND, JournalReader, Kind, Record, first_boundary
+from headrace.shard.commands import Erase, ReloadList, decode_command
+
+__all__ = ["KEY_FIELDS", "Found", "Lines", "find_customer"]
+
+KEY_FIELDS: Final = ("session_id", "device_id", "ip")
+"""Fields whose values stand for the customer too, where no other customer has them."""
+
+_TRIES: Final = 3
+_KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
+_USED: Final = (Kind.DECIDED, Kind.APPLIED, Kind.REPEAT)  # kinds of inputs whose ids are remembered
+_BACKSLASH: Final = b"\\"
+
+Progress = Callable[[int, int], None]
+
+
+class _Event(msgspec.Struct, gc=False):
+    """What of an event may say whose it is."""
+
+    type: str = ""
+    event_id: str | None = None
+    customer_id: str | None = None
+    session_id: str | None = None
+    device_id: str | None = None
+    ip: str | None = None
+    about: str | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Event)
+
+
+class Lines(NamedTuple):
+    """How many of a source's lines are the customer's, and the first and the last of them, from 1."""
+
+    number: int
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Found:
+    """What the journals hold of a customer.
+
+    Attributes
+    ----------
+    customer_id
+        Who.
+    ordinals
+        Of their inputs, by the shard's name.
+    kinds
+        Their records by what became of them; with several shards an outcome may stand in several journals.
+    events
+        Ids of the accepted ones, by type.
+    about
+        Payments that their outcomes name.
+    keys
+        Values that stand for the customer alone, by field.
+    shared
+        How many values they have in common with others, by field; these stay.
+    lists
+        The policy's lists whose content names the customer.
+    lines
+        Where their inputs came from, by the number of the source.
+    unsure
+        Ordinals of records that may be theirs, by the shard's name: dead letters whose bytes don't show it.
+    mentioned
+        Accepted events of others that name the customer somewhere; these stay.
+    complete
+        Whether the journals reach back to their beginning.
+    """
+
+    customer_id: str
+    ordinals: dict[str, dict[int, None]] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
+    events: dict[str, dict[str, None]] = field(default_factory=dict)
+    about: dict[str, None] = field(default_factory=dict)
+    keys: dict[str, dict[str, None]] = field(default_factory=dict)
+    shared: Counter[str] = field(default_factory=Counter)
+    lists: tuple[str, ...] = ()
+    lines: dict[int, Lines] = field(default_factory=dict)
+    unsure: dict[str, dict[int, None]] = field(default_factory=dict)
+    mentioned: int = 0
+    complete: bool = True
+    _places: set[tuple[int, int, int]] = field(default_factory=set)
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs are theirs, each once."""
+        return len(self._places)
+
+    def command(self) -> Erase:
+        """The command that has all of it forgotten."""
+        return Erase(
+            customer_id=self.customer_id,
+            ordinals={shard: tuple(sorted(ordinals)) for shard, ordinals in self.ordinals.items()},
+            events={kind: tuple(ids) for kind, ids in sorted(self.events.items())},
+            about=tuple(self.about),
+            keys={name: tuple(values) for name, values in self.keys.items() if values},
+            by_row=not self.complete,
+        )
+
+    def take_unsure(self) -> None:
+        """Have what may be theirs forgotten with the rest."""
+        for shard, ordinals in self.unsure.items():
+            self.ordinals.setdefault(shard, {}).update(ordinals)
+        self.unsure.clear()
+
+    def add(self, shard: str, record: Record, event: _Event) -> None:
+        """Take in one of their inputs."""
+        self.kinds[_KINDS.get(record.kind, str(record.kind))] += 1
+        place = (record.source, record.offset, record.line)
+        if place not in self._places:
+            self._places.add(place)
+            lines = self.lines.get(record.source, Lines(0, record.line, record.line))
+            self.lines[record.source] = Lines(
+                lines.number + 1, min(lines.first, record.line), max(lines.last, record.line)
+            )
+        self.ordinals.setdefault(shard, {})[record.ordinal] = None
+        if record.kind in _USED and event.event_id:
+            self.events.setdefault(event.type, {})[event.event_id] = None
+            if event.type == "outcome" and event.about:
+                self.about[event.about] = None
+
+
+def find_customer(directories: Sequence[Path], customer_id: str, progress: Progress | None = None) -> Found:
+    """Look through journals for a customer; a flow may be running.
+
+    Theirs are: events with this `customer_id`; outcomes about their payments; events without customer in
+    a session that is theirs alone; lines that could not be used and name the customer, in any shape that
+    `Shapes` knows; reloads of lists on which they are. A session, a device or an address is theirs alone if
+    no event of another customer in these journals has it.
+
+    Parameters
+    ----------
+    directories
+        Of all shards.
+    customer_id
+        Who.
+    progress
+        Told of bytes and records; each journal is read twice.
+
+    Raises
+    ------
+    JournalDamaged, StateMismatch
+        If a journal can't be read.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return _Search(directories, customer_id, progress).run()
+        except (FileNotFoundError, JournalDamaged):
+            if not left:  # a running flow may have deleted an old segment on the way
+                raise
+    raise AssertionError
+
+
+class _Search:
+    def __init__(self, directories: Sequence[Path], customer_id: str, progress: Progress | None) -> None:
+        self._directories, self._customer_id, self._progress = directories, customer_id, progress
+        self._found = Found(customer_id)
+        self._needle = orjson.dumps(customer_id)[1:-1]
+        self._used: dict[str, dict[str, None]] = {name: {} for name in KEY_FIELDS}
+        self._shared: dict[str, dict[str, None]] = {name: {} for name in KEY_FIELDS}
+        self._lists: dict[str, bool] = {}
+        self._shapes = Shapes(customer_id)
+        self._mentions: dict[tuple[str, int], None] = {}
+
+    def run(self) -> Found:
+        for shard, record in self._records():
+            self._take_own(shard, record)
+        candidates = [each for shard, record in self._records() for each in self._take_linked(shard, record)]
+        found = self._found
+        sessions = self._own("session_id")
+        for shard, record, event in candidates:
+            if event.session_id in sessions:
+                found.add(shard, record, event)
+        found.keys = {"customer_id": {self._customer_id: None}}
+        found.keys |= {name: self._own(name) for name in KEY_FIELDS}
+        found.shared = Counter({name: len(shared) for name, shared in self._shared.items() if shared})
+        found.lists = tuple(name for name, named in self._lists.items() if named)
+        found.mentioned = sum(
+            ordinal not in found.ordinals.get(shard, {}) for shard, ordinal in self._mentions
+        )
+        return found
+
+    def _own(self, name: str) -> dict[str, None]:
+        shared = self._shared[name]
+        return {value: None for value in self._used[name] if value not in shared}
+
+    def _records(self) -> Iterator[tuple[str, Record]]:
+        """Records of inputs that are not erased, with the names of their shards."""
+        for directory in self._directories:
+            start = first_boundary(directory)
+            self._found.complete &= start.segment == 1
+            for frame in JournalReader(directory, start, cut_torn_tail=False).frames():
+                for record in frame.records:
+                    if record.kind != Kind.CONTROL and not record.erased:
+                        yield directory.name, record
+                if self._progress is not None:
+                    self._progress(frame.head.position_next - frame.head.position, frame.head.records)
+
+    # -- the first time: what names the customer
+
+    def _take_own(self, shard: str, record: Record) -> None:
+        if record.flags & COMMAND:
+            self._take_command(shard, record)
+            return
+        dead = record.kind == Kind.DEAD
+        if not dead and self._needle not in record.input and _BACKSLASH not in record.input:
+            return
+        event = _event_of(record.input)
+        if event is not None and event.customer_id == self._customer_id:
+            self._found.add(shard, record, event)
+            for name, values in self._used.items() if record.kind in _USED else ():
+                value = getattr(event, name)
+                if value is not None:
+                    values[value] = None
+            return
+        judged = self._shapes.judge(record.input)
+        if not dead:
+            if judged is Judgement.NAMED:
+                self._mentions[shard, record.ordinal] = None
+        elif judged is Judgement.NAMED:
+            self._found.add(shard, record, event or _Event())
+        elif judged is Judgement.UNSURE:
+            self._found.unsure.setdefault(shard, {})[record.ordinal] = None
+
+    def _take_command(self, shard: str, record: Record) -> None:
+        try:
+            command = decode_command(record.input)
+        except ValueError:
+            return
+        if isinstance(command, ReloadList):
+            named = self._customer_id in command.entries
+            self._lists[command.name] = named
+            if named:
+                self._found.add(shard, record, _Event())
+
+    # -- the second time: what is linked with what was found
+
+    def _take_linked(self, shard: str, record: Record) -> Iterator[tuple[str, Record, _Event]]:
+        """Take in outcomes, note what others have in common; give what depends on whose its session is."""
+        if record.flags & COMMAND or record.ordinal in self._found.ordinals.get(shard, ()):
+            return
+        event = _event_of(record.input)
+        if event is None:
+            return
+        if event.type == "outcome" and event.about in self._found.events.get("payment", {}):
+            self._found.add(shard, record, event)
+        elif event.customer_id is None:
+            if event.session_id in self._used["session_id"]:
+                yield shard, record, event
+        elif event.customer_id != self._customer_id:
+            for name, values in self._used.items():
+                if getattr(event, name) in values:
+                    self._shared[name][getattr(event, name)] = None
+
+
+def _event_of(line: bytes) -> _Event | None:
+    """What a line says, wrong values left out; None if it is no JSON object."""
+    try:
+        return _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    try:
+        said: Any = orjson.loads(line)
+    except (orjson.JSONDecodeError, RecursionError):
+        return None
+    return _Event(**_texts(said)) if isinstance(said, dict) else None
+
+
+def _texts(said: Mapping[str, Any]) -> dict[str, str]:
+    return {name: said[name] for name in _Event.__struct_fields__ if isinstance(said.get(name), str)}

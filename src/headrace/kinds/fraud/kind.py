@@ -1,0 +1,25 @@
+"""What the kind is that decides on payments."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.config.settings import FraudSettings
+from headrace.kinds.fraud.machine import FraudShard, shape_of
+from headrace.kinds.fraud.measures import PAYMENT_METRICS
+from headrace.operators.models import unbuilt_model
+from headrace.shard.kinds import Kind
+
+__all__ = ["FRAUD"]
+
+
+def _without_model(settings: FraudSettings, *, learn: bool) -> FraudShard:
+    return FraudShard(settings, learn=learn, model=unbuilt_model(settings.model.name))
+
+
+FRAUD: Final = Kind(
+    machine=FraudShard,
+    without_model=_without_model,
+    shape_of=shape_of,
+    metrics=PAYMENT_METRICS,
+)

@@ -1,0 +1,606 @@
+"""The state machine of a shard: one input after another, each to what goes out and what is remembered.
+
+`FraudShard.apply` is deterministic and single-threaded: given the same inputs in the same order, state and
+outputs are the same, byte for byte. It computes first and commits then, so that an input that fails leaves
+the state as it was and becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Final
+from zlib import crc32
+
+import msgspec
+import orjson
+from orjson import dumps
+
+from headrace.config.policy import COMBINATION_CODE
+from headrace.config.settings import FraudSettings
+from headrace.journal.journal import Kind
+from headrace.kinds.fraud.erasure import forget
+from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, TypicalPayment
+from headrace.operators.decisions.detail import slot_code
+from headrace.operators.decisions.pending import (
+    ASSUMED,
+    FRAUD,
+    LEGITIMATE,
+    UNLABELLED,
+    Early,
+    EarlyOutcomes,
+    Held,
+    Pending,
+)
+from headrace.operators.decisions.scoring import PlainScorer, Scorer
+from headrace.operators.decisions.scoring_compiled import compiled_scorer
+from headrace.operators.events.contract import FRAUD_ID, Click, Event, Outcome, Payment
+from headrace.operators.events.decode import Undecodable, canonical
+from headrace.operators.features import FeatureSet
+from headrace.operators.models import Model, ModelShape, NotLearned, Teacher, build_model
+from headrace.operators.policy import APPROVAL, Policy, Verdict
+from headrace.shard.base import DAY_MS, HOUR_MS, Intake, under, version_of
+from headrace.shard.clock import Timing
+from headrace.shard.commands import REFUSED, Command, Erase, Retry, SetClock
+from headrace.shard.machine import Held as HeldNow
+from headrace.shard.machine import Output, Position
+from headrace.shard.routing import party_of
+
+__all__ = ["FraudShard", "Graded", "shape_of"]
+
+_ADVANCE_EVERY_INPUTS: Final = 16
+_SWEEP_EVERY_INPUTS: Final = 64
+_SWEEP_ROWS: Final = 64
+_NOTHING: Final = b""
+_DECIDED: Final = int(Kind.DECIDED)
+_APPLIED_KIND: Final = int(Kind.APPLIED)  # kinds up to it are of inputs that were of use
+_APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
+_APPROVED: Final[dict[str, Any]] = {
+    "decision_id": "",
+    "event_id": "",
+    "customer_id": "",
+    "event_time": 0,
+    "kind": "fraud",
+    "action": "approve",
+    "score": 0.0,
+    "reasons": (),
+    "model": "",
+    "version": 1,
+}
+_LABEL_STATE: Final = (LEGITIMATE, FRAUD)
+_COUNTED: Final = (
+    "approve",
+    "review",
+    "block",
+    "repeats",
+    "payments_late",
+    "payments_ahead",
+    "clicks_late",
+    "clicks_ahead",
+    "events_without_effect",
+    "outcomes_matched",
+    "outcomes_early",
+    "outcomes_ahead",
+    "outcomes_repeated",
+    "outcomes_corrected",
+    "outcomes_too_late_to_correct",
+    "outcomes_assumed",
+    "outcomes_withheld",
+    "outcomes_not_learned",
+    "commands",
+)
+_AHEAD: Final = Timing.AHEAD
+_NO_DAY_MS: Final = -1
+_NO_CODES: Final[Sequence[str]] = ()
+_Comparison = Callable[[float, float], bool]
+_COMPARISONS: Final[dict[str, _Comparison]] = {
+    ">": gt,
+    ">=": ge,
+    "<": lt,
+    "<=": le,
+    "==": eq,
+    "!=": ne,
+}
+_BY_SCORE: Final = ("model", "cost", "capacity")  # paths of the policy that look at the score
+_ON_TIME: Final = Timing.ON_TIME
+_WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
+# Places in what `Pending.fields` gives.
+_TIME_MS, _NUMBER, _LABELLED_MS, _SCORE, _FLAGS, _LABEL = range(6)
+
+
+Graded = tuple[float, int]
+"""A score and how its payment turned out."""
+
+
+def shape_of(settings: FraudSettings) -> dict[str, Any]:
+    """What a saved state depends on; a state goes on only with a configuration of the same shape."""
+    kept = settings.model_dump(mode="json", include={"flow", "entities", "features", "bins", "crosses"})
+    entities = {name: entity["key"] for name, entity in kept.pop("entities").items()}
+    crosses = {name: cross["of"] for name, cross in kept.pop("crosses").items()}
+    return {**kept, "entities": entities, "crosses": crosses, "model": settings.model.name}
+
+
+class FraudShard(Intake):
+    """Decides on payments, and learns from their outcomes.
+
+    Parameters
+    ----------
+    settings
+        The configuration in force.
+    shard
+        Its number among the shards of the flow.
+    learn
+        Whether the model learns; features that outcomes feed move on in any case.
+    model
+        One that is there already; not given: a new one, as configured.
+    """
+
+    def __init__(
+        self, settings: FraudSettings, *, shard: int = 0, learn: bool = True, model: Model | None = None
+    ) -> None:
+        super().__init__(_COUNTED)
+        self.graded: list[Graded] = []
+        self.features = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
+        groups = self.features.groups
+        shape = ModelShape(
+            slot_names=tuple(group.name for group in groups),
+            group_offsets=tuple(group.offset for group in groups),
+            slots=self.features.slots,
+            value_names=self.features.names,
+        )
+        self.model = model or build_model(settings.model.name, settings.model.parameters, shape)
+        self._teacher = Teacher(self.model, one_by_one=True)
+        self._teach = self._teacher.learning_one()
+        self._takes_slots = self.model.takes == "slots"
+        names = groups if self._takes_slots else self.features.names
+        self.codes = self._codes(settings)
+        self.policy = Policy(settings, shard=shard, shards=settings.flow.shards)
+        self.typical = TypicalPayment(len(self.codes))
+        self._payment_ids = self.ids["payment"]
+        self.pending = Pending(
+            len(settings.entities), len(names), slot_code(shape.slots) if self._takes_slots else "d", 1, 0
+        )
+        self.early = EarlyOutcomes(0, 0)
+        self._unmoved: list[Payment] = []
+        self._update_click = self.features.update_click
+        parts = (self.features, self.model, self.typical, self.pending)
+        self._scorer: Scorer = compiled_scorer(*parts) or PlainScorer(*parts)
+        self.configure(settings, learn=learn)
+
+    def configure(self, settings: FraudSettings, *, learn: bool) -> None:
+        """Take over a configuration of the same shape; it holds from the next input on."""
+        self.settings, self.learn = settings, learn
+        self._currency = settings.flow.currency
+        self.policy.configure(settings)
+        time, outcomes = settings.time, settings.outcomes
+        self._configure_intake(time, settings.ids)
+        self._unmoved_max = max(time.ahead_agree_events, time.ahead_alone_events)
+        self._ahead_ms = round(time.ahead_hours_max * HOUR_MS)
+        self.pending.rows_max = outcomes.pending_max
+        self.pending.age_ms_max = round(outcomes.pending_days_max * DAY_MS)
+        self.early.outcomes_max = outcomes.early_max
+        self.early.age_ms_max = round(outcomes.early_days_max * DAY_MS)
+        self._correction_ms = round(outcomes.correction_days_max * DAY_MS)
+        self._withhold_blocked = outcomes.withhold_blocked
+        after = outcomes.legitimate_after_days
+        self._legitimate_after_ms = None if after is None else round(after * DAY_MS)
+        for name, entity in settings.entities.items():
+            table = self.features.tables[name]
+            table.entities_max, table.idle_ms_max = entity.entities_max, round(entity.idle_days_max * DAY_MS)
+        configured = [shape_of(settings), settings.model.model_dump(mode="json")]
+        self.codes = self._codes(settings)
+        self.version = version_of(settings.model.name, configured)
+        self._approval = _APPROVED | {"model": self.version}
+        self._explained = self.model.cheap_explain
+        self._contribution_min = settings.reasons.contribution_min
+        self._reasons_max = settings.reasons.count_max
+
+    def _codes(self, settings: FraudSettings) -> list[tuple[str, list[tuple[int, _Comparison, float]]]]:
+        """For each contribution its reason code, and on which values that may be told."""
+        if not self._takes_slots:
+            return [(name, []) for name in self.features.names]
+        places = {name: place for place, name in enumerate(self.features.names)}
+        return [
+            (
+                cross.code,
+                [(places[when.name], _COMPARISONS[when.op], when.number) for when in cross.told_when],
+            )
+            for cross in settings.crosses.values()
+        ]
+
+    # -- one input
+
+    def apply(
+        self, event: Event | Undecodable, payload: bytes, position: Position, *, overdue: bool = False
+    ) -> Output:
+        """Apply one input.
+
+        Parameters
+        ----------
+        event
+            The decoded input, or why it is none.
+        payload
+            Its original bytes.
+        position
+            Where it comes from.
+        overdue
+            Whether it waited longer than its limit before it was applied.
+        """
+        if event.__class__ is Payment:
+            output = self._payment(event, payload, position, overdue)
+        elif isinstance(event, Undecodable):
+            return self._dead(event, payload, position)
+        else:
+            output = self._other(event, payload, position)
+        if output[0] > _APPLIED_KIND:
+            return output  # what was of no use must not bring forward what becomes due every so many inputs
+        self.number = number = self.number + 1
+        if self._unmoved and not self.clock.agreeing:
+            self._settle_ahead()
+        if self.early.ahead:
+            self._take_reached()
+        if not number % _ADVANCE_EVERY_INPUTS:
+            self._advance(number)
+        return output
+
+    # -- payments
+
+    def _payment(self, payment: Payment, payload: bytes, position: Position, overdue: bool) -> Output:
+        if payment.currency != self._currency:
+            message = f"currency: this flow decides in {self._currency}, not {payment.currency!r}"
+            return self._dead(Undecodable("other_currency", message, "currency"), payload, position)
+        memory = self._payment_ids
+        try:
+            digest = crc32(canonical(payment))
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
+            return self._raised(error, payload, position)
+        if payment.event_id in memory.ids:
+            known = self._known(memory, payment, digest, payload, position)
+            if known is not None:
+                return known
+        return self._decide(payment, payload, position, digest, overdue)
+
+    def _decide(
+        self, payment: Payment, payload: bytes, position: Position, digest: int, overdue: bool
+    ) -> Output:
+        clock, scorer, policy = self.clock, self._scorer, self.policy
+        event_id, time, before = payment.event_id, payment.event_time, clock.now
+        agreeing = clock.agreeing
+        try:
+            timing = clock.observe(time, payment.customer_id)
+            now = clock.now
+            seen_at = time if timing is _ON_TIME or not now else now
+            score = scorer.score(payment, seen_at)
+            # A time that isn't believed names no day of which there are reviews.
+            day_at = time if timing is not _AHEAD or not now else _NO_DAY_MS
+            verdict = policy.decide(payment, scorer.values, score, day_at, overdue)
+            action = verdict.action
+            if action != "approve" or verdict.would:
+                scorer.explain()
+            # Filling one mapping in over and over is cheaper than making one.
+            decision = self._approval
+            decision["decision_id"] = FRAUD_ID + event_id
+            decision["event_id"] = event_id
+            decision["customer_id"] = payment.customer_id
+            decision["event_time"] = time
+            decision["score"] = score
+            codes = _NO_CODES
+            if verdict is not APPROVAL:
+                decision = decision.copy()
+                decision["action"] = action
+                codes = self._tell(decision, verdict, scorer.contributions, scorer.values)
+            line = dumps(decision, None, _WITH_NEWLINE)
+            detail = scorer.detail() + verdict.trace
+        except Exception as error:  # noqa: BLE001  # whatever it is, only the clock has changed
+            clock.take_back(before, agreeing, time, payment.customer_id)
+            if not isinstance(error, ArithmeticError | ValueError):
+                return self._raised(error, payload, position)
+            return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
+        # From here on nothing fails.
+        self.counts[action] += 1
+        for code in codes:
+            self._count("reason_" + code)
+        policy.commit(verdict, day_at)
+        number = self.number + 1
+        if self._explained and not number % LOOK_EVERY:
+            self.typical.take(scorer.contributions)
+        self._payment_ids.add(event_id, digest, now or time)
+        on_time = timing is _ON_TIME
+        at = time if time < now or not now else now
+        scorer.take(payment, seen_at, at, number, score, blocked=action == "block", moves=on_time)
+        if not on_time:
+            self._not_on_time(payment, timing)
+        if self.early.waiting:
+            self._take_waiting(event_id)
+        return _DECIDED, line, detail
+
+    def _tell(
+        self,
+        decision: dict[str, Any],
+        verdict: Verdict,
+        contributions: Sequence[float],
+        values: Sequence[float],
+    ) -> Sequence[str]:
+        """Add to a decision what isn't said of a plain approval: its path, and reasons; give their codes."""
+        told: list[dict[str, Any]] = [{"code": code, "contribution": None} for code in verdict.codes]
+        if (verdict.would or verdict.action) != "approve" and verdict.path in _BY_SCORE:
+            told += self._reasons(contributions, values)
+        decision["reasons"] = told
+        if verdict.path != "model":
+            decision["policy"] = verdict.counter
+        if verdict.would is not None:
+            decision["shadow_action"] = verdict.would
+        return [reason["code"] for reason in told]
+
+    def _not_on_time(self, payment: Payment, timing: Timing) -> None:
+        self._count(f"payments_{timing.name.lower()}")
+        if timing is Timing.AHEAD:
+            self._unmoved.append(payment)
+            del self._unmoved[: -max(self._unmoved_max, self.clock.quorum)]
+
+    def _take_waiting(self, event_id: str) -> None:
+        """Apply the outcome that came before its payment, if there is one."""
+        early = self.early.take(event_id)
+        if early is not None:
+            self._outcome_of_before(event_id, early.label, early.event_time)
+
+    def _reasons(self, contributions: Sequence[float], values: Sequence[float]) -> list[dict[str, Any]]:
+        by_code: dict[str, float] = {}
+        for (code, told_when), contribution in zip(self.codes, contributions, strict=True):
+            if all(holds(values[place], number) for place, holds, number in told_when):
+                by_code[code] = by_code.get(code, 0.0) + contribution
+        told = [item for item in by_code.items() if item[1] >= self._contribution_min]
+        strongest = sorted(told, key=lambda item: -item[1])[: self._reasons_max]
+        if not strongest and self._reasons_max:
+            strongest = [(COMBINATION_CODE, sum(contributions))]
+        return [{"code": code, "contribution": round(contribution, 4)} for code, contribution in strongest]
+
+    def _settle_ahead(self) -> None:
+        """Move the state by the payments whose step ahead was believed after all; forget the others."""
+        for payment in self._unmoved:
+            if payment.event_time <= self.clock.now:
+                values, _, _, rows = self.features.read(payment, payment.event_time)
+                self.features.update(payment, payment.event_time, values, self.number, rows)
+        self._unmoved.clear()
+
+    # -- outcomes and other events
+
+    def _other(self, event: Event, payload: bytes, position: Position) -> Output:
+        memory, clock = self._ids_by_class[event.__class__], self.clock
+        try:
+            digest = crc32(canonical(event))
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
+            return self._raised(error, payload, position)
+        if event.event_id in memory.ids:
+            known = self._known(memory, event, digest, payload, position)
+            if known is not None:
+                return known
+        now, agreeing, party = clock.now, clock.agreeing, party_of(event) or ""
+        timing = clock.observe(event.event_time, party)
+        try:
+            if event.__class__ is Outcome and timing is not _AHEAD:
+                self._outcome(event.about, event.label, event.event_time)
+            else:
+                self._use(event, timing)
+        except NotLearned as error:
+            clock.take_back(now, agreeing, event.event_time, party)
+            return self._raised(error.cause, payload, position)
+        memory.add(event.event_id, digest, clock.now or event.event_time)
+        return _APPLIED
+
+    def _use(self, event: Event, timing: Timing) -> None:
+        """Let an event have its effect that is no outcome whose time has come."""
+        if event.__class__ is Click:
+            self._click(event, timing)
+        elif event.__class__ is Outcome:
+            self.early.hold(Held(event.event_time, self.number + 1, event.about, event.label))
+            self._count("outcomes_ahead")
+        else:
+            self._count("events_without_effect")
+
+    def _click(self, click: Click, timing: Timing) -> None:
+        if self._update_click is None:
+            self._count("events_without_effect")
+        elif timing is _ON_TIME:
+            self._update_click(click, click.event_time, self.number + 1)
+        else:
+            self._count(f"clicks_{timing.name.lower()}")
+
+    def _outcome(self, about: str, label: int, time_ms: int) -> None:
+        """Apply an outcome whose time has come.
+
+        Raises
+        ------
+        NotLearned
+            If the model can't learn it; then nothing has changed.
+        """
+        pending = self.pending
+        place = pending.index.get(about)
+        if place is None:
+            self._count("outcomes_early")
+            self.early.wait(about, Early(label, time_ms), self.clock.now)
+            return
+        fields = pending.fields(place)
+        if self._withhold_blocked and fields[_FLAGS] & 1:
+            self._count("outcomes_withheld")
+            return
+        if fields[_LABEL] != UNLABELLED and not self._corrects(fields, place, label, time_ms):
+            return
+        rows, features = fields[pending.rows_from : pending.features_from], fields[pending.features_from :]
+        self._learn(features, fields[_SCORE], label)
+        # From here on nothing fails.
+        if fields[_LABEL] == UNLABELLED:
+            self.counts["outcomes_matched"] += 1
+            self.features.label(rows, fields[_NUMBER], fields[_FLAGS] >> 1, fields[_TIME_MS], label)
+        else:
+            self._count("outcomes_corrected")
+            before = int(fields[_LABEL] == FRAUD)
+            self.features.relabel(rows, fields[_NUMBER], fields[_FLAGS] >> 1, fields[_TIME_MS], before, label)
+        pending.label_at(place, _LABEL_STATE[label], time_ms)
+
+    def _outcome_of_before(self, about: str, label: int, time_ms: int) -> None:
+        """Apply an outcome that came with an earlier input; one that can't be learned has no effect."""
+        try:
+            self._outcome(about, label, time_ms)
+        except NotLearned:
+            self._count("outcomes_not_learned")
+
+    def _corrects(self, fields: tuple[Any, ...], place: int, label: int, time_ms: int) -> bool:
+        """Whether an outcome changes the label that its payment has already."""
+        labelled, state = fields[_LABEL], _LABEL_STATE[label]
+        if labelled == state or (labelled == ASSUMED and not label):
+            self._count("outcomes_repeated")
+            self.pending.label_at(place, state, time_ms)
+            return False
+        if time_ms - fields[_LABELLED_MS] > self._correction_ms and labelled != ASSUMED:
+            self._count("outcomes_too_late_to_correct")
+            return False
+        return True
+
+    def _learn(self, features: tuple[float, ...], score: float, label: int) -> None:
+        if self.learn:
+            try:
+                self._teach(features, label)
+            except Exception as error:
+                if self._teacher.untouched_by(error):
+                    raise NotLearned(error) from error
+                raise
+        self.graded.append((score, label))
+
+    # -- what time brings
+
+    def _advance(self, number: int) -> None:
+        """Do what has become due by the clock, once it is started; it is bounded."""
+        now = self.clock.now
+        if not now:
+            return
+        self.pending.expire(now, self._ahead_ms)
+        self.early.expire(now)
+        if self._legitimate_after_ms is not None:
+            self._assume(now, self._legitimate_after_ms)
+        if not number % _SWEEP_EVERY_INPUTS:
+            self.features.sweep(now, _SWEEP_ROWS)
+
+    def _take_reached(self) -> None:
+        """Apply one outcome, if any, whose time the clock has reached."""
+        held = self.early.reached(self.clock.now)
+        if held is not None:
+            self._outcome_of_before(held.about, held.label, held.event_time)
+
+    def _assume(self, now: int, after_ms: int) -> None:
+        for event_id in self.pending.take_due(now, after_ms):
+            row = self.pending.row(event_id)
+            if row is None:
+                continue
+            try:
+                self._learn(row.features, row.score, 0)
+            except NotLearned:
+                self._count("outcomes_not_learned")
+                continue
+            self._count("outcomes_assumed")
+            self.features.label(row.rows, row.number, row.flags, row.time_ms, 0)
+            self.pending.label(event_id, ASSUMED, now)
+
+    @property
+    def lists(self) -> Mapping[str, str]:
+        """Digest of the content of each of the policy's lists that has one."""
+        return self.policy.digests
+
+    moved_by = ("payment", "click")
+
+    @property
+    def kill_switch(self) -> bool:
+        """Whether every payment gets the same action."""
+        return self.policy.kill_switch
+
+    def entities(self) -> dict[str, int]:
+        """How many entities it knows, by kind."""
+        return {name: len(table) for name, table in self.features.tables.items()}
+
+    def holdings(self) -> dict[str, Any]:
+        """How much it holds now, part by part."""
+        return {
+            "pending": len(self.pending),
+            "early_outcomes": len(self.early),
+            "entities": self.entities(),
+        }
+
+    def held(self) -> HeldNow:
+        """How much it holds now."""
+        entities = sum(len(table) for table in self.features.tables.values())
+        return HeldNow(len(self.pending), entities, self.early.unmatched + len(self.early))
+
+    # -- the state as a whole
+
+    def save(self) -> dict[str, bytes | array[int] | array[float]]:
+        """The state as named blobs."""
+        head = {
+            **self._intake_head(),
+            "typical": self.typical.save(),
+            "unmoved": [msgspec.msgpack.encode(payment) for payment in self._unmoved],
+        }
+        blobs: dict[str, bytes | array[int] | array[float]] = {
+            "head": msgspec.msgpack.encode(head),
+            "model": self.model.save(),
+            "policy": self.policy.save(),
+            "early": self.early.save(),
+        }
+        blobs |= self._saved_ids()
+        blobs |= {f"pending/{name}": blob for name, blob in self.pending.save().items()}
+        blobs |= {f"features/{name}": blob for name, blob in self.features.save().items()}
+        return blobs
+
+    def load(self, blobs: Mapping[str, bytes]) -> None:
+        """Take over a state that `save` gave.
+
+        Raises
+        ------
+        ValueError
+            If the model's or the policy's part doesn't fit.
+        """
+        head = msgspec.msgpack.decode(blobs["head"])
+        self._load_intake(head, blobs)
+        self.typical.load(head["typical"])
+        self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
+        self.model.load(blobs["model"])
+        self._teacher.forget()
+        self.policy.load(blobs["policy"])
+        self.early.load(blobs["early"])
+        self.pending.load(under("pending/", blobs))
+        self.features.load(under("features/", blobs))
+
+    # -- commands
+
+    def command(self, command: Command, payload: bytes, position: Position) -> Output:
+        """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
+        assert not isinstance(command, Retry), "what is tried once more comes as an input"
+        if isinstance(command, Erase):
+            self._erase(command)
+            return _APPLIED
+        if isinstance(command, SetClock):
+            self._set_clock(command.to_ms)
+            self._settle_ahead()
+            self._count("commands")
+            return _APPLIED
+        try:
+            self.policy.command(command)
+        except ValueError as error:
+            return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
+        except Exception as error:  # noqa: BLE001  # the policy is as it was
+            return self._raised(error, payload, position)
+        self._count("commands")
+        return _APPLIED
+
+    def _put_back(self, to_ms: int) -> int:
+        self.pending.put_back(to_ms)
+        self.early.put_back(to_ms)
+        self.policy.put_back(to_ms)
+        return self.features.put_back(to_ms)
+
+    def _erase(self, command: Erase) -> None:
+        gone = forget(command, self.settings, self.features, self.pending, self.early, self.ids)
+        self._unmoved = [payment for payment in self._unmoved if payment.event_id not in gone]
+        for name in (command.customer_id, *command.keys.get("session_id", ())):
+            self.clock.forget(name)
+        self._count("commands")

@@ -1,0 +1,3 @@
+"""Clicks, each with a slate of items."""
+
+__all__ = ["kind", "replay_lists", "replay_report"]

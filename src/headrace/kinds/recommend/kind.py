@@ -1,0 +1,18 @@
+"""What the kind is that answers clicks with slates."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.kinds.recommend.machine import RecommendShard, shape_of
+from headrace.kinds.recommend.measures import LIST_METRICS
+from headrace.shard.kinds import Kind
+
+__all__ = ["RECOMMEND"]
+
+RECOMMEND: Final = Kind(
+    machine=RecommendShard,
+    without_model=RecommendShard,
+    shape_of=shape_of,
+    metrics=LIST_METRICS,
+)

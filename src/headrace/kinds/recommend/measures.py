@@ -1,0 +1,265 @@
+"""The metrics that lists have beside those of every flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Final
+
+from headrace.kinds.recommend.machine import EMPTY_REASONS, RULED, RecommendShard
+from headrace.metrics.metric import Metric
+from headrace.metrics.scrape import Reader, Sample, Scrape
+from headrace.operators.recommend.coverage import Popularity
+from headrace.operators.recommend.rules import LIST_SOURCES
+
+__all__ = ["LIST_METRICS"]
+
+
+def _slates(scrape: Scrape) -> list[RecommendShard]:
+    return scrape.machines(RecommendShard)
+
+
+def _of_lists(name: str) -> Reader:
+    """Read a figure of the window's lists, by its name in `ListQuality`."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        quality = scrape.list_quality
+        value = None if quality is None else getattr(quality, name)
+        if value is not None:
+            yield (), value
+
+    return read
+
+
+def _list_counts(key: str) -> Reader:
+    """Read a count that only lists have."""
+
+    def read(scrape: Scrape) -> Iterator[Sample]:
+        if _slates(scrape):
+            yield (), scrape.counts[key]
+
+    return read
+
+
+def _list_sources(scrape: Scrape) -> Iterator[Sample]:
+    """By the source that spoke most for a list's first item."""
+    return scrape.counted((name, f"source_{name}") for name in (LIST_SOURCES if _slates(scrape) else ()))
+
+
+def _empty_lists(scrape: Scrape) -> Iterator[Sample]:
+    """By reason."""
+    return scrape.counted((name, f"empty_{name}") for name in (EMPTY_REASONS if _slates(scrape) else ()))
+
+
+def _ruled_items(scrape: Scrape) -> Iterator[Sample]:
+    """By what was done."""
+    return scrape.counted((name, f"items_{name}") for name in (RULED if _slates(scrape) else ()))
+
+
+def _hidden_items(scrape: Scrape) -> Iterator[Sample]:
+    """Of the shard that knows most."""
+    if _slates(scrape):
+        yield (), max(state.engine.hidden_count() for state in _slates(scrape))
+
+
+def _visitors_dropped(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if _slates(scrape):
+        yield (), sum(state.visitors.dropped for state in _slates(scrape))
+
+
+def _learnable_dropped(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if _slates(scrape):
+        yield (), sum(state.engine.lists_dropped for state in _slates(scrape))
+
+
+def _lists_waiting(scrape: Scrape) -> Iterator[Sample]:
+    """Over all shards."""
+    if _slates(scrape):
+        yield (), sum(len(state.pending) for state in _slates(scrape))
+
+
+def _catalogue_share(scrape: Scrape) -> Iterator[Sample]:
+    """Of the known items, of the shard that has shown most."""
+    known = [state for state in _slates(scrape) if len(state.engine)]
+    if known:
+        shares = [state.spread.shown_of_late(state.clock.now) / len(state.engine) for state in known]
+        yield (), min(1.0, max(shares))
+
+
+def _popularity_of_items(scrape: Scrape) -> Iterator[Sample]:
+    """By whether shown or clicked, the mean over the shards."""
+    for name in Popularity._fields if _slates(scrape) else ():
+        means = [getattr(state.spread.popularity, name) for state in _slates(scrape)]
+        yield (name,), sum(means) / len(means)
+
+
+def _follow_ups(scrape: Scrape) -> Iterator[Sample]:
+    """By what was done, and whether with an item of the session's last list."""
+    for kind, on_it in product(("cart", "order"), ("from", "beside")) if _slates(scrape) else ():
+        yield (kind, on_it), scrape.counts[f"{kind}s_{on_it}_list"]
+
+
+LIST_METRICS: Final = (
+    Metric(
+        "headrace_list_hit_rate",
+        "gauge",
+        "Share of next clicks that were on their session's last list, of the last ones judged.",
+        (),
+        "now",
+        _of_lists("hit_rate"),
+    ),
+    Metric(
+        "headrace_list_reciprocal_rank",
+        "gauge",
+        "Mean of 1 / rank of the next click, 0 where it wasn't on the list, of the last ones judged.",
+        (),
+        "now",
+        _of_lists("mrr"),
+    ),
+    Metric(
+        "headrace_list_ndcg",
+        "gauge",
+        "Mean of 1 / log2(1 + rank) of the next click, of the last ones judged.",
+        (),
+        "now",
+        _of_lists("ndcg"),
+    ),
+    Metric(
+        "headrace_list_new_hit_rate",
+        "gauge",
+        "As the hit rate, of next clicks on items that were new to their session.",
+        (),
+        "now",
+        _of_lists("new_hit_rate"),
+    ),
+    Metric(
+        "headrace_list_new_reciprocal_rank",
+        "gauge",
+        "As the reciprocal rank, of items that were new to their session.",
+        (),
+        "now",
+        _of_lists("new_mrr"),
+    ),
+    Metric(
+        "headrace_list_length",
+        "gauge",
+        "Mean number of items, of the last ones judged.",
+        (),
+        "now",
+        _of_lists("length"),
+    ),
+    Metric(
+        "headrace_lists_judged_total",
+        "counter",
+        "Lists that a next click followed in time.",
+        (),
+        "state",
+        _list_counts("lists_judged"),
+    ),
+    Metric(
+        "headrace_lists_waiting",
+        "gauge",
+        "Lists that wait for their session's next click.",
+        (),
+        "now",
+        _lists_waiting,
+    ),
+    Metric(
+        "headrace_lists_empty_total",
+        "counter",
+        "Empty lists, by reason.",
+        ("reason",),
+        "state",
+        _empty_lists,
+    ),
+    Metric(
+        "headrace_lists_by_origin_total",
+        "counter",
+        "Lists, by what spoke most for their first item.",
+        ("origin",),
+        "state",
+        _list_sources,
+    ),
+    Metric(
+        "headrace_list_items_total",
+        "counter",
+        "Items of all lists.",
+        (),
+        "state",
+        _list_counts("items_shown"),
+    ),
+    Metric(
+        "headrace_list_items_ruled_total",
+        "counter",
+        "Items that rules left out (`own`, `capped`) or put in (`filled`, `new`, `explored`).",
+        ("rule",),
+        "state",
+        _ruled_items,
+    ),
+    Metric(
+        "headrace_items_hidden",
+        "gauge",
+        "Known items that the catalogue or a rule keeps off all lists.",
+        (),
+        "now",
+        _hidden_items,
+    ),
+    Metric(
+        "headrace_clicks_of_bots_total",
+        "counter",
+        "Clicks that taught nothing, as their session made too many in a minute.",
+        (),
+        "state",
+        _list_counts("clicks_of_bots"),
+    ),
+    Metric(
+        "headrace_lists_not_ranked_total",
+        "counter",
+        "Lists that could not be ranked, as the model in the ranker's place raised an error.",
+        (),
+        "state",
+        _list_counts("lists_not_ranked"),
+    ),
+    Metric(
+        "headrace_visitors_dropped_total",
+        "counter",
+        "Known customers, and buyers, whose past made room for others'.",
+        (),
+        "state",
+        _visitors_dropped,
+    ),
+    Metric(
+        "headrace_lists_unlearnable_total",
+        "counter",
+        "Lists that can no longer be learned from, as newer ones needed the room.",
+        (),
+        "state",
+        _learnable_dropped,
+    ),
+    Metric(
+        "headrace_lists_followed_total",
+        "counter",
+        "Items put into the cart or ordered after a list, by whether they were on it.",
+        ("event", "item"),
+        "state",
+        _follow_ups,
+    ),
+    Metric(
+        "headrace_list_catalogue_share",
+        "gauge",
+        "Share of the known items that lists have shown in the last day of event time.",
+        (),
+        "now",
+        _catalogue_share,
+    ),
+    Metric(
+        "headrace_list_popularity",
+        "gauge",
+        "Clicks of late that items have had: the mean over those on lists, and over those clicked.",
+        ("items",),
+        "now",
+        _popularity_of_items,
+    ),
+)

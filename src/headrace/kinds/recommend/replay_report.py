@@ -1,0 +1,259 @@
+"""What another configuration would have changed in lists: how many, and how well they foresaw what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace import __version__
+from headrace.config.settings import RecommendSettings, digest
+from headrace.journal.provenance import kernel
+from headrace.kinds.recommend.replay_lists import (
+    FOLLOWED,
+    GAINED,
+    LOST,
+    FollowUps,
+    ListExample,
+    Lists,
+    ListsReplayed,
+)
+from headrace.operators.recommend.lists import reciprocal
+from headrace.replay.intervals import Compared, compared, drawn
+from headrace.replay.options import Options, warm_up_of
+from headrace.replay.past import Recorded
+
+__all__ = ["LIST_MEASURES", "Changes", "ListPeriod", "ListReport", "list_report_of"]
+
+LIST_MEASURES: Final = (
+    "hit_rate",
+    "mrr",
+    "ndcg",
+    "new_hit_rate",
+    "new_mrr",
+    "new_ndcg",
+    "carts_on_list",
+    "orders_on_list",
+)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class ListPeriod(NamedTuple):
+    """Which lists count; times are milliseconds since the epoch.
+
+    Attributes
+    ----------
+    first_ms, last_ms
+        Event times of the first list and of the last one.
+    warm_up_days
+        Whole days (UTC) at the beginning that don't count.
+    from_ms
+        Lists from here on are compared.
+    """
+
+    first_ms: int
+    last_ms: int
+    warm_up_days: int
+    from_ms: int
+
+
+class Changes(NamedTuple):
+    """How much lists differ.
+
+    Attributes
+    ----------
+    changed, other_items, other_first
+        Lists whose order or items differ; whose items do; whose first item does.
+    overlap, likeness
+        Means over all compared lists: share of the longer one that is on both, and rank-biased overlap; None
+        without any.
+    """
+
+    changed: int
+    other_items: int
+    other_first: int
+    overlap: float | None
+    likeness: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListReport:
+    """Everything that is told of a replay of lists under another configuration.
+
+    Attributes
+    ----------
+    version, kernel
+        Of this program.
+    recorded
+        Configurations of the past, in order.
+    settings_digest, model, learn
+        Of the other configuration; whether its ranker learned.
+    period
+        Which lists count.
+    lists, compared, judged, judged_new, sessions
+        Lists that both made; of these behind the warm-up; of these with a next click in time; of these with
+        one on an item that was new to its session; sessions of the judged ones.
+    followed
+        Items put into the cart and ordered after compared lists, by kind.
+    changes
+        Among the compared ones.
+    quality
+        Measures on the judged ones, with intervals.
+    examples
+        The largest gains and losses: `gained`, `lost`.
+    replayed
+        Counts of what is not comparable, and the rest of what was counted.
+    """
+
+    version: str
+    kernel: str
+    recorded: Sequence[Recorded]
+    settings_digest: str
+    model: str
+    learn: bool
+    period: ListPeriod
+    lists: int
+    compared: int
+    judged: int
+    judged_new: int
+    sessions: int
+    followed: Mapping[str, int]
+    changes: Changes
+    quality: Mapping[str, Compared]
+    examples: Mapping[str, Sequence[ListExample]]
+    replayed: ListsReplayed
+
+
+def list_report_of(
+    replayed: ListsReplayed,
+    recorded: Sequence[Recorded],
+    settings: RecommendSettings,
+    options: Options,
+    *,
+    learn: bool = True,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> ListReport:
+    """Judge what came of making lists again.
+
+    Parameters
+    ----------
+    replayed
+        What came of it.
+    recorded
+        The configurations of the past.
+    settings
+        The other configuration.
+    options
+        What is judged, and how; costs and a horizon have no meaning here.
+    learn
+        Whether the other ranker learned.
+    progress
+        Told of each draw of the bootstrap.
+    """
+    lists, period = replayed.lists, _period(replayed.lists, options)
+    compared_ones = lists.time_ms >= period.from_ms
+    judged = compared_ones & (lists.old_rank >= 0)
+    follow_ups = _of(replayed.follow_ups, replayed.follow_ups.time_ms >= period.from_ms)
+    figures = _Figures(_of(lists, judged), follow_ups)
+    found = drawn(figures.of, figures.sessions, resamples=options.resamples, progress=progress)
+    return ListReport(
+        version=__version__,
+        kernel=kernel(),
+        recorded=recorded,
+        settings_digest=digest(settings),
+        model=replayed.model,
+        learn=learn,
+        period=period,
+        lists=int(lists.time_ms.size),
+        compared=int(compared_ones.sum()),
+        judged=int(judged.sum()),
+        judged_new=int(lists.fresh[judged].sum()),
+        sessions=int(np.unique(lists.session[judged]).size),
+        followed={name: int((follow_ups.kind == number).sum()) for number, name in enumerate(FOLLOWED)},
+        changes=_changes(_of(lists, compared_ones)),
+        quality=compared(LIST_MEASURES, found, with_intervals=True),
+        examples={by: _examples(replayed, period, by, options.examples_max) for by in (GAINED, LOST)},
+        replayed=replayed,
+    )
+
+
+def _of(columns: Any, chosen: Bools) -> Any:
+    """The chosen rows of all columns."""
+    return type(columns)(*(column[chosen] for column in columns))
+
+
+def _period(lists: Lists, options: Options) -> ListPeriod:
+    time_ms = lists.time_ms
+    first, last = (int(time_ms.min()), int(time_ms.max())) if time_ms.size else (0, 0)
+    warm_up, from_ms = warm_up_of(first, last, options.warm_up_days)
+    return ListPeriod(first, last, warm_up, from_ms)
+
+
+def _changes(lists: Lists) -> Changes:
+    some = bool(lists.time_ms.size)
+    return Changes(
+        int(lists.changed.sum()),
+        int(lists.other_items.sum()),
+        int(lists.other_first.sum()),
+        float(lists.overlap.mean()) if some else None,
+        float(lists.likeness.mean()) if some else None,
+    )
+
+
+def _examples(
+    replayed: ListsReplayed, period: ListPeriod, by: str, examples_max: int
+) -> Sequence[ListExample]:
+    """The largest ones behind the warm-up."""
+    found = chain(*(of.get(by, ()) for of in replayed.examples.values()))
+    kept = [each for each in found if each.event_time >= period.from_ms]
+    return sorted(kept, key=lambda each: -_moved(each))[:examples_max]
+
+
+def _moved(example: ListExample) -> float:
+    return abs(reciprocal(example.new_rank) - reciprocal(example.old_rank))
+
+
+class _Figures:
+    """The measures of both configurations, for any weighting of the sessions."""
+
+    def __init__(self, lists: Lists, follow_ups: FollowUps) -> None:
+        both = np.concatenate([lists.session, follow_ups.session])
+        numbers, cluster = np.unique(both, return_inverse=True)
+        self.sessions = int(numbers.size)
+        of_lists, of_follow_ups = cluster[: lists.session.size], cluster[lists.session.size :]
+        fresh = lists.fresh == 1
+        kinds = [follow_ups.kind == number for number in range(len(FOLLOWED))]
+        self._counts = self._summed(of_lists, [np.ones(fresh.size), fresh])
+        self._follow_counts = self._summed(of_follow_ups, kinds)
+        self._sides = []
+        for rank, on_list in ((lists.old_rank, follow_ups.on_old), (lists.new_rank, follow_ups.on_new)):
+            gains = _gains(rank)
+            judged = self._summed(of_lists, [*gains, *(gain * fresh for gain in gains)])
+            self._sides.append((judged, self._summed(of_follow_ups, [kind * on_list for kind in kinds])))
+
+    def _summed(self, cluster: Any, columns: Sequence[Any]) -> Floats:
+        """Sums of each session, shape (columns, sessions)."""
+        return np.stack([np.bincount(cluster, weights=each, minlength=self.sessions) for each in columns])
+
+    def of(self, weights: Floats) -> Floats:
+        """Measures in their order, first all of the old, then all of the new; NaN where not defined."""
+        judged, fresh = (self._counts @ weights).tolist()
+        wholes = np.array([judged] * 3 + [fresh] * 3 + (self._follow_counts @ weights).tolist())
+        parts = [np.concatenate([lists @ weights, followed @ weights]) for lists, followed in self._sides]
+        undefined = np.full(wholes.size, np.nan)
+        return np.concatenate(
+            [np.divide(part, wholes, out=undefined.copy(), where=wholes > 0) for part in parts]
+        )
+
+
+def _gains(rank: Any) -> list[Floats]:
+    """Hit, reciprocal rank and discounted gain of each next click."""
+    hit = rank > 0
+    place = np.where(hit, rank, 1).astype(np.float64)
+    return [hit.astype(np.float64), hit / place, hit / np.log2(1.0 + place)]

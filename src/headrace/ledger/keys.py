@@ -1,0 +1,101 @@
+"""What the records of a journal are filed under, and the digests of it that an index holds."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+import orjson
+
+from headrace.journal.journal import Kind, Record
+
+__all__ = [
+    "CONFIG_KEY",
+    "about_key",
+    "decision_key",
+    "digest_of",
+    "key_of",
+    "number_of",
+    "source_key",
+]
+
+_DIGEST_BYTES: Final = 8
+_DECISION_BEGINS: Final = b'{"decision_id":"'
+_DECISION_ENDS: Final = b'","event_id":'
+_DECIDED: Final = int(Kind.DECIDED)
+_APPLIED: Final = int(Kind.APPLIED)
+_CONTROL: Final = int(Kind.CONTROL)
+
+
+class _About(msgspec.Struct, gc=False):
+    type: str
+    about: str | None = None
+
+
+class _Note(msgspec.Struct, gc=False):
+    control: str
+    number: int | None = None
+
+
+_about_decoder: Final = msgspec.json.Decoder(_About)
+_note_decoder: Final = msgspec.json.Decoder(_Note)
+
+
+def digest_of(key: bytes) -> bytes:
+    """The digest of a key, 8 bytes."""
+    return blake2b(key, digest_size=_DIGEST_BYTES).digest()
+
+
+def number_of(digest: bytes) -> int:
+    """A digest as the number that is sorted."""
+    return int.from_bytes(digest, "little")
+
+
+def _control_key(name: str, number: int | None = None) -> bytes:
+    return (f"c{name}" if number is None else f"c{name}:{number}").encode()
+
+
+def decision_key(decision_id: str) -> int:
+    """The number that a decision is filed under."""
+    return number_of(digest_of(b"d" + orjson.dumps(decision_id)))
+
+
+def about_key(event_id: str) -> int:
+    """The number that the outcomes of a payment are filed under."""
+    return number_of(digest_of(b"o" + event_id.encode()))
+
+
+def source_key(number: int) -> int:
+    """The number that the naming of a source is filed under."""
+    return number_of(digest_of(_control_key("source", number)))
+
+
+CONFIG_KEY: Final = number_of(digest_of(_control_key("config")))
+"""The number that configurations are filed under."""
+
+
+def _decision_token(output: bytes) -> bytes:
+    """A decision's id as JSON, quotes included; usually without decoding the line."""
+    if output.startswith(_DECISION_BEGINS):
+        # Within a JSON string each quote follows a backslash, so that the first match is no part of the id.
+        end = output.find(_DECISION_ENDS)
+        if end > 0:
+            return output[len(_DECISION_BEGINS) - 1 : end + 1]
+    return orjson.dumps(orjson.loads(output)["decision_id"])
+
+
+def key_of(record: Record) -> bytes | None:
+    """What a record is filed under; None if nothing would ask for it."""
+    if record.kind == _DECIDED:
+        return b"d" + _decision_token(record.output)
+    try:
+        if record.kind == _APPLIED:
+            outcome = _about_decoder.decode(record.input)
+            return b"o" + outcome.about.encode() if outcome.about and outcome.type == "outcome" else None
+        if record.kind == _CONTROL:
+            note = _note_decoder.decode(record.input)
+            return _control_key(note.control, note.number)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return None

@@ -1,0 +1,3 @@
+"""Decides the past again."""
+
+__all__ = ["examples", "intervals", "options", "past", "verify", "walk"]

@@ -1,0 +1,424 @@
+"""Runs a flow on one host: opens its state, goes on where it stopped, and reports on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from headrace.config.addresses import on_topics, partition_of
+from headrace.config.settings import FraudSettings, mistakes_of_models
+from headrace.control.inbox import ControlInbox, control_folder, limits_of, put
+from headrace.control.reader import BatchReader, ControlledReader
+from headrace.dataflow import steps
+from headrace.dataflow.engine import run_alone
+from headrace.errors import ConfigError, Mistake, NothingUsable, StateError, StateMismatch
+from headrace.files.check_outputs import refuse_foreign
+from headrace.files.file_bytes import STANDARD, is_stream, refuse_foreign_formats
+from headrace.files.files import LineReader, MergedReader, OutputFile, Pace
+from headrace.files.resume import (
+    commands_again,
+    directories_of,
+    level_pipes,
+    mend,
+    names_of,
+    went_on_at,
+    written_up_to,
+)
+from headrace.files.sorted_sources import SortedSources, piece_of
+from headrace.files.sources import Numbered, number_sources, open_together, source_name
+from headrace.files.time_order import disorder_of
+from headrace.flows import named
+from headrace.journal.journal import CONTROL_SOURCE
+from headrace.journal.provenance import changes, in_force_now
+from headrace.operators.models import model_mistakes
+from headrace.runtime.places import dead_letters_beside, refuse_clashes_of
+from headrace.runtime.running import (
+    Tally,
+    locked,
+    own_errors,
+    state_left_alone_by_gc,
+    warn_of_changes,
+    warnings_to,
+)
+from headrace.runtime.runs import Observer, RunRequest, RunSummary
+from headrace.runtime.skips import notes_of_skips, refuse_where_runs_died
+from headrace.shard.durable import Applied, DurableShard
+from headrace.shard.machine import DECIDED_ON
+
+__all__ = ["locked", "run"]
+
+
+def run(request: RunRequest, observer: Observer) -> RunSummary:
+    """Run a flow to the end of its sources, or until it is told to stop.
+
+    Parameters
+    ----------
+    request
+        What to run.
+    observer
+        Who is told of its progress.
+
+    Raises
+    ------
+    ConfigError, InputError, StateError
+        If the run can't begin. An input that breaks off later ends the run with its exit code in the summary.
+    """
+    _refuse_mistakes(request)
+    if on_topics(request.sources, request.to, request.dead_letters):
+        from headrace.runtime.launcher import run_on_topics
+
+        return run_on_topics(request, observer)
+    _refuse_options_of_topics(request)
+    refuse_clashes_of(request)
+    refuse_foreign_formats(request.sources)
+    with ExitStack() as stack:
+        if request.state is not None:
+            stack.enter_context(locked(request.state))
+        stack.enter_context(warnings_to(observer))
+        return _Run(request, observer, stack).run()
+
+
+def _refuse_options_of_topics(request: RunRequest) -> None:
+    given = {"--processes": request.processes != 1, "--again": request.again}
+    found = [Mistake(option, "", "has no meaning on files") for option, is_given in given.items() if is_given]
+    if found:
+        raise ConfigError(found)
+
+
+def _refuse_mistakes(request: RunRequest) -> None:
+    """Refuse what the settings can't know of themselves."""
+    settings = request.settings
+    file = str(request.config_file or f"{settings.flow.kind}.toml")
+    found = [each._replace(file=file) for each in mistakes_of_models(settings, model_mistakes)]
+    if request.truth and not isinstance(settings, FraudSettings):
+        found.append(Mistake("--truth", "", "has no meaning for lists"))
+    if found:
+        raise ConfigError(found)
+
+
+class _Run(Tally):
+    """One run: its shards, sources, outputs, and what is counted of them."""
+
+    reader: BatchReader
+
+    def __init__(self, request: RunRequest, observer: Observer, stack: ExitStack) -> None:
+        super().__init__(request, observer)
+        self.closed_well = False
+        stack.enter_context(self.stopping_on_signals())
+        self.telemetry.phase("recovering")
+        self.shards: list[DurableShard] = []
+        self.files: tuple[steps.OrderedFile, ...] = ()
+        self.failure = steps.Failure()
+        self.said: list[str] = []
+        if request.state is not None:
+            refuse_where_runs_died(request.state, self.skips)
+            self.begin_attempt(request.state, stack)
+        stack.callback(self._close_shards)
+        self._open_shards()
+        self.opened()
+        self.outputs = self._open_outputs()
+        for output in self.outputs:
+            stack.callback(output.close)
+        level_pipes(self.shards)
+        self.rewind, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
+        refuse_foreign(directories_of(self.shards), self.outputs, kept, self.rewind)
+        for shard in self.shards:
+            shard.keep_outputs_from(self.rewind.ordinal)
+        self.reader = self._open_sources(stack)
+        stack.callback(self.reader.close)
+        # Only once everything else could be opened.
+        mend(self.shards, self.outputs, kept, self.rewind)
+        warn_of_changes(self._changes())
+        self.recovered = self._went_on()
+        self.telemetry.opened(self.shards, self.reader)
+
+    # -- opening
+
+    def _open_shards(self) -> None:
+        state, count = self.request.state, self.settings.flow.shards
+        kept = [] if state is None else sorted(path.name for path in state.glob("shard-*"))
+        if len(kept) > count:
+            raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
+        shards = self.shards
+        for number in range(count):
+            name = f"shard-{number:02}"
+            directory = None if state is None else state / name
+            # All are made in order before the first input: of a start that was cut short there are the first.
+            if kept and name not in kept and (not shards or any(shard.position for shard in shards)):
+                raise StateError(f"{directory}: is missing")
+            shards.append(
+                DurableShard(
+                    directory,
+                    self.settings,
+                    shard=number,
+                    learn=self.request.learn,
+                    telemetry=self.telemetry,
+                    needed=self._needed,
+                    attempt=self.attempt,
+                )
+            )
+
+    def _needed(self) -> int:
+        """Ordinal that a recovery could go back to: not all shards and outputs have it."""
+        reached = [shard.position for shard in self.shards]
+        if not self.closed_well:  # at the end the outputs have everything
+            reached += [file.reached for file in self.files] or [0]
+        return min(reached)
+
+    def _close_shards(self) -> None:
+        for shard in self.shards:
+            shard.close(with_checkpoint=self.closed_well)
+
+    @property
+    def dead_letters_path(self) -> str:
+        """Where dead letters go: as asked, else beside the decisions."""
+        if self.request.dead_letters is not None:
+            return self.request.dead_letters
+        return dead_letters_beside(self.request.to)
+
+    def _open_outputs(self) -> tuple[OutputFile, OutputFile]:
+        fsync = self.settings.journal.fsync
+        decisions = OutputFile(self.request.to, append=True, fsync=fsync)
+        return decisions, OutputFile(self.dead_letters_path, append=True, fsync=fsync)
+
+    lines: Sequence[LineReader]
+
+    def _open_sources(self, stack: ExitStack) -> BatchReader:
+        limits, time_limits = self.settings.input, self.settings.time
+        self._refuse_sources()
+        if self.request.sort:
+            names = self._open_sorted(stack)
+        else:
+            numbers, names = self._number_sources()
+            self.lines = open_together(
+                partial(self._open_source, path, number)
+                for path, number in zip(self.request.sources, numbers, strict=True)
+            )
+        self._within_limits(names)
+        for shard in self.shards:
+            for number, name in names.items():
+                shard.register(number, name)
+        self.know_sources(names)
+        reader = MergedReader(
+            self.lines,
+            ordinal=self.rewind.ordinal,
+            batch_lines_max=limits.batch_lines_max,
+            pace=None if self.request.speed is None else Pace(self.request.speed),
+            ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
+            agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
+        )
+        self.small_batches(reader)
+        return self._controlled(reader, {name: number for number, name in names.items()}, stack)
+
+    def _controlled(
+        self, reader: MergedReader, sources: Mapping[str, int], stack: ExitStack
+    ) -> ControlledReader:
+        """The reader, with the control channel beside it."""
+        limits, mark = limits_of(self.settings), self.rewind.marks.get(CONTROL_SOURCE)
+        state = self.request.state or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
+        inbox = ControlInbox(control_folder(state), limits, mark.offset if mark else 0)
+        first = self.first_commands(inbox)
+        if first:
+            put(inbox.directory, first, limits, lambda: inbox.taken)
+        return ControlledReader(
+            reader,
+            inbox,
+            sources=sources,
+            reached=lambda: min(shard.position for shard in self.shards),
+            owed=max(shard.position for shard in self.shards),
+            again=commands_again(self.shards, self.rewind.ordinal),
+        )
+
+    def _open_source(self, path: str, number: int) -> LineReader:
+        """Open one where it was left; what came through a pipe before is only counted on."""
+        limits = self.settings.input
+        return LineReader(
+            path if path == STANDARD else str(Path(path)),
+            number=number,
+            line_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
+            head_bytes=limits.line_bytes_max + 1,
+            start=self.rewind.marks.get(number),
+            continued=is_stream(path),
+            leave_unfinished=self.request.state is not None and path != STANDARD,
+        )
+
+    def _open_sorted(self, stack: ExitStack) -> Mapping[int, str]:
+        """Open the sources in the order of event time; gives the names of all that the state knows then."""
+        limits = self.settings.input
+        sources = SortedSources(
+            names_of(self.shards),
+            self.rewind.marks,
+            self._sorted_folder(stack),
+            limits.sort_bytes_max,
+            keeps=self.request.state is not None,
+            line_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
+            head_bytes=limits.line_bytes_max + 1,
+        )
+        with own_errors():
+            self.lines = [*sources.open(self.request.sources, self.request.if_moved)]
+        self.said += sources.said
+        return sources.names
+
+    def _sorted_folder(self, stack: ExitStack) -> Path:
+        """A folder for sorted lines, which goes with the run; one that a killed run has left is removed."""
+        if self.request.state is None:
+            return Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
+        folder = self.request.state / "sorted"
+        rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        stack.callback(rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _refuse_sources(self) -> None:
+        """Refuse sources that the state can't go on with, or not in this way."""
+        known = names_of(self.shards).values()
+        topics = [name for name in known if partition_of(name) is not None]
+        if topics:
+            raise StateMismatch([f"the state has read {topics[0]}; it can't go on with files"])
+        named = {source_name(path): path for path in self.request.sources}
+        if len(named) < len(self.request.sources):
+            raise ConfigError([Mistake("--from", "", "names a source twice")])
+        was_sorted = {piece.file for name in known if (piece := piece_of(name))} & named.keys()
+        if was_sorted and not self.request.sort:
+            raise StateMismatch(
+                [
+                    f"{named[name]}: the state has read it with --sort, and can only go on so"
+                    for name in was_sorted
+                ]
+            )
+
+    def _number_sources(self) -> Numbered:
+        """Numbers of the sources, and the names of all that the state knows then."""
+        known = names_of(self.shards)
+        return number_sources(self.request.sources, known, self.rewind.marks, self.request.if_moved)
+
+    def _within_limits(self, names: Mapping[int, str]) -> None:
+        limits = self.settings.input
+        for key, count, most in (
+            ("sources_max", len(self.request.sources), limits.sources_max),
+            ("sources_known_max", len(names), limits.sources_known_max),
+        ):
+            if count > most:
+                file = str(self.request.config_file or f"{self.request.flow}.toml")
+                raise ConfigError([Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")])
+
+    # -- running
+
+    def run(self) -> RunSummary:
+        """Run to the end and say how it went."""
+        self.observer.started(self.request)
+        telemetry, reached = self.telemetry, self.rewind.ordinal
+        source = steps.FileSource(self.reader, drain=self.drain, telemetry=telemetry)
+        decisions, dead_letters = self.files = (
+            steps.OrderedFile(self.outputs[0], self.decisions_written, reached),
+            steps.OrderedFile(self.outputs[1], self.dead_letters_written, reached),
+        )
+        edges = named.Edges(
+            source=source,
+            telemetry=telemetry,
+            attempt=self.attempt,
+            shard=lambda number: _Logic(self, self.shards[number]),
+            sink=steps.OrderedSink(
+                decisions, dead_letters, len(self.shards), telemetry=telemetry, failure=self.failure
+            ),
+        )
+        flow = named.build(self.settings, edges)
+        with own_errors(), state_left_alone_by_gc():
+            self.deciding = True
+            telemetry.phase("running")
+            run_alone(flow)
+            self.failure.raise_again()
+        self.closed_well = True
+        self.drained()
+        self.observer.progress(self.progress())
+        letters = self.dead_letters_path if self.outputs[1].length else None
+        summary = self.summary(source.error or self._useless(letters), letters, notes=self._notes())
+        self.observer.finished(summary)
+        return summary
+
+    def drain(self) -> bool:
+        """Whether nothing more is to be read; also once something failed."""
+        if self.failure.error is not None:
+            self.drained()
+        return super().drain() or self.draining
+
+    def _useless(self, letters: str | None) -> NothingUsable | None:
+        """An error where inputs came, and every one of them was a dead letter."""
+        progress = self.progress()
+        if self.stopping or not progress.inputs or progress.dead_letters < progress.inputs:
+            return None
+        counts = self.dead_by_reason()
+        seen = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+        return NothingUsable(
+            f"none of the {progress.inputs:,} inputs could be used ({seen}); {letters} says of each why"
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        """What was left, and why."""
+        stopped = self.stopping and not self.reader.ended
+        left = [lines for lines in self.lines if lines.unfinished_bytes]
+        return (
+            *self.said,
+            *self._out_of_order(),
+            *self._undecided(),
+            *notes_of_skips(self.skips, self.progress().skipped),
+            *(["stopped early, as asked: what was read is decided"] if stopped else []),
+            *(
+                f"{lines.path}: its last line has no newline yet, and is left for a later run"
+                for lines in left
+            ),
+        )
+
+    def _out_of_order(self) -> Iterator[str]:
+        """How many inputs came behind others that happened later."""
+        disorder = disorder_of(shard.state.clock for shard in self.shards)
+        if disorder.behind:
+            hint = "" if self.request.sort else ". --sort reads files in the order of event time"
+            yield f"time order: {disorder.told(self.inputs, self.settings.time.late_days_max)}{hint}"
+
+    def _undecided(self) -> Iterator[str]:
+        """That events came and none asked for a decision, as where a file is of another flow."""
+        done, kind = self.progress(), self.settings.flow.kind
+        used = done.decisions + done.repeats + done.outcomes_matched
+        if done.inputs > done.dead_letters and not used:
+            wanted = DECIDED_ON[kind]
+            yield f"none of the {done.inputs:,} inputs asked for a decision: {kind} decides on {wanted}"
+
+    def _changes(self) -> list[str]:
+        now = in_force_now(self.settings, learn=self.request.learn)
+        return changes([shard.before for shard in self.shards], now)
+
+    def _went_on(self) -> str:
+        if not any(shard.position for shard in self.shards) or not self.rewind.ordinal:
+            return ""
+        replayed = sum(shard.replayed for shard in self.shards)
+        return f"went on at input {self.rewind.ordinal:,}; {replayed:,} applied again from the journal"
+
+
+class _Logic:
+    """A shard as the flow's operator sees it."""
+
+    def __init__(self, run: _Run, shard: DurableShard) -> None:
+        self._run, self._shard = run, shard
+
+    def process(self, part: Any) -> Any:
+        """Apply the shard's part of a batch."""
+        batch, applied, failure = part.batch, Applied(), self._run.failure
+        if failure.error is None:
+            with failure.kept():
+                applied = self._shard.process(batch, part.events, part.places)
+                lines = len(part.places) if part.places is not None else len(batch.payloads)
+                self._run.applied(self._shard, applied, 0 if batch.flags else lines)
+        return steps.ShardOutput(
+            shard=part.shard,
+            ordinal=batch.ordinal,
+            ordinal_next=batch.ordinal_next,
+            decisions=applied.decisions,
+            dead_letters=applied.dead_letters,
+            accepted_ns=batch.accepted_ns,
+        )

@@ -1,0 +1,219 @@
+"""What a run is asked for, and what it says of itself while it goes on and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import socket
+from typing import Protocol
+
+from headrace.config.settings import RunSettings
+from headrace.dataflow.telemetry import Telemetry
+from headrace.files.sources import IfMoved
+from headrace.operators.decisions.prequential import Counted, Quality
+from headrace.operators.recommend.lists import ListQuality
+
+__all__ = ["Latency", "Observer", "Progress", "RunRequest", "RunSummary"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What to run.
+
+    Attributes
+    ----------
+    flow
+        Name of the flow: `fraud` or `recommend`.
+    sources
+        Paths of the inputs, `-` for standard input; several are merged by event time.
+    to
+        Where decisions go: a path, or `-` for standard output.
+    dead_letters
+        Where dead letters go; None for beside the decisions.
+    state
+        The folder that keeps the state; None for a temporary one, which starts and ends with the run.
+    settings
+        The configuration.
+    config_file
+        Where it was read from; None for the shipped one.
+    speed
+        Multiple of event time; None for as fast as possible.
+    learn
+        Whether outcomes teach the model.
+    truth
+        CSV with the answers, to judge the scores by; None to judge by the outcomes as they come.
+    if_moved
+        What to do with a new source that begins as a known one did.
+    skips
+        Inputs to be passed over, each as SOURCE:OFFSET.
+    telemetry
+        Is told of phases and stages; None for nobody.
+    start
+        Where to begin in topics that the state doesn't know: `earliest`, `latest`, or a time.
+    create_topics
+        Whether topics that are missing are created.
+    accept_lost
+        Whether to go on where messages were deleted before they were read.
+    sort
+        Whether files are read in the order of event time.
+    again
+        Whether to go on where outputs have decisions that the state hasn't made, or it was written for other
+        topics.
+    processes
+        How many share the shards; on topics only.
+    command
+        The arguments of the command line, with which further processes are started.
+    listening
+        For each process a socket that listens for those who ask for its metrics; none if nobody does.
+    """
+
+    flow: str
+    sources: tuple[str, ...]
+    to: str
+    dead_letters: str | None
+    state: Path | None
+    settings: RunSettings
+    config_file: Path | None
+    speed: float | None
+    learn: bool
+    truth: Path | None = None
+    if_moved: IfMoved = IfMoved.REFUSE
+    skips: tuple[str, ...] = ()
+    telemetry: Telemetry | None = None
+    start: str = "earliest"
+    create_topics: bool = False
+    accept_lost: bool = False
+    sort: bool = False
+    again: bool = False
+    processes: int = 1
+    command: tuple[str, ...] = ()
+    listening: tuple[socket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Percentiles of the time from reading a payment to writing its decision, in milliseconds."""
+
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run has come. All counts are of this run, unless said otherwise.
+
+    Attributes
+    ----------
+    inputs
+        Lines read.
+    decisions
+        Decisions written.
+    by_action
+        Of them, for each action.
+    dead_letters
+        Lines that could not be used.
+    repeats
+        Events that had come before.
+    outcomes_matched, outcomes_unmatched
+        Outcomes that met their payment, and that did not (so far).
+    outcomes_corrected, outcomes_late
+        Outcomes that changed an earlier one; those that came too late to.
+    bytes_read, bytes_total
+        Of the input files as they lie on disk; the total is None when it isn't known, as on standard input.
+    elapsed_s
+        Wall clock since the start, in seconds.
+    latency
+        None before the first decision.
+    event_time_ms
+        The shard's clock, milliseconds since the epoch, UTC; 0 before the first event.
+    reasons
+        How often each code was a reason.
+    quality
+        Of the scores against the truth, or else the outcomes that came; None before there is any.
+    counted
+        What it was computed from, where it is put together with that of other processes; None otherwise.
+    lists
+        How well lists foresaw the next click; None in other flows, and before there is any.
+    pending, entities
+        Decisions that wait for their outcome, and entities that are known, now.
+    skipped
+        Inputs that were passed over as asked, by their place, and how many shards did so.
+    recovered
+        How an earlier run's state was taken up again; empty when there was none.
+    """
+
+    inputs: int = 0
+    decisions: int = 0
+    by_action: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: int = 0
+    repeats: int = 0
+    outcomes_matched: int = 0
+    outcomes_unmatched: int = 0
+    outcomes_corrected: int = 0
+    outcomes_late: int = 0
+    bytes_read: int = 0
+    bytes_total: int | None = None
+    elapsed_s: float = 0.0
+    latency: Latency | None = None
+    event_time_ms: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    quality: Quality | None = None
+    counted: Counted | None = None
+    lists: ListQuality | None = None
+    pending: int = 0
+    entities: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    recovered: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """How a run ended.
+
+    Attributes
+    ----------
+    progress
+        How far it came.
+    seconds
+        Wall clock of the whole run.
+    exit_code
+        0, or that of the error.
+    error
+        What ended it before its time, for a person.
+    dead_letters
+        Where dead letters went.
+    reviews
+        With a review capacity, what is left of it on each day that had decisions and is remembered: days
+        since the epoch, UTC, oldest first, and how many reviews are unused.
+    reviews_per_day_max
+        The capacity, None without one.
+    notes
+        What else a person should know of its end.
+    """
+
+    progress: Progress
+    seconds: float
+    exit_code: int = 0
+    error: str | None = None
+    dead_letters: str | None = None
+    reviews: Mapping[int, int] = field(default_factory=dict)
+    reviews_per_day_max: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Observer(Protocol):
+    """Watches a run; none of its methods may raise or take long."""
+
+    def started(self, request: RunRequest) -> None:
+        """The run begins."""
+
+    def progress(self, progress: Progress) -> None:
+        """So far it has come; called several times a second."""
+
+    def warning(self, message: str) -> None:
+        """Something a person should know of; the run goes on."""
+
+    def finished(self, summary: RunSummary) -> None:
+        """The run has ended."""

@@ -1,0 +1,87 @@
+"""Applies what a journal recorded once more, to a shard's state as it was then."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from headrace.journal.journal import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
+from headrace.operators.events.contract import Event
+from headrace.operators.events.decode import Undecodable, decode_one
+from headrace.operators.events.oversized import cut_line_of
+from headrace.operators.events.unreadable import TOMBSTONE, Unreadable
+from headrace.shard.commands import decode_command
+from headrace.shard.machine import Machine, Output
+
+__all__ = [
+    "DELIVERED",
+    "PASSED_OVER",
+    "SUBJECTS",
+    "apply_again",
+    "event_of",
+    "payload_of",
+    "retried",
+]
+
+PASSED_OVER: Final = Undecodable("skipped", "passed over, as asked for with --skip", None)
+"""In the place of an input that an operator has passed over."""
+
+_DECIDED: Final = int(Kind.DECIDED)
+_ABSENT: Final = int(Kind.ABSENT)
+SUBJECTS: Final = ("customer_id", "session_id")
+"""Fields of decisions that say whom they are about."""
+DELIVERED: Final = "delivered"
+"""A journal's note of a decision that was delivered otherwise than it stands there."""
+
+
+def retried(output: Output) -> Output:
+    """Mark the decision on a dead letter's input that was given once more."""
+    kind, line, detail = output
+    return (kind, line[:-2] + b',"retried":true}\n', detail) if kind == _DECIDED else output
+
+
+def apply_again(state: Machine, record: Record) -> Output:
+    """Apply a recorded input as it was applied then: as a command, overdue, or once more.
+
+    Parameters
+    ----------
+    state
+        As it was before the input.
+    record
+        Not a note of the journal's own, and not erased.
+    """
+    flags, position = record.flags, (record.source, record.offset, record.line)
+    if flags & COMMAND and not flags & SKIPPED:
+        return state.command(decode_command(record.input), record.input, position)
+    payload = payload_of(record)
+    event = event_of(record, payload, state.settings.input.line_bytes_max)
+    output = state.apply(event, payload, position, overdue=bool(flags & OVERDUE))
+    if flags & CUT:
+        return output[0], output[1], record.detail
+    output = retried(output) if flags & RETRIED else output
+    return output if output[1] == record.output or output[0] != _DECIDED else _as_then(output, record)
+
+
+def payload_of(record: Record) -> bytes:
+    """A recorded input as it came; of one that was too large to keep, its head and what is known of it."""
+    if record.flags & UNREADABLE:
+        return Unreadable(record.input)
+    if record.kind == _ABSENT:
+        return TOMBSTONE
+    return cut_line_of(record.input, record.detail) if record.flags & CUT else record.input
+
+
+def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Undecodable:
+    """What a recorded input that is no command decodes to; `payload` as `payload_of` gives it."""
+    return PASSED_OVER if record.flags & SKIPPED else decode_one(payload, line_bytes_max)
+
+
+def _as_then(output: Output, record: Record) -> Output:
+    """A decision as earlier versions told it, which did not say whom it is about."""
+    kind, line, detail = output
+    decision = orjson.loads(line)
+    for field in SUBJECTS:
+        decision.pop(field, None)
+    bare = orjson.dumps(decision, option=orjson.OPT_APPEND_NEWLINE)
+    return (kind, bare, detail) if bare == record.output else output

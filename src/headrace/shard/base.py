@@ -1,0 +1,156 @@
+"""What state machines do with an input before it means anything: tell repeats, refuse what can't be used."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+from msgspec.structs import replace
+
+from headrace.config.tables import IdSettings, TimeSettings
+from headrace.journal.journal import Kind
+from headrace.operators.events.contract import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
+from headrace.operators.events.decode import NO_VALUE, Undecodable, base64_text, unexpected
+from headrace.operators.events.oversized import CutLine, encode_dead_letter
+from headrace.shard.clock import EventClock
+from headrace.shard.deduplication import IdMemory, Known
+from headrace.shard.machine import Output, Position
+
+__all__ = ["DAY_MS", "HOUR_MS", "Intake", "under", "version_of"]
+
+DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+_NOTHING: Final = b""
+_ABSENT: Final = (int(Kind.ABSENT), _NOTHING, _NOTHING)
+_REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
+_EVENTS: Final = (Payment, Outcome, Click, Cart, Order, Item)
+
+
+class Intake:
+    """The part of a state machine that all flows share.
+
+    Parameters
+    ----------
+    counted
+        What is counted from the beginning, at 0.
+
+    Attributes
+    ----------
+    counts : dict[str, int]
+        A plain dictionary, as a Counter is slower. `dead_` and `reason_` with a code come beside.
+    """
+
+    def __init__(self, counted: Iterable[str]) -> None:
+        self.number = 0
+        self._uncounted = dict.fromkeys(counted, 0)
+        self.counts: dict[str, int] = self._uncounted.copy()
+        self.source_names: Mapping[int, str] = {}
+        self.clock = EventClock(0, 0, 1)
+        self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
+        self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
+
+    def _configure_intake(self, time: TimeSettings, ids: IdSettings) -> None:
+        self.clock.configure(
+            round(time.late_days_max * DAY_MS),
+            round(time.ahead_hours_max * HOUR_MS),
+            time.ahead_agree_events,
+            time.ahead_alone_events,
+            time.ahead_agree_share,
+        )
+        for memory in self.ids.values():
+            memory.configure(ids.memory_max, round(ids.memory_days_max * DAY_MS))
+
+    def _dead(self, why: Undecodable, payload: bytes, position: Position) -> Output:
+        if why is NO_VALUE:
+            self._count("tombstones")
+            return _ABSENT
+        self._count(f"dead_{why.reason}")
+        source, offset, line = position
+        letter = DeadLetter(
+            reason=why.reason,
+            message=why.message,
+            field=why.field,
+            source=self.source_names.get(source, ""),
+            offset=offset,
+            line=line,
+            payload_base64=base64_text(payload),
+        )
+        if isinstance(payload, CutLine):
+            letter = replace(
+                letter, payload_bytes=payload.whole_bytes, payload_sha256=payload.whole_sha256.hex()
+            )
+        return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
+
+    def _raised(self, error: Exception, payload: bytes, position: Position) -> Output:
+        """The dead letter of an input with which something was raised, and the state is as it was before.
+
+        Raises
+        ------
+        MemoryError
+            Which says nothing of the input.
+        """
+        if isinstance(error, MemoryError):
+            raise error
+        return self._dead(unexpected(error), payload, position)
+
+    def _count(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def _set_clock(self, to_ms: int) -> None:
+        """Put the clock to a time, at an operator's command; before the first event there is none to put."""
+        if not self.clock.now:
+            return
+        if to_ms < self.clock.now:
+            dropped = self._put_back(to_ms)
+            self.counts["values_put_back"] = self.counts.get("values_put_back", 0) + dropped
+        self._count("clock_set")
+        self.clock.set(to_ms)
+
+    def _put_back(self, to_ms: int) -> int:
+        """Drop what the state holds of the time after `to_ms`, and count it."""
+        raise NotImplementedError
+
+    def _known(
+        self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position
+    ) -> Output | None:
+        known = memory.known(event.event_id, digest)
+        if known is Known.NEW:
+            return None
+        if known is Known.REPEAT:
+            self._count("repeats")
+            return _REPEAT
+        message = f"event_id: {event.event_id!r} came before with other content"
+        return self._dead(Undecodable("id_conflict", message, "event_id"), payload, position)
+
+    # -- the state as a whole
+
+    def _intake_head(self) -> dict[str, Any]:
+        """The small part of what is saved."""
+        return {
+            "number": self.number,
+            "counts": dict(sorted(self.counts.items())),
+            "clock": self.clock.save(),
+        }
+
+    def _saved_ids(self) -> dict[str, bytes | array[int] | array[float]]:
+        return {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
+
+    def _load_intake(self, head: Mapping[str, Any], blobs: Mapping[str, bytes]) -> None:
+        self.number, self.counts = head["number"], self._uncounted | head["counts"]
+        self.clock.load(head["clock"])
+        for name, memory in self.ids.items():
+            memory.load(blobs[f"ids/{name}"])
+
+
+def version_of(name: str, configured: Any) -> str:
+    """A model's name with a digest of what it was configured with, as decisions have it."""
+    digest = hashlib.sha256(orjson.dumps(configured, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"{name}:{digest[:8]}"
+
+
+def under(prefix: str, blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The blobs of a part of the state, by their names in it."""
+    return {name.removeprefix(prefix): blob for name, blob in blobs.items() if name.startswith(prefix)}

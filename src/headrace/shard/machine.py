@@ -1,0 +1,136 @@
+"""What a shard's state machine is, whichever flow it decides for."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from headrace.config.settings import RunSettings
+from headrace.operators.events.contract import Event
+from headrace.operators.events.decode import Undecodable
+from headrace.shard.clock import EventClock
+from headrace.shard.commands import Command
+from headrace.shard.deduplication import IdMemory
+
+__all__ = ["ACTIONS", "DECIDED_ON", "Held", "Machine", "Output", "Position"]
+
+
+ACTIONS: Final = {"fraud": ("approve", "review", "block"), "recommend": ("recommend", "none")}
+"""What decisions say, by flow."""
+
+DECIDED_ON: Final = {"fraud": "payments", "recommend": "clicks"}
+"""Which events ask for a decision, by flow."""
+
+
+Output = tuple[int, bytes, bytes]
+"""What became of an input: its `Kind`, the line that goes out, and the detail that only the journal keeps."""
+
+
+Position = tuple[int, int, int]
+"""Where an input comes from: the source's number, byte offset and line there."""
+
+
+class Held(NamedTuple):
+    """How much a state holds.
+
+    Attributes
+    ----------
+    pending
+        Decisions that wait for their outcome.
+    entities
+        What is known of anybody or anything: customers, merchants, items.
+    unmatched
+        Outcomes that have not met their decision.
+    """
+
+    pending: int
+    entities: int
+    unmatched: int
+
+
+class Machine(Protocol):
+    """Applies one input after another; deterministic and single-threaded.
+
+    Given the same inputs in the same order, state and outputs are the same, byte for byte. It computes first
+    and commits then, so that an input that fails leaves the state as it was.
+
+    Attributes
+    ----------
+    number
+        Inputs that were of use so far.
+    counts
+        What it has counted since its first input.
+    graded
+        How decisions turned out, since somebody took it away; of what kind is the flow's own.
+    source_names
+        Names of the sources by their number, for dead letters.
+    clock
+        Event time.
+    ids
+        Which events are known, by type.
+    version
+        The model's, as decisions have it.
+    """
+
+    number: int
+    counts: dict[str, int]
+    graded: list[Any]
+    source_names: Mapping[int, str]
+    clock: EventClock
+    ids: dict[str, IdMemory]
+    version: str
+
+    @property
+    def settings(self) -> RunSettings:
+        """The configuration in force."""
+        ...
+
+    @property
+    def lists(self) -> Mapping[str, str]:
+        """Digest of the content of each of the configured lists that has one."""
+        ...
+
+    def apply(
+        self, event: Event | Undecodable, payload: bytes, position: Position, *, overdue: bool = False
+    ) -> Output:
+        """Apply one input."""
+        ...
+
+    def command(self, command: Command, payload: bytes, position: Position) -> Output:
+        """Carry out a command."""
+        ...
+
+    def configure(self, settings: Any, *, learn: bool) -> None:
+        """Take over a configuration of the same shape; it holds from the next input on."""
+        ...
+
+    @property
+    def kill_switch(self) -> bool:
+        """Whether an operator has put a fixed action in the place of its decisions."""
+        ...
+
+    @property
+    def moved_by(self) -> Sequence[str]:
+        """Types of the events that move windows."""
+        ...
+
+    def entities(self) -> dict[str, int]:
+        """How many entities it knows, by kind."""
+        ...
+
+    def holdings(self) -> dict[str, Any]:
+        """How much it holds now, part by part, as plain values."""
+        ...
+
+    def held(self) -> Held:
+        """How much it holds now."""
+        ...
+
+    def save(self) -> dict[str, bytes | array[int] | array[float]]:
+        """The state as named blobs."""
+        ...
+
+    def load(self, blobs: Mapping[str, bytes]) -> None:
+        """Take over a state that `save` gave; a `ValueError` says that it doesn't fit."""
+        ...

@@ -1,0 +1,141 @@
+"""What goes out to a topic for an input: a message's key, identity and value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from msgspec import Struct
+from msgspec.structs import replace
+
+from headrace.config.addresses import partition_of
+from headrace.config.kafka import KafkaSettings
+from headrace.config.recommend_flow import RecommendSettings
+from headrace.config.tables import RunSettings
+from headrace.journal.journal import COMMAND, RETRIED, SKIPPED, Kind, Record
+from headrace.journal.passed_headers import PassedHeaders
+from headrace.operators.events.contract import FRAUD_ID, Click, Payment
+from headrace.operators.events.decode import decode_one
+
+__all__ = [
+    "DEAD_LETTERS",
+    "DECISIONS",
+    "Outgoing",
+    "dead_letter_id",
+    "decision_id",
+    "decision_of",
+    "line_bytes_max",
+    "message_bytes_needed",
+    "outgoing_of",
+]
+
+DECISIONS: Final = "decisions"
+DEAD_LETTERS: Final = "dead_letters"
+_ID_AT: Final = len(b'{"decision_id":"')
+# What protocol, key and headers of a message take; what a decision does without the items of a list, and what
+# one of these does: ids of 128 characters, which as JSON may take six bytes each.
+_FRAME_BYTES: Final = 4096
+_DECISION_BYTES_MAX: Final = 16_384
+_ITEM_BYTES_MAX: Final = 1024
+_OUTPUTS: Final = {int(Kind.DECIDED): DECISIONS, int(Kind.DEAD): DEAD_LETTERS}
+
+
+def message_bytes_needed(settings: RunSettings) -> int:
+    """How large the messages may be that a flow has to send, whatever comes in.
+
+    A dead letter can be cut, a decision can't; its size has a bound, as ids and lists have one.
+    """
+    items = settings.list.items_max if isinstance(settings, RecommendSettings) else 0
+    around = _FRAME_BYTES + settings.kafka.pass_headers_bytes_max
+    return around + _DECISION_BYTES_MAX + items * _ITEM_BYTES_MAX
+
+
+def line_bytes_max(message_bytes_max: int, kafka: KafkaSettings) -> int:
+    """How long a line may be, with its newline, so that it fits into a message together with its headers."""
+    return message_bytes_max - _FRAME_BYTES - kafka.pass_headers_bytes_max
+
+
+class Outgoing(Struct, frozen=True, gc=False):
+    """A message.
+
+    Attributes
+    ----------
+    key
+        What its partition is chosen by; None for any.
+    id
+        What it is known by: it goes out once.
+    line
+        Its value, as the journal has it: with a newline.
+    event_time
+        Of a decision: the time of the event that was decided, milliseconds since the epoch.
+    headers
+        Those of the input's message that go on.
+    """
+
+    key: bytes | None
+    id: str
+    line: bytes
+    event_time: int = 0
+    headers: PassedHeaders = []
+
+
+def decision_id(line: bytes) -> str:
+    """The id at the beginning of a decision's line."""
+    found = line[_ID_AT : line.index(b'"', _ID_AT)]
+    if b"\\" in found:
+        return str(orjson.loads(line)["decision_id"])
+    return found.decode()
+
+
+def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -> str:
+    """What a dead letter is known by.
+
+    Parameters
+    ----------
+    name, offset
+        The source of its input, and where it stood there.
+    flags
+        Of its record. What isn't read from a partition may come from the same place more than once, and what
+        every shard passes over has a letter from each; then its place in the state makes the difference.
+    place
+        Shard and ordinal.
+    """
+    stood = partition_of(name)
+    known = f"{name}/{offset}" if stood is None else f"{stood[0]}/{stood[1]}/{offset}"
+    if flags & (RETRIED | COMMAND | SKIPPED) or stood is None:
+        return f"{known}#{place[0]}.{place[1]}"
+    return known
+
+
+def _key_of(event: Any) -> bytes | None:
+    """Key of what goes out for an event: a click's session, else its customer."""
+    if isinstance(event, Click):
+        return event.session_id.encode()
+    customer = getattr(event, "customer_id", None)
+    return None if customer is None else str(customer).encode()
+
+
+def decision_of(event: Any, line: bytes) -> Outgoing:
+    """The message of a decision: what was decided on, and its line."""
+    if event.__class__ is Payment:  # as most are: neither calls nor reading the line
+        return Outgoing(event.customer_id.encode(), FRAUD_ID + event.event_id, line, event.event_time)
+    return Outgoing(_key_of(event), decision_id(line), line, event.event_time)
+
+
+def outgoing_of(
+    records: Sequence[Record], shard: int, names: Mapping[int, str], line_bytes_max: int
+) -> Iterator[tuple[str, Record, Outgoing]]:
+    """Messages of journalled records, each with which output it is for; none for what was erased."""
+    for record in records:
+        output = _OUTPUTS.get(record.kind)
+        if output is None or record.erased:
+            continue
+        if output is DECISIONS:
+            message = decision_of(decode_one(record.input, line_bytes_max), record.output)
+            yield output, record, replace(message, headers=record.headers) if record.headers else message
+        else:
+            place = shard, record.ordinal
+            name = names.get(record.source, "")
+            known = dead_letter_id(name, record.offset, record.flags, place)
+            yield output, record, Outgoing(None, known, record.output, 0, record.headers)

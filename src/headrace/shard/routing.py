@@ -1,0 +1,63 @@
+"""Which shard an event belongs to."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+from headrace.config.settings import RecommendSettings, RunSettings
+from headrace.operators.events.contract import Cart, Click, Event, Item, Order, Outcome
+from headrace.operators.events.decode import Undecodable
+from headrace.shard.commands import Command, Erase, KillSwitch, ReloadList, Retry, SetClock
+
+__all__ = ["keyed", "party_of", "route_of", "shard_of"]
+
+
+def party_of(event: Event) -> str | None:
+    """Whom an event names: its customer, else its session; None where it names neither."""
+    if isinstance(event, Item):
+        return None
+    if event.customer_id is None and not isinstance(event, Outcome):
+        return event.session_id
+    return event.customer_id
+
+
+def keyed(key: str, shards: int) -> int:
+    """Number of the shard that a key belongs to."""
+    return zlib.crc32(key.encode()) % shards
+
+
+def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
+    """Number of the shard that keeps the state for an event.
+
+    The key is the customer, else the session. None for an outcome that names no customer: it goes to every
+    shard, and the one that knows its payment uses it. The catalogue is everybody's
+    too, and so is a command. What can't be decoded goes to the first.
+    """
+    if isinstance(event, Undecodable):
+        return 0
+    if isinstance(event, Item | Erase | KillSwitch | ReloadList | Retry | SetClock):
+        return None
+    key = party_of(event)
+    if key is None and isinstance(event, Outcome):
+        return None
+    return keyed(key or "", shards)
+
+
+def route_of(settings: RunSettings) -> Callable[[Command | Event | Undecodable], int | None]:
+    """Tells which shard of a flow an event belongs to; None for all of them."""
+    shards = settings.flow.shards
+    if isinstance(settings, RecommendSettings):
+        learns_from_all = settings.flow.learn_from == "all"
+        return lambda event: _by_session(event, shards, learns_from_all=learns_from_all)
+    return lambda event: shard_of(event, shards)
+
+
+def _by_session(event: Command | Event | Undecodable, shards: int, *, learns_from_all: bool) -> int | None:
+    """As `shard_of`, but the session is the key; what others learn from goes to all."""
+    if isinstance(event, Click | Cart | Order):
+        if learns_from_all and not isinstance(event, Cart):
+            return None
+        if event.session_id is not None:
+            return keyed(event.session_id, shards)
+    return shard_of(event, shards)
