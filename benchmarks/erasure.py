@@ -22,7 +22,7 @@ from headrace.config.settings import FraudSettings
 from headrace.control.reader import batch_of
 from headrace.erasure.search import Found, find_customer
 from headrace.journal.batches import Batch, Mark
-from headrace.journal.journal import CONTROL_SOURCE
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.operators.events.decode import decode
 from headrace.shard.commands import Erase, decode_flagged, encode_command
 from headrace.shard.durable import DurableShard

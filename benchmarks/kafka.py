@@ -31,7 +31,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.kafka import KafkaSettings
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.kafka.cloudevents import Headings
 from headrace.kafka.connection import Connection
 from headrace.kafka.delivery import message_of

@@ -18,7 +18,7 @@ import orjson
 from _conditions import conditions, fraud_settings, held_to_one_core
 from _protocol import Quality, judge, read, weeks
 
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.events.decode import decode
 from headrace.operators.models import MODELS

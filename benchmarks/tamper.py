@@ -22,7 +22,9 @@ from typing import Final, NamedTuple
 import explain
 from _conditions import conditions, fraud_settings
 
-from headrace.journal.journal import FrameHead, JournalReader, first_boundary, segment_numbers, segment_path
+from headrace.journal.frames import FrameHead
+from headrace.journal.reader import JournalReader
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path
 from headrace.ledger.verify import Damage, verify_shard
 
 _DECISIONS: Final = 100_000

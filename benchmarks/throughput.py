@@ -25,7 +25,9 @@ import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.settings import FraudSettings
 from headrace.files.files import LineReader, MergedReader, OutputFile
 from headrace.journal.batches import Batch
-from headrace.journal.journal import JournalWriter, Kind, first_boundary
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary
+from headrace.journal.writer import JournalWriter
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.events.contract import Outcome, Payment
 from headrace.operators.events.decode import decode

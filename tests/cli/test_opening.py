@@ -10,7 +10,7 @@ import pytest
 
 from headrace.config.settings import load
 from headrace.errors import JournalDamaged
-from headrace.journal.journal import segment_path
+from headrace.journal.segments import segment_path
 from headrace.runtime.file_run import run
 from headrace.runtime.runs import Progress, RunRequest, RunSummary
 

@@ -14,7 +14,9 @@ from worlds import World, overrides, payment, stream, write_lines
 from headrace.config.settings import load
 from headrace.control.dead_letters import Letter, letters_in_state, portions
 from headrace.control.inbox import control_folder, limits_of, put, taken_of
-from headrace.journal.journal import COMMAND, JournalReader, Kind, Record, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import COMMAND, Kind, Record
+from headrace.journal.segments import first_boundary
 from headrace.shard.commands import KillSwitch
 
 pytestmark = pytest.mark.recovery

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.config.settings import FraudSettings
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.decisions.scoring import PlainScorer
 from headrace.operators.decisions.scoring_compiled import CompiledScorer

@@ -15,7 +15,7 @@ from headrace.control.inbox import control_folder, limits_of, put, taken_of
 from headrace.erasure.search import find_customer
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.journal.erasures import work_files
-from headrace.journal.journal import verify
+from headrace.journal.verify import verify
 from headrace.shard.durable import DurableShard
 
 pytestmark = pytest.mark.recovery

@@ -10,7 +10,7 @@ import pytest
 from ledgers import Journal, erase, note
 
 from headrace.erasure.search import Found, Lines, find_customer
-from headrace.journal.journal import COMMAND, CONTROL_SOURCE, NO_SOURCE, Kind, Record
+from headrace.journal.records import COMMAND, CONTROL_SOURCE, NO_SOURCE, Kind, Record
 from headrace.shard.commands import KillSwitch, ReloadList, decode_command, encode_command
 
 PAYMENT = {"type": "payment", "merchant_id": "m", "amount": 1.0, "currency": "EUR"}

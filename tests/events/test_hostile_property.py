@@ -18,7 +18,9 @@ from headrace.control.dead_letters import Letter, payload_shown
 from headrace.control.reader import batch_of
 from headrace.erasure.search import find_customer
 from headrace.journal.batches import Batch, Mark
-from headrace.journal.journal import CONTROL_SOURCE, JournalReader, Kind, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE, Kind
+from headrace.journal.segments import first_boundary
 from headrace.operators.events.contract import DeadLetter
 from headrace.operators.events.decode import Undecodable, canonical_digest, decode, decode_one
 from headrace.operators.events.event_times import times_of

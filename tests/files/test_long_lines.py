@@ -13,7 +13,9 @@ import pytest
 from commands import ended, fork, headrace, run_main, started_anew, warm
 from worlds import tiny_world, write_lines
 
-from headrace.journal.journal import CUT, JournalReader, Kind, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CUT, Kind
+from headrace.journal.segments import first_boundary
 
 pytestmark = pytest.mark.recovery
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.operators.decisions.detail import DetailLayout
 
 HERE = Path(__file__).parent

@@ -27,7 +27,9 @@ from golden_worlds import UNFIT
 from headrace.cli import app as cli
 from headrace.control.dead_letters import letters_in_state
 from headrace.control.inbox import ControlLimits, control_folder, put, taken_of
-from headrace.journal.journal import JournalReader, Kind, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary
 from headrace.operators.decisions.scoring import PlainScorer
 from headrace.operators.decisions.scoring_compiled import CompiledScorer
 from headrace.shard.commands import KillSwitch, ReloadList

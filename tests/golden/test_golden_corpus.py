@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from golden_corpus import differences, read_expected
 from golden_flows import FLOWS, layout_of
 
-from headrace.journal.journal import OVERDUE, Kind
+from headrace.journal.records import OVERDUE, Kind
 
 
 @pytest.fixture(scope="module", params=["policy", "sessions", "recommend"])

@@ -11,7 +11,7 @@ from ledgers import Journal, decided, flip, note
 from headrace.errors import CheckpointDamaged, StateError
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path, write_checkpoint
 from headrace.journal.erasures import Erasures, Work, noted_ranges, work_files
-from headrace.journal.journal import verify
+from headrace.journal.verify import verify
 from headrace.operators.decisions.pending import Early, EarlyOutcomes, Held, Pending
 from headrace.shard.deduplication import IdMemory
 

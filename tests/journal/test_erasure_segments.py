@@ -7,8 +7,11 @@ from ledgers import Journal, decided, flip, note
 
 from headrace.errors import JournalDamaged
 from headrace.journal import erased_segments as erasure_segments
+from headrace.journal.erased_records import erase_records
 from headrace.journal.erased_segments import erase_segments
-from headrace.journal.journal import erase_records, read_frame, segment_path, verify
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.segments import segment_path
+from headrace.journal.verify import verify
 from headrace.ledger.index import LedgerIndex, index_path
 
 

@@ -18,28 +18,13 @@ import pytest
 
 from headrace.errors import JournalDamaged, StateError, StateMismatch
 from headrace.journal.batches import Mark
-from headrace.journal.journal import (
-    COMMAND,
-    CUT,
-    ERASED,
-    GENESIS,
-    NO_SOURCE,
-    OVERDUE,
-    RETRIED,
-    SKIPPED,
-    Boundary,
-    Frame,
-    JournalReader,
-    JournalWriter,
-    Kind,
-    Record,
-    first_boundary,
-    read_frame,
-    segment_numbers,
-    segment_path,
-    start_of,
-    verify,
-)
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.frames import GENESIS, Boundary, Frame
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import COMMAND, CUT, ERASED, NO_SOURCE, OVERDUE, RETRIED, SKIPPED, Kind, Record
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path, start_of
+from headrace.journal.verify import verify
+from headrace.journal.writer import JournalWriter
 
 SEGMENT_HEAD_BYTES, FRAME_HEAD_BYTES, MARK_BYTES, RECORD_HEAD_BYTES, SALT_BYTES = 84, 160, 24, 40, 32
 

@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 
 from headrace.errors import JournalDamaged
 from headrace.journal.batches import Mark
-from headrace.journal.journal import (
-    GENESIS,
-    OVERDUE,
-    Frame,
-    JournalReader,
-    JournalWriter,
-    Kind,
-    Record,
-    segment_path,
-    verify,
-)
+from headrace.journal.frames import GENESIS, Frame
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import OVERDUE, Kind, Record
+from headrace.journal.segments import segment_path
+from headrace.journal.verify import verify
+from headrace.journal.writer import JournalWriter
 
 pytestmark = pytest.mark.property
 

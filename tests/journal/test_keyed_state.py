@@ -14,7 +14,7 @@ from headrace.journal.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from headrace.journal.journal import segment_numbers, segment_path
+from headrace.journal.segments import segment_numbers, segment_path
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,9 @@ from ledgers import Journal, decided, note
 
 from headrace.config.settings import JournalSettings
 from headrace.journal.checkpoint import checkpoint_path, write_checkpoint
-from headrace.journal.journal import segment_numbers, segment_path, verify
 from headrace.journal.retention import Retired, keeps_all, retirable, retire
+from headrace.journal.segments import segment_numbers, segment_path
+from headrace.journal.verify import verify
 from headrace.ledger.index import index_path
 
 DAY_MS = 86_400_000

@@ -15,7 +15,7 @@ from headrace.config.settings import load
 from headrace.journal.batches import Batch
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.end import journal_end
-from headrace.journal.journal import first_boundary, segment_numbers
+from headrace.journal.segments import first_boundary, segment_numbers
 from headrace.ledger.verify import verify_shard
 from headrace.operators.events.decode import decode
 from headrace.shard.acknowledged import Watermark, note_of

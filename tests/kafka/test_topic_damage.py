@@ -14,7 +14,7 @@ from worlds import tiny_world
 
 from headrace.config.settings import load
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
-from headrace.journal.journal import segment_numbers, segment_path
+from headrace.journal.segments import segment_numbers, segment_path
 
 pytestmark = [pytest.mark.recovery, pytest.mark.broker, pytest.mark.slow]
 

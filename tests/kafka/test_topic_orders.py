@@ -16,7 +16,9 @@ from confluent_kafka import Producer
 from topic_worlds import QUICK, Running, World, inputs_in, journalled, messages, send
 from worlds import tiny_world
 
-from headrace.journal.journal import JournalReader, Kind, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary
 
 pytestmark = [pytest.mark.recovery, pytest.mark.broker, pytest.mark.slow]
 

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from topic_payments import payment, put
 from topic_worlds import PATIENCE_S, World, inputs_in, journalled, messages
 
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 
 pytestmark = [pytest.mark.recovery, pytest.mark.broker, pytest.mark.slow]
 

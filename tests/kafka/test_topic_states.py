@@ -17,7 +17,7 @@ from worlds import stream, tiny_world
 
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.end import journal_end
-from headrace.journal.journal import first_boundary, segment_numbers
+from headrace.journal.segments import first_boundary, segment_numbers
 
 pytestmark = [pytest.mark.recovery, pytest.mark.broker, pytest.mark.slow]
 

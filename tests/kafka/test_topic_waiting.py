@@ -15,8 +15,8 @@ from confluent_kafka import Producer
 from topic_worlds import PATIENCE_S, World, inputs_in, journalled
 
 from headrace.config.settings import load
-from headrace.journal.journal import Kind
 from headrace.journal.known_sources import source_note
+from headrace.journal.records import Kind
 from headrace.shard.durable import DurableShard
 
 pytestmark = [pytest.mark.recovery, pytest.mark.broker, pytest.mark.slow]

@@ -37,7 +37,7 @@ from topic_worlds import (
 from worlds import clicks, payment, tiny_world, write_lines
 
 from headrace.journal.end import journal_end
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.shard.routing import keyed
 
 pytestmark = [pytest.mark.recovery, pytest.mark.broker, pytest.mark.slow]

@@ -8,7 +8,7 @@ import pytest
 from houses import HOUR_MS, START_MS, House
 
 from headrace.config.settings import RecommendSettings
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.recommend.detail import read
 from headrace.shard.commands import Erase, KillSwitch, ReloadList

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from headrace.config.settings import load
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.decisions.detail import detail_layout
 from headrace.operators.events.decode import decode_one

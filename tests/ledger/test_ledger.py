@@ -20,7 +20,8 @@ from headrace.cli.ledger_view import explained_json, explained_view
 from headrace.config.settings import FraudSettings, load
 from headrace.errors import ConfigError, StateError, UnknownDecision
 from headrace.journal.batches import Batch
-from headrace.journal.journal import CONTROL_SOURCE, OVERDUE, RETRIED, segment_path
+from headrace.journal.records import CONTROL_SOURCE, OVERDUE, RETRIED
+from headrace.journal.segments import segment_path
 from headrace.ledger.explained import Explained
 from headrace.ledger.export import Selection, columns_of, export
 from headrace.ledger.ledger import Ledger

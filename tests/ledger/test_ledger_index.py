@@ -11,7 +11,8 @@ import pytest
 from ledgers import SALT_BYTES, Journal, decided, erase, flip, note, outcome
 
 from headrace.errors import JournalDamaged
-from headrace.journal.journal import read_frame, segment_path
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.segments import segment_path
 from headrace.ledger.index import LedgerIndex, index_path, unindexed_bytes
 from headrace.ledger.keys import CONFIG_KEY, about_key, decision_key, source_key
 

@@ -20,7 +20,9 @@ from pyarrow import parquet
 
 from headrace.cli import app as cli
 from headrace.config.settings import Condition, load
-from headrace.journal.journal import JournalReader, Kind, first_boundary, segment_path
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary, segment_path
 from headrace.ledger.export import Selection, export
 from headrace.ledger.tables import open_table
 

@@ -9,7 +9,8 @@ import pytest
 from ledgers import Journal, decided, end_of, erase, flip, note, outcome
 
 from headrace.journal.checkpoint import checkpoint_path
-from headrace.journal.journal import Frame, segment_path
+from headrace.journal.frames import Frame
+from headrace.journal.segments import segment_path
 from headrace.ledger.verify import VerifiedShard, journal_bytes, verify_shard
 
 SEGMENT_HEAD_BYTES = 84

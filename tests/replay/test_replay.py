@@ -24,16 +24,11 @@ from headrace.control.dead_letters import letters_in_state, portions
 from headrace.control.inbox import control_folder, limits_of, put
 from headrace.journal.batches import Batch
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
-from headrace.journal.journal import (
-    GENESIS,
-    OVERDUE,
-    JournalReader,
-    JournalWriter,
-    Kind,
-    first_boundary,
-    segment_numbers,
-    segment_path,
-)
+from headrace.journal.frames import GENESIS
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import OVERDUE, Kind
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path
+from headrace.journal.writer import JournalWriter
 from headrace.kinds.fraud.replay_changes import decide_again
 from headrace.operators.events.decode import decode
 from headrace.replay import verify as replay_verify

@@ -17,7 +17,7 @@ from worlds import World, click, clicks, overrides, write_lines
 from headrace.cli import app as cli
 from headrace.config.settings import lay_over
 from headrace.journal.checkpoint import checkpoint_numbers
-from headrace.journal.journal import first_boundary, segment_path
+from headrace.journal.segments import first_boundary, segment_path
 from headrace.kinds.recommend.replay_lists import list_again
 from headrace.operators.recommend.similarity import overlap
 from headrace.replay.past import Past

@@ -9,7 +9,7 @@ from ledgers import Journal, decided, note, outcome
 
 from headrace.config.settings import canonical, load
 from headrace.errors import StateError
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.replay.past import Past
 
 SETTINGS = canonical(load(None)).decode()

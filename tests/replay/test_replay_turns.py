@@ -9,7 +9,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.journal.journal import COMMAND, CONTROL_SOURCE, ERASED, Frame, FrameHead, Kind, Record
+from headrace.journal.frames import Frame, FrameHead
+from headrace.journal.records import COMMAND, CONTROL_SOURCE, ERASED, Kind, Record
 from headrace.replay.turns import in_turns
 from headrace.shard.routing import shard_of
 

@@ -45,7 +45,8 @@ EXPORTED = {
     "erasure": "search",
     "files": "check_outputs file_bytes files input_report resume sorted_sources sources time_order truth",
     "journal": (
-        "batches checkpoint end erasures journal keys known_sources passed_headers provenance retention scan"
+        "batches checkpoint disk end erasures format frame_reader frames keys known_sources passed_headers "
+        "provenance reader records retention scan segments verify writer"
     ),
     "kafka": "connection delivery outlet partition_merge producer read_back reader repair starts topics",
     "kinds": "",

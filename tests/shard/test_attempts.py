@@ -9,7 +9,7 @@ import pytest
 
 from headrace.errors import ConfigError, InputFailed
 from headrace.journal.batches import Batch
-from headrace.journal.journal import CONTROL_SOURCE
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.runtime.skips import Skip, notes_of_skips, numbered, refuse_where_runs_died, skips_of
 from headrace.shard import attempts
 from headrace.shard.attempts import Attempt, died_twice_at

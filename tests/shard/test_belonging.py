@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headrace.config.settings import canonical, load
 from headrace.journal.end import JournalEnd
-from headrace.journal.journal import GENESIS
+from headrace.journal.frames import GENESIS
 from headrace.journal.provenance import InForce
 from headrace.shard.belonging import Seen, decisions_elsewhere, newest_of_flow, other_flow, other_topics
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from headrace.config.settings import FraudSettings, RecommendSettings, load
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.kinds.fraud import machine as fraud
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.kinds.recommend import machine as recommend

@@ -16,22 +16,15 @@ import pytest
 from headrace.config.settings import load
 from headrace.control.reader import batch_of
 from headrace.errors import JournalDamaged, StateMismatch
-from headrace.journal import journal
+from headrace.journal import segments
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.end import journal_end
-from headrace.journal.journal import (
-    CONTROL_SOURCE,
-    OVERDUE,
-    RETRIED,
-    JournalReader,
-    JournalWriter,
-    Kind,
-    Record,
-    first_boundary,
-    segment_path,
-)
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE, OVERDUE, RETRIED, Kind, Record
 from headrace.journal.scan import notes_of
+from headrace.journal.segments import first_boundary, segment_path
+from headrace.journal.writer import JournalWriter
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.events.decode import decode
 from headrace.operators.policy import Policy, list_content
@@ -265,7 +258,7 @@ class TestJournalEnd:
 
     def test_old_segments_are_deleted_while_it_is_read(self, directory, monkeypatch):
         end = journal_end(directory, 0, cut_torn_tail=False)
-        start_of, asked = journal.start_of, []
+        start_of, asked = segments.start_of, []
 
         def late(folder: Path, segment: int) -> Any:
             asked.append(segment)
@@ -273,7 +266,7 @@ class TestJournalEnd:
                 segment_path(folder, number).unlink(missing_ok=True)
             return start_of(folder, segment)
 
-        monkeypatch.setattr(journal, "start_of", late)
+        monkeypatch.setattr(segments, "start_of", late)
         assert journal_end(directory, 0, cut_torn_tail=False) == end
         assert asked == [1, end.boundary.segment]
 

@@ -12,7 +12,9 @@ from commands import ended, fork, headrace, run_main, warm
 from faulty import fail_at
 from worlds import payment, tiny_world, write_lines
 
-from headrace.journal.journal import COMMAND, SKIPPED, JournalReader, Kind, Record, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import COMMAND, SKIPPED, Kind, Record
+from headrace.journal.segments import first_boundary
 
 pytestmark = pytest.mark.recovery
 

@@ -11,7 +11,9 @@ from faulty import customized
 from topic_worlds import PATIENCE_S, World, inputs_in, journalled
 from worlds import payment, tiny_world
 
-from headrace.journal.journal import SKIPPED, JournalReader, Kind, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import SKIPPED, Kind
+from headrace.journal.segments import first_boundary
 
 pytestmark = [pytest.mark.recovery, pytest.mark.broker, pytest.mark.slow]
 

@@ -20,7 +20,7 @@ from headrace.config.settings import load
 from headrace.control.inbox import ControlInbox, control_folder, limits_of
 from headrace.control.reader import ControlledReader
 from headrace.files.files import LineReader, MergedReader
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.operators.events.decode import decode
 from headrace.shard.commands import Erase, KillSwitch, ReloadList, decode_flagged, encode_command, retry_of
 from headrace.shard.durable import DurableShard

@@ -15,7 +15,9 @@ from worlds import World, clicks, overrides, tiny_world, write_lines
 
 from headrace.config.settings import load
 from headrace.journal.checkpoint import checkpoint_numbers
-from headrace.journal.journal import JournalReader, Kind, first_boundary, start_of
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary, start_of
 from headrace.shard.durable import DurableShard
 
 pytestmark = pytest.mark.recovery

@@ -13,16 +13,13 @@ from hypothesis import strategies as st
 from headrace.config.settings import load
 from headrace.errors import ConfigError
 from headrace.journal.batches import Batch, Mark
-from headrace.journal.journal import (
-    HEADERS,
-    JournalReader,
-    erase_records,
-    first_boundary,
-    segment_path,
-    verify,
-)
+from headrace.journal.erased_records import erase_records
 from headrace.journal.passed_headers import DetailWithHeaders, chosen, with_headers
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import HEADERS
 from headrace.journal.scan import records_from
+from headrace.journal.segments import first_boundary, segment_path
+from headrace.journal.verify import verify
 from headrace.kafka.partition_merge import PartitionMerge
 from headrace.operators.events.decode import decode
 from headrace.shard.durable import DurableShard

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.config.settings import FraudSettings, load
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.events.contract import Payment
 from headrace.operators.events.decode import decode_one

@@ -12,8 +12,9 @@ from headrace.config.settings import load
 from headrace.errors import ConfigError, OffsetLost, StateMismatch
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.end import journal_end
-from headrace.journal.journal import COMMAND, CONTROL_SOURCE, JournalWriter
+from headrace.journal.records import COMMAND, CONTROL_SOURCE
 from headrace.journal.scan import records_from
+from headrace.journal.writer import JournalWriter
 from headrace.kafka.partition_merge import PartitionMerge
 from headrace.kafka.repair import Repaired, repair
 from headrace.operators.events.decode import decode

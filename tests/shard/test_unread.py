@@ -8,7 +8,7 @@ from contextlib import closing
 
 from headrace.config.settings import load
 from headrace.journal.batches import Batch, Mark
-from headrace.journal.journal import UNREADABLE, Kind
+from headrace.journal.records import UNREADABLE, Kind
 from headrace.journal.scan import records_from
 from headrace.operators.events.decode import NO_VALUE, decode, decode_one
 from headrace.operators.events.unreadable import TOMBSTONE, Unreadable

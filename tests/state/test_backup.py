@@ -16,14 +16,10 @@ from headrace.config.settings import load
 from headrace.control.inbox import control_folder, limits_of, put, taken_of
 from headrace.errors import JournalDamaged, StateError
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
-from headrace.journal.journal import (
-    CONTROL_SOURCE,
-    JournalReader,
-    first_boundary,
-    segment_numbers,
-    segment_path,
-    verify,
-)
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path
+from headrace.journal.verify import verify
 from headrace.shard.commands import KillSwitch
 from headrace.state.backup import MANIFEST, back_up, restore
 

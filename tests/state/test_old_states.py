@@ -11,8 +11,8 @@ import pytest
 from worlds import World
 
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
-from headrace.journal.journal import first_boundary
 from headrace.journal.scan import notes_of
+from headrace.journal.segments import first_boundary
 from headrace.shard.durable import STATE_VERSION
 
 pytestmark = pytest.mark.recovery

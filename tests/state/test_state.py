@@ -11,15 +11,10 @@ from killing import BATCHES, from_pipe, killed_within_a_batch
 from worlds import World, all_of, outcome, overrides, payment, stream, write_lines
 
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
-from headrace.journal.journal import (
-    JournalReader,
-    Kind,
-    first_boundary,
-    segment_numbers,
-    segment_path,
-    start_of,
-    verify,
-)
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path, start_of
+from headrace.journal.verify import verify
 
 pytestmark = pytest.mark.recovery
 

@@ -11,7 +11,9 @@ from commands import ended, fork, run_main, warm
 from worlds import World, all_of, outcome, payment, stream
 
 from headrace.journal.erasures import work_files
-from headrace.journal.journal import JournalReader, Kind, Record, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind, Record
+from headrace.journal.segments import first_boundary
 
 CUSTOMER = "GONE-customer"
 TRACE = b"GONE"

@@ -14,12 +14,8 @@ import pytest
 from worlds import World, overrides
 
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
-from headrace.journal.journal import (
-    JournalReader,
-    first_boundary,
-    segment_numbers,
-    segment_path,
-)
+from headrace.journal.reader import JournalReader
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,11 @@ from pathlib import Path
 
 import orjson
 
-from headrace.journal.journal import (
-    ERASED,
-    NO_SOURCE,
-    Boundary,
-    Frame,
-    JournalReader,
-    JournalWriter,
-    Kind,
-    Record,
-    first_boundary,
-    segment_path,
-)
+from headrace.journal.frames import Boundary, Frame
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import ERASED, NO_SOURCE, Kind, Record
+from headrace.journal.segments import first_boundary, segment_path
+from headrace.journal.writer import JournalWriter
 
 FRAME_HEAD_BYTES, MARK_BYTES, RECORD_HEAD_BYTES, SALT_BYTES = 160, 24, 40, 32
 

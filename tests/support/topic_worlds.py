@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
-from headrace.journal.journal import JournalReader, Kind, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary
 from headrace.kafka.cloudevents import id_in
 
 PATIENCE_S = 600

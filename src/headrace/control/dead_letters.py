@@ -16,16 +16,11 @@ import orjson
 
 from headrace.errors import InputError, JournalDamaged
 from headrace.files.sources import source_path
-from headrace.journal.journal import (
-    COMMAND,
-    CONTROL_SOURCE,
-    JournalReader,
-    Kind,
-    Record,
-    first_boundary,
-    read_frame,
-)
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import COMMAND, CONTROL_SOURCE, Kind, Record
 from headrace.journal.scan import counted_apart
+from headrace.journal.segments import first_boundary
 from headrace.operators.events.contract import DeadLetter
 from headrace.operators.events.oversized import is_cut
 from headrace.shard.commands import Retry, encode_command, retry_of

@@ -23,14 +23,10 @@ from headrace.config.private_files import make_folder, open_file
 from headrace.config.settings import RunSettings
 from headrace.errors import HeadraceError, StateError
 from headrace.journal.batches import Mark
-from headrace.journal.journal import (
-    CONTROL_SOURCE,
-    JournalReader,
-    fsync_directory,
-    segment_numbers,
-    start_of,
-    write_all,
-)
+from headrace.journal.disk import fsync_directory, write_all
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE
+from headrace.journal.segments import segment_numbers, start_of
 from headrace.operators.events.timestamps import time_text
 from headrace.shard.commands import (
     Command,

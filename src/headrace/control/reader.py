@@ -14,7 +14,7 @@ from headrace.control.inbox import ControlFile, ControlInbox
 from headrace.errors import StateError
 from headrace.files.files import MergedReader, Progress
 from headrace.journal.batches import Batch, Mark
-from headrace.journal.journal import COMMAND, CONTROL_SOURCE, RETRIED
+from headrace.journal.records import COMMAND, CONTROL_SOURCE, RETRIED
 from headrace.shard.commands import Command, Retry, payload_of
 
 __all__ = ["BatchReader", "ControlledReader", "batch_of"]

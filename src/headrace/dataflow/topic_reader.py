@@ -11,8 +11,8 @@ from headrace.control.inbox import ControlInbox
 from headrace.control.reader import batch_of
 from headrace.files.files import Progress
 from headrace.journal.batches import Batch, Mark
-from headrace.journal.journal import CONTROL_SOURCE
 from headrace.journal.passed_headers import PassedHeaders
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.kafka.partition_merge import PartitionMerge
 from headrace.operators.events.oversized import CutLine
 from headrace.shard.waiting import MessageAges, Skewed

@@ -13,7 +13,9 @@ import orjson
 
 from headrace.erasure.shapes import Judgement, Shapes
 from headrace.errors import JournalDamaged
-from headrace.journal.journal import COMMAND, JournalReader, Kind, Record, first_boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import COMMAND, Kind, Record
+from headrace.journal.segments import first_boundary
 from headrace.shard.commands import Erase, ReloadList, decode_command
 
 __all__ = ["KEY_FIELDS", "Found", "Lines", "find_customer"]

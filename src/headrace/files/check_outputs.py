@@ -15,17 +15,12 @@ from typing import Final
 
 from headrace.errors import StateMismatch
 from headrace.files.files import OutputFile
-from headrace.journal.journal import (
-    Boundary,
-    FrameHead,
-    JournalReader,
-    Kind,
-    Record,
-    read_frame,
-    segment_numbers,
-    start_of,
-)
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.frames import Boundary, FrameHead
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind, Record
 from headrace.journal.scan import heads_from
+from headrace.journal.segments import segment_numbers, start_of
 from headrace.shard.recovery_point import Rewind
 
 __all__ = ["refuse_foreign"]

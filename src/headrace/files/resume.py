@@ -21,8 +21,10 @@ from headrace.files.file_bytes import STANDARD, is_stream
 from headrace.files.files import OutputFile
 from headrace.files.sources import source_path
 from headrace.journal.batches import Mark
-from headrace.journal.journal import CONTROL_SOURCE, JournalReader, Kind, segment_numbers, start_of
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE, Kind
 from headrace.journal.scan import heads_from, outputs_between, records_from
+from headrace.journal.segments import segment_numbers, start_of
 from headrace.shard.durable import DurableShard
 from headrace.shard.recovery_point import UNBOUNDED, Journalled, Lengths, Rewind, Start, find_rewind
 

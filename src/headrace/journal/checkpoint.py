@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 from headrace.config.printable import printable_lines
 from headrace.config.private_files import open_file
 from headrace.errors import CheckpointDamaged, StateMismatch
-from headrace.journal.journal import fsync_directory, write_all
+from headrace.journal.disk import fsync_directory, write_all
 from headrace.journal.keys import KEYED, Digest, configured_keys
 
 __all__ = [

@@ -13,17 +13,13 @@ import orjson
 from headrace.errors import JournalDamaged
 from headrace.journal.batches import Mark
 from headrace.journal.checkpoint import newest_readable
-from headrace.journal.journal import (
-    GENESIS,
-    Boundary,
-    JournalReader,
-    Kind,
-    first_boundary,
-    read_frame,
-    start_of,
-)
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.frames import GENESIS, Boundary
 from headrace.journal.known_sources import KnownSources
 from headrace.journal.provenance import InForce
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary, start_of
 
 __all__ = ["JournalEnd", "journal_end", "shard_folders"]
 

@@ -11,19 +11,13 @@ from typing import BinaryIO, Final, NamedTuple
 from headrace.config.private_files import open_file
 from headrace.errors import StateError
 from headrace.journal.checkpoint import give_name
-from headrace.journal.journal import (
-    FrameHead,
-    JournalReader,
-    Kind,
-    erase_records,
-    fsync_directory,
-    index_path,
-    read_frame,
-    segment_numbers,
-    segment_path,
-    start_of,
-    write_all,
-)
+from headrace.journal.disk import fsync_directory, write_all
+from headrace.journal.erased_records import erase_records
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.frames import FrameHead
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import index_path, segment_numbers, segment_path, start_of
 
 __all__ = ["erase_segments"]
 

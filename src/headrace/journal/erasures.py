@@ -20,8 +20,9 @@ import orjson
 from headrace.config.private_files import open_file
 from headrace.errors import StateError
 from headrace.journal.checkpoint import checkpoint_path, discard_checkpoints, read_checkpoint
+from headrace.journal.disk import fsync_directory, write_all
 from headrace.journal.erased_segments import erase_segments
-from headrace.journal.journal import Kind, Record, fsync_directory, write_all
+from headrace.journal.records import Kind, Record
 
 __all__ = ["Erasures", "Work", "noted_ranges", "ranges_of", "work_files"]
 

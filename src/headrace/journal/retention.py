@@ -10,16 +10,11 @@ import orjson
 
 from headrace.config.settings import JournalSettings
 from headrace.journal.checkpoint import checkpoint_numbers
-from headrace.journal.journal import (
-    FrameHead,
-    JournalReader,
-    Kind,
-    index_path,
-    read_frame,
-    segment_numbers,
-    segment_path,
-    start_of,
-)
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.frames import FrameHead
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import index_path, segment_numbers, segment_path, start_of
 
 __all__ = ["Retired", "keeps_all", "retirable", "retire"]
 

@@ -12,18 +12,11 @@ import orjson
 from headrace.config.addresses import partition_of
 from headrace.errors import CheckpointDamaged, JournalDamaged
 from headrace.journal.checkpoint import checkpoint_path, read_checkpoint
-from headrace.journal.journal import (
-    GENESIS,
-    Boundary,
-    FrameHead,
-    JournalReader,
-    Kind,
-    Record,
-    first_boundary,
-    read_frame,
-    segment_numbers,
-    start_of,
-)
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.frames import GENESIS, Boundary, FrameHead
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind, Record
+from headrace.journal.segments import first_boundary, segment_numbers, start_of
 
 __all__ = [
     "counted_apart",

@@ -18,8 +18,9 @@ import orjson
 
 from headrace.config.private_files import make_folder
 from headrace.journal.end import JournalEnd
-from headrace.journal.journal import NO_SOURCE, JournalWriter, Kind, Record
+from headrace.journal.records import NO_SOURCE, Kind, Record
 from headrace.journal.scan import records_from
+from headrace.journal.writer import JournalWriter
 from headrace.shard.acknowledged import Watermark, note_of, watermark_of
 from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, Outgoing, outgoing_of
 

@@ -18,15 +18,10 @@ import orjson
 from headrace.config.settings import FraudSettings, RunSettings, restore
 from headrace.errors import StateError
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
-from headrace.journal.journal import (
-    CONTROL_SOURCE,
-    Boundary,
-    FrameHead,
-    JournalReader,
-    Kind,
-    Record,
-    first_boundary,
-)
+from headrace.journal.frames import Boundary, FrameHead
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE, Kind, Record
+from headrace.journal.segments import first_boundary
 from headrace.ledger.keys import about_key
 from headrace.operators.decisions.detail import DetailLayout, detail_layout, read_trace
 from headrace.operators.events.contract import Outcome

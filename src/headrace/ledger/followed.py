@@ -11,7 +11,10 @@ from typing import Any, Final
 import orjson
 
 from headrace.errors import JournalDamaged
-from headrace.journal.journal import Frame, Kind, Record, read_frame, segment_path, start_of
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.frames import Frame
+from headrace.journal.records import Kind, Record
+from headrace.journal.segments import segment_path, start_of
 from headrace.ledger.explained import ExplainedFollowUp
 from headrace.ledger.index import Place
 from headrace.operators.events.contract import Cart, Click, Order

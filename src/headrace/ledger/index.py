@@ -23,17 +23,10 @@ import msgspec
 
 from headrace.config.private_files import opener
 from headrace.errors import JournalDamaged, StateError
-from headrace.journal.journal import (
-    Boundary,
-    Frame,
-    FrameHead,
-    JournalReader,
-    Kind,
-    index_path,
-    segment_numbers,
-    segment_path,
-    start_of,
-)
+from headrace.journal.frames import Boundary, Frame, FrameHead
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import index_path, segment_numbers, segment_path, start_of
 from headrace.ledger.keys import digest_of, key_of, number_of
 
 if TYPE_CHECKING:

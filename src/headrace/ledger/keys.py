@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from headrace.journal.journal import Kind, Record
+from headrace.journal.records import Kind, Record
 
 __all__ = [
     "CONFIG_KEY",

@@ -20,15 +20,10 @@ from headrace.config.settings import FLOWS, FraudSettings, RecommendSettings, Ru
 from headrace.control.dead_letters import letter_retried, payload_shown
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, UnknownDecision
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
-from headrace.journal.journal import (
-    CONTROL_SOURCE,
-    NO_SOURCE,
-    Frame,
-    Kind,
-    Record,
-    read_frame,
-    segment_path,
-)
+from headrace.journal.frame_reader import read_frame
+from headrace.journal.frames import Frame
+from headrace.journal.records import CONTROL_SOURCE, NO_SOURCE, Kind, Record
+from headrace.journal.segments import segment_path
 from headrace.ledger.explained import (
     Config,
     Cross,

@@ -12,16 +12,10 @@ from typing import Final
 from headrace.errors import JournalDamaged
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.journal.erasures import noted_ranges
-from headrace.journal.journal import (
-    Boundary,
-    Frame,
-    JournalReader,
-    Kind,
-    TornTail,
-    first_boundary,
-    segment_numbers,
-    segment_path,
-)
+from headrace.journal.frames import Boundary, Frame, TornTail
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path
 
 __all__ = ["ChainFound", "Damage", "VerifiedShard", "journal_bytes", "verify_shard"]
 

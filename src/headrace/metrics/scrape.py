@@ -18,7 +18,8 @@ from headrace.config.addresses import partition_of
 from headrace.config.settings import RunSettings
 from headrace.dataflow.telemetry import Phase
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
-from headrace.journal.journal import JournalWriter, segment_numbers, segment_path
+from headrace.journal.segments import segment_numbers, segment_path
+from headrace.journal.writer import JournalWriter
 from headrace.metrics.recorder import Histogram, Recorder
 from headrace.operators.decisions.prequential import WindowQuality
 from headrace.operators.recommend.lists import ListQuality

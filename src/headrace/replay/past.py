@@ -15,8 +15,11 @@ import orjson
 from headrace.config.settings import RunSettings, digest, restore
 from headrace.errors import CheckpointDamaged, StateError
 from headrace.journal.checkpoint import checkpoint_path, read_checkpoint
-from headrace.journal.journal import GENESIS, Boundary, Frame, JournalReader, Kind, Record, first_boundary
+from headrace.journal.frames import GENESIS, Boundary, Frame
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import Kind, Record
 from headrace.journal.scan import counted_apart, note_records
+from headrace.journal.segments import first_boundary
 from headrace.replay.turns import in_turns
 from headrace.shard.routing import route_of
 

@@ -13,7 +13,8 @@ from heapq import merge
 from operator import itemgetter
 from typing import Final
 
-from headrace.journal.journal import COMMAND, RETRIED, Frame, Kind, Record
+from headrace.journal.frames import Frame
+from headrace.journal.records import COMMAND, RETRIED, Kind, Record
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import Undecodable
 from headrace.shard.apply_record import event_of, payload_of

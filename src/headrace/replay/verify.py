@@ -16,20 +16,12 @@ import orjson
 from headrace.config.settings import RunSettings, restore
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, StateMismatch
 from headrace.journal.checkpoint import Checkpoint, checkpoint_numbers, checkpoint_path, read_checkpoint
-from headrace.journal.journal import (
-    CONTROL_SOURCE,
-    GENESIS,
-    Boundary,
-    Frame,
-    JournalReader,
-    Kind,
-    Record,
-    first_boundary,
-    segment_path,
-    start_of,
-)
+from headrace.journal.frames import GENESIS, Boundary, Frame
 from headrace.journal.provenance import kernel
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE, Kind, Record
 from headrace.journal.scan import notes_of
+from headrace.journal.segments import first_boundary, segment_path, start_of
 from headrace.shard.apply_record import apply_again
 from headrace.shard.durable import STATE_VERSION
 from headrace.shard.kinds import build_machine

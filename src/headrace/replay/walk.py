@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
-from headrace.journal.journal import COMMAND, CONTROL_SOURCE, OVERDUE, SKIPPED, Kind, Record
+from headrace.journal.records import COMMAND, CONTROL_SOURCE, OVERDUE, SKIPPED, Kind, Record
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import Undecodable
 from headrace.replay.past import Past

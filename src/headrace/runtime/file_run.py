@@ -33,8 +33,8 @@ from headrace.files.sorted_sources import SortedSources, piece_of
 from headrace.files.sources import Numbered, number_sources, open_together, source_name
 from headrace.files.time_order import disorder_of
 from headrace.flows import named
-from headrace.journal.journal import CONTROL_SOURCE
 from headrace.journal.provenance import changes, in_force_now
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.operators.models import model_mistakes
 from headrace.runtime.places import dead_letters_beside, refuse_clashes_of
 from headrace.runtime.running import (

@@ -22,8 +22,8 @@ from headrace.errors import (
     TopicMismatch,
 )
 from headrace.journal.end import JournalEnd, journal_end, shard_folders
-from headrace.journal.journal import JournalWriter
 from headrace.journal.provenance import changes, in_force_now
+from headrace.journal.writer import JournalWriter
 from headrace.kafka.connection import Connection
 from headrace.kafka.outlet import TopicOutlet, first_offsets, held_in, loss_of, tail_of
 from headrace.kafka.producer import DecisionProducer

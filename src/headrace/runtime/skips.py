@@ -11,7 +11,7 @@ from headrace.config.addresses import partition_of
 from headrace.errors import ConfigError, InputFailed, Mistake
 from headrace.files.sorted_sources import piece_of
 from headrace.files.sources import source_name
-from headrace.journal.journal import CONTROL_SOURCE
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.shard.attempts import died_twice_at
 
 __all__ = ["Skip", "notes_of_skips", "numbered", "refuse_where_runs_died", "skips_of"]

@@ -16,8 +16,9 @@ from headrace.files.files import MergedReader
 from headrace.files.resume import commands_again, level_pipes, names_of, went_on_at
 from headrace.journal.batches import Batch
 from headrace.journal.checkpoint import newest_readable
-from headrace.journal.journal import CONTROL_SOURCE, first_boundary, start_of
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.journal.scan import notes_of
+from headrace.journal.segments import first_boundary, start_of
 from headrace.shard.commands import decode_flagged
 from headrace.shard.durable import DurableShard
 from headrace.shard.routing import route_of

@@ -22,7 +22,7 @@ from headrace.errors import HeadraceError, StateError
 from headrace.flows import named
 from headrace.journal.batches import Batch
 from headrace.journal.end import journal_end, shard_folders
-from headrace.journal.journal import CONTROL_SOURCE
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.kafka.connection import Connection
 from headrace.kafka.delivery import Delivery
 from headrace.kafka.partition_merge import PartitionMerge

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from headrace.journal.journal import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
+from headrace.journal.records import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import Undecodable, decode_one
 from headrace.operators.events.oversized import cut_line_of

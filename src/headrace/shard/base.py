@@ -11,7 +11,7 @@ import orjson
 from msgspec.structs import replace
 
 from headrace.config.tables import IdSettings, TimeSettings
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.operators.events.contract import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
 from headrace.operators.events.decode import NO_VALUE, Undecodable, base64_text, unexpected
 from headrace.operators.events.oversized import CutLine, encode_dead_letter

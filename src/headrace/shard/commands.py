@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from headrace.journal.journal import COMMAND
+from headrace.journal.records import COMMAND
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import Undecodable, base64_text, decode_one
 from headrace.operators.policy import commands as policy

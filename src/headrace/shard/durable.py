@@ -32,33 +32,30 @@ from headrace.journal.checkpoint import (
     prune_checkpoints,
 )
 from headrace.journal.erasures import Erasures
-from headrace.journal.journal import (
+from headrace.journal.frames import GENESIS, Boundary, Frame
+from headrace.journal.keys import configured_keys
+from headrace.journal.known_sources import KnownSources, source_note
+from headrace.journal.passed_headers import PassedHeaders, with_headers
+from headrace.journal.provenance import InForce, in_force_now
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import (
     COMMAND,
     CONTROL_SOURCE,
     CUT,
-    GENESIS,
     HEADERS,
     NO_SOURCE,
     OVERDUE,
     RETRIED,
     SKIPPED,
     UNREADABLE,
-    Boundary,
-    Frame,
-    JournalReader,
-    JournalWriter,
     Kind,
     Record,
     RecordFields,
-    first_boundary,
-    start_of,
 )
-from headrace.journal.keys import configured_keys
-from headrace.journal.known_sources import KnownSources, source_note
-from headrace.journal.passed_headers import PassedHeaders, with_headers
-from headrace.journal.provenance import InForce, in_force_now
 from headrace.journal.retention import Retired, keeps_all, retire
 from headrace.journal.scan import notes_of, output_of, records_from
+from headrace.journal.segments import first_boundary, start_of
+from headrace.journal.writer import JournalWriter
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import Undecodable, unexpected
 from headrace.operators.events.oversized import CutLine, whole_of

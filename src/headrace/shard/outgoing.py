@@ -13,8 +13,8 @@ from headrace.config.addresses import partition_of
 from headrace.config.kafka import KafkaSettings
 from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.tables import RunSettings
-from headrace.journal.journal import COMMAND, RETRIED, SKIPPED, Kind, Record
 from headrace.journal.passed_headers import PassedHeaders
+from headrace.journal.records import COMMAND, RETRIED, SKIPPED, Kind, Record
 from headrace.operators.events.contract import FRAUD_ID, Click, Payment
 from headrace.operators.events.decode import decode_one
 

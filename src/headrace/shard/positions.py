@@ -10,7 +10,7 @@ from headrace.config.addresses import partition_name, partition_of
 from headrace.errors import OffsetLost, StateMismatch
 from headrace.journal.batches import Mark
 from headrace.journal.end import JournalEnd
-from headrace.journal.journal import CONTROL_SOURCE
+from headrace.journal.records import CONTROL_SOURCE
 
 __all__ = [
     "Held",

@@ -26,20 +26,15 @@ from headrace.config.private_files import FILE_MODE, make_folder, opener
 from headrace.control.inbox import control_folder
 from headrace.errors import StateError
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
+from headrace.journal.disk import fsync_directory
 from headrace.journal.erasures import work_files
-from headrace.journal.journal import (
-    CONTROL_SOURCE,
-    FORMAT_VERSION,
-    Boundary,
-    JournalReader,
-    first_boundary,
-    fsync_directory,
-    segment_numbers,
-    segment_path,
-    start_of,
-    verify,
-)
+from headrace.journal.format import FORMAT_VERSION
+from headrace.journal.frames import Boundary
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.journal.scan import heads_from, notes_of
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path, start_of
+from headrace.journal.verify import verify
 
 __all__ = ["MANIFEST", "Copied", "back_up", "restore"]
 

@@ -18,16 +18,11 @@ from headrace.journal.batches import Mark
 from headrace.journal.checkpoint import Checkpoint, newest_readable
 from headrace.journal.end import journal_end
 from headrace.journal.erasures import work_files
-from headrace.journal.journal import (
-    CONTROL_SOURCE,
-    FORMAT_VERSION,
-    JournalReader,
-    first_boundary,
-    segment_numbers,
-    segment_path,
-    start_of,
-)
+from headrace.journal.format import FORMAT_VERSION
+from headrace.journal.reader import JournalReader
+from headrace.journal.records import CONTROL_SOURCE
 from headrace.journal.scan import notes_of
+from headrace.journal.segments import first_boundary, segment_numbers, segment_path, start_of
 from headrace.shard.kinds import kind_of
 
 __all__ = ["inspect", "recorded_settings", "source_names"]

@@ -19,7 +19,7 @@ from orjson import dumps
 
 from headrace.config.policy import COMBINATION_CODE
 from headrace.config.settings import FraudSettings
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.kinds.fraud.erasure import forget
 from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, TypicalPayment
 from headrace.operators.decisions.detail import slot_code

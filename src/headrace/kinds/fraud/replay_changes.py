@@ -12,7 +12,7 @@ import orjson
 
 from headrace.config.paths import path_of
 from headrace.config.settings import FraudSettings, of_fraud
-from headrace.journal.journal import Kind, Record
+from headrace.journal.records import Kind, Record
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.kinds.fraud.replay_rows import (
     UNKNOWN,

@@ -12,7 +12,7 @@ from orjson import dumps
 
 from headrace.config.recommend import NETWORK
 from headrace.config.settings import RecommendSettings
-from headrace.journal.journal import Kind
+from headrace.journal.records import Kind
 from headrace.operators.events.contract import Cart, Click, Event, Item, Order
 from headrace.operators.events.decode import Undecodable, canonical_digest
 from headrace.operators.models import NotLearned

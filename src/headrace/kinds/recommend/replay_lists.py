@@ -14,7 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from headrace.config.settings import RecommendSettings
-from headrace.journal.journal import Kind, Record
+from headrace.journal.records import Kind, Record
 from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.events.contract import Cart, Click, Event, Order
 from headrace.operators.events.decode import Undecodable
