@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from headrace import __version__
-from headrace.config.settings import FraudSettings, load
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
 
 __all__ = ["conditions", "fraud_settings", "held_to_one_core", "peak_bytes", "simulated"]
 

@@ -21,7 +21,7 @@ from headrace.cli.demo import SESSIONS, Files, make_world, request
 from headrace.cli.demo_runs import run_both
 from headrace.cli.demo_story import show
 from headrace.cli.live import Rate, _panel
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
 _SEED: Final = 1

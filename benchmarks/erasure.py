@@ -18,7 +18,7 @@ from typing import Final
 from _conditions import conditions, fraud_settings
 
 import headrace.flows.kinds  # noqa: F401  # makes them known
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.control.reader import batch_of
 from headrace.erasure.search import Found, find_customer
 from headrace.journal.batches import Batch, Mark

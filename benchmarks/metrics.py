@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 
 from _conditions import conditions, held_to_one_core, simulated
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
 _PRESET: Final = "handbook-small"

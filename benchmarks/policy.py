@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple
 
 from _conditions import conditions, fraud_settings
 
+from headrace.config.flow_kinds import SHIPPED
+from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import PolicySettings
-from headrace.config.settings import SHIPPED, FraudSettings
 from headrace.operators.events.contract import Payment
 from headrace.operators.policy import Policy, ReloadList, Verdict, act, list_content
 

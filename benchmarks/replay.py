@@ -24,7 +24,8 @@ from typing import Final, NamedTuple
 from _conditions import conditions, fraud_settings
 
 import headrace.flows.kinds  # noqa: F401  # makes them known
-from headrace.config.settings import FraudSettings, lay_over
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import lay_over
 from headrace.kinds.fraud.replay_changes import Replayed, decide_again
 from headrace.kinds.fraud.replay_report import report_of
 from headrace.ledger.ledger import shard_directories

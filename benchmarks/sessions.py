@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from _conditions import conditions
 from _protocol import Quality, judge_run, read, run_flow, weeks
 
-from headrace.config.settings import SHIPPED
+from headrace.config.flow_kinds import SHIPPED
 from headrace.operators.simulator import presets, simulate, write
 
 _SEEDS = (1, 2, 3)

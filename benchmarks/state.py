@@ -25,7 +25,7 @@ import msgspec
 from _conditions import conditions, fraud_settings
 
 import headrace.flows.kinds  # noqa: F401  # makes them known
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.journal.batches import Batch
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.events.contract import Event, Outcome, Payment

@@ -22,7 +22,7 @@ import orjson
 from _conditions import conditions, fraud_settings, held_to_one_core, peak_bytes, simulated
 
 import headrace.flows.kinds  # noqa: F401  # makes them known
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.files.files import LineReader, MergedReader, OutputFile
 from headrace.journal.batches import Batch
 from headrace.journal.records import Kind

@@ -3,9 +3,15 @@
 __all__ = [
     "addresses",
     "bounded",
+    "canonical",
+    "durations",
     "expression",
+    "features",
+    "flow_kinds",
+    "fraud_flow",
     "kafka",
     "lists",
+    "loading",
     "paths",
     "policy",
     "printable",
@@ -13,6 +19,6 @@ __all__ = [
     "recommend",
     "recommend_flow",
     "recommend_rules",
-    "settings",
+    "references",
     "tables",
 ]

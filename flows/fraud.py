@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bytewax.dataflow import Dataflow
 
-from ..config.settings import FraudSettings
+from ..config.fraud_flow import FraudSettings
 from .wiring import Edges, wire
 
 __all__ = ["Edges", "build"]

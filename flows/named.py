@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bytewax.dataflow import Dataflow
 
-from ..config.settings import FraudSettings, RecommendSettings, RunSettings
+from ..config.fraud_flow import FraudSettings
+from ..config.recommend_flow import RecommendSettings
+from ..config.tables import RunSettings
 from . import fraud, recommend
 from . import kinds as _kinds  # noqa: F401  # makes them known
 from .wiring import Edges

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bytewax.dataflow import Dataflow
 
-from ..config.settings import RecommendSettings
+from ..config.recommend_flow import RecommendSettings
 from .wiring import Edges, wire
 
 __all__ = ["Edges", "build"]

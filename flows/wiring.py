@@ -18,7 +18,7 @@ from headrace.shard.attempts import Attempt
 from headrace.shard.commands import decode_flagged
 from headrace.shard.routing import route_of
 
-from ..config.settings import RunSettings
+from ..config.tables import RunSettings
 from ..operators.events.decode import decode
 
 __all__ = ["Edges", "wire"]

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from ...config.settings import FraudSettings
+from ...config.fraud_flow import FraudSettings
 from ..features import FeatureSet, SlotGroup
 from ..models import MODELS
 

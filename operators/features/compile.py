@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ...config.settings import BinDeclaration, CrossDeclaration, EntitySettings
+from ...config.fraud_flow import BinDeclaration, CrossDeclaration, EntitySettings
 from ..events.contract import Click, Payment
 from .entities import Entities
 from .put_back import put_tables_back

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ...config.settings import BinDeclaration, CrossDeclaration, EntitySettings
+from ...config.fraud_flow import BinDeclaration, CrossDeclaration, EntitySettings
 from . import windows
 from .entities import Entities
 from .episodes import HISTORY, NUMBER_AT, NUMBER_MASK, Episodes

@@ -8,7 +8,7 @@ from typing import Any
 from ...config.lists import ListContent, list_content, read_list
 from ...config.paths import path_of
 from ...config.policy import ListSettings
-from ...config.settings import RunSettings
+from ...config.tables import RunSettings
 from .verdict import Verdict, trace_of
 
 __all__ = ["ListContent", "changed_lists", "list_content", "list_lines", "read_list", "read_lists"]

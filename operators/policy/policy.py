@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from msgspec import msgpack
 
+from ...config.fraud_flow import FraudSettings
 from ...config.lists import ListContent, list_content
 from ...config.policy import DEADLINE_CODE, KILL_SWITCH_CODE, CapacitySettings, DeadlineSettings
-from ...config.settings import FraudSettings
 from ..events.contract import Payment
 from .capacity import DecidedDays, ReviewDays, left_of, share_of, with_capacity
 from .commands import Command, KillSwitch, ReloadList

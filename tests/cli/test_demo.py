@@ -13,7 +13,10 @@ from rich.console import Console
 from headrace.cli.demo import SESSIONS, Files, make_world, refuse_used, request
 from headrace.cli.demo_runs import run_both
 from headrace.cli.demo_story import Shop, show, story, weeks
-from headrace.config.settings import FLOWS, FraudSettings, RecommendSettings, load
+from headrace.config.flow_kinds import FLOWS
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
+from headrace.config.recommend_flow import RecommendSettings
 from headrace.errors import ConfigError
 from headrace.operators.events.decode import decode_one
 from headrace.runtime.runs import Progress, RunRequest, RunSummary

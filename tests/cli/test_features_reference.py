@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from headrace.cli.features_reference import MISSING, NOTES, ZERO, features_page
-from headrace.config.settings import KINDS, FraudSettings
+from headrace.config.features import KINDS
+from headrace.config.fraud_flow import FraudSettings
 from headrace.operators.events.contract import Payment
 from headrace.operators.features import FeatureSet
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from headrace.cli import live
 from headrace.cli.live import LivePanel, PlainLines, Rate, eta_s, progress_line, summary_lines, view, views
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.operators.decisions.prequential import Quality
 from headrace.runtime.runs import Latency, Progress, RunRequest, RunSummary
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.errors import JournalDamaged
 from headrace.journal.segments import segment_path
 from headrace.runtime.file_run import run

@@ -136,7 +136,7 @@ def test_without_numba_there_is_nothing() -> None:
         "from headrace.operators.compiled.generated import compile_source\n"
         "from headrace.operators.decisions.scoring import PlainScorer\n"
         "from headrace.kinds.fraud.machine import FraudShard\n"
-        "from headrace.config.settings import load\n"
+        "from headrace.config.loading import load\n"
         "assert compile_source('', {}, {}) is None\n"
         "assert isinstance(FraudShard(load(None))._scorer, PlainScorer)\n"
     )

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from headrace.config.canonical import canonical, digest, restore
+from headrace.config.flow_kinds import SHIPPED
+from headrace.config.loading import load
 from headrace.config.policy import (
     CapacitySettings,
     CostSettings,
@@ -14,7 +17,6 @@ from headrace.config.policy import (
     KillSwitchSettings,
     ListSettings,
 )
-from headrace.config.settings import SHIPPED, canonical, digest, load, restore
 from headrace.errors import ConfigError
 from headrace.kinds.fraud.machine import shape_of
 

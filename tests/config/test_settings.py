@@ -7,18 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from headrace.config.settings import (
-    SHIPPED,
-    Condition,
-    FraudSettings,
-    canonical,
-    digest,
-    duration_ms,
-    lay_over,
-    load,
-    mistakes,
-    restore,
-)
+from headrace.config.canonical import canonical, digest, restore
+from headrace.config.conditions import Condition
+from headrace.config.durations import duration_ms
+from headrace.config.flow_kinds import SHIPPED
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import lay_over, load
+from headrace.config.references import mistakes
 from headrace.errors import ConfigError
 from headrace.operators.features import FeatureSet
 

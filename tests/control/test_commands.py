@@ -11,7 +11,7 @@ import pytest
 from killing import chosen, killed_within_a_batch, killing, logged, one_in
 from worlds import World, overrides, payment, stream, write_lines
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.control.dead_letters import Letter, letters_in_state, portions
 from headrace.control.inbox import control_folder, limits_of, put, taken_of
 from headrace.journal.reader import JournalReader

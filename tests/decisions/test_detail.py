@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.decisions.detail import detail_layout, detail_struct, read_trace
 from headrace.operators.events.decode import decode_one

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.journal.records import Kind
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.decisions.scoring import PlainScorer

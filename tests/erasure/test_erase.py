@@ -16,7 +16,7 @@ from erasures import CUSTOMER, TRACE, check_gone, command_line, customers, erase
 from killing import killed_within_a_batch
 from worlds import World, all_of, overrides, payment, stream, write_lines
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.control.inbox import control_folder
 from headrace.erasure.search import find_customer
 from headrace.journal import erasures as erasure

@@ -10,7 +10,7 @@ from erasures import CUSTOMER, TRACE, check_gone, customers, erase, inputs, trac
 from killing import Killer, Moment, chosen, killing, one_in
 from worlds import World, overrides, write_lines
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.control.inbox import control_folder, limits_of, put, taken_of
 from headrace.erasure.search import find_customer
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.events.decode import decode_one
 from headrace.shard.commands import Erase

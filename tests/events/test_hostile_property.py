@@ -13,7 +13,8 @@ from hostile import FIELDS, Mutator, good, kept, line_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.config.settings import RunSettings, load
+from headrace.config.loading import load
+from headrace.config.tables import RunSettings
 from headrace.control.dead_letters import Letter, payload_shown
 from headrace.control.reader import batch_of
 from headrace.erasure.search import find_customer

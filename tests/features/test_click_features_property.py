@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.operators.events.contract import Click, Payment
 from headrace.operators.features import FeatureSet
 

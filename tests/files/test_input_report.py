@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import headrace, simulated
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.files.files import LineReader
 from headrace.files.input_report import examine
 from headrace.files.time_order import Disorder, span_text

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 import golden_worlds as worlds
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
 from headrace.operators.decisions.detail import DetailLayout, detail_layout
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.provenance import InForce, changes, in_force_now
 from headrace.operators.policy.lists import changed_lists, list_content
 

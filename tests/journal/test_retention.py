@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ledgers import Journal, decided, note
 
-from headrace.config.settings import JournalSettings
+from headrace.config.tables import JournalSettings
 from headrace.journal.checkpoint import checkpoint_path, write_checkpoint
 from headrace.journal.retention import Retired, keeps_all, retirable, retire
 from headrace.journal.segments import segment_numbers, segment_path

@@ -11,7 +11,7 @@ from erasures import command_line
 from killing import chosen, killing, logged, one_in
 from worlds import World, overrides, payment, stream, write_lines
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.batches import Batch
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.end import journal_end

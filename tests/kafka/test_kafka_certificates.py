@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from entrances import begin, check_everything_works
 
+from headrace.config.flow_kinds import SHIPPED
 from headrace.config.kafka import KafkaSettings
-from headrace.config.settings import SHIPPED
 from headrace.errors import BrokerError, BrokerRefused, ConfigError
 from headrace.kafka.connection import Connection
 from headrace.kafka.producer import DecisionProducer

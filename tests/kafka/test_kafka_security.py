@@ -12,7 +12,7 @@ import pytest
 from entrances import begin, check_everything_works
 
 from headrace.config.kafka import KafkaSettings
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from headrace.kafka.connection import Connection
 from headrace.kafka.topics import check_topics

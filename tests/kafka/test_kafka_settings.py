@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.config.canonical import canonical, restore
+from headrace.config.fraud_flow import FraudSettings
 from headrace.config.kafka import KafkaSettings
-from headrace.config.settings import FraudSettings, canonical, load, restore
+from headrace.config.loading import load
 from headrace.errors import ConfigError
 from headrace.kafka.connection import Connection
 

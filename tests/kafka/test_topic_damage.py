@@ -12,7 +12,7 @@ from erasures import CUSTOMER, TRACE, customers
 from topic_worlds import PATIENCE_S, SHARDS, World, inputs_in, messages
 from worlds import tiny_world
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.journal.segments import segment_numbers, segment_path
 

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 from topic_worlds import PATIENCE_S, World, inputs_in, journalled
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.known_sources import source_note
 from headrace.journal.records import Kind
 from headrace.shard.durable import DurableShard

@@ -10,7 +10,8 @@ import msgspec
 import orjson
 import pytest
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
 from headrace.errors import ConfigError
 from headrace.kinds.fraud.machine import FraudShard, shape_of
 from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, TypicalPayment

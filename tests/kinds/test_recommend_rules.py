@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from headrace.config.loading import load
+from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.recommend_rules import RulesTable
-from headrace.config.settings import RecommendSettings, load
 from headrace.errors import ConfigError
 from headrace.kinds.recommend.machine import RecommendShard, shape_of
 from headrace.operators.models import model_mistakes

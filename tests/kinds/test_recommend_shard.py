@@ -7,7 +7,7 @@ import json
 import pytest
 from houses import HOUR_MS, START_MS, House
 
-from headrace.config.settings import RecommendSettings
+from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.records import Kind
 from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.recommend.detail import read

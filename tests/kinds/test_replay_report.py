@@ -15,7 +15,8 @@ from headrace.cli import replay_words as words
 from headrace.cli.replay_charts import interval_chart, recall_chart, week_chart
 from headrace.cli.replay_page import report_page
 from headrace.cli.replay_view import report_json, report_view
-from headrace.config.settings import digest, load
+from headrace.config.canonical import digest
+from headrace.config.loading import load
 from headrace.kinds.fraud.replay_changes import Replayed
 from headrace.kinds.fraud.replay_report import report_of
 from headrace.kinds.fraud.replay_rows import UNKNOWN, Example, Payments

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 import pytest
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.records import Kind
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.decisions.detail import detail_layout

@@ -17,7 +17,8 @@ from ledgers import Journal, decided, outcome
 from rich.console import Console
 
 from headrace.cli.ledger_view import explained_json, explained_view
-from headrace.config.settings import FraudSettings, load
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
 from headrace.errors import ConfigError, StateError, UnknownDecision
 from headrace.journal.batches import Batch
 from headrace.journal.records import CONTROL_SOURCE, OVERDUE, RETRIED

@@ -19,7 +19,8 @@ from ledgers import SALT_BYTES, Journal, decided, end_of, erase, flip, note
 from pyarrow import parquet
 
 from headrace.cli import app as cli
-from headrace.config.settings import Condition, load
+from headrace.config.conditions import Condition
+from headrace.config.loading import load
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import Kind
 from headrace.journal.segments import first_boundary, segment_path

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headrace.cli.reference import metrics_page
 from headrace.config.addresses import partition_name
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.dataflow.topic_reader import TopicReader
 from headrace.files.files import LineReader, MergedReader
 from headrace.journal.batches import Batch, Mark

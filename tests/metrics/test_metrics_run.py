@@ -19,7 +19,7 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.metrics.serving import served
 from headrace.operators import simulator
 from headrace.runtime.file_run import run

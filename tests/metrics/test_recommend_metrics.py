@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from prometheus_client.parser import text_string_to_metric_families
 from worlds import clicks
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.batches import Batch
 from headrace.kinds.recommend.measures import LIST_METRICS
 from headrace.metrics.exposition import application

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.errors import ConfigError
 from headrace.metrics.http_server import standing_in
 from headrace.metrics.recorder import Recorder

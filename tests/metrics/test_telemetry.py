@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.control.reader import BatchReader
 from headrace.journal.checkpoint import Finished
 from headrace.runtime.file_run import run

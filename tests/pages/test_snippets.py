@@ -18,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from markdown import ROOT, Block, blocks, inline_code, pages
 
 from headrace.cli.app import app
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
 from headrace.config.recommend_flow import RecommendSettings
-from headrace.config.settings import FraudSettings, load
 from headrace.operators.events.contract import Decision, Recommendation
 from headrace.operators.events.decode import Undecodable, decode_one
 from headrace.operators.events.schemas import schema_files

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec import msgpack
 
+from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import BUILT_IN_TEXTS, COMBINATION_CODE, CostSettings
-from headrace.config.settings import FraudSettings
 from headrace.operators.events.contract import Payment
 from headrace.operators.policy import KillSwitch, Policy, ReloadList, Verdict, act, list_content
 from headrace.operators.policy.capacity import ReviewDays, share_of
@@ -451,7 +451,7 @@ class TestState:
 
 def test_two_hash_seeds_give_the_same_bytes():
     code = (
-        "from headrace.config.settings import FraudSettings\n"
+        "from headrace.config.fraud_flow import FraudSettings\n"
         "from headrace.operators.policy import *\n"
         f"p = Policy(FraudSettings.model_validate({{'policy': {{'lists': {LISTS!r}}}}}))\n"
         "p.command(ReloadList('stolen', *list_content({str(n) for n in range(50)})))\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.errors import ConfigError
 from headrace.operators.policy import list_content, read_list, read_lists
 

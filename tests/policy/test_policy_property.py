@@ -14,7 +14,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from headrace.config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIELDS, expression_mistakes
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.operators.events.contract import Payment
 from headrace.operators.policy import KillSwitch, Policy, ReloadList, list_content
 from headrace.operators.policy.expression import PARAMETERS, source_of

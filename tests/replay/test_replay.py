@@ -19,7 +19,7 @@ from ledgers import erase, flip
 from worlds import DAY_MS, START_MS, outcome, payment, stream
 
 from headrace.cli import app as cli
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.control.dead_letters import letters_in_state, portions
 from headrace.control.inbox import control_folder, limits_of, put
 from headrace.journal.batches import Batch
@@ -440,7 +440,7 @@ def test_behind_an_erased_record_without_checkpoint_the_rest_is_unknown(segments
 def scores(past: State, *overrides: str):
     directories = sorted(past.path.glob("shard-*"))
     settings = Past(directories).configurations[-1].settings
-    from headrace.config.settings import lay_over
+    from headrace.config.loading import lay_over
 
     return decide_again(Past(directories), lay_over(settings, overrides, "recorded"))
 

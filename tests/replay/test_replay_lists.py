@@ -15,7 +15,7 @@ from commands import headrace
 from worlds import World, click, clicks, overrides, write_lines
 
 from headrace.cli import app as cli
-from headrace.config.settings import lay_over
+from headrace.config.loading import lay_over
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.segments import first_boundary, segment_path
 from headrace.kinds.recommend.replay_lists import list_again

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from ledgers import Journal, decided, note, outcome
 
-from headrace.config.settings import canonical, load
+from headrace.config.canonical import canonical
+from headrace.config.loading import load
 from headrace.errors import StateError
 from headrace.journal.records import Kind
 from headrace.replay.past import Past

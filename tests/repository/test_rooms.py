@@ -16,8 +16,8 @@ WITH_ROOMS = ("kinds", "operators")
 LINES_MAX = 500
 EXPORTED = {
     "config": (
-        "addresses bounded expression kafka lists paths policy printable private_files recommend "
-        "recommend_flow recommend_rules settings tables"
+        "addresses bounded canonical durations expression features flow_kinds fraud_flow kafka lists loading "
+        "paths policy printable private_files recommend recommend_flow recommend_rules references tables"
     ),
     "flows": "kinds named",
     "operators.compiled": "generated inline kernels",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headrace.config.settings import canonical, load
+from headrace.config.canonical import canonical
+from headrace.config.loading import load
 from headrace.journal.end import JournalEnd
 from headrace.journal.frames import GENESIS
 from headrace.journal.provenance import InForce

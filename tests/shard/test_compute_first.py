@@ -9,7 +9,9 @@ import msgspec
 import orjson
 import pytest
 
-from headrace.config.settings import FraudSettings, RecommendSettings, load
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
+from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.records import Kind
 from headrace.kinds.fraud import machine as fraud
 from headrace.kinds.fraud.machine import FraudShard

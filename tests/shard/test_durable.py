@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.control.reader import batch_of
 from headrace.errors import JournalDamaged, StateMismatch
 from headrace.journal import segments

@@ -16,7 +16,7 @@ from commands import headrace
 from hostile import FIELDS, Mutator, good, line_of
 from topic_worlds import World, inputs_in, journalled, messages
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.control.inbox import ControlInbox, control_folder, limits_of
 from headrace.control.reader import ControlledReader
 from headrace.files.files import LineReader, MergedReader

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from worlds import World, clicks, overrides, tiny_world, write_lines
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import Kind

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.errors import ConfigError
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.erased_records import erase_records

@@ -11,7 +11,8 @@ from feeder import DAY, HOUR, MINUTE, START, Feeder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
 from headrace.journal.records import Kind
 from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.events.contract import Payment

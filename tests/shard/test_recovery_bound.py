@@ -14,7 +14,7 @@ from commands import ended, fork
 from topic_worlds import Running, World, inputs_in, members, wait_until_gone
 from worlds import START_MS, stream, tiny_world
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.operators.events.decode import decode

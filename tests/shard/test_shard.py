@@ -7,7 +7,7 @@ import orjson
 import pytest
 from feeder import DAY, HOUR, MINUTE, START, Feeder, settings
 
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.journal.records import Kind
 from headrace.kinds.fraud.machine import FraudShard, shape_of
 from headrace.operators.events.decode import decode_one

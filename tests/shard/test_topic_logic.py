@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.config.addresses import on_topics, partition_of
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.errors import ConfigError, OffsetLost, StateMismatch
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.end import journal_end

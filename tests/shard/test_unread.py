@@ -6,7 +6,7 @@ import json
 import time
 from contextlib import closing
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.records import UNREADABLE, Kind
 from headrace.journal.scan import records_from

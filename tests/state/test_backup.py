@@ -12,7 +12,7 @@ import orjson
 import pytest
 from worlds import World, overrides, payment, stream, write_lines
 
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.control.inbox import control_folder, limits_of, put, taken_of
 from headrace.errors import JournalDamaged, StateError
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path

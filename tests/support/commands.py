@@ -17,7 +17,7 @@ from pathlib import Path
 
 # A forked child must not have to import them.
 from headrace.cli import app as cli
-from headrace.config.settings import load
+from headrace.config.loading import load
 from headrace.operators import simulator
 from headrace.operators.events.decode import decode
 from headrace.runtime import topic_run as topic_runtime  # noqa: F401

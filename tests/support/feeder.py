@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from headrace.config.settings import FraudSettings, load
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.loading import load
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.events.decode import decode_one
 

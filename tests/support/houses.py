@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from headrace.config.settings import RecommendSettings
+from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.records import Kind
 from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.events.decode import decode_one

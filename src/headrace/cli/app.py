@@ -31,7 +31,7 @@ from headrace.errors import ConfigError, HeadraceError, ReaderGone
 from headrace.runtime.interrupts import end_at_once, met_by
 
 if TYPE_CHECKING:
-    from headrace.config.settings import RunSettings
+    from headrace.config.tables import RunSettings
     from headrace.runtime.runs import RunRequest, RunSummary
 
 __all__ = ["EXIT_CODES", "app", "main"]
@@ -470,7 +470,7 @@ def _reader_may_leave() -> Iterator[None]:
 
 
 def _settings(config: Path | None, overrides: list[str] | None, flow: str | None = None) -> RunSettings:
-    from headrace.config.settings import load
+    from headrace.config.loading import load
     from headrace.operators.models import model_mistakes
 
     return load(config, overrides or (), flow=flow, model_mistakes=model_mistakes)

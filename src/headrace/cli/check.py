@@ -12,7 +12,8 @@ from headrace.cli.terminal import echo
 from headrace.errors import NothingUsable
 
 if TYPE_CHECKING:
-    from headrace.config.settings import FraudSettings, RunSettings
+    from headrace.config.fraud_flow import FraudSettings
+    from headrace.config.tables import RunSettings
 
 __all__ = ["check"]
 
@@ -44,7 +45,9 @@ def check(
 
     With --against, files are read as a flow with this configuration would, and nothing is decided.
     """
-    from headrace.config.settings import digest, laid_over, load, shipped
+    from headrace.config.canonical import digest
+    from headrace.config.flow_kinds import shipped
+    from headrace.config.loading import laid_over, load
     from headrace.operators.models import model_mistakes
 
     settings = load(config, overrides or (), model_mistakes=model_mistakes)
@@ -60,7 +63,7 @@ def check(
 
 
 def _declared(settings: RunSettings) -> str:
-    from headrace.config.settings import FraudSettings
+    from headrace.config.fraud_flow import FraudSettings
 
     if not isinstance(settings, FraudSettings):
         return ""
@@ -68,7 +71,7 @@ def _declared(settings: RunSettings) -> str:
 
 
 def _in_force(settings: RunSettings) -> Iterator[tuple[str, str]]:
-    from headrace.config.settings import FraudSettings
+    from headrace.config.fraud_flow import FraudSettings
 
     yield "model", settings.model_name
     if isinstance(settings, FraudSettings):

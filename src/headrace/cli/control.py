@@ -17,7 +17,7 @@ from headrace.errors import ConfigError, HeadraceError, Mistake, StateError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.config.settings import RunSettings
+    from headrace.config.tables import RunSettings
     from headrace.shard.commands import Command
 
 __all__ = ["Config", "app", "existing", "running", "send", "settings_of"]
@@ -221,7 +221,7 @@ def settings_of(config: Path | None, state: Path) -> RunSettings:
     StateError
         If there is no state.
     """
-    from headrace.config.settings import load
+    from headrace.config.loading import load
     from headrace.operators.models import model_mistakes
     from headrace.state.inspection import recorded_settings
 

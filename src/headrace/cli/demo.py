@@ -10,7 +10,8 @@ from typing import BinaryIO, Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from headrace.config.settings import FLOWS, SHIPPED, RunSettings
+from headrace.config.flow_kinds import FLOWS, SHIPPED
+from headrace.config.tables import RunSettings
 from headrace.errors import ConfigError, Mistake
 from headrace.runtime.places import dead_letters_beside
 from headrace.runtime.runs import RunRequest

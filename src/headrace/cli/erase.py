@@ -17,7 +17,7 @@ from headrace.cli.terminal import console_of, echo
 from headrace.errors import ErasureUnfinished, ErasureUnsure, StateError, StateLocked
 
 if TYPE_CHECKING:
-    from headrace.config.settings import RunSettings
+    from headrace.config.tables import RunSettings
     from headrace.erasure.search import Found
 
 __all__ = ["erase"]

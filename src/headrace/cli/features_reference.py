@@ -10,14 +10,9 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from headrace.config.settings import (
-    HALF_LIFE_MS_MAX,
-    KINDS,
-    WINDOW_MS_MAX,
-    BinDeclaration,
-    CrossDeclaration,
-    EntitySettings,
-)
+from headrace.config.durations import HALF_LIFE_MS_MAX, WINDOW_MS_MAX
+from headrace.config.features import KINDS
+from headrace.config.fraud_flow import BinDeclaration, CrossDeclaration, EntitySettings
 
 __all__ = ["MISSING", "NOTES", "ZERO", "Notes", "features_page"]
 

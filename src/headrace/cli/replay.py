@@ -15,7 +15,7 @@ import typer
 from headrace.cli.terminal import console_of, echo, echo_json
 
 if TYPE_CHECKING:
-    from headrace.config.settings import RunSettings
+    from headrace.config.tables import RunSettings
     from headrace.kinds.fraud.replay_report import Report
     from headrace.kinds.recommend.replay_report import ListReport
     from headrace.replay.options import Options
@@ -196,7 +196,8 @@ def _verify(state: Path, *, json: bool, other_kernel: bool) -> None:
 def _replayed(
     state: Path, config: Path | None, overrides: list[str], options: Options, *, learn: bool
 ) -> Report | ListReport:
-    from headrace.config.settings import RecommendSettings, of_fraud
+    from headrace.config.fraud_flow import of_fraud
+    from headrace.config.recommend_flow import RecommendSettings
     from headrace.kinds.fraud.replay_changes import decide_again
     from headrace.kinds.fraud.replay_report import report_of
     from headrace.kinds.recommend.replay_lists import list_again
@@ -252,7 +253,7 @@ def _drawing(past: Past, options: Options) -> Iterator[Callable[[int], None]]:
 
 
 def _settings(config: Path | None, overrides: list[str], past: Past) -> RunSettings:
-    from headrace.config.settings import lay_over, load
+    from headrace.config.loading import lay_over, load
     from headrace.operators.models import model_mistakes
 
     recorded = past.configurations[-1].settings

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from headrace.config.private_files import make_folder, open_file
-from headrace.config.settings import RunSettings
+from headrace.config.tables import RunSettings
 from headrace.errors import HeadraceError, StateError
 from headrace.journal.batches import Mark
 from headrace.journal.disk import fsync_directory, write_all

@@ -6,11 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-__all__ = [
-    "fsync_directory",
-    "name_file",
-    "write_all",
-]
+__all__ = ["fsync_directory", "name_file", "write_all"]
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

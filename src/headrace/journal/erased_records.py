@@ -14,9 +14,7 @@ from headrace.journal.frames import Frame
 from headrace.journal.passed_headers import DetailWithHeaders
 from headrace.journal.records import ERASED, Record
 
-__all__ = [
-    "erase_records",
-]
+__all__ = ["erase_records"]
 
 
 def erase_records(frame: Frame, written: bytes, places: Collection[int]) -> bytes:

@@ -27,12 +27,7 @@ from headrace.journal.passed_headers import DetailWithHeaders
 from headrace.journal.records import ERASED, HEADERS, Record
 from headrace.journal.segments import segment_path
 
-__all__ = [
-    "Torn",
-    "read_body",
-    "read_frame",
-    "read_frame_head",
-]
+__all__ = ["Torn", "read_body", "read_frame", "read_frame_head"]
 
 _NO_MAGIC: Final = bytes(4)
 _ZEROS_READ_BYTES: Final = 1 << 20

@@ -8,13 +8,7 @@ from headrace.journal.batches import Mark
 from headrace.journal.format import FRAME_HEAD, MARK
 from headrace.journal.records import Record
 
-__all__ = [
-    "GENESIS",
-    "Boundary",
-    "Frame",
-    "FrameHead",
-    "TornTail",
-]
+__all__ = ["GENESIS", "Boundary", "Frame", "FrameHead", "TornTail"]
 
 
 class Boundary(NamedTuple):

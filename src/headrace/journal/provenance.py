@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from headrace import __version__
+from headrace.config.canonical import canonical
 from headrace.config.kafka import SECRETS
-from headrace.config.settings import RunSettings, canonical
+from headrace.config.tables import RunSettings
 
 __all__ = ["InForce", "changes", "in_force_now", "kernel"]
 

@@ -18,9 +18,7 @@ from headrace.journal.frames import GENESIS, Boundary, Frame, FrameHead, TornTai
 from headrace.journal.keys import configured_keys
 from headrace.journal.segments import is_keyed, read_segment_head, segment_numbers, segment_path
 
-__all__ = [
-    "JournalReader",
-]
+__all__ = ["JournalReader"]
 
 _log = logging.getLogger(__name__)
 _READ_BUFFER_BYTES: Final = 1 << 18

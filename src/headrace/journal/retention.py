@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from headrace.config.settings import JournalSettings
+from headrace.config.tables import JournalSettings
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.frame_reader import read_frame
 from headrace.journal.frames import FrameHead

@@ -10,10 +10,7 @@ from headrace.journal.frames import Boundary, TornTail
 from headrace.journal.reader import JournalReader
 from headrace.journal.segments import first_boundary, segment_numbers
 
-__all__ = [
-    "Verified",
-    "verify",
-]
+__all__ = ["Verified", "verify"]
 
 
 @dataclass(slots=True)

@@ -34,9 +34,7 @@ from headrace.journal.segments import (
     segment_path,
 )
 
-__all__ = [
-    "JournalWriter",
-]
+__all__ = ["JournalWriter"]
 
 # Comparing with a plain integer is faster than with a member.
 _DECIDED: Final = int(Kind.DECIDED)

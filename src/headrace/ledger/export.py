@@ -15,7 +15,9 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 import orjson
 
-from headrace.config.settings import FraudSettings, RunSettings, restore
+from headrace.config.canonical import restore
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.tables import RunSettings
 from headrace.errors import StateError
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.journal.frames import Boundary, FrameHead

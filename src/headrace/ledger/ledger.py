@@ -15,8 +15,12 @@ from typing import Any, Final
 
 import orjson
 
+from headrace.config.canonical import digest, restore
+from headrace.config.flow_kinds import FLOWS
+from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import BUILT_IN_TEXTS
-from headrace.config.settings import FLOWS, FraudSettings, RecommendSettings, RunSettings, digest, restore
+from headrace.config.recommend_flow import RecommendSettings
+from headrace.config.tables import RunSettings
 from headrace.control.dead_letters import letter_retried, payload_shown
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, UnknownDecision
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint

@@ -16,7 +16,8 @@ from prometheus_client.metrics_core import (
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from headrace.config.settings import RunSettings, digest
+from headrace.config.canonical import digest
+from headrace.config.tables import RunSettings
 from headrace.metrics import scrape
 from headrace.metrics.measures import Metric, all_metrics
 from headrace.metrics.recorder import Histogram, Recorder

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, TypeVar, get_args
 
 from headrace import __version__
 from headrace.config.addresses import partition_of
-from headrace.config.settings import RunSettings
+from headrace.config.tables import RunSettings
 from headrace.dataflow.telemetry import Phase
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.journal.segments import segment_numbers, segment_path

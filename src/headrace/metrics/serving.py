@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from headrace.config.settings import MetricsSettings, RunSettings, shipped
+from headrace.config.flow_kinds import shipped
+from headrace.config.tables import MetricsSettings, RunSettings
 from headrace.errors import ConfigError, Mistake
 from headrace.metrics.http_server import HEALTH, METRICS, READY, HttpServer, WsgiApp, listen, say
 from headrace.metrics.recorder import Recorder

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from headrace.config.settings import RunSettings, digest, restore
+from headrace.config.canonical import digest, restore
+from headrace.config.tables import RunSettings
 from headrace.errors import CheckpointDamaged, StateError
 from headrace.journal.checkpoint import checkpoint_path, read_checkpoint
 from headrace.journal.frames import GENESIS, Boundary, Frame

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import orjson
 
-from headrace.config.settings import RunSettings, restore
+from headrace.config.canonical import restore
+from headrace.config.tables import RunSettings
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, StateMismatch
 from headrace.journal.checkpoint import Checkpoint, checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.journal.frames import GENESIS, Boundary, Frame

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headrace.config.addresses import on_topics, partition_of
-from headrace.config.settings import FraudSettings, mistakes_of_models
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.references import mistakes_of_models
 from headrace.control.inbox import ControlInbox, control_folder, limits_of, put
 from headrace.control.reader import BatchReader, ControlledReader
 from headrace.dataflow import steps

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from headrace.config.addresses import topic_of
-from headrace.config.settings import RunSettings
+from headrace.config.tables import RunSettings
 from headrace.errors import (
     ConfigError,
     DiskFull,

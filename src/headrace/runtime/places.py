@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from headrace.config.flow_kinds import shipped
 from headrace.config.paths import path_of
 from headrace.config.policy import ListSettings
-from headrace.config.settings import shipped
 from headrace.errors import ConfigError, Mistake
 from headrace.runtime.runs import RunRequest
 

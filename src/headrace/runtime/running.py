@@ -17,8 +17,10 @@ from typing import Final, Protocol
 import orjson
 
 from headrace.config.addresses import on_topics
+from headrace.config.fraud_flow import FraudSettings
 from headrace.config.private_files import open_file
-from headrace.config.settings import FraudSettings, RecommendSettings, RunSettings
+from headrace.config.recommend_flow import RecommendSettings
+from headrace.config.tables import RunSettings
 from headrace.control.inbox import ControlInbox
 from headrace.dataflow.telemetry import SILENT
 from headrace.errors import DiskFull, HeadraceError, StateLocked

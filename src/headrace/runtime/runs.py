@@ -8,7 +8,7 @@ from pathlib import Path
 from socket import socket
 from typing import Protocol
 
-from headrace.config.settings import RunSettings
+from headrace.config.tables import RunSettings
 from headrace.dataflow.telemetry import Telemetry
 from headrace.files.sources import IfMoved
 from headrace.operators.decisions.prequential import Counted, Quality

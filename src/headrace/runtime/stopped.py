@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from headrace.config.addresses import partition_of
-from headrace.config.settings import RunSettings, restore
+from headrace.config.canonical import restore
+from headrace.config.tables import RunSettings
 from headrace.control.inbox import ControlInbox, control_folder, limits_of
 from headrace.control.reader import ControlledReader
 from headrace.dataflow.topic_reader import TopicCommands

@@ -20,8 +20,9 @@ from typing import Any, Final
 import orjson
 
 from headrace.config.addresses import partition_of
+from headrace.config.canonical import restore
 from headrace.config.private_files import make_folder
-from headrace.config.settings import RunSettings, restore
+from headrace.config.tables import RunSettings
 from headrace.errors import HeadraceError, InputFailed, StateError, StateMismatch
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.checkpoint import (

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from headrace.config.settings import RunSettings
+    from headrace.config.tables import RunSettings
     from headrace.shard.machine import Machine
 
 __all__ = ["Kind", "build_machine", "kind_of", "kinds", "register", "shape_of"]

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from headrace.config.settings import RunSettings
+from headrace.config.tables import RunSettings
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import Undecodable
 from headrace.shard.clock import EventClock

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
-from headrace.config.settings import RecommendSettings, RunSettings
+from headrace.config.recommend_flow import RecommendSettings
+from headrace.config.tables import RunSettings
 from headrace.operators.events.contract import Cart, Click, Event, Item, Order, Outcome
 from headrace.operators.events.decode import Undecodable
 from headrace.shard.commands import Command, Erase, KillSwitch, ReloadList, Retry, SetClock

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from headrace.config.addresses import partition_of
+from headrace.config.canonical import restore
 from headrace.config.paths import path_text
-from headrace.config.settings import RunSettings, restore
+from headrace.config.tables import RunSettings
 from headrace.control.inbox import control_folder, taken_of
 from headrace.errors import JournalDamaged, StateError
 from headrace.journal.batches import Mark

@@ -18,7 +18,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "support")]
 import worlds  # noqa: E402 - found only now
 
 import headrace.flows.kinds  # noqa: E402, F401 - makes them known
-from headrace.config.settings import load  # noqa: E402
+from headrace.config.loading import load  # noqa: E402
 from headrace.control.inbox import control_folder, limits_of, put  # noqa: E402
 from headrace.shard.commands import KillSwitch  # noqa: E402
 

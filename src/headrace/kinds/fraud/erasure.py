@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headrace.config.settings import DistinctDeclaration, FraudSettings
+from headrace.config.features import DistinctDeclaration
+from headrace.config.fraud_flow import FraudSettings
 from headrace.operators.decisions.pending import EarlyOutcomes, Pending
 from headrace.operators.features import FeatureSet
 from headrace.shard.commands import Erase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from headrace.config.settings import FraudSettings
+from headrace.config.fraud_flow import FraudSettings
 from headrace.kinds.fraud.machine import FraudShard, shape_of
 from headrace.kinds.fraud.measures import PAYMENT_METRICS
 from headrace.operators.models import unbuilt_model

@@ -17,8 +17,8 @@ import msgspec
 import orjson
 from orjson import dumps
 
+from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import COMBINATION_CODE
-from headrace.config.settings import FraudSettings
 from headrace.journal.records import Kind
 from headrace.kinds.fraud.erasure import forget
 from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, TypicalPayment

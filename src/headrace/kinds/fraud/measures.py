@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import PolicySettings
-from headrace.config.settings import FraudSettings
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.metrics.metric import Metric
 from headrace.metrics.scrape import Reader, Sample, Scrape

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 import orjson
 
+from headrace.config.fraud_flow import FraudSettings, of_fraud
 from headrace.config.paths import path_of
-from headrace.config.settings import FraudSettings, of_fraud
 from headrace.journal.records import Kind, Record
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.kinds.fraud.replay_rows import (

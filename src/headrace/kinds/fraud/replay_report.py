@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from headrace import __version__
+from headrace.config.canonical import digest
+from headrace.config.fraud_flow import FraudSettings, of_fraud
 from headrace.config.policy import CostSettings
-from headrace.config.settings import FraudSettings, digest, of_fraud
 from headrace.journal.provenance import kernel
 from headrace.kinds.fraud.replay_changes import Replayed
 from headrace.kinds.fraud.replay_quality import Judged, charges, compare, measure, recall_curve

@@ -11,7 +11,7 @@ import orjson
 from orjson import dumps
 
 from headrace.config.recommend import NETWORK
-from headrace.config.settings import RecommendSettings
+from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.records import Kind
 from headrace.operators.events.contract import Cart, Click, Event, Item, Order
 from headrace.operators.events.decode import Undecodable, canonical_digest

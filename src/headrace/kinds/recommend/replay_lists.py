@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from headrace.config.settings import RecommendSettings
+from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.records import Kind, Record
 from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.events.contract import Cart, Click, Event, Order

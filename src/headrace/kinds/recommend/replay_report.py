@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace import __version__
-from headrace.config.settings import RecommendSettings, digest
+from headrace.config.canonical import digest
+from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.provenance import kernel
 from headrace.kinds.recommend.replay_lists import (
     FOLLOWED,

@@ -1,0 +1,56 @@
+"""Settings as the same bytes for the same meaning, and settings again from these bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+from .flow_kinds import FLOWS, SETTINGS
+from .fraud_flow import FraudSettings
+from .tables import RunSettings
+
+__all__ = ["canonical", "digest", "restore"]
+
+# The order in which these are declared has a meaning: references go back, and slots are numbered.
+_ORDERED: Final[tuple[str, ...]] = ("entities", "features", "bins", "crosses")
+_ORDERED_IN_POLICY: Final = ("lists", "rules")
+
+
+def canonical(settings: RunSettings) -> bytes:
+    """The settings as JSON, the same bytes for the same meaning.
+
+    Keys are sorted, except the names of entities, features, bins, crosses, and of the policy's lists and
+    rules, whose order has a meaning.
+    """
+    plain = settings.model_dump(mode="json")
+    ordered = {key: _in_order(plain[key]) for key in _ORDERED if key in plain}
+    policy = plain["policy"]
+    kept = {key: _in_order(policy[key]) for key in _ORDERED_IN_POLICY if key in policy}
+    ordered["policy"] = {key: kept.get(key) or _sorted(policy[key]) for key in sorted(policy)}
+    whole = {key: ordered.get(key) or _sorted(plain[key]) for key in sorted(plain)}
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _in_order(declared: dict[str, Any]) -> dict[str, Any]:
+    return {name: _sorted(entry) for name, entry in declared.items()}
+
+
+def _sorted(plain: Any) -> Any:
+    return {key: _sorted(plain[key]) for key in sorted(plain)} if isinstance(plain, dict) else plain
+
+
+def restore(written: bytes) -> RunSettings:
+    """Turn what `canonical` gave into settings again, of the flow that they name.
+
+    A key that came later and changes what is decided has the value then that the code had without it.
+    """
+    read = json.loads(written)
+    read.get("time", {}).setdefault("ahead_agree_share", 0.0)
+    kind = read.get("flow", {}).get("kind", FLOWS[0])
+    return SETTINGS.get(kind, FraudSettings).model_validate(read)
+
+
+def digest(settings: RunSettings) -> str:
+    """SHA-256 of the canonical form, as hexadecimal digits."""
+    return hashlib.sha256(canonical(settings)).hexdigest()
