@@ -58,7 +58,9 @@ def main() -> int:
         code = command_line()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
-        return 130
+        from headrace.errors import Interrupted
+
+        return Interrupted.exit_code
     if sys.argv[1:2] == ["run"]:
         _leave(code)
     return code

@@ -19,6 +19,8 @@
     │   └── ErasureUnsure      exit 16  an erasure is done, but for records that nobody can judge
     ├── InputFailed            exit 17  an input made the program itself fail
     ├── UnknownDecision        exit 9   the ledger has no such decision
+    ├── DecisionsDiffer        exit 10  decisions that were derived once more differ from the recorded ones
+    ├── Interrupted            exit 130 interrupted from the keyboard
     └── BrokerError            exit 12  Kafka can't do what is asked
         ├── BrokerUnreachable  exit 12  no broker answers
         ├── BrokerRefused      exit 12  the brokers don't let one in, or not do that
@@ -41,6 +43,7 @@ __all__ = [
     "ChangedSource",
     "CheckpointDamaged",
     "ConfigError",
+    "DecisionsDiffer",
     "DeliveryFailed",
     "DiskFull",
     "ErasureUnfinished",
@@ -48,6 +51,7 @@ __all__ = [
     "HeadraceError",
     "InputError",
     "InputFailed",
+    "Interrupted",
     "JournalDamaged",
     "Mistake",
     "NothingUsable",
@@ -74,9 +78,18 @@ class Mistake(NamedTuple):
 
 
 class HeadraceError(Exception):
-    """The root of the tree; `exit_code` is what the command line ends with."""
+    """The root of the tree.
+
+    Attributes
+    ----------
+    exit_code
+        What the command line ends with; a class without one of its own shares that of its parent.
+    exit_means
+        What that code says, for the table of them.
+    """
 
     exit_code: ClassVar[int] = 1
+    exit_means: ClassVar[str] = "something else went wrong"
 
 
 class ConfigError(HeadraceError):
@@ -89,6 +102,7 @@ class ConfigError(HeadraceError):
     """
 
     exit_code = 2
+    exit_means = "the command or the configuration has mistakes"
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
@@ -99,6 +113,7 @@ class InputError(HeadraceError):
     """An input that can't be opened or read."""
 
     exit_code = 3
+    exit_means = "an input can't be read, or is of another format than lines of JSON objects"
 
 
 class TruncatedInput(InputError):
@@ -115,6 +130,7 @@ class TruncatedInput(InputError):
     """
 
     exit_code = 4
+    exit_means = "a compressed input ends early or is damaged; everything before is decided"
 
     def __init__(self, source: str, byte: int, why: str) -> None:
         self.source, self.byte, self.why = source, byte, why
@@ -125,30 +141,35 @@ class ChangedSource(InputError):
     """A source whose part that was already read is not what it was."""
 
     exit_code = 5
+    exit_means = "a source differs in the part that was read before, or was read under another name"
 
 
 class NothingUsable(InputError):
     """Inputs came, and every one of them was a dead letter."""
 
     exit_code = 15
+    exit_means = "inputs came, and none of them could be used: all are dead letters"
 
 
 class ReaderGone(HeadraceError):
     """Standard output has no reader any more, as after `| head`; the code is a shell's for SIGPIPE."""
 
     exit_code = 141
+    exit_means = "the reader of standard output has gone"
 
 
 class DiskFull(HeadraceError):
     """A file that can't grow, because there is no room, or a quota or a limit of size is reached."""
 
     exit_code = 14
+    exit_means = "a file can't grow: no room, a quota, or a limit of size"
 
 
 class StateError(HeadraceError):
     """A state directory that can't be used."""
 
     exit_code = 6
+    exit_means = "a journal or a checkpoint is damaged, or the state can't be used"
 
 
 class JournalDamaged(StateError):
@@ -171,6 +192,7 @@ class StateMismatch(StateError):
     """A state that can't go on with the given configuration or outputs; `differences` name why."""
 
     exit_code = 7
+    exit_means = "the state doesn't fit the configuration, the outputs, or this version of the program"
 
     def __init__(self, differences: Sequence[str]) -> None:
         self.differences = tuple(differences)
@@ -181,18 +203,21 @@ class StateLocked(StateError):
     """A state that another process has locked."""
 
     exit_code = 8
+    exit_means = "another process uses the state"
 
 
 class ErasureUnfinished(StateError):
     """An erasure that was asked for, goes on or waits, and isn't finished."""
 
     exit_code = 11
+    exit_means = "an erasure was asked for and isn't finished"
 
 
 class ErasureUnsure(StateError):
     """An erasure of all that is known to be a customer's, where other records may be theirs as well."""
 
     exit_code = 16
+    exit_means = "an erasure is done, but for records of which nobody can say whose they are"
 
 
 class InputFailed(HeadraceError):
@@ -209,6 +234,7 @@ class InputFailed(HeadraceError):
     """
 
     exit_code = 17
+    exit_means = "an input made the program itself fail; --skip passes it over"
 
     def __init__(self, place: str, ordinal: int, why: str) -> None:
         self.place, self.ordinal, self.why = place, ordinal, why
@@ -220,12 +246,30 @@ class UnknownDecision(HeadraceError):
     """An id that no decision in the ledger has."""
 
     exit_code = 9
+    exit_means = "the ledger has no such decision"
+
+
+class DecisionsDiffer(HeadraceError):
+    """Decisions that were derived once more, and are not what the journal holds."""
+
+    exit_code = 10
+    exit_means = "decisions that were derived once more differ from the recorded ones"
+
+
+class Interrupted(HeadraceError):
+    """Ctrl-C, where there is nothing to drain; the code is a shell's for SIGINT."""
+
+    exit_code = 130
+    exit_means = (
+        "interrupted from the keyboard, in a command other than run, or before that has read its options"
+    )
 
 
 class BrokerError(HeadraceError):
     """Something that Kafka's brokers, or its client, can't do."""
 
     exit_code = 12
+    exit_means = "Kafka can't be reached, refuses, has not the topics, or did not take a message"
 
 
 class BrokerUnreachable(BrokerError):
@@ -252,6 +296,7 @@ class OffsetLost(BrokerError):
     """Positions in topics that can't be read from; `losses` name them all, and how to go on."""
 
     exit_code = 13
+    exit_means = "what is to be read next is no longer in the topic"
 
     def __init__(self, losses: Sequence[str]) -> None:
         self.losses = tuple(losses)

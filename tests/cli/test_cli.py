@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-from headrace import errors
+from headrace import __version__, errors
 from headrace.cli import app as cli
+from headrace.cli.exits import EXIT_CODES
 from headrace.cli.reference import reference_page
 from headrace.runtime.runs import Progress, RunSummary
 
@@ -212,22 +213,22 @@ def test_simulate_refuses_a_speed_that_is_none(headrace, tmp_path, speed):
 
 
 def test_version(headrace):
-    assert headrace("--version").out == f"headrace {cli.__version__}\n"
+    assert headrace("--version").out == f"headrace {__version__}\n"
 
 
 def test_exit_codes_cover_the_errors():
-    told = {code for code, _ in cli.EXIT_CODES}
+    told = {code for code, _ in EXIT_CODES}
     ours = [getattr(errors, name) for name in errors.__all__]
     assert {error.exit_code for error in ours if hasattr(error, "exit_code")} <= told
 
 
 def test_exit_codes_are_in_the_help(headrace):
     text = headrace("--help").out
-    assert all(means in text for _, means in cli.EXIT_CODES)
+    assert all(means in text for _, means in EXIT_CODES)
 
 
 def test_the_reference_page_is_not_stale():
-    page = reference_page(typer.main.get_command(cli.app), cli.EXIT_CODES)
+    page = reference_page(typer.main.get_command(cli.app), EXIT_CODES)
     assert (DOCS / "cli.md").read_text() == page, "run: headrace reference"
 
 
@@ -251,4 +252,4 @@ def test_help_is_quick_to_import(command):
 
 def test_it_runs_as_a_module():
     ended = subprocess.run([sys.executable, "-m", "headrace", "--version"], check=True, capture_output=True)
-    assert ended.stdout.decode() == f"headrace {cli.__version__}\n"
+    assert ended.stdout.decode() == f"headrace {__version__}\n"

@@ -92,7 +92,8 @@ def test_a_module_opens_with_one_sentence(module):
 def test_what_a_module_offers_exists(module):
     offered = getattr(importlib.import_module(module), "__all__", [])
     assert len(offered) == len(set(offered))
-    assert [name for name in offered if not hasattr(importlib.import_module(module), name)] == []
+    there = importlib.import_module(module)
+    assert [name for name in offered if not hasattr(there, name) and f"{module}.{name}" not in MODULES] == []
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -113,6 +114,7 @@ def test_the_errors_are_these():
         "ChangedSource",
         "CheckpointDamaged",
         "ConfigError",
+        "DecisionsDiffer",
         "DeliveryFailed",
         "DiskFull",
         "ErasureUnfinished",
@@ -120,6 +122,7 @@ def test_the_errors_are_these():
         "HeadraceError",
         "InputError",
         "InputFailed",
+        "Interrupted",
         "JournalDamaged",
         "Mistake",
         "NothingUsable",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from network_view import frauds_of, lines_of, rows_of, view
 
-from headrace.cli import app as cli
+from headrace.cli import simulate as simulate_command
 from headrace.errors import ConfigError
 from headrace.operators.events.contract import Cart, Click, Item, Order, Outcome, Payment
 from headrace.operators.events.decode import Undecodable
@@ -111,7 +111,7 @@ class TestOptions:
         assert simulate(preset, 1, customers=CUSTOMERS_MIN, days=3).time_s.size > 0
         with pytest.raises(ConfigError, match=f"at least {CUSTOMERS_MIN}"):
             simulate(preset, 1, customers=CUSTOMERS_MIN - 1)
-        assert cli._CUSTOMERS_MIN == CUSTOMERS_MIN
+        assert simulate_command._CUSTOMERS_MIN == CUSTOMERS_MIN
 
     def test_every_effect_can_be_switched_off(self):
         plain = replace(

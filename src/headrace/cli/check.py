@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from headrace.cli.options import Overrides, settings_from
 from headrace.cli.terminal import echo
 from headrace.errors import NothingUsable
 
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _NAMES_SHOWN_MAX: Final = 12
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Lay a setting over the file's, such as policy.block_at=0.9."
-    ),
-]
 
 
 def check(
@@ -47,10 +41,9 @@ def check(
     """
     from headrace.config.canonical import digest
     from headrace.config.flow_kinds import shipped
-    from headrace.config.loading import laid_over, load
-    from headrace.operators.models import model_mistakes
+    from headrace.config.loading import laid_over
 
-    settings = load(config, overrides or (), model_mistakes=model_mistakes)
+    settings = settings_from(config, overrides)
     kind = settings.flow.kind
     echo(f"{config or shipped(kind)}: {kind}{_declared(settings)}, digest {digest(settings)[:12]}")
     for said in [] if config is None else laid_over(config, overrides or ()):

@@ -48,7 +48,9 @@ def run_both(
         process.join(0 if other.gone or other.summary is None else None)
     if other.summary is None:
         error = f"the process of the flow {there.flow} ended before its time"
-        return ours, RunSummary(progress=Progress(), seconds=0.0, exit_code=1, error=error)
+        return ours, RunSummary(
+            progress=Progress(), seconds=0.0, exit_code=HeadraceError.exit_code, error=error
+        )
     return ours, other.summary
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from headrace.cli.terminal import console_of, echo, echo_json
+from headrace.errors import JournalDamaged
 
 if TYPE_CHECKING:
     from headrace.ledger.ledger import Ledger
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["explain", "ledger"]
 
 _CHAIN_BYTES: Final = 32
-_DAMAGED: Final = 6
 
 ledger = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Verify the ledger, export it, or complete its index."
@@ -119,7 +119,7 @@ def index_(state: State) -> None:
     opened = _opened(state)
     echo(opened.searched)
     if opened.damage:
-        raise typer.Exit(_DAMAGED)
+        raise typer.Exit(JournalDamaged.exit_code)
 
 
 @ledger.command()
@@ -167,7 +167,7 @@ def _end(shards: list[VerifiedShard], missing: str | None) -> None:
     for each in wrong:
         echo(f"error: {each}", err=True)
     if wrong:
-        raise typer.Exit(_DAMAGED)
+        raise typer.Exit(JournalDamaged.exit_code)
 
 
 @ledger.command()

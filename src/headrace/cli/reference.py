@@ -1,12 +1,37 @@
-"""Reference pages, generated from what they describe: the command line, the metrics."""
+"""The `reference` command: pages generated from what they describe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-__all__ = ["metrics_page", "reference_page"]
+import typer
+
+from headrace.cli.exits import EXIT_CODES
+from headrace.cli.terminal import echo
+
+__all__ = ["metrics_page", "reference", "reference_page"]
+
+
+def reference(
+    ctx: typer.Context,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
+) -> None:
+    """Write the reference pages: of the command line, the features, the metrics and the models."""
+    from headrace.cli.features_reference import features_page
+    from headrace.metrics.measures import LABELS, PROCESS, all_metrics
+    from headrace.operators.models import reference as models_page
+
+    for name, page in (
+        ("cli.md", reference_page(ctx.find_root().command, EXIT_CODES)),
+        ("features.md", features_page()),
+        ("metrics.md", metrics_page(all_metrics(), LABELS, PROCESS)),
+        ("models.md", models_page()),
+    ):
+        (to / name).write_text(page)
+        echo(str(to / name))
 
 
 def reference_page(app: Any, exit_codes: Sequence[tuple[int, str]]) -> str:

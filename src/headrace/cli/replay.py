@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from headrace.cli.terminal import console_of, echo, echo_json
+from headrace.errors import DecisionsDiffer, JournalDamaged
 
 if TYPE_CHECKING:
     from headrace.config.tables import RunSettings
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     from headrace.replay.options import Options
     from headrace.replay.past import Past
 
-__all__ = ["DIFFERENT", "replay"]
+__all__ = ["replay"]
 
-DIFFERENT: Final = 10
-_DAMAGED: Final = 6
 _DAYS_MAX: Final = 4000
 _RESAMPLES_MAX: Final = 100_000
 _EXAMPLES_MAX: Final = 1000
@@ -188,9 +187,9 @@ def _verify(state: Path, *, json: bool, other_kernel: bool) -> None:
         if shard.damage is not None:
             echo(f"error: {shard.shard}: {shard.damage}", err=True)
     if any(shard.damage is not None for shard in shards):
-        raise typer.Exit(_DAMAGED)
+        raise typer.Exit(JournalDamaged.exit_code)
     if any(shard.differences for shard in shards):
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(DecisionsDiffer.exit_code)
 
 
 def _replayed(

@@ -23,7 +23,23 @@ import orjson
 
 from headrace.config.private_files import opener
 from headrace.config.tables import MetricsSettings, ProcessesSettings
-from headrace.errors import BrokerError, DiskFull, InputFailed
+from headrace.errors import (
+    BrokerError,
+    ChangedSource,
+    ConfigError,
+    DiskFull,
+    ErasureUnfinished,
+    HeadraceError,
+    InputError,
+    InputFailed,
+    Interrupted,
+    OffsetLost,
+    StateError,
+    StateLocked,
+    StateMismatch,
+    TruncatedInput,
+    UnknownDecision,
+)
 from headrace.metrics.http_server import standing_in
 from headrace.runtime.attempts import since
 from headrace.runtime.interrupts import end_at_once, met_by, pause
@@ -51,9 +67,24 @@ _BACKOFF_S: Final = 0.1
 _SETTLED_S: Final = 60.0
 _END_SECONDS_MAX: Final = 5.0
 # How a process ends that is told to stop while it is still being loaded.
-_AS_TOLD: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, 130})
+_AS_TOLD: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, Interrupted.exit_code})
 # Starting again changes nothing about these.
-_LASTING: Final = frozenset({2, 3, 4, 5, 6, 7, 8, 9, 11, 13, InputFailed.exit_code})
+_LASTING: Final = frozenset(
+    error.exit_code
+    for error in (
+        ConfigError,
+        InputError,
+        TruncatedInput,
+        ChangedSource,
+        StateError,
+        StateMismatch,
+        StateLocked,
+        UnknownDecision,
+        ErasureUnfinished,
+        OffsetLost,
+        InputFailed,
+    )
+)
 
 
 class _Letters:
@@ -266,7 +297,7 @@ class Supervisor:
 
     def _summary(self, seconds: float, code: int) -> RunSummary:
         progress = together(self._progress(), self._done)
-        exit_code = code if code >= 0 else 1
+        exit_code = code if code >= 0 else HeadraceError.exit_code
         error = None
         if exit_code:
             error = (
