@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_RUN = re.compile(r"<!-- not run: (\S.*\S) -->")
-LANGUAGES = ("sh", "output", "json", "toml", "python", "text", "yaml", "promql")
+LANGUAGES = ("sh", "output", "json", "toml", "python", "text", "yaml", "promql", "mermaid")
 
 
 class Block(NamedTuple):
