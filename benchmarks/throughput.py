@@ -23,7 +23,9 @@ from _conditions import conditions, fraud_settings, held_to_one_core, peak_bytes
 
 import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace.config.fraud_flow import FraudSettings
-from headrace.files.files import LineReader, MergedReader, OutputFile
+from headrace.files.line_reader import LineReader
+from headrace.files.merged_reader import MergedReader
+from headrace.files.output_file import OutputFile
 from headrace.journal.batches import Batch
 from headrace.journal.records import Kind
 from headrace.journal.segments import first_boundary

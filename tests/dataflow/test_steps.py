@@ -31,7 +31,10 @@ from headrace.dataflow.steps import (
 )
 from headrace.dataflow.telemetry import SILENT
 from headrace.errors import HeadraceError, TruncatedInput
-from headrace.files.files import LineReader, MergedReader, OutputFile, Pace
+from headrace.files.line_reader import LineReader
+from headrace.files.merged_reader import MergedReader
+from headrace.files.output_file import OutputFile
+from headrace.files.pace import Pace
 from headrace.journal.batches import Batch
 
 pytestmark = pytest.mark.operator

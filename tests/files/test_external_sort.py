@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headrace.errors import TruncatedInput
 from headrace.files import external_sort
 from headrace.files.external_sort import PLACE, sort_lines
-from headrace.files.files import LineReader
+from headrace.files.line_reader import LineReader
 from headrace.files.sorted_sources import Piece, SortedReader, piece_of
 from headrace.journal.batches import Mark
 

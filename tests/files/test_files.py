@@ -14,7 +14,10 @@ import pytest
 
 from headrace.errors import ChangedSource, HeadraceError, InputError, StateError, TruncatedInput
 from headrace.files.file_bytes import begins_as
-from headrace.files.files import LineReader, MergedReader, OutputFile, Pace
+from headrace.files.line_reader import LineReader
+from headrace.files.merged_reader import MergedReader
+from headrace.files.output_file import OutputFile
+from headrace.files.pace import Pace
 from headrace.journal.batches import Batch, Mark
 from headrace.operators.events.oversized import CutLine
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.files.files import LineReader, MergedReader
+from headrace.files.line_reader import LineReader
+from headrace.files.merged_reader import MergedReader
 from headrace.journal.batches import Mark
 
 pytestmark = pytest.mark.property

@@ -14,8 +14,9 @@ from commands import simulated
 
 from headrace.errors import InputError
 from headrace.files.file_bytes import refuse_foreign_formats
-from headrace.files.files import LineReader, MergedReader
 from headrace.files.formats import HEAD_BYTES, foreign_format
+from headrace.files.line_reader import LineReader
+from headrace.files.merged_reader import MergedReader
 
 LINES = simulated(200)
 GOOD = b"\n".join(LINES) + b"\n"

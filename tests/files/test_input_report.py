@@ -8,8 +8,8 @@ import pytest
 from commands import headrace, simulated
 
 from headrace.config.loading import load
-from headrace.files.files import LineReader
 from headrace.files.input_report import examine
+from headrace.files.line_reader import LineReader
 from headrace.files.time_order import Disorder, span_text
 
 LINES = simulated(120)

@@ -82,7 +82,7 @@ def test_recovery_replay_erasure_and_retry_live_with_them(tmp_path, lines, shard
 
     # Killed between journal and output, then applied again from the start.
     def die_soon() -> None:
-        from headrace.files.files import OutputFile
+        from headrace.files.output_file import OutputFile
 
         OutputFile.write = lambda *_given: sys.exit(9)  # type: ignore[method-assign]
 

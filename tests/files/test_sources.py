@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.errors import ChangedSource, InputError
-from headrace.files.files import LineReader
+from headrace.files.line_reader import LineReader
 from headrace.files.sources import IfMoved, number_sources, open_together
 from headrace.journal.batches import Mark
 

@@ -18,7 +18,8 @@ from headrace.cli.reference import metrics_page
 from headrace.config.addresses import partition_name
 from headrace.config.loading import load
 from headrace.dataflow.topic_reader import TopicReader
-from headrace.files.files import LineReader, MergedReader
+from headrace.files.line_reader import LineReader
+from headrace.files.merged_reader import MergedReader
 from headrace.journal.batches import Batch, Mark
 from headrace.kinds.recommend.measures import LIST_METRICS
 from headrace.metrics.exposition import application

@@ -43,7 +43,10 @@ EXPORTED = {
     "control": "dead_letters inbox reader",
     "dataflow": "engine steps telemetry topic_reader topic_steps",
     "erasure": "search",
-    "files": "check_outputs file_bytes files input_report resume sorted_sources sources time_order truth",
+    "files": (
+        "check_outputs file_bytes input_report line_reader merged_reader output_file pace progress resume "
+        "sorted_sources sources time_order truth"
+    ),
     "journal": (
         "batches checkpoint disk end erasures format frame_reader frames keys known_sources passed_headers "
         "provenance reader records retention scan segments verify writer"

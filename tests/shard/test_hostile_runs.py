@@ -19,7 +19,8 @@ from topic_worlds import World, inputs_in, journalled, messages
 from headrace.config.loading import load
 from headrace.control.inbox import ControlInbox, control_folder, limits_of
 from headrace.control.reader import ControlledReader
-from headrace.files.files import LineReader, MergedReader
+from headrace.files.line_reader import LineReader
+from headrace.files.merged_reader import MergedReader
 from headrace.journal.records import Kind
 from headrace.operators.events.decode import decode
 from headrace.shard.commands import Erase, KillSwitch, ReloadList, decode_flagged, encode_command, retry_of

@@ -90,8 +90,8 @@ def _some(names: list[str]) -> str:
 
 def _examined(path: str, settings: RunSettings) -> bool:
     """Tell what a file is like; gives whether there is anything in it that the flow can use."""
-    from headrace.files.files import LineReader
     from headrace.files.input_report import examine
+    from headrace.files.line_reader import LineReader
 
     reader = LineReader(path)
     report = examine(reader, settings)

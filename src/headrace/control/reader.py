@@ -12,7 +12,8 @@ from typing import Protocol
 
 from headrace.control.inbox import ControlFile, ControlInbox
 from headrace.errors import StateError
-from headrace.files.files import MergedReader, Progress
+from headrace.files.merged_reader import MergedReader
+from headrace.files.progress import Progress
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.records import COMMAND, CONTROL_SOURCE, RETRIED
 from headrace.shard.commands import Command, Retry, payload_of

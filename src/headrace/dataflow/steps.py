@@ -20,7 +20,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from headrace.control.reader import BatchReader
 from headrace.dataflow.telemetry import SILENT, Telemetry
 from headrace.errors import HeadraceError
-from headrace.files.files import OutputFile
+from headrace.files.output_file import OutputFile
 from headrace.journal.batches import Batch
 from headrace.shard.attempts import Attempt
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from headrace.control.inbox import ControlInbox
 from headrace.control.reader import batch_of
-from headrace.files.files import Progress
+from headrace.files.progress import Progress
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.passed_headers import PassedHeaders
 from headrace.journal.records import CONTROL_SOURCE

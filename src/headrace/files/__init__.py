@@ -3,8 +3,12 @@
 __all__ = [
     "check_outputs",
     "file_bytes",
-    "files",
     "input_report",
+    "line_reader",
+    "merged_reader",
+    "output_file",
+    "pace",
+    "progress",
     "resume",
     "sorted_sources",
     "sources",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from headrace.errors import StateMismatch
-from headrace.files.files import OutputFile
+from headrace.files.output_file import OutputFile
 from headrace.journal.frame_reader import read_frame
 from headrace.journal.frames import Boundary, FrameHead
 from headrace.journal.reader import JournalReader

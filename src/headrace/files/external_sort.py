@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from headrace.errors import InputError
-from headrace.files.files import LineReader
+from headrace.files.line_reader import LineReader
 from headrace.journal.batches import Mark
 from headrace.operators.events.event_times import AT_ONCE, times_of
 from headrace.operators.events.oversized import CutLine, cut_line_of, whole_of

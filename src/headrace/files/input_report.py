@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.tables import RunSettings
-from headrace.files.files import LineReader
+from headrace.files.line_reader import LineReader
 from headrace.files.time_order import Disorder
 from headrace.operators.events.contract import Payment
 from headrace.operators.events.decode import Undecodable, decode

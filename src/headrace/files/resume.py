@@ -18,7 +18,7 @@ from typing import Final
 from headrace.config.private_files import make_folder
 from headrace.errors import StateError
 from headrace.files.file_bytes import STANDARD, is_stream
-from headrace.files.files import OutputFile
+from headrace.files.output_file import OutputFile
 from headrace.files.sources import source_path
 from headrace.journal.batches import Mark
 from headrace.journal.reader import JournalReader

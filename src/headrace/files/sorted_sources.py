@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from headrace.errors import ChangedSource, InputError
 from headrace.files.external_sort import PLACE, SortedLines, sort_lines
 from headrace.files.file_bytes import STANDARD, begins_as, is_stream
-from headrace.files.files import LINE_BYTES_MAX, LineReader
+from headrace.files.line_reader import LINE_BYTES_MAX, LineReader
 from headrace.files.sources import IfMoved, source_name, source_path
 from headrace.journal.batches import Mark
 from headrace.operators.events.oversized import cut_line_of

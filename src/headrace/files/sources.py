@@ -10,7 +10,7 @@ from typing import NamedTuple
 from headrace.config.paths import path_of, path_text
 from headrace.errors import ChangedSource, InputError
 from headrace.files.file_bytes import STANDARD, begins_as, is_stream
-from headrace.files.files import LineReader
+from headrace.files.line_reader import LineReader
 from headrace.journal.batches import Mark
 
 __all__ = ["IfMoved", "Numbered", "number_sources", "open_together", "source_name", "source_path"]

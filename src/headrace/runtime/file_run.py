@@ -20,7 +20,10 @@ from headrace.dataflow.engine import run_alone
 from headrace.errors import ConfigError, Mistake, NothingUsable, StateError, StateMismatch
 from headrace.files.check_outputs import refuse_foreign
 from headrace.files.file_bytes import STANDARD, is_stream, refuse_foreign_formats
-from headrace.files.files import LineReader, MergedReader, OutputFile, Pace
+from headrace.files.line_reader import LineReader
+from headrace.files.merged_reader import MergedReader
+from headrace.files.output_file import OutputFile
+from headrace.files.pace import Pace
 from headrace.files.resume import (
     commands_again,
     directories_of,

@@ -24,7 +24,7 @@ from headrace.config.tables import RunSettings
 from headrace.control.inbox import ControlInbox
 from headrace.dataflow.telemetry import SILENT
 from headrace.errors import DiskFull, HeadraceError, StateLocked
-from headrace.files.files import Progress as Read
+from headrace.files.progress import Progress as Read
 from headrace.files.resume import make_state
 from headrace.files.truth import read_truth
 from headrace.kinds.fraud.machine import FraudShard

@@ -13,7 +13,7 @@ from headrace.control.inbox import ControlInbox, control_folder, limits_of
 from headrace.control.reader import ControlledReader
 from headrace.dataflow.topic_reader import TopicCommands
 from headrace.errors import StateError
-from headrace.files.files import MergedReader
+from headrace.files.merged_reader import MergedReader
 from headrace.files.resume import commands_again, level_pipes, names_of, went_on_at
 from headrace.journal.batches import Batch
 from headrace.journal.checkpoint import newest_readable
