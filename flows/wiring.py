@@ -11,7 +11,9 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
-from headrace.dataflow import steps
+from headrace.dataflow.by_shard import by_shard
+from headrace.dataflow.shard import shard
+from headrace.dataflow.shard_parts import ShardLogic
 from headrace.dataflow.telemetry import SILENT, Telemetry
 from headrace.journal.batches import Batch
 from headrace.shard.attempts import Attempt
@@ -45,7 +47,7 @@ class Edges:
     """
 
     source: Source[Batch]
-    shard: Callable[[int], steps.ShardLogic]
+    shard: Callable[[int], ShardLogic]
     sink: Sink[Any]
     workers: int = 1
     telemetry: Telemetry = SILENT
@@ -64,6 +66,6 @@ def wire(name: str, settings: RunSettings, edges: Edges) -> Dataflow:
     flow = Dataflow(name)
     batches = op.input("source", flow, edges.source)
     shards, route = settings.flow.shards, route_of(settings)
-    parts = steps.by_shard("by_shard", batches, decoder, shards, route, edges.telemetry, edges.attempt)
-    op.output("out", steps.shard("shard", parts, edges.shard, edges.workers), edges.sink)
+    parts = by_shard("by_shard", batches, decoder, shards, route, edges.telemetry, edges.attempt)
+    op.output("out", shard("shard", parts, edges.shard, edges.workers), edges.sink)
     return flow

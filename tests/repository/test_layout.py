@@ -24,7 +24,10 @@ EDGE = ("bytewax", "confluent_kafka", "prometheus_client")
 EDGE_MODULES = (
     "headrace.kafka",
     "headrace.metrics.exposition",
-    "headrace.dataflow.steps",
+    "headrace.dataflow.by_shard",
+    "headrace.dataflow.file_source",
+    "headrace.dataflow.ordered_sink",
+    "headrace.dataflow.shard",
     "headrace.dataflow.topic_steps",
 )
 PURE = ("headrace.operators", "headrace.config", "headrace.errors")

@@ -41,7 +41,10 @@ EXPORTED = {
     ),
     "cli": "app",
     "control": "dead_letters inbox reader",
-    "dataflow": "engine steps telemetry topic_reader topic_steps",
+    "dataflow": (
+        "by_shard engine failure file_source ordered_sink shard shard_parts telemetry topic_reader "
+        "topic_steps"
+    ),
     "erasure": "search",
     "files": (
         "check_outputs file_bytes input_report line_reader merged_reader output_file pace progress resume "

@@ -10,7 +10,8 @@ from typing import Final, Protocol
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
-from headrace.dataflow.steps import ShardOutput, shard_keys
+from headrace.dataflow.shard_keys import shard_keys
+from headrace.dataflow.shard_parts import ShardOutput
 from headrace.dataflow.telemetry import SILENT, Telemetry
 from headrace.journal.batches import Batch
 from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, Outgoing

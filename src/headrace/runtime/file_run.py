@@ -15,8 +15,11 @@ from headrace.config.fraud_flow import FraudSettings
 from headrace.config.references import mistakes_of_models
 from headrace.control.inbox import ControlInbox, control_folder, limits_of, put
 from headrace.control.reader import BatchReader, ControlledReader
-from headrace.dataflow import steps
 from headrace.dataflow.engine import run_alone
+from headrace.dataflow.failure import Failure
+from headrace.dataflow.file_source import FileSource
+from headrace.dataflow.ordered_sink import OrderedFile, OrderedSink
+from headrace.dataflow.shard_parts import ShardOutput
 from headrace.errors import ConfigError, Mistake, NothingUsable, StateError, StateMismatch
 from headrace.files.check_outputs import refuse_foreign
 from headrace.files.file_bytes import STANDARD, is_stream, refuse_foreign_formats
@@ -116,8 +119,8 @@ class _Run(Tally):
         stack.enter_context(self.stopping_on_signals())
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
-        self.files: tuple[steps.OrderedFile, ...] = ()
-        self.failure = steps.Failure()
+        self.files: tuple[OrderedFile, ...] = ()
+        self.failure = Failure()
         self.said: list[str] = []
         if request.state is not None:
             refuse_where_runs_died(request.state, self.skips)
@@ -317,17 +320,17 @@ class _Run(Tally):
         """Run to the end and say how it went."""
         self.observer.started(self.request)
         telemetry, reached = self.telemetry, self.rewind.ordinal
-        source = steps.FileSource(self.reader, drain=self.drain, telemetry=telemetry)
+        source = FileSource(self.reader, drain=self.drain, telemetry=telemetry)
         decisions, dead_letters = self.files = (
-            steps.OrderedFile(self.outputs[0], self.decisions_written, reached),
-            steps.OrderedFile(self.outputs[1], self.dead_letters_written, reached),
+            OrderedFile(self.outputs[0], self.decisions_written, reached),
+            OrderedFile(self.outputs[1], self.dead_letters_written, reached),
         )
         edges = named.Edges(
             source=source,
             telemetry=telemetry,
             attempt=self.attempt,
             shard=lambda number: _Logic(self, self.shards[number]),
-            sink=steps.OrderedSink(
+            sink=OrderedSink(
                 decisions, dead_letters, len(self.shards), telemetry=telemetry, failure=self.failure
             ),
         )
@@ -418,7 +421,7 @@ class _Logic:
                 applied = self._shard.process(batch, part.events, part.places)
                 lines = len(part.places) if part.places is not None else len(batch.payloads)
                 self._run.applied(self._shard, applied, 0 if batch.flags else lines)
-        return steps.ShardOutput(
+        return ShardOutput(
             shard=part.shard,
             ordinal=batch.ordinal,
             ordinal_next=batch.ordinal_next,

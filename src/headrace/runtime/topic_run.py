@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from headrace.control.inbox import ControlInbox, control_folder, limits_of, put
-from headrace.dataflow import steps
 from headrace.dataflow.engine import run_alone, run_as_member
+from headrace.dataflow.failure import Failure
+from headrace.dataflow.shard_parts import ShardInput, ShardOutput
 from headrace.dataflow.topic_reader import TopicCommands, TopicReader
 from headrace.dataflow.topic_steps import TopicSink, TopicSource
 from headrace.errors import HeadraceError, StateError
@@ -119,7 +120,7 @@ class TopicRun(Tally):
         self.state: Path = request.state
         self.plan, self.member, self._connection = plan, member, connection
         self._closed_well, self._on_drain = False, on_drain
-        self.failure = steps.Failure()
+        self.failure = Failure()
         stack.enter_context(self.stopping_on_signals(for_good=member.count > 1))
         self.telemetry.phase("recovering")
         self.parts: dict[int, TopicShard] = {}
@@ -498,14 +499,14 @@ class _Logic:
     def __init__(self, run: TopicRun, part: TopicShard) -> None:
         self._run, self._part = run, part
 
-    def process(self, part: steps.ShardInput) -> steps.ShardOutput:
+    def process(self, part: ShardInput) -> ShardOutput:
         """Apply the shard's part of a batch."""
         taken = None
         if self._run.failure.error is None:
             taken = self._run.tried(self._take, part.batch, part.events, part.places)
         if taken is None:
             taken = self._part.nothing()
-        return steps.ShardOutput(
+        return ShardOutput(
             part.shard,
             taken.ordinal,
             taken.ordinal_next,
