@@ -82,15 +82,15 @@ class _Source:
         self._writer = writer = features.writer
         self._groups, self._names = len(features.groups), len(features.names)
         self.arrays: dict[str, array[Any]] = {
-            name: value for name, value in writer.names.items() if isinstance(value, array)
+            name: value for name, value in writer.lines.names.items() if isinstance(value, array)
         }
         self.slot_code = slot_code(features.slots)
         self._codes: dict[str, str] = {name: value.typecode for name, value in self.arrays.items()}
         self._codes |= {"values": "d", "contributions": "d", "singles": "f", "slots": self.slot_code}
         self._codes |= {"met": "q", "weights": "d", "means": "d"}
         self.table = tuple(self._codes)
-        self._rows = tuple(writer.rows.values())
-        handed = len(self._rows) + len(writer.object_features)
+        self._rows = tuple(writer.lines.rows.values())
+        handed = len(self._rows) + len(writer.lines.object_features)
         self.signatures = {
             "score": self._signature("double", "int64, double, int64, double", handed),
             "take": self._signature("void", "int64, double" + 6 * ", int64" + ", double", len(self._rows)),
@@ -103,7 +103,7 @@ class _Source:
         return f"{gives}({takes}{', int64' * more})"
 
     def _constants(self) -> list[str]:
-        names, used = self._writer.names, self._used(self._writer.read_lines)
+        names, used = self._writer.lines.names, self._used(self._writer.lines.read_lines)
         return [
             f"{name} = {tuple(value)!r}"
             for name, value in names.items()
@@ -130,7 +130,7 @@ class _Source:
         active = self._writer.active
         numbers = range(self._groups)
         lines = [
-            *self._writer.read_lines,
+            *self._writer.lines.read_lines,
             *self._writer.flag_lines(),
             "met[0] = flags",
             *(f"values[{number}] = f{number}" for number in range(self._names)),
@@ -143,12 +143,12 @@ class _Source:
             ),
             f"return {' + '.join(['0.0', *(f'w{number}' for number in numbers)])} + intercept",
         ]
-        handed = self._writer.object_features
+        handed = self._writer.lines.object_features
         return self._function("score", ("amount", "t", "intercept", *self._rows, *handed), lines)
 
     def _take(self) -> str:
         writer, at = self._writer, Pending.layout
-        updates = [*writer.seen_lines(), *writer.update_lines]
+        updates = [*writer.seen_lines(), *writer.lines.update_lines]
         used = self._used(updates)
         features_at = at["rows"] + 4 * len(self._rows)
         put_slot, width = ("put_short", 2) if self.slot_code == "H" else ("put_word", 4)
@@ -180,20 +180,20 @@ class _Source:
 
     def _call_score(self) -> str:
         rows = "".join(f"{row}, " for row in self._rows)
-        handed = "".join(f"{f}, " for f in self._writer.object_features)
+        handed = "".join(f"{f}, " for f in self._writer.lines.object_features)
         return self._writer.function(
             "call_score",
             "ev, t, intercept",
             [
                 *self._writer.lookup(),
-                *self._writer.object_read_lines,
+                *self._writer.lines.object_read_lines,
                 f"return score(address, ev.amount, t, intercept, {rows}{handed}), ({rows})",
             ],
         )
 
     def _call_take(self) -> str:
         writer, rows = self._writer, "".join(f"{row}, " for row in self._rows)
-        used = self._used(writer.object_update_lines)
+        used = self._used(writer.lines.object_update_lines)
         return writer.function(
             "call_take",
             "ev, t, number, start, place, waits_from, blocked, score, rows",
@@ -202,7 +202,7 @@ class _Source:
                 *writer.create_lines(),
                 f"take(address, ev.amount, t, number, start, place, waits_from, blocked, score, {rows})",
                 *(f"f{number} = values[{number}]" for number in range(self._names) if f"f{number}" in used),
-                *writer.object_update_lines,
+                *writer.lines.object_update_lines,
             ],
         )
 
@@ -263,7 +263,7 @@ class CompiledScorer:
         self._slots = slots.tolist
         self.contributions: Sequence[float] = memoryview(self._contributions)
         made = {
-            **features.writer.names,
+            **features.writer.lines.names,
             **kernels,
             "address": self._places.buffer_info()[0],
             "values": self.values,

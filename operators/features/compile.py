@@ -16,7 +16,8 @@ from ...config.fraud_flow import BinDeclaration, CrossDeclaration, EntitySetting
 from ..events.contract import Click, Payment
 from .entities import Entities
 from .put_back import put_tables_back
-from .source import SlotGroup, SourceWriter
+from .slots import SlotGroup
+from .source import SourceWriter
 
 __all__ = ["FeatureSet", "SlotGroup"]
 
@@ -71,10 +72,10 @@ class FeatureSet:
         self.groups = writer.groups
         self.slots = sum(group.size for group in self.groups)
         self.source = writer.source()
-        exec(compile(self.source, "<features>", "exec"), writer.names)
+        exec(compile(self.source, "<features>", "exec"), writer.lines.names)
         for name in ("read", "update", "label", "relabel"):
-            setattr(self, name, writer.names[name])
-        self.update_click = writer.names.get("update_click")
+            setattr(self, name, writer.lines.names[name])
+        self.update_click = writer.lines.names.get("update_click")
 
     def rows(self, payment: Payment) -> tuple[int, ...]:
         """The row of each of the payment's entities, 0 for one not yet seen."""
@@ -90,7 +91,7 @@ class FeatureSet:
 
     def put_back(self, to_ms: int) -> int:
         """Drop what lies ahead of a time, and count it; see `put_tables_back`."""
-        return put_tables_back(self.tables, self.writer.windows, self.writer.times, to_ms)
+        return put_tables_back(self.tables, self.writer.lines.windows, self.writer.lines.times, to_ms)
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """The state as named blobs."""
