@@ -15,8 +15,9 @@ from topics import fill
 from headrace.config.kafka import KafkaSettings
 from headrace.dataflow.topic_reader import TopicReader
 from headrace.kafka.connection import Connection
+from headrace.kafka.fetched import Fetched
 from headrace.kafka.partition_merge import PartitionMerge
-from headrace.kafka.reader import Fetched, PartitionReader
+from headrace.kafka.reader import PartitionReader
 from headrace.kafka.starts import EARLIEST, Partition
 
 pytestmark = [pytest.mark.integration, pytest.mark.broker]

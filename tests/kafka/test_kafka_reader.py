@@ -15,7 +15,8 @@ from topics import fill
 from headrace.config.kafka import KafkaSettings
 from headrace.errors import BrokerUnreachable, OffsetLost, TopicMismatch
 from headrace.kafka.connection import Connection
-from headrace.kafka.reader import Lost, PartitionReader
+from headrace.kafka.fetched import Lost
+from headrace.kafka.reader import PartitionReader
 from headrace.kafka.starts import EARLIEST, LATEST, Partition, at_offset, at_time
 
 pytestmark = [pytest.mark.integration, pytest.mark.broker]

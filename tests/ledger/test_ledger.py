@@ -24,7 +24,8 @@ from headrace.journal.batches import Batch
 from headrace.journal.records import CONTROL_SOURCE, OVERDUE, RETRIED
 from headrace.journal.segments import segment_path
 from headrace.ledger.explained import Explained
-from headrace.ledger.export import Selection, columns_of, export
+from headrace.ledger.export import Selection, export
+from headrace.ledger.export_columns import columns_of
 from headrace.ledger.ledger import Ledger
 from headrace.ledger.tables import open_table
 from headrace.operators.decisions.detail import detail_layout

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from headrace.errors import BrokerError, OffsetLost, TopicMismatch
-from headrace.journal.passed_headers import PassedHeaders, chosen
+from headrace.journal.passed_headers import chosen
 from headrace.kafka.broker_liveness import Heard, Statistics
 from headrace.kafka.client import (
-    OFFSET_END,
     TIMESTAMP_CREATE_TIME,
     TIMESTAMP_LOG_APPEND_TIME,
     KafkaError,
@@ -22,79 +20,19 @@ from headrace.kafka.client import (
 from headrace.kafka.connection import Connection
 from headrace.kafka.ends import PartitionEnd
 from headrace.kafka.faults import fault_of
+from headrace.kafka.fetched import Fetched, Lag, Lost
+from headrace.kafka.first_offsets import first_offsets, held_of, see_that_they_exist
 from headrace.kafka.starts import ACCEPT_LOST_OPTION, Partition, Start, loss
 from headrace.kafka.unreadable import end_of_batch, is_unreadable, size_options
 from headrace.operators.events.unreadable import TOMBSTONE, Unreadable
 
-__all__ = ["Fetched", "Lag", "Lost", "PartitionReader"]
+__all__ = ["PartitionReader"]
+
 
 _log = logging.getLogger(__name__)
 _STATISTICS_MS: Final = 1000
 _UNREADABLE_TRIES: Final = 3
 _STAMPS: Final = {TIMESTAMP_CREATE_TIME: "create", TIMESTAMP_LOG_APPEND_TIME: "append"}
-
-
-class Fetched(NamedTuple):
-    """Messages of one partition, in order.
-
-    Attributes
-    ----------
-    partition
-        Where they stand.
-    payloads
-        Their values; `TOMBSTONE` for a message without one.
-    offsets
-        Their offsets; rising, but not always by one.
-    times_ms
-        Their timestamps, milliseconds since the epoch; -1 for one without.
-    headers
-        By offset, headers that go on to what comes of a message.
-    appended_after_ms
-        A time before which none of them can have been in the partition; 0 if that isn't known.
-    past
-        Whether they belong to a past that is being caught up with, and not to what comes in live.
-    """
-
-    partition: Partition
-    payloads: list[bytes]
-    offsets: list[int]
-    times_ms: list[int]
-    headers: dict[int, PassedHeaders]
-    appended_after_ms: int = 0
-    past: bool = False
-
-
-class Lag(NamedTuple):
-    """How far reading is behind.
-
-    Attributes
-    ----------
-    messages
-        In the partition and not yet handed out; None while its end isn't known, as nothing is heard of the
-        broker that leads it.
-    seconds
-        Age of the last message that was handed out, 0 at the end; None before the first one. Where the end
-        isn't known, seconds since it was reached: what came meanwhile has waited for no longer.
-    """
-
-    messages: int | None
-    seconds: float | None
-
-
-class Lost(NamedTuple):
-    """Messages that were deleted before they were read, and passed over because that was asked for.
-
-    Attributes
-    ----------
-    partition
-        Where they stood.
-    first, next
-        The first offset that is missing, and the one where reading goes on.
-    """
-
-    partition: Partition
-    first: int
-    next: int
 
 
 class _Track:
@@ -171,10 +109,12 @@ class PartitionReader:
         self._consumer = connection.consumer(self._options())
         try:
             counts = connection.probe(self._consumer)
-            _exist(starts, counts)
+            see_that_they_exist(starts, counts)
             self.heard.counted({partition.topic: counts[partition.topic] for partition in starts})
-            held = {partition: self._held(partition) for partition in starts}
-            offsets = self._resolved(starts, held, accept_lost=accept_lost)
+            held = {partition: held_of(connection, self._consumer, partition) for partition in starts}
+            offsets, self.lost = first_offsets(
+                connection, self._consumer, starts, held, accept_lost=accept_lost
+            )
             self._tracks = {each: _Track(each, offset, held[each][1]) for each, offset in offsets.items()}
             self._consumer.assign([track.where for track in self._tracks.values()])
         except BaseException:
@@ -202,44 +142,6 @@ class PartitionReader:
             "error_cb": self._on_error,
             "on_commit": self._on_commit,
         }
-
-    # -- where to begin
-
-    def _resolved(
-        self,
-        starts: Mapping[Partition, Start],
-        held: Mapping[Partition, tuple[int, int]],
-        *,
-        accept_lost: bool,
-    ) -> dict[Partition, int]:
-        times = self._at_times(starts)
-        offsets = {
-            partition: _offset(start, held[partition], times.get(partition))
-            for partition, start in starts.items()
-        }
-        if accept_lost:
-            gone = [partition for partition, offset in offsets.items() if offset < held[partition][0]]
-            self.lost = tuple(Lost(each, offsets[each], held[each][0]) for each in gone)
-            offsets |= {each: held[each][0] for each in gone}
-        losses = [loss(partition, offset, held[partition]) for partition, offset in offsets.items()]
-        if any(losses):
-            raise OffsetLost([text for text in losses if text])
-        return offsets
-
-    def _held(self, partition: Partition) -> tuple[int, int]:
-        where = TopicPartition(partition.topic, partition.number)
-        return self._connection.answer(partial(self._consumer.get_watermark_offsets, where))
-
-    def _at_times(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
-        """Offsets of the first messages that are not older than the times asked for."""
-        asked = [TopicPartition(*each, start.value) for each, start in starts.items() if start.kind == "time"]
-        if not asked:
-            return {}
-        found = self._connection.answer(partial(self._consumer.offsets_for_times, asked))
-        for each in found:
-            if each.error is not None:
-                raise self._connection.fault(each.error, f"{each.topic}[{each.partition}]")
-        return {Partition(each.topic, each.partition): each.offset for each in found}
 
     # -- reading
 
@@ -376,7 +278,7 @@ class PartitionReader:
 
     def _lost(self, partition: Partition) -> BrokerError:
         try:
-            held = self._held(partition)
+            held = held_of(self._connection, self._consumer, partition)
         except BrokerError as error:
             return error
         offset = self._tracks[partition].next
@@ -489,23 +391,3 @@ class PartitionReader:
     def close(self) -> None:
         """Close the consumer; what it has fetched ahead is dropped."""
         self._consumer.close()
-
-
-def _exist(starts: Mapping[Partition, Start], counts: Mapping[str, int]) -> None:
-    wrong = []
-    for partition in starts:
-        count = counts.get(partition.topic)
-        if count is None:
-            wrong.append(f"{partition.topic}: there is no such topic")
-        elif partition.number >= count:
-            wrong.append(f"{partition}: the topic has {count} partitions")
-    if wrong:
-        raise TopicMismatch(list(dict.fromkeys(wrong)))
-
-
-def _offset(start: Start, held: tuple[int, int], at_time: int | None) -> int:
-    if start.kind == "offset":
-        return start.value
-    if start.kind == "time" and at_time is not None and at_time != OFFSET_END:
-        return at_time
-    return held[0] if start.kind == "earliest" else held[1]

@@ -16,7 +16,8 @@ import orjson
 
 from headrace.config.private_files import opener
 from headrace.errors import ConfigError, Mistake
-from headrace.ledger.export import Column, Rows, Values
+from headrace.ledger.export import Rows
+from headrace.ledger.export_columns import Column, Values
 
 __all__ = ["FORMATS", "open_table"]
 
