@@ -23,7 +23,8 @@ from headrace.files.merged_reader import MergedReader
 from headrace.journal.batches import Batch, Mark
 from headrace.kinds.recommend.measures import LIST_METRICS
 from headrace.metrics.exposition import application
-from headrace.metrics.measures import LABELS, PROCESS, all_metrics
+from headrace.metrics.labels import LABELS, PROCESS
+from headrace.metrics.measures import all_metrics
 from headrace.metrics.recorder import EVENT_TYPES, Recorder
 from headrace.operators import simulator
 from headrace.operators.events.decode import decode

@@ -59,7 +59,7 @@ EXPORTED = {
     "kinds.fraud": "kind machine replay_changes replay_report replay_rows",
     "kinds.recommend": "kind replay_lists replay_report",
     "ledger": "explained export index keys ledger tables verify",
-    "metrics": "http_server latency measures metric scrape serving",
+    "metrics": "http_server labels latency measures metric scrape serving",
     "replay": "examples intervals options past verify walk",
     "runtime": "file_run interrupts launcher members places runs stopped",
     "shard": (

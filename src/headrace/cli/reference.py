@@ -21,7 +21,8 @@ def reference(
 ) -> None:
     """Write the reference pages: of the command line, the features, the metrics and the models."""
     from headrace.cli.features_reference import features_page
-    from headrace.metrics.measures import LABELS, PROCESS, all_metrics
+    from headrace.metrics.labels import LABELS, PROCESS
+    from headrace.metrics.measures import all_metrics
     from headrace.operators.models import reference as models_page
 
     for name, page in (

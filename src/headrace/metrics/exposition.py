@@ -19,7 +19,8 @@ from prometheus_client.registry import Collector
 from headrace.config.canonical import digest
 from headrace.config.tables import RunSettings
 from headrace.metrics import scrape
-from headrace.metrics.measures import Metric, all_metrics
+from headrace.metrics.measures import all_metrics
+from headrace.metrics.metric import Metric
 from headrace.metrics.recorder import Histogram, Recorder
 
 __all__ = ["FLOW", "application"]
