@@ -26,6 +26,7 @@ __all__ = [
     "canonical",
     "canonical_digest",
     "decode",
+    "decode_item_of_any_time",
     "decode_one",
     "unexpected",
 ]
@@ -183,7 +184,7 @@ def _take_currency(currency: str) -> None:
 
 
 def _publish(item: Event) -> None:
-    """Turn the second time of a catalogue event into a number too."""
+    """Turn the second time of a catalogue event into a number too, in the same years."""
     published: Any = getattr(item, "published_at", None)
     if published.__class__ is str:
         try:
@@ -192,6 +193,19 @@ def _publish(item: Event) -> None:
             raise msgspec.ValidationError(f"{error} - at `$.published_at`") from error
     elif published is not None and not _INTEGER_MIN <= published <= _INTEGER_MAX:
         raise msgspec.ValidationError("Expected an `int` of at most 64 bits - at `$.published_at`")
+    published = getattr(item, "published_at", None)
+    if published is not None and not EVENT_TIME_MS_MIN <= published < EVENT_TIME_MS_MAX:
+        raise msgspec.ValidationError("Expected a time in the years 2000 to 2099 - at `$.published_at`")
+
+
+def decode_item_of_any_time(payload: bytes) -> Event:
+    """Decode a catalogue event whose `published_at` may be in any year, as earlier versions took it."""
+    item: Event = _decoder.decode(payload)
+    for field in ("event_time", "published_at"):
+        time = getattr(item, field)
+        if isinstance(time, str):
+            force_setattr(item, field, time_ms(time))
+    return item
 
 
 def decode_one(payload: bytes, line_bytes_max: int = 65_536) -> Event | Undecodable:

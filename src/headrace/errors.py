@@ -145,10 +145,12 @@ class ChangedSource(InputError):
 
 
 class NothingUsable(InputError):
-    """Inputs came, and every one of them was a dead letter."""
+    """Inputs came, and each was a dead letter, or of a type that the flow has no use for."""
 
     exit_code = 15
-    exit_means = "inputs came, and none of them could be used: all are dead letters"
+    exit_means = (
+        "inputs came, and none of them could be used: all are dead letters, or of types without a use"
+    )
 
 
 class ReaderGone(HeadraceError):

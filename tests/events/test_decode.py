@@ -90,6 +90,28 @@ def test_the_digest_sees_content_and_nothing_else() -> None:
     assert canonical_digest(other) != digest
 
 
+@pytest.mark.parametrize(
+    ("published", "taken"),
+    [
+        *((b"946684800000", True), (b"946684799999", False)),
+        *((b"4102444799999", True), (b"4102444800000", False)),
+        *((b"0", False), (b"-1", False), (b"9223372036854775807", False), (b"18446744073709551615", False)),
+        *((b'"2099-12-31T23:59:59.999Z"', True), (b'"1999-12-31T23:59:59.999Z"', False)),
+        *((b'"2100-01-01T00:00:00+00:00"', False), (b'"2100-01-01T00:00:00+00:01"', True), (b"null", True)),
+    ],
+)
+def test_an_item_was_published_in_the_years_that_events_are_of(published: bytes, taken: bool) -> None:
+    found = decode_one(
+        b'{"type":"item","event_id":"i","event_time":1529280015000,"item_id":"i","published_at":%b}'
+        % published
+    )
+    if taken:
+        assert isinstance(found, Item)
+        return
+    message = "Expected a time in the years 2000 to 2099 - at `$.published_at`"
+    assert found == Undecodable("invalid_field", message, "published_at")
+
+
 def test_both_times_of_a_catalogue_event_become_milliseconds() -> None:
     line = (
         b'{"type":"item","event_id":"i-1","event_time":1529280015000,"item_id":"i","price":9.5,'

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import lzma
 import os
 import threading
+import time
+import zipfile
 from pathlib import Path
 
 import orjson
 import pytest
-from commands import contents, headrace, simulated
+from commands import contents, headrace, simulated, started_anew
 
 pytestmark = pytest.mark.integration
 
 LINES = simulated(120)
 GOOD = b"\n".join(LINES) + b"\n"
+MADE = ("--to", "d", "--state", "st")
 LATIN = os.fsdecode(b"caf\xe9")
 
 
@@ -54,6 +58,73 @@ def test_another_format_is_refused_before_anything_is_made(tmp_path, content, lo
         assert contents(tmp_path) == before
 
 
+def zipped(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("events.jsonl", content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "looks"),
+    [
+        (b"PAR1\x15\x04\x15\0" + bytes(100_000) + b"PAR1", "looks like it is Parquet"),
+        (zipped(GOOD), "looks like it is a zip archive"),
+        (GOOD.decode().encode("utf-16"), "looks like text in UTF-16"),
+        (b"event_id,amount\np-1,5", "looks like CSV"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("--state", "st"), ("--state", "new"), ("--sort",)])
+def test_another_format_through_a_pipe_is_refused_before_anything_is_made(tmp_path, content, looks, more):
+    (tmp_path / "good.jsonl").write_bytes(GOOD)
+    assert headrace("run", "fraud", "--from", "good.jsonl", *MADE, folder=tmp_path).code == 0
+    before = contents(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    writer = through(tmp_path / "pipe", content)
+    run = ("run", "fraud", "--from", "good.jsonl", "--from", "pipe", "--to", "d", *more)
+    ended = headrace(*run, folder=tmp_path)
+    writer.join(60)
+    assert (ended.code, ended.out) == (3, b"")
+    assert f"error: pipe: {looks}" in ended.said
+    assert contents(tmp_path) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "d",
+        "d.dead-letters",
+        "good.jsonl",
+        "pipe",
+        "st",
+    ]
+
+
+def test_another_format_on_standard_input_is_refused_before_anything_is_made(tmp_path):
+    run = ("run", "fraud", "--from", "-", "--to", "d", "--state", "st")
+    ended = started_anew(*run, folder=tmp_path, given=gzip.compress(zipped(GOOD)))
+    assert ended.code == 3
+    assert "error: -: looks like it is a zip archive" in ended.said
+    assert list(tmp_path.iterdir()) == []
+    ended = started_anew(*run, folder=tmp_path, given=GOOD)
+    assert ended.code == 0, ended.said
+    assert len(decided(tmp_path / "d")) == payments(LINES)
+
+
+def test_a_pipe_that_sends_nothing_for_long_does_not_hold_up_a_start(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    def write() -> None:
+        with (tmp_path / "pipe").open("wb", buffering=0) as pipe:
+            pipe.write(GOOD[:10])  # of a line, so that it isn't known yet what this is
+            while not (tmp_path / "d").exists():
+                time.sleep(0.01)
+            pipe.write(GOOD[10:])
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    ended = headrace("run", "fraud", "--from", "pipe", "--to", "d", folder=tmp_path)
+    assert ended.code == 0, ended.said
+    writer.join(60)
+    assert len(decided(tmp_path / "d")) == payments(LINES)
+
+
 def test_a_run_that_could_use_nothing_says_what_it_saw(tmp_path):
     (tmp_path / "e.jsonl").write_bytes(b'words\nmore words\n{"type":"paymnt","event_id":"p-1"}\n')
     ended = headrace("run", "fraud", "--from", "e.jsonl", "--to", "d", "--state", "st", folder=tmp_path)
@@ -71,7 +142,8 @@ def test_a_run_on_events_of_another_flow_says_so(tmp_path):
         not in headrace("run", "fraud", "--from", "e.jsonl", "--to", "d", folder=tmp_path).said
     )
     lists = headrace("run", "recommend", "--from", "e.jsonl", "--to", "l", folder=tmp_path)
-    assert lists.code == 0
+    assert lists.code == 15
+    assert "none of the 120 inputs could be used (120 of types that recommend has no use for)" in lists.said
     assert "none of the 120 inputs asked for a decision: recommend decides on clicks" in lists.said
 
 
@@ -161,7 +233,7 @@ def test_a_list_in_a_folder_that_is_not_utf_8(tmp_path):
 def test_a_command_takes_the_configuration_that_its_state_has(tmp_path):
     (tmp_path / "e.jsonl").write_bytes(GOOD)
     run = ("--from", "e.jsonl", "--to", "d", "--state", "st")
-    assert headrace("run", "recommend", *run, folder=tmp_path).code == 0
+    assert headrace("run", "recommend", *run, folder=tmp_path).code == 15  # it has read payments
     ended = headrace("control", "reload-list", "mine", "--state", "st", folder=tmp_path)
     assert ended.code == 2
     assert "no list mine; there are none" in ended.said

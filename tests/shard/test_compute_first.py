@@ -274,10 +274,10 @@ class TestComputing:
 class Visit:
     """A recommend shard with a model in the ranker's place, and its clicks."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, overdue: str = "trending") -> None:
         parameters = {"n_models": 2, "height": 3, "window": 5} if "trees" in model else {}
-        ranker = {"name": model, "parameters": parameters}
-        self.shard = RecommendShard(RecommendSettings.model_validate({"ranker": ranker}))
+        tables = {"ranker": {"name": model, "parameters": parameters}, "policy": {"overdue": overdue}}
+        self.shard = RecommendShard(RecommendSettings.model_validate(tables))
         self.number = 0
         self.lines: list[bytes] = []
         for session in range(12):
@@ -358,6 +358,43 @@ def test_a_click_whose_list_can_not_be_ranked_gets_what_an_overdue_one_gets(monk
     assert visit.shard.counts["lists_not_ranked"] == 1
     assert visit.click("t", "b")[0] == Kind.DECIDED
     visit.shard.load({name: bytes(blob) for name, blob in visit.shard.save().items()})
+
+
+@pytest.mark.parametrize("fallback", ["trending", "nothing"])
+@pytest.mark.parametrize("model", ["river_logistic_sgd", "logistic_adagrad"])
+def test_a_list_that_can_not_be_ranked_leaves_the_ranker_as_it_was(monkeypatch, model, fallback):
+    """D-INPUT-4."""
+    visit = Visit(model, overdue=fallback)
+    ranker, before = visit.shard.engine._pointwise.model, ranked_state(visit)["engine/ranker"]
+    assert not_ranked(visit.shard) == (0, 0)
+    scored = iter([0.5])
+
+    def fail_at_the_second(*_given: object) -> float:
+        for score in scored:
+            return score
+        raise Broken
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(ranker), "score", fail_at_the_second)
+        kind, line, _ = visit.click("s0", "a")
+    decision = orjson.loads(line)
+    assert (kind, decision["policy"]) == (Kind.DECIDED, "ranker_failed")
+    empty = fallback == "nothing"
+    told = [{"code": "ranker_failed", "contribution": None}] if empty else []
+    assert (decision["action"], decision["reasons"]) == ("none" if empty else "recommend", told)
+    assert not_ranked(visit.shard) == (1, int(empty))
+    # It learned from the click, by the list before; a twin that could rank has learned the same.
+    twin = Visit(model, overdue=fallback)
+    twin.click("s0", "a")
+    learned = ranked_state(visit)["engine/ranker"]
+    assert learned == ranked_state(twin)["engine/ranker"] != before
+    visit.click("s0", "b")  # no list of the ranker's own stands before this one
+    assert ranked_state(visit)["engine/ranker"] == learned
+    assert not_ranked(visit.shard) == (1, int(empty))
+
+
+def not_ranked(shard: RecommendShard) -> tuple[int, int]:
+    return shard.counts["lists_not_ranked"], shard.counts["empty_ranker_failed"]
 
 
 @pytest.mark.parametrize("kind", ["click", "cart", "order", "item"])

@@ -26,6 +26,7 @@ from headrace.journal.scan import notes_of
 from headrace.journal.segments import first_boundary, segment_path
 from headrace.journal.writer import JournalWriter
 from headrace.kinds.fraud.machine import FraudShard
+from headrace.operators.events import decode as codec
 from headrace.operators.events.decode import decode
 from headrace.operators.policy import Policy, list_content
 from headrace.shard import durable
@@ -304,3 +305,33 @@ def test_the_id_of_a_topic_is_learnt_by_a_state_that_has_none_and_noted_once(tmp
     for checkpoint in tmp_path.glob("*.ckpt"):
         checkpoint.unlink()
     assert journal_end(tmp_path, 0, cut_torn_tail=False) == end
+
+
+def test_items_of_any_time_that_were_journalled_are_applied_again_as_then(tmp_path, monkeypatch):
+    """Earlier versions took what a catalogue event says of its publication in any year."""
+    settings = load(None, flow="recommend")
+
+    def item(number: int, published: object, price: float = 1.0) -> bytes:
+        fields = {"type": "item", "event_id": f"i{number}", "event_time": START_MS + number, "item_id": "i"}
+        return json.dumps(fields | {"published_at": published, "price": price}).encode()
+
+    early = [
+        item(1, 0),
+        item(1, 0),
+        item(1, 0, 2.0),
+        item(2, "1970-01-01T00:00:00Z"),
+        item(3, 1e30),
+        item(4, 2**70),
+    ]
+    shard = DurableShard(tmp_path, settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(codec, "EVENT_TIME_MS_MIN", -1)
+        process(shard, early)
+    process(shard, early)
+    shard.close(with_checkpoint=False)
+    kinds = [record.kind for record in records(tmp_path)]
+    taken = [Kind.APPLIED, Kind.REPEAT, Kind.DEAD, Kind.APPLIED, Kind.DEAD, Kind.DEAD]
+    assert kinds == [*taken, *[Kind.DEAD] * 6]
+    again = DurableShard(tmp_path, settings)
+    assert again.replayed == 12
+    again.close(with_checkpoint=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import select
 import stat
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from headrace.errors import InputError, TruncatedInput
@@ -18,6 +20,7 @@ __all__ = [
     "STANDARD",
     "STREAM_WAIT_MS",
     "FileBytes",
+    "begin_streams",
     "begins_as",
     "is_stream",
     "refuse_foreign_formats",
@@ -26,6 +29,9 @@ __all__ = [
 STANDARD: Final = "-"
 BLOCK_BYTES: Final = 262_144
 STREAM_WAIT_MS: Final = 10
+STREAM_LOOK_MS: Final = 1000
+"""So long a start waits for the first line of its pipes, all together, to see what they are."""
+
 # What a path such as /dev/fd/63 of a shell's <(…) is a link to.
 _UNNAMED_PIPE: Final = "/fd/pipe:["
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -43,6 +49,7 @@ class FileBytes:
         self.path, self._block_bytes, self._wait_s = path, block_bytes, stream_wait_ms / 1000
         self.error: InputError | None = None
         self._to_judge, self._head = lines, b""
+        self._looked: bytes | None = None
         try:
             self._file = 0 if path == STANDARD else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             status = os.fstat(self._file)
@@ -56,15 +63,36 @@ class FileBytes:
         self._read: Callable[[], bytes | None] = self._first
 
     @property
+    def foreign(self) -> InputError | None:
+        """The error of what can't be read, or is recognised as another format."""
+        return None if isinstance(self.error, TruncatedInput) else self.error
+
+    @property
     def position(self) -> int:
         """Bytes of the file that were used up, compressed ones if it is compressed."""
         return self.taken - len(self._pending)
 
     def read(self) -> bytes | None:
         """The next block; empty at the end, None when a pipe has nothing yet."""
+        if self._looked is not None:
+            block, self._looked = self._looked, None
+            return block
         if self.error:
             return b""
         return self._judge() if self._to_judge else self._read()
+
+    def look(self, until_s: float) -> None:
+        """Read on until it is known whether these are lines, or a moment has come; nothing of it is lost.
+
+        Parameters
+        ----------
+        until_s
+            The moment, on the monotonic clock, in seconds. What has come by then is looked at in any case.
+        """
+        looked = self.read()
+        while looked is None and time.monotonic() < until_s:
+            looked = self.read()
+        self._looked = looked
 
     def _judge(self) -> bytes | None:
         """Look what the first block is; of a pipe so much as has a whole line."""
@@ -180,6 +208,38 @@ def is_stream(path: str) -> bool:
         return False
 
 
+def begin_streams(paths: Iterable[str], stack: ExitStack) -> dict[str, FileBytes]:
+    """Open standard input and pipes, and refuse those whose first bytes show that they are no lines.
+
+    What doesn't send a line within `STREAM_LOOK_MS` is waited for no longer: its reader finds out. Those that
+    can't be opened are passed over, for whoever opens them says so.
+
+    Parameters
+    ----------
+    paths
+        Of all sources; files are left alone.
+    stack
+        Closes what is opened.
+
+    Raises
+    ------
+    InputError
+        With every one that is of another format.
+    """
+    begun = dict[str, FileBytes]()
+    for path in filter(is_stream, paths):
+        with suppress(InputError):
+            begun[path] = FileBytes(path, BLOCK_BYTES, STREAM_WAIT_MS, lines=True)
+            stack.callback(begun[path].close)
+    until_s = time.monotonic() + STREAM_LOOK_MS / 1000
+    for each in begun.values():
+        each.look(until_s)
+    found = [error for each in begun.values() if (error := each.foreign)]
+    if found:
+        raise InputError("\n".join(map(str, found)))
+    return begun
+
+
 def begins_as(path: str, marks: Sequence[Mark]) -> list[Mark]:
     """Those of the marks up to which a file has the same bytes as the source that the mark is of.
 
@@ -206,7 +266,7 @@ def begins_as(path: str, marks: Sequence[Mark]) -> list[Mark]:
 def refuse_foreign_formats(paths: Iterable[str]) -> None:
     """Refuse files whose first bytes show that they are no lines of JSON objects.
 
-    Pipes are not looked at, as that would use them up: their reader finds out. Files that can't be read are
+    Pipes are not looked at, as that would use them up: `begin_streams` does. Files that can't be read are
     passed over, for whoever opens them says so.
 
     Raises
@@ -224,7 +284,7 @@ def refuse_foreign_formats(paths: Iterable[str]) -> None:
             continue
         data.read()
         data.close()
-        if data.error is not None and not isinstance(data.error, TruncatedInput):
-            found.append(str(data.error))
+        if data.foreign is not None:
+            found.append(str(data.foreign))
     if found:
         raise InputError("\n".join(found))

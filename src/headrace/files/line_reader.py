@@ -51,6 +51,8 @@ class LineReader:
     leave_unfinished
         Take a file's last line only once it ends in a newline: its writer may be in the middle of it. A pipe
         that has ended gets no more, and can't be read again; of it the last line is taken in any case.
+    begun
+        What is read, where it was opened before.
     continued
         Count on from `start`, but do not expect the part before it: it came through a pipe, and is gone.
 
@@ -83,11 +85,12 @@ class LineReader:
         stream_wait_ms: int = STREAM_WAIT_MS,
         leave_unfinished: bool = False,
         continued: bool = False,
+        begun: FileBytes | None = None,
     ) -> None:
         self.path, self.number = path, number
         self._line_bytes_max, self._head_bytes = line_bytes_max, head_bytes
         expected = continued or start is None or not start.offset
-        self._bytes = FileBytes(path, block_bytes, stream_wait_ms, lines=expected)
+        self._bytes = begun or FileBytes(path, block_bytes, stream_wait_ms, lines=expected)
         self.ended, self.error = False, self._bytes.error
         self._leave_unfinished, self.unfinished_bytes = leave_unfinished and not self._bytes.stream, 0
         self._look_ahead = self._ahead_ms = 0

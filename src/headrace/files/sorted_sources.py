@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from headrace.errors import ChangedSource, InputError
 from headrace.files.external_sort import PLACE, SortedLines, sort_lines
-from headrace.files.file_bytes import STANDARD, begins_as, is_stream
+from headrace.files.file_bytes import STANDARD, FileBytes, begins_as, is_stream
 from headrace.files.line_reader import LINE_BYTES_MAX, LineReader
 from headrace.files.sources import IfMoved, source_name, source_path
 from headrace.journal.batches import Mark
@@ -146,6 +146,8 @@ class SortedSources:
         Whether there is a state: then a file's unfinished last line is left.
     line_bytes_max, head_bytes
         Of a longer line only the head is kept, so long.
+    begun
+        Pipes that were opened before, by path.
 
     Attributes
     ----------
@@ -165,11 +167,13 @@ class SortedSources:
         keeps: bool,
         line_bytes_max: int,
         head_bytes: int,
+        begun: Mapping[str, FileBytes] | None = None,
     ) -> None:
         self.names, self._marks, self._folder = dict(known), marks, folder
         self._bytes_max, self._keeps = bytes_max, keeps
         self._line_bytes_max, self._head_bytes = line_bytes_max, head_bytes
         self.said: list[str] = []
+        self._begun = begun or {}
 
     def open(self, paths: Sequence[str], if_moved: IfMoved) -> list[SortedReader]:
         """Sort what isn't read yet of each file, and open it; none for a file that was read to its end.
@@ -252,6 +256,7 @@ class SortedSources:
             leave_unfinished=leave,
             line_bytes_max=self._line_bytes_max,
             head_bytes=self._head_bytes,
+            begun=self._begun.get(path),
         )
         folder = self._folder / str(len(list(self._folder.iterdir())))
         folder.mkdir(mode=0o700)

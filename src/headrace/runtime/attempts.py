@@ -12,11 +12,11 @@ __all__ = ["COUNTED", "added", "since", "with_earlier"]
 
 COUNTED: Final = (
     *("inputs", "decisions", "dead_letters", "repeats", "outcomes_matched", "outcomes_unmatched"),
-    *("outcomes_corrected", "outcomes_late", "bytes_read"),
+    *("outcomes_corrected", "outcomes_late", "without_effect", "bytes_read"),
 )
 """Fields of a progress that are counts."""
 
-_BY_NAME: Final = ("by_action", "reasons")
+_BY_NAME: Final = ("by_action", "reasons", "dead_by_reason")
 
 
 def added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:

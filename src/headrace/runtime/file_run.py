@@ -22,7 +22,7 @@ from headrace.dataflow.ordered_sink import OrderedFile, OrderedSink
 from headrace.dataflow.shard_parts import ShardOutput
 from headrace.errors import ConfigError, Mistake, NothingUsable, StateError, StateMismatch
 from headrace.files.check_outputs import refuse_foreign
-from headrace.files.file_bytes import STANDARD, is_stream, refuse_foreign_formats
+from headrace.files.file_bytes import STANDARD, FileBytes, begin_streams, is_stream, refuse_foreign_formats
 from headrace.files.line_reader import LineReader
 from headrace.files.merged_reader import MergedReader
 from headrace.files.output_file import OutputFile
@@ -52,7 +52,7 @@ from headrace.runtime.running import (
     warn_of_changes,
     warnings_to,
 )
-from headrace.runtime.runs import Observer, RunRequest, RunSummary
+from headrace.runtime.runs import Observer, RunRequest, RunSummary, nothing_usable
 from headrace.runtime.skips import notes_of_skips, refuse_where_runs_died
 from headrace.shard.durable import Applied, DurableShard
 from headrace.shard.machine import DECIDED_ON
@@ -83,11 +83,18 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     _refuse_options_of_topics(request)
     refuse_clashes_of(request)
     refuse_foreign_formats(request.sources)
+    state = request.state
     with ExitStack() as stack:
-        if request.state is not None:
-            stack.enter_context(locked(request.state))
+        # Who reads a pipe takes from whoever else does, so that the state's lock comes first; but to make one
+        # that isn't there would leave it behind where the pipe is refused.
+        locked_before = state is not None and (state / "lock").exists()
+        if state is not None and locked_before:
+            stack.enter_context(locked(state))
+        begun = begin_streams(request.sources, stack)
+        if state is not None and not locked_before:
+            stack.enter_context(locked(state))
         stack.enter_context(warnings_to(observer))
-        return _Run(request, observer, stack).run()
+        return _Run(request, observer, stack, begun).run()
 
 
 def _refuse_options_of_topics(request: RunRequest) -> None:
@@ -113,9 +120,11 @@ class _Run(Tally):
 
     reader: BatchReader
 
-    def __init__(self, request: RunRequest, observer: Observer, stack: ExitStack) -> None:
+    def __init__(
+        self, request: RunRequest, observer: Observer, stack: ExitStack, begun: Mapping[str, FileBytes]
+    ) -> None:
         super().__init__(request, observer)
-        self.closed_well = False
+        self.closed_well, self._begun = False, begun
         stack.enter_context(self.stopping_on_signals())
         self.telemetry.phase("recovering")
         self.shards: list[DurableShard] = []
@@ -252,6 +261,7 @@ class _Run(Tally):
             start=self.rewind.marks.get(number),
             continued=is_stream(path),
             leave_unfinished=self.request.state is not None and path != STANDARD,
+            begun=self._begun.get(path),
         )
 
     def _open_sorted(self, stack: ExitStack) -> Mapping[int, str]:
@@ -265,6 +275,7 @@ class _Run(Tally):
             keeps=self.request.state is not None,
             line_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
             head_bytes=limits.line_bytes_max + 1,
+            begun=self._begun,
         )
         with own_errors():
             self.lines = [*sources.open(self.request.sources, self.request.if_moved)]
@@ -355,15 +366,12 @@ class _Run(Tally):
         return super().drain() or self.draining
 
     def _useless(self, letters: str | None) -> NothingUsable | None:
-        """An error where inputs came, and every one of them was a dead letter."""
+        """An error where inputs came, and each was a dead letter or of a type without a use."""
         progress = self.progress()
-        if self.stopping or not progress.inputs or progress.dead_letters < progress.inputs:
+        useless = progress.dead_letters + progress.without_effect
+        if self.stopping or not progress.inputs or useless < progress.inputs:
             return None
-        counts = self.dead_by_reason()
-        seen = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
-        return NothingUsable(
-            f"none of the {progress.inputs:,} inputs could be used ({seen}); {letters} says of each why"
-        )
+        return nothing_usable(progress, self.settings.flow.kind, letters)
 
     def _notes(self) -> tuple[str, ...]:
         """What was left, and why."""

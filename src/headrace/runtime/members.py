@@ -306,7 +306,7 @@ class Said:
         return msgspec.json.decode(told["warning"], type=str) if "warning" in told else None
 
 
-_PRESENT: Final = ("pending", "entities")
+_PRESENT: Final = ("pending", "entities", "useful")
 
 
 def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Progress:
@@ -326,6 +326,7 @@ def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Prog
         **counts,
         by_action=added([each.by_action for each in (*before, *parts)]),
         reasons=added([each.reasons for each in (*before, *parts)]),
+        dead_by_reason=added([each.dead_by_reason for each in (*before, *parts)]),
         skipped=added([each.skipped for each in (*before, *parts)]),
         elapsed_s=max((each.elapsed_s for each in parts), default=0.0),
         event_time_ms=max((each.event_time_ms for each in parts), default=0),

@@ -49,6 +49,7 @@ _CAREFUL_INPUTS: Final = 16  # each batch may wait for the disk
 _GC_ALLOCATIONS: Final = 50_000
 _REASON: Final = "reason_"
 _DEAD: Final = "dead_"
+_WITHOUT_EFFECT: Final = "events_without_effect"
 _LOCK_TRIES: Final = 40
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOCK_WAIT_S: Final = 0.05
@@ -235,6 +236,8 @@ class Tally:
             decisions=sum(by_action.values()),
             by_action=by_action,
             dead_letters=sum(count for name, count in counts.items() if name.startswith(_DEAD)),
+            dead_by_reason=_dead_by_reason(counts),
+            without_effect=counts[_WITHOUT_EFFECT],
             repeats=counts["repeats"],
             outcomes_matched=counts["outcomes_matched"],
             outcomes_unmatched=max(0, counts["outcomes_unmatched"]),
@@ -345,18 +348,6 @@ class Tally:
             together["outcomes_unmatched"] += shard.state.held().unmatched
         return together
 
-    def dead_by_reason(self) -> Counter[str]:
-        """How many of this run's inputs became dead letters, by reason."""
-        counts = self._counts()
-        counts.subtract(self.before)
-        return Counter(
-            {
-                name.removeprefix(_DEAD): count
-                for name, count in counts.items()
-                if name.startswith(_DEAD) and count > 0
-            }
-        )
-
     def progress(self) -> Progress:
         """How far the run has come."""
         counts = self._counts()
@@ -369,6 +360,9 @@ class Tally:
             decisions=self.decisions,
             by_action={action: counts[action] for action in ACTIONS[self.settings.flow.kind]},
             dead_letters=self.dead_letters,
+            dead_by_reason=_dead_by_reason(counts),
+            without_effect=counts[_WITHOUT_EFFECT],
+            useful=sum(state.number - state.counts.get(_WITHOUT_EFFECT, 0) for state in states),
             repeats=counts["repeats"],
             outcomes_matched=counts["outcomes_matched"],
             outcomes_unmatched=max(0, counts["outcomes_unmatched"]),
@@ -422,3 +416,7 @@ class Tally:
 
 def _reasons(counts: Mapping[str, int]) -> dict[str, int]:
     return {name.removeprefix(_REASON): n for name, n in counts.items() if name.startswith(_REASON)}
+
+
+def _dead_by_reason(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name.removeprefix(_DEAD): n for name, n in counts.items() if name.startswith(_DEAD) and n > 0}

@@ -10,11 +10,20 @@ from typing import Protocol
 
 from headrace.config.tables import RunSettings
 from headrace.dataflow.telemetry import Telemetry
+from headrace.errors import NothingUsable
 from headrace.files.sources import IfMoved
 from headrace.operators.decisions.prequential import Counted, Quality
 from headrace.operators.recommend.lists import ListQuality
 
-__all__ = ["Latency", "Observer", "Progress", "RunRequest", "RunSummary"]
+__all__ = [
+    "Latency",
+    "Observer",
+    "Progress",
+    "RunRequest",
+    "RunSummary",
+    "nothing_usable",
+    "useless_state",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +123,12 @@ class Progress:
         Of them, for each action.
     dead_letters
         Lines that could not be used.
+    dead_by_reason
+        Why inputs became dead letters, and how many.
+    without_effect
+        Events of types that the flow has no use for.
+    useful
+        Inputs of all runs of the state that have had an effect on it, now.
     repeats
         Events that had come before.
     outcomes_matched, outcomes_unmatched
@@ -148,6 +163,9 @@ class Progress:
     decisions: int = 0
     by_action: Mapping[str, int] = field(default_factory=dict)
     dead_letters: int = 0
+    dead_by_reason: Mapping[str, int] = field(default_factory=dict)
+    without_effect: int = 0
+    useful: int = 0
     repeats: int = 0
     outcomes_matched: int = 0
     outcomes_unmatched: int = 0
@@ -201,6 +219,26 @@ class RunSummary:
     reviews: Mapping[int, int] = field(default_factory=dict)
     reviews_per_day_max: int | None = None
     notes: tuple[str, ...] = ()
+
+
+def nothing_usable(progress: Progress, flow: str, dead_letters: str | None) -> NothingUsable:
+    """The error of a run that could use none of its inputs: how many there were of which kind, and where."""
+    by_count = sorted(progress.dead_by_reason.items(), key=lambda item: -item[1])
+    seen = [f"{count:,} {reason}" for reason, count in by_count]
+    if progress.without_effect:
+        seen.append(f"{progress.without_effect:,} of types that {flow} has no use for")
+    says = f"; {dead_letters} says of each why" if by_count and dead_letters else ""
+    return NothingUsable(f"none of the {progress.inputs:,} inputs could be used ({', '.join(seen)}){says}")
+
+
+def useless_state(progress: Progress, flow: str, dead_letters: str | None) -> NothingUsable | None:
+    """An error where inputs came to a state that could use none of them, nor any in an earlier run.
+
+    A run on topics has no end of its own, so that how little came before it was stopped says nothing of the
+    topics: only of a state that has never had a use for anything it is known that something is wrong.
+    """
+    came = progress.without_effect or progress.dead_by_reason
+    return nothing_usable(progress, flow, dead_letters) if came and not progress.useful else None
 
 
 class Observer(Protocol):

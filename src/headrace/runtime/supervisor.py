@@ -45,7 +45,7 @@ from headrace.runtime.attempts import since
 from headrace.runtime.interrupts import end_at_once, met_by, pause
 from headrace.runtime.liveness import Liveness
 from headrace.runtime.members import Member, Said, instructions, together
-from headrace.runtime.runs import Observer, Progress, RunRequest, RunSummary
+from headrace.runtime.runs import Observer, Progress, RunRequest, RunSummary, useless_state
 from headrace.runtime.skips import notes_of_skips, skips_of
 from headrace.shard.positions import Plan
 
@@ -298,12 +298,16 @@ class Supervisor:
     def _summary(self, seconds: float, code: int) -> RunSummary:
         progress = together(self._progress(), self._done)
         exit_code = code if code >= 0 else HeadraceError.exit_code
-        error = None
+        error: str | None = None
         if exit_code:
             error = (
                 f"a process ended with {_ending(code)}; started again {self._restarts.total()} times before"
             )
         dead_letters = self._request.dead_letters if progress.dead_letters else None
+        if self._all_ended_well():
+            useless = useless_state(progress, self._request.flow, dead_letters)
+            if useless is not None:
+                exit_code, error = useless.exit_code, str(useless)
         return RunSummary(
             progress=progress,
             seconds=seconds,
@@ -312,6 +316,11 @@ class Supervisor:
             dead_letters=dead_letters,
             notes=notes_of_skips(skips_of(self._request.skips, topics=True), progress.skipped),
         )
+
+    def _all_ended_well(self) -> bool:
+        """Whether what the processes have told is all that they did."""
+        told_all = len(self._progress()) == len(self._children)
+        return told_all and all(child.process.returncode == 0 for child in self._children)
 
     def _again(self, failed: int, cause: str) -> Plan | None:
         """Wait a little longer each time, and prepare for another start; None if none is to be."""

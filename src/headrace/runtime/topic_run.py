@@ -35,7 +35,7 @@ from headrace.runtime.attempts import since, with_earlier
 from headrace.runtime.liveness import Pulse
 from headrace.runtime.members import ALONE, Member, await_listening
 from headrace.runtime.running import Tally, own_errors, state_left_alone_by_gc
-from headrace.runtime.runs import Observer, Progress, RunRequest, RunSummary
+from headrace.runtime.runs import Observer, Progress, RunRequest, RunSummary, useless_state
 from headrace.runtime.skips import notes_of_skips
 from headrace.shard.acknowledged import note_of, watermark_of
 from headrace.shard.durable import DurableShard
@@ -298,10 +298,14 @@ class TopicRun(Tally):
         self.drained()
         self._settle()
         self._closed_well = True
-        self.observer.progress(self.progress())
-        dead_letters = self.request.dead_letters if self.dead_letters else None
-        notes = notes_of_skips(self.skips, self.progress().skipped)
-        summary = self.summary(None, dead_letters, notes=notes)
+        progress = self.progress()
+        self.observer.progress(progress)
+        dead_letters = self.request.dead_letters if progress.dead_letters else None
+        notes = notes_of_skips(self.skips, progress.skipped)
+        # Of several processes one may well have had nothing of use: their launcher judges them together.
+        alone = self.member.count == 1
+        useless = useless_state(progress, self.settings.flow.kind, dead_letters) if alone else None
+        summary = self.summary(useless, dead_letters, notes=notes)
         self.observer.finished(summary)
         return summary
 

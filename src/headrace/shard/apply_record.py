@@ -8,7 +8,7 @@ import orjson
 
 from headrace.journal.records import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
 from headrace.operators.events.contract import Event
-from headrace.operators.events.decode import Undecodable, decode_one
+from headrace.operators.events.decode import Undecodable, decode_item_of_any_time, decode_one
 from headrace.operators.events.oversized import cut_line_of
 from headrace.operators.events.unreadable import TOMBSTONE, Unreadable
 from headrace.shard.commands import decode_command
@@ -29,6 +29,7 @@ PASSED_OVER: Final = Undecodable("skipped", "passed over, as asked for with --sk
 
 _DECIDED: Final = int(Kind.DECIDED)
 _ABSENT: Final = int(Kind.ABSENT)
+_INVALID: Final = b'"reason":"invalid_field"'
 SUBJECTS: Final = ("customer_id", "session_id")
 """Fields of decisions that say whom they are about."""
 DELIVERED: Final = "delivered"
@@ -74,7 +75,12 @@ def payload_of(record: Record) -> bytes:
 
 def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Undecodable:
     """What a recorded input that is no command decodes to; `payload` as `payload_of` gives it."""
-    return PASSED_OVER if record.flags & SKIPPED else decode_one(payload, line_bytes_max)
+    if record.flags & SKIPPED:
+        return PASSED_OVER
+    event = decode_one(payload, line_bytes_max)
+    if event.__class__ is Undecodable and event.field == "published_at" and _INVALID not in record.output:
+        return decode_item_of_any_time(payload)
+    return event
 
 
 def _as_then(output: Output, record: Record) -> Output:

@@ -467,13 +467,9 @@ class DurableShard:
                     decide((ordinal, out))
                 elif kind == _DEAD:
                     applied.dead_letters.append((ordinal, out))
-                    if isinstance(payload, CutLine):
-                        cut = whole_of(payload)
-                        keep((kind, flags | CUT, source, ordinal, offset, line, payload, out, cut))
-                        continue
-                    if isinstance(payload, Unreadable):
-                        keep((kind, flags | UNREADABLE, source, ordinal, offset, line, payload, out, detail))
-                        continue
+                    marked, detail = _marked(payload, flags, detail)
+                    keep((kind, marked, source, ordinal, offset, line, payload, out, detail))
+                    continue
                 keep((kind, flags, source, ordinal, offset, line, payload, out, detail))
 
     def _waited(self, batch: Batch, lines: Sequence[int]) -> Iterator[tuple[Sequence[int], bool]]:
@@ -518,10 +514,8 @@ class DurableShard:
                     if flags & RETRIED:
                         kind, out, detail = retried((kind, out, detail))
                 _add(applied, ordinal, kind, out)
-                if isinstance(payload, CutLine) and kind == _DEAD:
-                    flags, detail = flags | CUT, whole_of(payload)
-                elif isinstance(payload, Unreadable):
-                    flags |= UNREADABLE
+                if kind == _DEAD:
+                    flags, detail = _marked(payload, flags, detail)
                 records.append((kind, flags, position[0], ordinal, *position[1:], payload, out, detail))
 
     # -- inputs that make the program fail
@@ -761,6 +755,15 @@ def _positions(batch: Batch, places: Sequence[int]) -> Iterable[Position]:
     if len(places) == len(sources):
         return zip(sources, offsets, lines, strict=True)
     return [(sources[place], offsets[place], lines[place]) for place in places]
+
+
+def _marked(payload: bytes, flags: int, detail: bytes) -> tuple[int, bytes]:
+    """Flags and detail of a dead letter's record, which also say whether its input is not all there."""
+    if isinstance(payload, CutLine):
+        return flags | CUT, whole_of(payload)
+    if isinstance(payload, Unreadable):
+        return flags | UNREADABLE, detail
+    return flags, detail
 
 
 def _add(applied: Applied, ordinal: int, kind: int, line: bytes) -> None:
