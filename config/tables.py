@@ -135,7 +135,7 @@ class ProcessesSettings(_Settings):
 
 
 class IdSettings(_Settings):
-    """How long event ids are remembered, to tell repeats.
+    """How long event ids are remembered, to tell duplicates.
 
     Attributes
     ----------

@@ -243,7 +243,7 @@ canonical: Final = msgspec.msgpack.Encoder().encode
 def canonical_digest(event: Event) -> int:
     """CRC-32 of the event's known fields in a fixed order: spacing and unknown fields don't count.
 
-    It tells a repeat from a conflict between two events with one id. Different contents are taken for
+    It tells a duplicate from a conflict between two events with one id. Different contents are taken for
     the same once in about 4 billion conflicts.
     """
     return zlib.crc32(canonical(event))

@@ -174,7 +174,7 @@ def test_after_a_mistake_in_a_limit_retried_letters_get_their_decisions_once(tmp
     assert (first.code, "retry of a dead letter" in first.said) == (0, True), first.said
     assert headrace(*run(tmp_path, *options)).code == 0
     assert len(headrace("dead-letters", "list", "--state", state).text.splitlines()) == 9
-    # From the file of dead letters, which still holds the one that was decided: it is a repeat now.
+    # From the file of dead letters, which still holds the one that was decided: it is a duplicate now.
     dead = tmp_path / "d.dead-letters.jsonl"
     assert headrace("dead-letters", "retry", dead, "--state", state, "--all").code == 0
     assert headrace(*run(tmp_path, *options)).code == 0

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.property
 
 SETTINGS = load(None, ["ids.memory_days_max=30"])
 START_MS, MINUTE_MS, DAY_MS = 1_700_000_000_000, 60_000, 86_400_000
-REPEAT = "repeat"
+DUPLICATE = "duplicate"
 
 
 def payment(number: int, minute: int, **changes: object) -> bytes:
@@ -138,7 +138,7 @@ def _again(place: int, back: int) -> Insertion:
     """A line once more, after it came; with its fields in another order it is the same event."""
     line = json.loads(GOOD[max(0, place - 1 - back)])
     turned = dict(reversed(line.items())) if back % 2 else line
-    return max(1, place), json.dumps(turned | {"unknown": back}).encode(), (REPEAT,)
+    return max(1, place), json.dumps(turned | {"unknown": back}).encode(), (DUPLICATE,)
 
 
 def _conflict(place: int, back: int) -> Insertion:
@@ -202,7 +202,7 @@ def check(insertions: Sequence[Insertion], batch_lines: int) -> None:
     assert decisions == DECISIONS
     assert shard.state.model.save() == UNTOUCHED.state.model.save()
     letters = [orjson.loads(line) for line in dead_letters]
-    expected = [(line, reasons) for line, reasons in inserted if reasons != (REPEAT,)]
+    expected = [(line, reasons) for line, reasons in inserted if reasons != (DUPLICATE,)]
     assert len(letters) == len(expected)
     for letter, (line, reasons) in zip(letters, expected, strict=True):
         assert letter["reason"] in reasons, letter

@@ -73,7 +73,7 @@ def applied(settings_: RunSettings, lines: Iterable[bytes]) -> tuple[list[tuple[
 
 
 def traces(state: Any) -> dict[str, Any]:
-    """What a state saves, but for how many dead letters and repeats there were."""
+    """What a state saves, but for how many dead letters and duplicates there were."""
     saved = {name: bytes(blob) for name, blob in state.save().items()}
     head = msgspec.msgpack.decode(saved["head"])
     counts = {

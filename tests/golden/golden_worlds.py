@@ -29,7 +29,7 @@ def payments(lines: int) -> list[bytes]:
 
 
 def visits(lines: int) -> list[bytes]:
-    """Visits that end in payments; the world itself brings late, repeated and broken events."""
+    """Visits that end in payments; the world itself brings late, duplicate and broken events."""
     return _with_mishaps(_simulated("storm", 5, 40, 21), lines, seed=2, kept=("payment", "outcome"))
 
 

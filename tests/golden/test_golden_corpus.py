@@ -154,7 +154,7 @@ def test_the_corpus_is_of_use():
                 kinds |= {row.kind for row in parts[part]}
                 for row in parts[part]:
                     flags |= row.flags
-    assert kinds == {Kind.DECIDED, Kind.APPLIED, Kind.DEAD, Kind.REPEAT}
+    assert kinds == {Kind.DECIDED, Kind.APPLIED, Kind.DEAD, Kind.DUPLICATE}
     assert flags == 0x0D
     assert actions == {"approve", "review", "block", "recommend", "none"}
     assert reasons == {

@@ -58,7 +58,7 @@ def write_segments(directory: Path) -> JournalWriter:
     writer = open_writer(directory)
     for segment in (1, 2):
         append(writer, Kind.DECIDED, Kind.DEAD)
-        append(writer, Kind.APPLIED, Kind.REPEAT, Kind.CONTROL)
+        append(writer, Kind.APPLIED, Kind.DUPLICATE, Kind.CONTROL)
         if segment == 1:
             writer.roll()
     return writer
@@ -165,7 +165,13 @@ def test_verify_counts(tmp_path: Path) -> None:
     write_segments(tmp_path)
     verified = verify(tmp_path)
     assert (verified.segments, verified.frames, verified.records, verified.erased) == (2, 4, 10, 0)
-    assert verified.kinds == {Kind.DECIDED: 2, Kind.DEAD: 2, Kind.APPLIED: 2, Kind.REPEAT: 2, Kind.CONTROL: 2}
+    assert verified.kinds == {
+        Kind.DECIDED: 2,
+        Kind.DEAD: 2,
+        Kind.APPLIED: 2,
+        Kind.DUPLICATE: 2,
+        Kind.CONTROL: 2,
+    }
     assert verified.torn is None
 
 
@@ -213,7 +219,7 @@ def test_j_chain_3_every_record_has_its_own_salt(tmp_path: Path) -> None:
     for _ in range(2):
         path = tmp_path / str(_)
         path.mkdir()
-        append(open_writer(path), Kind.REPEAT, Kind.REPEAT)
+        append(open_writer(path), Kind.DUPLICATE, Kind.DUPLICATE)
     salts = set()
     for folder in ("0", "1"):
         body = segment_path(tmp_path / folder, 1).read_bytes()
@@ -523,7 +529,7 @@ def test_a_renamed_segment_is_found(tmp_path: Path) -> None:
 def test_j_frame_3_a_frame_taken_out_is_found(tmp_path: Path) -> None:
     writer = open_writer(tmp_path)
     for _ in range(3):
-        append(writer, Kind.REPEAT, marks=())
+        append(writer, Kind.DUPLICATE, marks=())
     first, second, third = (frame.head.position for frame in read(tmp_path))
     path = segment_path(tmp_path, 1)
     data = path.read_bytes()

@@ -105,7 +105,7 @@ def test_a_list_that_waited_for_too_long_is_not_judged():
 def test_a_repeat_is_not_answered_again_and_another_content_is_a_dead_letter(house):
     line = {"event_id": "k", "session_id": "s", "item_id": "a", "event_time": START_MS}
     assert house.tell("click", **line)[0] == Kind.DECIDED
-    assert house.tell("click", **line)[0] == Kind.REPEAT
+    assert house.tell("click", **line)[0] == Kind.DUPLICATE
     kind, letter, _ = house.tell("click", **{**line, "item_id": "b"})
     assert (kind, json.loads(letter)["reason"]) == (Kind.DEAD, "id_conflict")
     assert house.shard.pending.of("s").items == []

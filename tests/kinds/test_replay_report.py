@@ -252,7 +252,7 @@ def rich_report():
         payments=payments(new_action=new, stopped=stopped, label=label),
         examples={START_MS // DAY_MS + 20: {"amount": [hostile], "score": [hostile]}},
     )
-    found.replayed.erased, found.replayed.old_only = 3, {"other_currency": 2, "repeat": 1}
+    found.replayed.erased, found.replayed.old_only = 3, {"other_currency": 2, "duplicate": 1}
     return found
 
 

@@ -126,7 +126,7 @@ def test_counts_are_those_of_the_shard(fed):
         > 300
     )
     assert seen["headrace_outcomes_total"][("result", "matched"),] == counts["outcomes_matched"] > 100
-    assert seen["headrace_repeats_total"][()] == 1
+    assert seen["headrace_duplicates_total"][()] == 1
     dead = {dict(key)["reason"]: value for key, value in seen["headrace_dead_letters_total"].items() if value}
     assert dead == {"invalid_json": 1, "other_currency": 1}
     assert sum(seen["headrace_events_total"].values()) == fed.lines
@@ -387,8 +387,8 @@ def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
     for metric in METRICS:
         for labels in seen.get(metric.name, {}):
             assert {name for name, _ in labels} == set(metric.labels), metric.name
-    one = exposed(recorder, query="name[]=headrace_repeats_total")
-    assert set(one) == {"headrace_repeats_total"}
+    one = exposed(recorder, query="name[]=headrace_duplicates_total")
+    assert set(one) == {"headrace_duplicates_total"}
 
 
 def test_a_scrape_may_come_at_any_moment(tmp_path):

@@ -186,7 +186,7 @@ def test_a_killed_run_is_not_ready_before_its_tail_is_applied_and_its_counts_go_
         assert said == [(503, "recovering\n"), (200, "running\n")]
         before, after = counters(asking.last), counters(running.ask("/metrics")[1])
         assert after["headrace_recovery_inputs"]["00"] == len(events.read_bytes().splitlines())
-        for name in ("decisions", "outcomes", "reasons", "dead_letters", "repeats"):
+        for name in ("decisions", "outcomes", "reasons", "dead_letters", "duplicates"):
             assert after[f"headrace_{name}_total"] == before[f"headrace_{name}_total"], name
         assert not +after["headrace_events_total"]
         assert running.ask("/healthz") == (200, "ok\n")

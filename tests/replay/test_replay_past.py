@@ -27,11 +27,11 @@ def noted(directory: Path) -> Journal:
 
 @pytest.fixture
 def shards(tmp_path) -> list[Path]:
-    """Inputs 0 and 2 are the first shard's, 1 the second's; 3, an outcome, is a repeat to the first."""
+    """Inputs 0 and 2 are the first shard's, 1 the second's; 3, an outcome, is a duplicate to the first."""
     first, second = noted(tmp_path / "shard-00"), noted(tmp_path / "shard-01")
-    repeat = outcome("p1")._replace(kind=Kind.REPEAT)
+    duplicate = outcome("p1")._replace(kind=Kind.DUPLICATE)
     for journal, records in (
-        (first, {0: decided("p0"), 2: decided("p2"), 3: repeat}),
+        (first, {0: decided("p0"), 2: decided("p2"), 3: duplicate}),
         (second, {1: decided("p1"), 3: outcome("p1")}),
     ):
         for ordinal, record in records.items():

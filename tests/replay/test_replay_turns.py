@@ -62,7 +62,7 @@ def test_each_comes_once_and_those_of_a_shard_in_its_order(batches, later):
             own = None if customer is None else zlib.crc32(f"c{customer}".encode()) % SHARDS
             knowing[offset] = offset % SHARDS if own is None else own
             for number in range(SHARDS) if own is None else (own,):
-                kind = Kind.DECIDED if number == knowing[offset] else Kind.REPEAT
+                kind = Kind.DECIDED if number == knowing[offset] else Kind.DUPLICATE
                 parts[number].append(record(ordinals[number], offset, payload, kind))
                 ordinals[number] += 1
             offset += 1

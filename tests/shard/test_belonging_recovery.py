@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.recovery, pytest.mark.broker, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
-    """Without repeats: a state that is new doesn't know what came before it."""
+    """Without duplicates: a state that is new doesn't know what came before it."""
     ids = set[bytes]()
     world = tiny_world(400)
     return [

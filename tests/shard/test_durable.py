@@ -156,7 +156,7 @@ class TestControl:
         _, first, second = records(tmp_path)
         assert (first.kind, first.flags) == (Kind.DECIDED, RETRIED)
         assert (first.source, first.offset, first.line, first.input) == (0, 70, 8, payment(9))
-        assert (first.output, second.kind, second.flags) == (line, Kind.REPEAT, RETRIED)
+        assert (first.output, second.kind, second.flags) == (line, Kind.DUPLICATE, RETRIED)
         again = DurableShard(tmp_path, load(None))
         assert again.replayed == 3
         again.close(with_checkpoint=False)
@@ -330,7 +330,7 @@ def test_items_of_any_time_that_were_journalled_are_applied_again_as_then(tmp_pa
     process(shard, early)
     shard.close(with_checkpoint=False)
     kinds = [record.kind for record in records(tmp_path)]
-    taken = [Kind.APPLIED, Kind.REPEAT, Kind.DEAD, Kind.APPLIED, Kind.DEAD, Kind.DEAD]
+    taken = [Kind.APPLIED, Kind.DUPLICATE, Kind.DEAD, Kind.APPLIED, Kind.DEAD, Kind.DEAD]
     assert kinds == [*taken, *[Kind.DEAD] * 6]
     again = DurableShard(tmp_path, settings)
     assert again.replayed == 12

@@ -39,7 +39,7 @@ def test_a_repeat_is_not_decided_again_and_a_conflict_is_a_dead_letter() -> None
     time = feeder.time + MINUTE
     feeder.pay("p", at=time)
     before = feeder.state()
-    assert feeder.pay("p", at=time)[0] == Kind.REPEAT
+    assert feeder.pay("p", at=time)[0] == Kind.DUPLICATE
     kind, line, _ = feeder.pay("p", at=time, amount=11.0)
     assert (kind, orjson.loads(line)["reason"]) == (Kind.DEAD, "id_conflict")
     assert feeder.state() == before
@@ -364,7 +364,7 @@ def test_clicks_move_the_features_of_their_session() -> None:
 
     for number in range(5):
         assert click(number, START + number) == Kind.APPLIED
-    assert click(4, START + 4) == Kind.REPEAT
+    assert click(4, START + 4) == Kind.DUPLICATE
     # The first two came before the clock had started, so that they moved nothing; a late one doesn't either.
     click(9, START - 30 * DAY)
     payload = orjson.dumps(

@@ -51,7 +51,7 @@ def test_a_run_counts_what_the_truth_says_of_the_lines(tmp_path, storm):
     with open(tmp_path / "d.dead-letters.jsonl", "rb") as file:
         letters = Counter(json.loads(line)["reason"] for line in file)
     assert letters == flaws
-    assert f"{repeats} repeats, {flaws.total()} dead letters" in said
+    assert f"{repeats} duplicates, {flaws.total()} dead letters" in said
     with open(storm / "t.csv", newline="") as file:
         truth = {row["event_id"] for row in csv.DictReader(file)}
     with open(tmp_path / "d.jsonl", "rb") as file:

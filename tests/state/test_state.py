@@ -153,8 +153,8 @@ def test_a_source_that_was_moved_is_followed(world, events):
 
 
 def test_a_source_that_is_to_be_decided_again_is_a_new_one(world):
-    repeats = moved(world, "--moved", "again")
-    assert repeats.run() == 0, world.said
+    duplicates = moved(world, "--moved", "again")
+    assert duplicates.run() == 0, world.said
     assert "warning" not in world.said
     assert [note["number"] for note in controls(world) if note["control"] == "source"] == [0, 1]
 

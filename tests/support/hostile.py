@@ -207,7 +207,7 @@ class Mutator:
             self._value,
             self._duplicate_key,
             self._drop_key,
-            self._repeat,
+            self._duplicate,
             self._nest,
             self._long,
         )
@@ -267,7 +267,7 @@ class Mutator:
         fields.pop(self.rng.choice(list(fields)))
         return line_of(fields)
 
-    def _repeat(self, line: bytes) -> bytes:
+    def _duplicate(self, line: bytes) -> bytes:
         return line * self.rng.randint(2, 4)
 
     def _nest(self, line: bytes) -> bytes:

@@ -49,7 +49,7 @@ def outcome(about: int, after_ms: int = 3 * MINUTE_MS, **changes: object) -> byt
 
 
 def stream(payments: int, first: int = 0) -> list[bytes]:
-    """Payments with their outcomes three minutes later, among them lines that are no use and repeats."""
+    """Payments with their outcomes three minutes later, among them lines that are no use and duplicates."""
     lines = []
     for number in range(first, first + payments):
         lines.append(payment(number))

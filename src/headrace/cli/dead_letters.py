@@ -117,7 +117,7 @@ def retry(
     """Give the inputs of dead letters to the flow once more.
 
     They are decided as of now, and the decisions are marked as retried. An input that can't be used this time
-    either is a dead letter again; one that was used before is a repeat, and nothing goes out for it.
+    either is a dead letter again; one that was used before is a duplicate, and nothing goes out for it.
     """
     from headrace.control.dead_letters import Wanted, portions
     from headrace.shard.commands import REFUSED

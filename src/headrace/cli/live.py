@@ -183,7 +183,7 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
             f" {progress.outcomes_corrected:,} corrections, {progress.outcomes_late:,} too late;"
             f" {progress.pending:,} payments wait"
         )
-    yield f"{progress.repeats:,} repeats, {progress.dead_letters:,} dead letters{_beside(summary)}"
+    yield f"{progress.duplicates:,} duplicates, {progress.dead_letters:,} dead letters{_beside(summary)}"
     if summary.reviews:
         yield _reviews_unused(summary.reviews, summary.reviews_per_day_max)
     yield f"quality: {_quality(progress, _judge(request)).removeprefix('quality ')}{_judged(progress)}"
@@ -423,7 +423,7 @@ def _decisions(progress: Progress) -> Table:
         count = progress.by_action.get(action, 0)
         share = _percent(count, progress.decisions)
         table.add_row(Text(action, style=_STYLES[action]), f"{count:,}  {share:>6}")
-    table.add_row("repeats", f"{progress.repeats:,}")
+    table.add_row("duplicates", f"{progress.duplicates:,}")
     table.add_row("dead letters", f"{progress.dead_letters:,}")
     return table
 

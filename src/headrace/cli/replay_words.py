@@ -223,7 +223,7 @@ def not_comparable(replayed: Walked, what: str = "payments") -> Iterator[str]:
 
 
 def _otherwise(reason: str) -> str:
-    return "repeats" if reason == "repeat" else f"dead letters ({reason})"
+    return "duplicates" if reason == "duplicate" else f"dead letters ({reason})"
 
 
 def limits(report: Report) -> Iterator[str]:

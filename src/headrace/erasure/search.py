@@ -25,7 +25,7 @@ KEY_FIELDS: Final = ("session_id", "device_id", "ip")
 
 _TRIES: Final = 3
 _KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
-_USED: Final = (Kind.DECIDED, Kind.APPLIED, Kind.REPEAT)  # kinds of inputs whose ids are remembered
+_USED: Final = (Kind.DECIDED, Kind.APPLIED, Kind.DUPLICATE)  # kinds of inputs whose ids are remembered
 _BACKSLASH: Final = b"\\"
 
 Progress = Callable[[int, int], None]

@@ -44,7 +44,7 @@ class Kind(IntEnum):
     DECIDED = 1
     APPLIED = 2
     DEAD = 3
-    REPEAT = 4
+    DUPLICATE = 4
     CONTROL = 5
     ABSENT = 6
 

@@ -64,7 +64,7 @@ EVENTS: Final = (
         scrape.plain("tombstones"),
     ),
     Metric(
-        "headrace_repeats_total",
+        "headrace_duplicates_total",
         "counter",
         "Events that had come before with the same content.",
         (),

@@ -14,7 +14,7 @@ STATE: Final = (
     Metric(
         "headrace_known_ids",
         "gauge",
-        "Event ids remembered to tell repeats, by event type.",
+        "Event ids remembered to tell duplicates, by event type.",
         ("type",),
         "now",
         scrape.of_ids(len),

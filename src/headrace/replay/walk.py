@@ -42,7 +42,7 @@ class Walked:
     erased, erased_decisions
         Erased records, and how many of them had been decided.
     old_only
-        Decided then but not now: how many, by the reason code of the dead letter, or `repeat`.
+        Decided then but not now: how many, by the reason code of the dead letter, or `duplicate`.
     new_only
         Decided now but not then.
     commands, commands_refused
@@ -150,5 +150,5 @@ class Walk(ABC, Generic[M]):
 
 
 def why_not(kind: int, line: bytes) -> str:
-    """Why an input wasn't decided: the reason code of its dead letter, or `repeat`."""
-    return str(orjson.loads(line)["reason"]) if kind == _DEAD else "repeat"
+    """Why an input wasn't decided: the reason code of its dead letter, or `duplicate`."""
+    return str(orjson.loads(line)["reason"]) if kind == _DEAD else "duplicate"

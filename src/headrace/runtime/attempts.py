@@ -11,7 +11,7 @@ from headrace.runtime.runs import Progress
 __all__ = ["COUNTED", "added", "since", "with_earlier"]
 
 COUNTED: Final = (
-    *("inputs", "decisions", "dead_letters", "repeats", "outcomes_matched", "outcomes_unmatched"),
+    *("inputs", "decisions", "dead_letters", "duplicates", "outcomes_matched", "outcomes_unmatched"),
     *("outcomes_corrected", "outcomes_late", "without_effect", "bytes_read"),
 )
 """Fields of a progress that are counts."""

@@ -399,7 +399,7 @@ class _Run(Tally):
     def _undecided(self) -> Iterator[str]:
         """That events came and none asked for a decision, as where a file is of another flow."""
         done, kind = self.progress(), self.settings.flow.kind
-        used = done.decisions + done.repeats + done.outcomes_matched
+        used = done.decisions + done.duplicates + done.outcomes_matched
         if done.inputs > done.dead_letters and not used:
             wanted = DECIDED_ON[kind]
             yield f"none of the {done.inputs:,} inputs asked for a decision: {kind} decides on {wanted}"

@@ -129,7 +129,7 @@ class Progress:
         Events of types that the flow has no use for.
     useful
         Inputs of all runs of the state that have had an effect on it, now.
-    repeats
+    duplicates
         Events that had come before.
     outcomes_matched, outcomes_unmatched
         Outcomes that met their payment, and that did not (so far).
@@ -166,7 +166,7 @@ class Progress:
     dead_by_reason: Mapping[str, int] = field(default_factory=dict)
     without_effect: int = 0
     useful: int = 0
-    repeats: int = 0
+    duplicates: int = 0
     outcomes_matched: int = 0
     outcomes_unmatched: int = 0
     outcomes_corrected: int = 0

@@ -1,4 +1,4 @@
-"""What state machines do with an input before it means anything: tell repeats, refuse what can't be used."""
+"""What state machines do with an input before it means anything: tell duplicates, refuse what is no use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 _NOTHING: Final = b""
 _ABSENT: Final = (int(Kind.ABSENT), _NOTHING, _NOTHING)
-_REPEAT: Final = (int(Kind.REPEAT), _NOTHING, _NOTHING)
+_DUPLICATE: Final = (int(Kind.DUPLICATE), _NOTHING, _NOTHING)
 _EVENTS: Final = (Payment, Outcome, Click, Cart, Order, Item)
 
 
@@ -119,9 +119,9 @@ class Intake:
         known = memory.known(event.event_id, digest)
         if known is Known.NEW:
             return None
-        if known is Known.REPEAT:
+        if known is Known.DUPLICATE:
             self._count("repeats")
-            return _REPEAT
+            return _DUPLICATE
         message = f"event_id: {event.event_id!r} came before with other content"
         return self._dead(Undecodable("id_conflict", message, "event_id"), payload, position)
 

@@ -1,4 +1,4 @@
-"""The memory of event ids, to tell repeats and conflicts from new events."""
+"""The memory of event ids, to tell duplicates and conflicts from new events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Known(IntEnum):
     """What the memory says of an id."""
 
     NEW = 0
-    REPEAT = 1
+    DUPLICATE = 1
     CONFLICT = 2
 
 
@@ -55,11 +55,11 @@ class IdMemory:
         return len(self.ids)
 
     def known(self, event_id: str, digest: int) -> Known:
-        """Say whether the id is new, a repeat with the same content, or the same id with other content."""
+        """Say whether the id is new, a duplicate with the same content, or the same id with other content."""
         entry = self.ids.get(event_id)
         if entry is None:
             return Known.NEW
-        return Known.REPEAT if entry & 0xFFFFFFFF == digest else Known.CONFLICT
+        return Known.DUPLICATE if entry & 0xFFFFFFFF == digest else Known.CONFLICT
 
     def add(self, event_id: str, digest: int, now_ms: int) -> None:
         """Remember a new id, and drop at most two that are too old or too many."""
