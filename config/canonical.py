@@ -46,6 +46,9 @@ def restore(written: bytes) -> RunSettings:
     A key that came later and changes what is decided has the value then that the code had without it.
     """
     read = json.loads(written)
+    for cross in read.get("crosses", {}).values():
+        if "told_when" in cross:  # its name before
+            cross["report_if"] = cross.pop("told_when")
     read.get("time", {}).setdefault("ahead_agree_share", 0.0)
     kind = read.get("flow", {}).get("kind", FLOWS[0])
     return SETTINGS.get(kind, FraudSettings).model_validate(read)

@@ -137,14 +137,14 @@ class CrossDeclaration(_Settings):
         The bins, 1 to 4.
     code
         The reason code of what the slot contributes.
-    told_when
-        Conditions on features that a payment must meet for the code to be told, so that its text is true.
+    report_if
+        Conditions on features that a payment must meet for the code to be reported, so that its text is true.
         What slots contribute otherwise counts for the score, and for no reason.
     """
 
     of: Annotated[tuple[Name, ...], Strict(strict=False), Field(min_length=1, max_length=4)]
     code: Name
-    told_when: When = ()
+    report_if: When = ()
 
 
 class ModelSettings(_Settings):

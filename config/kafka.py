@@ -228,13 +228,13 @@ def _security_mistakes(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
         if kafka.tls and given[key] is None and given[needed] is not None:
             yield key, f"is required, as {needed} is given"
     if kafka.tls and kafka.key_password_env and not kafka.key_file:
-        yield "key_password_env", "has no meaning without key_file"
+        yield "key_password_env", "not supported without key_file"
 
 
 def _without_meaning(given: Mapping[str, Any], keys: tuple[str, ...], said: str) -> Iterator[tuple[str, str]]:
     for key in keys:
         if given[key] is not None:
-            yield key, f"has no meaning, as {said}"
+            yield key, f"not supported, as {said}"
 
 
 def _limit_mistakes(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:

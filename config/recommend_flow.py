@@ -109,7 +109,7 @@ def recommend_mistakes(settings: RecommendSettings) -> Iterator[Mistake]:
     if both:
         yield Mistake("", "rules.categories_never", f"also in rules.categories_only: {', '.join(both)}")
     if settings.ranker.name == NETWORK and settings.ranker.parameters:
-        yield Mistake("", "ranker.parameters", "have no meaning for the network")
+        yield Mistake("", "ranker.parameters", "not supported by the network")
     if settings.list.items_max > settings.engine.candidates_max:
         yield Mistake(
             "",

@@ -111,7 +111,7 @@ def _click_mistakes(name: str, declaration: Any, settings: FraudSettings) -> Ite
             )
         return
     if declaration.when:
-        yield Mistake("", f"features.{name}.when", "has no meaning for clicks, which have no features")
+        yield Mistake("", f"features.{name}.when", "not supported for clicks, which have no features")
     wanted = "item_id" if declaration.kind == "distinct" else "price"
     if value is not None and value != wanted:
         yield Mistake("", f"features.{name}.value", f"of a click it can only be {wanted} (is {value!r})")
@@ -144,9 +144,9 @@ def _cross_mistakes(settings: FraudSettings, broken: Broken) -> Iterator[Mistake
                 yield _unknown(f"crosses.{name}.of", "bin", referred, settings.bins)
         if len(set(declaration.of)) < len(declaration.of):
             yield Mistake("", f"crosses.{name}.of", "names a bin twice")
-        for condition in declaration.told_when:
+        for condition in declaration.report_if:
             if condition.name not in settings.features and not broken.hides("features", condition.name):
-                yield _unknown(f"crosses.{name}.told_when", "feature", condition.name, settings.features)
+                yield _unknown(f"crosses.{name}.report_if", "feature", condition.name, settings.features)
 
 
 def _text_mistakes(settings: FraudSettings, broken: Broken, read: Mapping[str, Any]) -> Iterator[Mistake]:

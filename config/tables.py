@@ -126,7 +126,7 @@ class ProcessesSettings(_Settings):
     backoff_seconds_max
         The pause before a start doubles each time, up to this.
     frozen_seconds_max
-        A process that stands still for longer is killed, and all are started again.
+        A process that is stalled for longer is killed, and all are started again.
     """
 
     restarts_max: int = Field(default=10, ge=0, le=1_000_000)

@@ -1,4 +1,4 @@
-"""What a typical payment's parts add to the score, which contributions are told against."""
+"""What a payment's parts add to the score on average, which contributions are reported against."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from ..compiled.inline import differences
 
-__all__ = ["LOOK_EVERY", "TypicalPayment"]
+__all__ = ["LOOK_EVERY", "AttributionBaseline"]
 
 LOOK_EVERY: Final = 16
 """One payment in so many is looked at, those whose number it divides."""
@@ -16,7 +16,7 @@ LOOK_EVERY: Final = 16
 _LOOKED_AT_MAX: Final = 256  # so many of them make the mean, older ones fade
 
 
-class TypicalPayment:
+class AttributionBaseline:
     """The mean of each part's contribution over the last payments, some thousands of them.
 
     A weight alone tells little: a group whose weights are all high says nothing of the payment in it.
@@ -47,7 +47,7 @@ class TypicalPayment:
         self._looked_at = 0
 
     def against(self, contributions: Sequence[float]) -> tuple[float, ...]:
-        """Contributions as they differ from a typical payment's, in log-odds."""
+        """Contributions as they differ from the attribution baseline's, in log-odds."""
         return self._differences(contributions, self.means)
 
     def take(self, differences: Sequence[float]) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from ..events.contract import Payment
 from ..features import FeatureSet
 from ..models import Model
-from .attribution_baseline import TypicalPayment
+from .attribution_baseline import AttributionBaseline
 from .detail import detail_struct
 from .pending import Pending
 
@@ -28,7 +28,7 @@ class Scorer(Protocol):
     values
         The features of the payment scored last, NaN where missing.
     contributions
-        What each input of the model added to its score, as it differs from a typical payment's, log-odds;
+        What each input of the model added to its score, against the attribution baseline, log-odds;
         zeros until `explain` where a model doesn't tell this cheaply.
     """
 
@@ -87,15 +87,17 @@ class PlainScorer:
 
     Parameters
     ----------
-    features, model, typical, pending
+    features, model, baseline, pending
         The parts of the shard's state that it works on.
     """
 
-    def __init__(self, features: FeatureSet, model: Model, typical: TypicalPayment, pending: Pending) -> None:
+    def __init__(
+        self, features: FeatureSet, model: Model, baseline: AttributionBaseline, pending: Pending
+    ) -> None:
         self._model = model
         self._takes_slots, self._explained = model.takes == "slots", model.cheap_explain
         self._read, self._update, self._add = features.read, features.update, pending.add
-        self._against = typical.against
+        self._against = baseline.against
         inputs = features.groups if self._takes_slots else features.names
         self._blank = (0.0,) * len(inputs)
         self._pack = detail_struct(

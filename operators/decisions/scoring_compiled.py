@@ -19,7 +19,7 @@ from ..events.contract import Payment
 from ..features import FeatureSet, windows
 from ..models import Model
 from ..models.fused import Logistic, probability
-from .attribution_baseline import TypicalPayment
+from .attribution_baseline import AttributionBaseline
 from .detail import slot_code
 from .pending import Pending
 
@@ -30,7 +30,7 @@ _ALIGNED: Final = 8
 
 
 def compiled_scorer(
-    features: FeatureSet, model: Model | Logistic, typical: TypicalPayment, pending: Pending
+    features: FeatureSet, model: Model | Logistic, baseline: AttributionBaseline, pending: Pending
 ) -> CompiledScorer | None:
     """A compiled scorer, where there can be one for this model and on this machine."""
     if not isinstance(model, Logistic) or not features.groups:
@@ -39,7 +39,7 @@ def compiled_scorer(
     kernels = compile_source(text.source, _helpers(), text.signatures)
     if kernels is None:
         return None
-    return CompiledScorer(features, model, typical, pending, text, kernels)
+    return CompiledScorer(features, model, baseline, pending, text, kernels)
 
 
 def _helpers() -> dict[str, Any]:
@@ -212,7 +212,7 @@ class CompiledScorer:
 
     Parameters
     ----------
-    features, model, typical, pending
+    features, model, baseline, pending
         The parts of the shard's state that it works on.
     text, kernels
         The compiled functions, and what they were made of.
@@ -222,7 +222,7 @@ class CompiledScorer:
         self,
         features: FeatureSet,
         model: Logistic,
-        typical: TypicalPayment,
+        baseline: AttributionBaseline,
         pending: Pending,
         text: _Source,
         kernels: dict[str, Any],
@@ -250,7 +250,7 @@ class CompiledScorer:
             "contributions": self._contributions,
             "met": self._met,
             "weights": model.weights,
-            "means": typical.means,
+            "means": baseline.means,
         }
         self._table = text.table
         self._note_addresses()

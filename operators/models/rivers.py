@@ -216,30 +216,30 @@ class _RiverOverValues(_River):
         River's.
     base_rate
         What it gives before it has learned.
-    learnt_min
+    learned_min
         How many examples it must have taken in before its own score counts.
     """
 
     takes: ClassVar[Literal["slots", "values"]] = "values"
     cheap_explain: ClassVar[bool] = False
 
-    def __init__(self, shape: ModelShape, estimator: Any, base_rate: float, learnt_min: int = 1) -> None:
+    def __init__(self, shape: ModelShape, estimator: Any, base_rate: float, learned_min: int = 1) -> None:
         self._origin = Origin.over_values(self, _library(), shape)
-        self.estimator, self.base_rate, self.learnt_min = estimator, base_rate, learnt_min
+        self.estimator, self.base_rate, self.learned_min = estimator, base_rate, learned_min
         self.names = shape.value_names
-        self.learnt = 0
+        self.learned = 0
         self.seen = [0] * len(self.names)
         self.means = [0.0] * len(self.names)
 
     def _state(self) -> Any:
-        return self.estimator, self.learnt, self.seen, self.means
+        return self.estimator, self.learned, self.seen, self.means
 
     def _restore(self, state: Any) -> None:
-        self.estimator, self.learnt, self.seen, self.means = state
+        self.estimator, self.learned, self.seen, self.means = state
 
     def _estimator_of(self, state: Any) -> Any:
-        _, learnt, seen, means = state
-        if type(learnt) is not int or not len(seen) == len(means) == len(self.names):
+        _, learned, seen, means = state
+        if type(learned) is not int or not len(seen) == len(means) == len(self.names):
             raise Unsaved("not a saved model: counts of other values")
         return state[0]
 
@@ -249,7 +249,7 @@ class _RiverOverValues(_River):
 
     def score(self, features: Sequence[float]) -> float:
         """See `Model.score`."""
-        if self.learnt < self.learnt_min:
+        if self.learned < self.learned_min:
             return self.base_rate
         return min(1.0, max(0.0, self._probability(self._given(features))))
 
@@ -259,7 +259,7 @@ class _RiverOverValues(_River):
 
     def learn(self, features: Sequence[float], label: int) -> None:
         """See `Model.learn`."""
-        self.learnt += 1
+        self.learned += 1
         for place, value in enumerate(features):
             if math.isfinite(value):
                 self.seen[place] += 1
@@ -403,7 +403,7 @@ class RiverHalfSpaceTrees(_RiverOverValues):
         from river import anomaly, preprocessing
 
         trees = anomaly.HalfSpaceTrees(n_trees=n_models, height=height, window_size=window, seed=seed)
-        super().__init__(shape, preprocessing.MinMaxScaler() | trees, base_rate, learnt_min=window)
+        super().__init__(shape, preprocessing.MinMaxScaler() | trees, base_rate, learned_min=window)
         self.nodes = n_models << (height + 1)
 
     def size_bytes(self) -> int:

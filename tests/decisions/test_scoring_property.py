@@ -83,7 +83,7 @@ def outputs_of(events: list[Event], scorer: type[Any], parsed: FraudSettings) ->
         shard = FraudShard(parsed)
         assert isinstance(shard._scorer, CompiledScorer)
         if scorer is PlainScorer:
-            shard._scorer = PlainScorer(shard.features, shard.model, shard.typical, shard.pending)
+            shard._scorer = PlainScorer(shard.features, shard.model, shard.baseline, shard.pending)
         if saved is not None:
             shard.load(saved)
         outputs += [shard.apply(event, b"", (0, number, 0)) for number, event in enumerate(part)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.operators.decisions.attribution_baseline import TypicalPayment
+from headrace.operators.decisions.attribution_baseline import AttributionBaseline
 from headrace.operators.features.entities import Entities
 
 
@@ -42,4 +42,4 @@ def test_a_saved_state_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match=r"column 2 has 40 bytes, not 48"):
         table([]).load(blobs)
     with pytest.raises(ValueError, match=r"2 parts, not 3"):
-        TypicalPayment(3).load([0.0, 1.0, 2.0])
+        AttributionBaseline(3).load([0.0, 1.0, 2.0])

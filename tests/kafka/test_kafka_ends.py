@@ -43,7 +43,7 @@ def test_an_open_transaction_leaves_nothing_behind():
 
 
 def test_what_is_unread_from_one_look_to_the_next_is_a_past_again():
-    """D-ORDER-1: also within a run, when it or the brokers stood still."""
+    """D-ORDER-1: also within a run, when it or the brokers were stalled."""
     partition = Partition()
     partition.look(stable=100, position=100)
     partition.look(stable=900, position=100)

@@ -56,7 +56,7 @@ def test_what_sasl_needs_is_required_together(tmp_path):
 
 def test_what_has_no_meaning_is_refused(tmp_path):
     found = mistakes(tmp_path, 'user = "u"\nca_file = "ca.pem"\nkey_password_env = "KEY"\n')
-    said = "has no meaning, as security is 'plaintext'"
+    said = "not supported, as security is 'plaintext'"
     assert found == [f"kafka.user: {said}", f"kafka.ca_file: {said}", f"kafka.key_password_env: {said}"]
 
 
@@ -65,7 +65,7 @@ def test_what_has_no_meaning_is_refused(tmp_path):
     [
         ('certificate_file = "c.pem"', "kafka.key_file: is required, as certificate_file is given"),
         ('key_file = "c.key"', "kafka.certificate_file: is required, as key_file is given"),
-        ('key_password_env = "KEY"', "kafka.key_password_env: has no meaning without key_file"),
+        ('key_password_env = "KEY"', "kafka.key_password_env: not supported without key_file"),
     ],
 )
 def test_a_certificate_and_its_key_belong_together(tmp_path, given, expected):

@@ -75,7 +75,7 @@ def test_everything_that_is_wrong_is_told_at_once(broker, name):
 
 def test_what_is_read_may_be_kept_for_less_with_a_warning(broker, name):
     broker.create_topic(name, 1, retention_ms=str(2 * DAY_MS))
-    warning = f"{name}: keeps messages for 2 days; a flow that stands still for longer loses events"
+    warning = f"{name}: keeps messages for 2 days; a flow that is stalled for longer loses events"
     assert check(broker, [Needed(name)]).warnings == (warning,)
     assert check(broker, [Needed(name)], days=2.0).warnings == ()
 

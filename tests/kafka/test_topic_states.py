@@ -160,7 +160,7 @@ def test_nothing_behind_a_watermark_is_deleted(world, lines):
     assert outputs(world) == found
 
 
-# -- a customer is erased while the flow stands still
+# -- a customer is erased while the flow is stalled
 
 
 class Files(NamedTuple):

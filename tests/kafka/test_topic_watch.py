@@ -1,4 +1,4 @@
-"""Processes that stand still are found, told of, and started again; health answers all the while."""
+"""Processes that are stalled are found, told of, and started again; health answers all the while."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def told(world: World) -> dict:
 
 
 def test_a_frozen_process_is_told_of_killed_and_started_again(world, lines, ports):
-    """D-PROC-5: the others say who stands still, and so does whoever answers for it."""
+    """D-PROC-5: the others say who is stalled, and so does whoever answers for it."""
     world.send(lines[:500])
     options = ("--processes", "2", "--metrics-port", str(ports), "--set", "processes.frozen_seconds_max=20")
     running = world.start(*options)
@@ -63,8 +63,8 @@ def test_a_frozen_process_is_told_of_killed_and_started_again(world, lines, port
     before = members(world)
     os.kill(before[1], signal.SIGSTOP)
     world.send(lines[500:])
-    running.wait_for(lambda: ask(ports, "/readyz") == (503, BUT_ONE_STANDS), "the other one says who")
-    running.wait_for(lambda: ask(ports + 1, "/readyz") == (503, ONE_STANDS), "it is answered for")
+    running.wait_for(lambda: ask(ports, "/readyz") == (503, BUT_ONE_STALLED), "the other one says who")
+    running.wait_for(lambda: ask(ports + 1, "/readyz") == (503, ONE_STALLED), "it is answered for")
     assert ask(ports + 1, "/healthz")[0] == 200
     assert [each["stalled"] for each in told(world)["processes"]] == [False, True]
     running.wait_for(lambda: members(world) not in ([], before), "started again")
@@ -73,14 +73,14 @@ def test_a_frozen_process_is_told_of_killed_and_started_again(world, lines, port
     assert told(world)["causes"]["frozen"] >= 1
     assert running.stop() == 0, running.said.read_text()
     said = running.said.read_text()
-    assert said.count("process 1 stands still since") >= 1
-    assert "process 1 has stood still for" in said
+    assert said.count("process 1 is stalled since") >= 1
+    assert "process 1 has been stalled for" in said
     assert f"{len(lines):,} events in" in said  # those of the killed one are counted too
     world.check()
 
 
-ONE_STANDS = "process 1 stands still\n"
-BUT_ONE_STANDS = f"running, but {ONE_STANDS}"
+ONE_STALLED = "process 1 is stalled\n"
+BUT_ONE_STALLED = f"running, but {ONE_STALLED}"
 
 
 def test_a_launcher_that_was_stopped_kills_nobody_and_nobody_waits_for_it(world, lines):

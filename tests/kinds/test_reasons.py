@@ -1,4 +1,4 @@
-"""Reasons: told against a typical payment, and only where their texts are true."""
+"""Reasons: reported against the attribution baseline, and only where their texts are true."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import load
 from headrace.errors import ConfigError
 from headrace.kinds.fraud.machine import FraudShard, shape_of
-from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, TypicalPayment
+from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, AttributionBaseline
 from headrace.operators.events.decode import decode_one
 
 START = 1_600_000_000_000
@@ -29,8 +29,8 @@ payments = { kind = "count", entity = "customer" }
 amount = { of = "amount", edges = [100] }
 payments = { of = "payments", edges = [3] }
 [crosses]
-amount = { of = ["amount"], code = "high_amount", told_when = ["amount >= 100"] }
-payments = { of = ["payments"], code = "new_customer", told_when = ["payments < 3"] }
+amount = { of = ["amount"], code = "high_amount", report_if = ["amount >= 100"] }
+payments = { of = ["payments"], code = "new_customer", report_if = ["payments < 3"] }
 [policy]
 review_at = 0.0
 block_at = 1.0
@@ -102,24 +102,24 @@ def test_a_code_is_told_only_where_its_text_is_true(settings: FraudSettings) -> 
     assert codes(paying.pay(500.0, "new")) == {"high_amount": 3.0, "new_customer": 2.0}
 
 
-def test_the_typical_payment_is_the_mean_of_those_looked_at() -> None:
-    typical = TypicalPayment(2)
+def test_the_baseline_is_the_mean_of_those_looked_at() -> None:
+    baseline = AttributionBaseline(2)
     taken = [(float(number), -float(number)) for number in range(160)]
     for number, contributions in enumerate(taken):
         if not number % LOOK_EVERY:
-            typical.take(typical.against(contributions))
+            baseline.take(baseline.against(contributions))
     looked_at = taken[::LOOK_EVERY]
-    assert typical.means == pytest.approx(
+    assert baseline.means == pytest.approx(
         [sum(each[part] for each in looked_at) / len(looked_at) for part in (0, 1)]
     )
     for _ in range(1000):
-        typical.take(typical.against((7.0, 9.0)))
-    assert typical.means == pytest.approx([7.0, 9.0], abs=0.2)
-    other = TypicalPayment(2)
-    other.load(msgspec.msgpack.decode(msgspec.msgpack.encode(typical.save())))
-    for each in (typical, other):
+        baseline.take(baseline.against((7.0, 9.0)))
+    assert baseline.means == pytest.approx([7.0, 9.0], abs=0.2)
+    other = AttributionBaseline(2)
+    other.load(msgspec.msgpack.decode(msgspec.msgpack.encode(baseline.save())))
+    for each in (baseline, other):
         each.take(each.against((1.0, 2.0)))
-    assert other.means == typical.means
+    assert other.means == baseline.means
 
 
 def test_a_saved_state_goes_on_with_the_same_reasons(settings: FraudSettings) -> None:
@@ -134,7 +134,7 @@ def test_a_saved_state_goes_on_with_the_same_reasons(settings: FraudSettings) ->
 
 def test_reasons_are_no_part_of_a_states_shape(settings: FraudSettings, tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
-    path.write_text(CONFIG.replace(', told_when = ["payments < 3"]', "").replace("new_customer", "known"))
+    path.write_text(CONFIG.replace(', report_if = ["payments < 3"]', "").replace("new_customer", "known"))
     assert shape_of(load(path)) == shape_of(settings)
 
 
@@ -144,5 +144,5 @@ def test_a_condition_on_no_feature_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         load(path)
     (mistake,) = raised.value.mistakes
-    assert mistake.key == "crosses.payments.told_when"
+    assert mistake.key == "crosses.payments.report_if"
     assert "did you mean payments?" in mistake.message

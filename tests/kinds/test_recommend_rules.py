@@ -402,7 +402,7 @@ def test_mistakes_of_a_ranker_are_named():
     with pytest.raises(ConfigError) as raised:
         load(None, ("ranker.name=nobody",), flow="recommend", model_mistakes=model_mistakes)
     assert "ranker.name: there is no model 'nobody'" in str(raised.value)
-    with pytest.raises(ConfigError, match=r"ranker\.parameters: have no meaning for the network"):
+    with pytest.raises(ConfigError, match=r"ranker\.parameters: not supported by the network"):
         load(None, ("ranker.parameters.lr=0.1",), flow="recommend", model_mistakes=model_mistakes)
     with pytest.raises(ConfigError, match=r"rules\.price_min: must be at most rules\.price_max"):
         load(None, ("rules.price_min=2.0", "rules.price_max=1.0"), flow="recommend")

@@ -132,7 +132,7 @@ def check(state: State, decision: dict, said: dict) -> None:
     ]
     by_code = {"combination": sum(cross["contribution"] for cross in said["crosses"])}
     for cross in said["crosses"]:
-        if all(met(condition, said["features"]) for condition in CROSSES[cross["name"]].told_when):
+        if all(met(condition, said["features"]) for condition in CROSSES[cross["name"]].report_if):
             by_code[cross["code"]] = by_code.get(cross["code"], 0.0) + cross["contribution"]
     for reason in said["reasons"]:
         assert reason["text"]

@@ -212,7 +212,7 @@ def test_a_flow_without_input_is_healthy(tmp_path):
     with Running("--from", "-", *arguments, stdin=subprocess.PIPE) as running:
         running.wait_for("/readyz", lambda answer: answer[0] == 200)
         time.sleep(4.0)
-        # On a busy machine it may have stood still for a while; without a turn since, it would still.
+        # On a busy machine it may have been stalled for a while; without a turn since, it would still.
         running.wait_for("/healthz", lambda answer: answer == (200, "ok\n"))
 
 

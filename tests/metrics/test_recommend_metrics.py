@@ -46,7 +46,7 @@ def test_lists_have_their_own_metrics_and_none_of_scores():
     )
     applied = shard.process(batch, list(decode(lines, 65_536)), None)
     graded = shard.graded()
-    recorder.graded(graded, learnt=True)
+    recorder.graded(graded, learned=True)
     recorder.decided(applied.decisions)
     seen = exposed(recorder, settings)
     assert {metric.name for metric in LIST_METRICS} <= set(seen)

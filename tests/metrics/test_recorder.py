@@ -101,8 +101,8 @@ def test_latency_is_that_of_each_decision():
 
 def test_outcomes_that_only_judge_are_no_updates():
     recorder = Recorder(10)
-    recorder.graded([(0.1, 0), (0.9, 1)], learnt=True)
-    recorder.graded([(0.2, 0)], learnt=False)
+    recorder.graded([(0.1, 0), (0.9, 1)], learned=True)
+    recorder.graded([(0.2, 0)], learned=False)
     assert recorder.updates == 2
     assert recorder.window().quality().payments == 3
 
@@ -126,14 +126,14 @@ def test_only_a_running_flow_can_stand_still(monkeypatch):
     clock = Clock(monkeypatch)
     recorder = Recorder(10)
     clock.now += 50
-    assert (recorder.current, recorder.unmoved_s, recorder.recovery_s) == ("recovering", 0.0, 0.0)
+    assert (recorder.current, recorder.stalled_s, recorder.recovery_s) == ("recovering", 0.0, 0.0)
     recorder.phase("running")
-    assert (recorder.unmoved_s, recorder.recovery_s) == (0.0, 50.0)
+    assert (recorder.stalled_s, recorder.recovery_s) == (0.0, 50.0)
     clock.now += 7
-    assert recorder.unmoved_s == 7.0
+    assert recorder.stalled_s == 7.0
     recorder.turned()
     clock.now += 1
-    assert recorder.unmoved_s == 1.0
+    assert recorder.stalled_s == 1.0
     recorder.phase("draining")
     clock.now += 9
-    assert (recorder.unmoved_s, recorder.recovery_s, recorder.up_s) == (0.0, 50.0, 67.0)
+    assert (recorder.stalled_s, recorder.recovery_s, recorder.up_s) == (0.0, 50.0, 67.0)

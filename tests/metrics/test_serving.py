@@ -191,8 +191,8 @@ def test_what_is_no_request_is_told_so(request_bytes, status):
 def test_a_running_flow_is_not_ready_while_something_troubles_it():
     with serving("metrics.stalled_seconds_max=3600") as it:
         it.recorder.phase("running")
-        it.recorder.beside = lambda: ["process 1 stands still"]
-        assert ask(it, "/readyz")[::2] == (503, b"running, but process 1 stands still\n")
+        it.recorder.beside = lambda: ["process 1 is stalled"]
+        assert ask(it, "/readyz")[::2] == (503, b"running, but process 1 is stalled\n")
         assert ask(it, "/healthz")[0] == 200
 
 
@@ -222,7 +222,7 @@ def test_the_option_goes_before_the_configured_port_and_the_window_is_configured
     with served(settings, 0, None) as it:
         assert it is not None
         assert port_of(it) != 1
-        it.recorder.graded([(0.1, 0)] * 5, learnt=True)
+        it.recorder.graded([(0.1, 0)] * 5, learned=True)
         quality = it.recorder.window().quality()
         assert quality is not None
         assert quality.payments == 2

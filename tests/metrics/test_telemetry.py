@@ -65,8 +65,8 @@ class Noted:
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         self.lines += [line for _, line in decisions]
 
-    def graded(self, graded: Sequence[tuple[float, int]], *, learnt: bool) -> None:
-        assert learnt
+    def graded(self, graded: Sequence[tuple[float, int]], *, learned: bool) -> None:
+        assert learned
 
     def checkpointed(self, finished: Finished) -> None:
         self.checkpoints.append(finished)

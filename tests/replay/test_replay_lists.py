@@ -278,8 +278,8 @@ def test_what_events_hold_is_told_as_it_is_and_the_page_runs_nothing(tmp_path, r
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--set", "list.items_max=9", "--horizon-days", "3"), "have no meaning for lists"),
-        (("--set", "list.items_max=9", "--review-cost", "3"), "have no meaning for lists"),
+        (("--set", "list.items_max=9", "--horizon-days", "3"), "not supported for slates"),
+        (("--set", "list.items_max=9", "--review-cost", "3"), "not supported for slates"),
         (("--set", "engine.neighbours=9"), "engine.neighbours: unknown key; did you mean neighbours_max?"),
         (("--set", "flow.kind=fraud"), "flow.kind"),
     ],

@@ -1,4 +1,4 @@
-"""Who stands still among processes that wait for each other, and who only seems to."""
+"""Who is stalled among processes that wait for each other, and who only seems to."""
 
 from __future__ import annotations
 

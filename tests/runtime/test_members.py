@@ -127,7 +127,7 @@ def test_instructions_say_what_a_process_is_to_do_and_how_often_all_were_started
     member, told, launched = _told(instructions(Member(1, 2, ("x:1", "y:2"), 7), plan, {"frozen": 2}))
     assert (member, told, launched.restarts) == (Member(1, 2, ("x:1", "y:2"), 7), plan, {"frozen": 2})
     launched.take(b'{"stalled":[0]}')
-    assert launched.troubles() == ["process 0 stands still"]
+    assert launched.troubles() == ["process 0 is stalled"]
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux lists who listens")

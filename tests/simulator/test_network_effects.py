@@ -65,7 +65,7 @@ def quiet(seed=1, **changes):
 
 
 def model(view, trained):
-    """A random forest that has learnt what sessions with fraud look like from some of the payments."""
+    """A random forest that has learned what sessions with fraud look like from some of the payments."""
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(40, max_depth=8, min_samples_leaf=10, random_state=0)
@@ -210,11 +210,11 @@ class TestDrift:
     @pytest.mark.parametrize("seed", [1, 2])
     def test_after_a_sudden_shift_a_frozen_model_is_lost_and_one_that_learns_is_not(self, seed):
         seen = view(quiet(seed, shifts=(Shift(first_day=21, end_day=21, share=1.0),)))
-        frozen, learnt = model(seen, between(seen, 0, 14)), model(seen, between(seen, 21, 28))
+        frozen, learned = model(seen, between(seen, 0, 14)), model(seen, between(seen, 21, 28))
         before, after = between(seen, 14, 21), between(seen, 28, 42)
         assert quality(seen, frozen, before) > 0.85
         assert quality(seen, frozen, after) < quality(seen, frozen, before) - 0.2
-        assert quality(seen, learnt, after) > quality(seen, frozen, after) + 0.2
+        assert quality(seen, learned, after) > quality(seen, frozen, after) + 0.2
 
     def test_a_gradual_shift_wears_a_frozen_model_out(self):
         weeks = []
@@ -224,8 +224,8 @@ class TestDrift:
             weeks.append(
                 [quality(seen, frozen, between(seen, first, first + 7)) for first in (14, 21, 28, 35)]
             )
-            learnt = model(seen, between(seen, 21, 35))
-            assert quality(seen, learnt, between(seen, 35, 42)) > weeks[-1][-1] + 0.1
+            learned = model(seen, between(seen, 21, 35))
+            assert quality(seen, learned, between(seen, 35, 42)) > weeks[-1][-1] + 0.1
         falls = np.diff(np.mean(weeks, axis=0))
         assert (falls < 0).all()
         assert falls.sum() < -0.15

@@ -26,17 +26,17 @@ def rank_in_ties(times):
 
 
 def found(tables):
-    """AUC of a tree and of a logistic regression on half of the worlds, learnt on the other half."""
+    """AUC of a tree and of a logistic regression on half of the worlds, learned on the other half."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.tree import DecisionTreeClassifier
 
     half = len(tables) // 2
-    learnt, judged = (
+    learned, judged = (
         [np.concatenate(parts) for parts in zip(*part, strict=True)]
         for part in (tables[:half], tables[half:])
     )
     tree = DecisionTreeClassifier(max_depth=5, min_samples_leaf=200, random_state=0)
     line = make_pipeline(StandardScaler(), LogisticRegression())
-    return [auc(judged[1], model.fit(*learnt).predict_proba(judged[0])[:, 1]) for model in (tree, line)]
+    return [auc(judged[1], model.fit(*learned).predict_proba(judged[0])[:, 1]) for model in (tree, line)]

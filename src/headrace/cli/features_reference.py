@@ -163,7 +163,7 @@ _MEANINGS: Final = {
     "of": "what it is made from: a feature for a bin, 1 to 4 bins for a cross",
     "edges": "where a range ends and the next begins, strictly increasing",
     "code": "the reason code of what its slots contribute; its text stands in `[reasons.texts]`",
-    "told_when": "comparisons that must hold for the code to be told, so that its text is true",
+    "report_if": "comparisons that must hold for the code to be reported, so that its text is true",
 }
 _OF_THE_EVENT: Final = {
     "field": "which number of the payment",
@@ -173,7 +173,7 @@ _TYPES: Final = {
     "window": f"`1m` to `{WINDOW_MS_MAX // _DAY_MS}d`",
     "half_life": f"`1m` to `{HALF_LIFE_MS_MAX // _DAY_MS}d`",
     "when": "up to 8",
-    "told_when": "up to 8",
+    "report_if": "up to 8",
     "entity": "a name",
     "value": "a name",
     "over": "a name",
@@ -276,7 +276,7 @@ def _bins() -> Iterator[str]:
     yield from (
         "```toml",
         "[crosses]",
-        'amount = { of = ["amount"], code = "high_amount", told_when = ["amount >= 50"] }',
+        'amount = { of = ["amount"], code = "high_amount", report_if = ["amount >= 50"] }',
         "```",
         "",
     )

@@ -227,7 +227,7 @@ def _replayed(
 def _refuse_for_lists(options: Options) -> None:
     if options.cost or options.horizon_days is not None:
         raise typer.BadParameter(
-            "costs and a horizon have no meaning for lists",
+            "costs and a horizon are not supported for slates",
             param_hint="--horizon-days" if options.horizon_days is not None else "--review-cost",
         )
 

@@ -79,7 +79,7 @@ def check_topics(
 
     A topic that is written must keep its messages as long as ids are remembered: what was delivered is read
     back from it after a crash or a restore. One that is read and keeps them for less is worth a warning: a
-    flow that stands still for longer loses events.
+    flow that is stalled for longer loses events.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def _retained(needed: Needed, config: Mapping[str, str], days: float) -> tuple[l
             )
         else:
             warnings.append(
-                f"{name}: keeps messages for {kept}; a flow that stands still for longer loses events"
+                f"{name}: keeps messages for {kept}; a flow that is stalled for longer loses events"
             )
     return errors, warnings
 

@@ -13,7 +13,7 @@ LABELS: Final = {
     "action": "`approve`, `review`, `block`; of lists `recommend`, and `none` for an empty one",
     "awaited": "`payment` for outcomes that came before theirs, `clock` for those ahead of their time",
     "cause": "`limit` for a limit on the number; `age` for payments, `idle` for entities that weren't seen; "
-    "of restarts `ended` for a process that ended, `frozen` for one that stood still, `disk_full`",
+    "of restarts `ended` for a process that ended, `frozen` for one that was stalled, `disk_full`",
     "code": "the reason codes of the configuration",
     "config": "first digits of the configuration's digest, as `headrace check` prints it",
     "entity": "the kinds of entity of the configuration; `item` where lists are made",

@@ -22,7 +22,7 @@ QUALITY: Final = (
     Metric(
         "headrace_model_updates_total",
         "counter",
-        "Outcomes that the model learnt from.",
+        "Outcomes that the model learned from.",
         (),
         "process",
         scrape.of_recorder(lambda recorder: recorder.updates),

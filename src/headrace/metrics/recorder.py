@@ -230,14 +230,14 @@ class Recorder:
         with self._lock:
             self._scores.add_all(scores)
 
-    def graded(self, graded: Sequence[Any], *, learnt: bool) -> None:
+    def graded(self, graded: Sequence[Any], *, learned: bool) -> None:
         """Scores were judged by outcomes, or lists by next clicks."""
         with self._lock:
             if graded and isinstance(graded[0], Graded):
                 self._lists.extend(graded)
             else:
                 self._window.extend(graded)
-            if learnt:
+            if learned:
                 self.updates += len(graded)
 
     def latency(self, accepted_ns: int, count: int, now_ns: int) -> None:
@@ -262,7 +262,7 @@ class Recorder:
     # -- what may be asked
 
     @property
-    def unmoved_s(self) -> float:
+    def stalled_s(self) -> float:
         """Seconds for which a running flow has not moved; 0 in the other phases."""
         return time.monotonic() - self._moved if self.current == "running" else 0.0
 

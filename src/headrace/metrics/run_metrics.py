@@ -35,12 +35,12 @@ RUN: Final = (
         scrape.phases,
     ),
     Metric(
-        "headrace_unmoved_seconds",
+        "headrace_stalled_seconds",
         "gauge",
         "For how long the running flow has not asked for input; `/healthz` judges it.",
         (),
         "now",
-        scrape.of_recorder(lambda recorder: recorder.unmoved_s),
+        scrape.of_recorder(lambda recorder: recorder.stalled_s),
     ),
     Metric(
         "headrace_recovery_seconds",

@@ -157,8 +157,8 @@ def _routes(metrics: WsgiApp, recorder: Recorder, limits: MetricsSettings) -> Ws
 
 
 def _stalled(recorder: Recorder, limits: MetricsSettings) -> str:
-    """How long the flow has stood still, if that is too long; empty otherwise."""
-    seconds, limit = recorder.unmoved_s, limits.stalled_seconds_max
+    """How long the flow has been stalled, if that is too long; empty otherwise."""
+    seconds, limit = recorder.stalled_s, limits.stalled_seconds_max
     if seconds <= limit:
         return ""
     return f"stalled: the flow has not moved for {seconds:.1f} s (limit {limit:g} s)"

@@ -99,7 +99,11 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
 
 def _refuse_options_of_topics(request: RunRequest) -> None:
     given = {"--processes": request.processes != 1, "--again": request.again}
-    found = [Mistake(option, "", "has no meaning on files") for option, is_given in given.items() if is_given]
+    found = [
+        Mistake(option, "", "not supported with file sources")
+        for option, is_given in given.items()
+        if is_given
+    ]
     if found:
         raise ConfigError(found)
 
@@ -110,7 +114,7 @@ def _refuse_mistakes(request: RunRequest) -> None:
     file = str(request.config_file or f"{settings.flow.kind}.toml")
     found = [each._replace(file=file) for each in mistakes_of_models(settings, model_mistakes)]
     if request.truth and not isinstance(settings, FraudSettings):
-        found.append(Mistake("--truth", "", "has no meaning for lists"))
+        found.append(Mistake("--truth", "", "not supported for slates"))
     if found:
         raise ConfigError(found)
 

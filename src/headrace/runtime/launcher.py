@@ -176,19 +176,19 @@ def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Pl
 
 
 def _checked(request: RunRequest) -> Start:
-    """Where to begin in topics that the state doesn't know; options that have no meaning are refused."""
+    """Where to begin in topics that the state doesn't know; options that topics don't support are refused."""
     wrong = []
     if request.state is None:
         wrong.append(Mistake("--state", "", "is required on topics: it says how far they were read"))
     if request.sort:
-        wrong.append(Mistake("--sort", "", "has no meaning on topics: messages are merged by event time"))
+        wrong.append(Mistake("--sort", "", "not supported with topics: messages are merged by event time"))
     if request.speed is not None:
-        wrong.append(Mistake("--speed", "", "has no meaning on topics"))
+        wrong.append(Mistake("--speed", "", "not supported with topics"))
     if request.processes not in PROCESSES or request.processes > request.settings.flow.shards:
         allowed = ", ".join(str(each) for each in PROCESSES if each <= request.settings.flow.shards)
         wrong.append(Mistake("--processes", "", f"must be one of {allowed}: no more than there are shards"))
     if request.truth is not None and request.processes > 1:
-        wrong.append(Mistake("--truth", "", "has no meaning with several processes"))
+        wrong.append(Mistake("--truth", "", "not supported with several processes"))
     try:
         start = parse_start(request.start)
     except ValueError as error:

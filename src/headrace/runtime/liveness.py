@@ -1,4 +1,4 @@
-"""Finds processes that stand still: those that are no longer heard, and those whose flow does not move."""
+"""Finds processes that are stalled: those that are no longer heard, and those whose flow does not move."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Pulse:
     def feel(self) -> Beat:
         """How the flow's thread is; asked again and again by one other thread."""
         now, moves = self._watched.look(), self._moves
-        # Before it decides nothing moves it: compiling and recovering are no time for which it stood still.
+        # Before it decides nothing moves it: compiling and recovering are no time for which it was stalled.
         if moves != self._felt or not self.running:
             self._felt, self._felt_at = moves, now
         return Beat(now - self._felt_at, self._inside, self.running)
@@ -100,15 +100,15 @@ class Liveness:
 
     Until one decides, and when it has been told to stop, it may take four times as long.
 
-    When one stands still the others soon wait for it. So a process is to blame only if nothing is heard of
-    it, or its flow is in a step that doesn't end; if none is, and all stand still, all are.
+    When one is stalled the others soon wait for it. So a process is to blame only if nothing is heard of
+    it, or its flow is in a step that doesn't end; if none is, and all are stalled, all are.
 
     Parameters
     ----------
     names
         Of the processes.
     seconds_max
-        For how long one may stand still.
+        For how long one may be stalled.
     clock
         Monotonic seconds.
     """
@@ -149,7 +149,7 @@ class Liveness:
                 blamed[name] = now - at + (beat.still_s if beat.inside else 0.0)
         noticed = self._limit * _NOTICED_SHARE
         if all(seconds < noticed for seconds in blamed.values()) and self._all_wait():
-            # Nobody is in a step of ours, so what stands still is the engine between the processes.
+            # Nobody is in a step of ours, so what is stalled is the engine between the processes.
             return {name: beat.still_s for name, beat in self._beats.items()}
         return blamed
 

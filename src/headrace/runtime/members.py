@@ -40,7 +40,7 @@ __all__ = [
 
 _decode: Final = msgspec.json.Decoder(Progress)
 _decode_beat: Final = msgspec.json.Decoder(Beat)
-# What isn't taken by a launcher that stands still itself; beyond it only what is told once is kept.
+# What isn't taken by a launcher that is stalled itself; beyond it only what is told once is kept.
 _UNTOLD_BYTES_MAX: Final = 262_144
 _LISTENING_SECONDS_MAX: Final = 5.0
 _LOOK_S: Final = 0.01
@@ -86,7 +86,7 @@ class Launched:
     Attributes
     ----------
     stalled
-        Numbers of the processes that stand still now.
+        Numbers of the processes that are stalled now.
     """
 
     def __init__(self, restarts: Mapping[str, int]) -> None:
@@ -98,7 +98,7 @@ class Launched:
 
     def troubles(self) -> list[str]:
         """What keeps the processes from working together, for a person."""
-        return [f"process {index} stands still" for index in self.stalled]
+        return [f"process {index} is stalled" for index in self.stalled]
 
 
 class Joined(NamedTuple):

@@ -300,7 +300,7 @@ class Tally:
             self._limited.limit_batches(None)
             self._limited = None
         graded = shard.graded()
-        self.telemetry.graded(graded, learnt=shard.learn)
+        self.telemetry.graded(graded, learned=shard.learn)
         if applied.decisions:
             self.telemetry.decided(applied.decisions)
         if isinstance(self.settings, RecommendSettings):

@@ -59,7 +59,7 @@ PROCESSES: Final = (1, 2, 3, 4, 6, 12)
 ENDED: Final = "ended"
 FROZEN: Final = "frozen"
 FULL: Final = "disk_full"
-"""Why processes are started again: one has ended, one stood still, or the disk was full."""
+"""Why processes are started again: one has ended, one was stalled, or the disk was full."""
 
 _HOST: Final = "127.0.0.1"
 _LOOK_S: Final = 0.1
@@ -147,7 +147,7 @@ class _Child:
         return self.said.metrics is not None and not self.stalled and self.process.poll() is None
 
     def tell(self, stalled: Sequence[int]) -> None:
-        """Say which processes stand still; one that does so itself reads it later."""
+        """Say which processes are stalled; one that does so itself reads it later."""
         self._letters.put(orjson.dumps({"stalled": stalled}) + b"\n")
 
     def hear(self) -> Iterator[str]:
@@ -284,7 +284,7 @@ class Supervisor:
 
     def _cause_of(self, code: int) -> str:
         if self._frozen:
-            self._waits_for = "a process stood still; all are being started again"
+            self._waits_for = "a process was stalled; all are being started again"
             return FROZEN
         if code == DiskFull.exit_code:
             self._waits_for = "the disk is full; the processes are started again as soon as there is room"
@@ -399,7 +399,7 @@ class Supervisor:
                 self._judge(liveness, [index for index, code in enumerate(codes) if code is None])
 
     def _judge(self, liveness: Liveness, alive: Sequence[int]) -> None:
-        """Tell of processes that stand still, and kill those that do so for too long."""
+        """Tell of processes that are stalled, and kill those that do so for too long."""
         stalled = {index: seconds for index, seconds in liveness.stalled().items() if index in alive}
         changed = [child for child in self._children if child.stalled != (child.member.index in stalled)]
         for child in changed:
@@ -407,19 +407,19 @@ class Supervisor:
             if child.stalled:
                 limit = self._limits.frozen_seconds_max
                 said = f"it is started again after {limit:g} s"
-                _log.warning("process %d stands still since %.0f s; %s", index, stalled[index], said)
+                _log.warning("process %d is stalled since %.0f s; %s", index, stalled[index], said)
             else:
                 _log.warning("process %d moves again", index)
         if changed:
             names = ", ".join(map(str, sorted(stalled)))
-            self._waits_for = f"process {names} stands still" if stalled else "the processes are running"
+            self._waits_for = f"process {names} is stalled" if stalled else "the processes are running"
             for child in self._children:
                 child.tell(sorted(stalled))
             self._write_file()
         for index, seconds in liveness.frozen().items():
             if index in stalled:
                 self._frozen = True
-                _log.warning("process %d has stood still for %.0f s, and is killed", index, seconds)
+                _log.warning("process %d has been stalled for %.0f s, and is killed", index, seconds)
                 self._children[index].process.kill()
 
     def _cause(self) -> int:

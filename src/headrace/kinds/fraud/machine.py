@@ -21,7 +21,7 @@ from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import COMBINATION_CODE
 from headrace.journal.records import Kind
 from headrace.kinds.fraud.erasure import forget
-from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, TypicalPayment
+from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, AttributionBaseline
 from headrace.operators.decisions.detail import slot_code
 from headrace.operators.decisions.pending import (
     ASSUMED,
@@ -156,7 +156,7 @@ class FraudShard(Intake):
         names = groups if self._takes_slots else self.features.names
         self.codes = self._codes(settings)
         self.policy = Policy(settings, shard=shard, shards=settings.flow.shards)
-        self.typical = TypicalPayment(len(self.codes))
+        self.baseline = AttributionBaseline(len(self.codes))
         self._payment_ids = self.ids["payment"]
         self.pending = Pending(
             len(settings.entities), len(names), slot_code(shape.slots) if self._takes_slots else "d", 1, 0
@@ -164,7 +164,7 @@ class FraudShard(Intake):
         self.early = EarlyOutcomes(0, 0)
         self._unmoved: list[Payment] = []
         self._update_click = self.features.update_click
-        parts = (self.features, self.model, self.typical, self.pending)
+        parts = (self.features, self.model, self.baseline, self.pending)
         self._scorer: Scorer = compiled_scorer(*parts) or PlainScorer(*parts)
         self.configure(settings, learn=learn)
 
@@ -204,7 +204,7 @@ class FraudShard(Intake):
         return [
             (
                 cross.code,
-                [(places[when.name], _COMPARISONS[when.op], when.number) for when in cross.told_when],
+                [(places[when.name], _COMPARISONS[when.op], when.number) for when in cross.report_if],
             )
             for cross in settings.crosses.values()
         ]
@@ -304,7 +304,7 @@ class FraudShard(Intake):
         policy.commit(verdict, day_at)
         number = self.number + 1
         if self._explained and not number % LOOK_EVERY:
-            self.typical.take(scorer.contributions)
+            self.baseline.take(scorer.contributions)
         self._payment_ids.add(event_id, digest, now or time)
         on_time = timing is _ON_TIME
         at = time if time < now or not now else now
@@ -347,8 +347,8 @@ class FraudShard(Intake):
 
     def _reasons(self, contributions: Sequence[float], values: Sequence[float]) -> list[dict[str, Any]]:
         by_code: dict[str, float] = {}
-        for (code, told_when), contribution in zip(self.codes, contributions, strict=True):
-            if all(holds(values[place], number) for place, holds, number in told_when):
+        for (code, report_if), contribution in zip(self.codes, contributions, strict=True):
+            if all(holds(values[place], number) for place, holds, number in report_if):
                 by_code[code] = by_code.get(code, 0.0) + contribution
         told = [item for item in by_code.items() if item[1] >= self._contribution_min]
         strongest = sorted(told, key=lambda item: -item[1])[: self._reasons_max]
@@ -537,7 +537,7 @@ class FraudShard(Intake):
         """The state as named blobs."""
         head = {
             **self._intake_head(),
-            "typical": self.typical.save(),
+            "typical": self.baseline.save(),
             "unmoved": [msgspec.msgpack.encode(payment) for payment in self._unmoved],
         }
         blobs: dict[str, bytes | array[int] | array[float]] = {
@@ -561,7 +561,7 @@ class FraudShard(Intake):
         """
         head = msgspec.msgpack.decode(blobs["head"])
         self._load_intake(head, blobs)
-        self.typical.load(head["typical"])
+        self.baseline.load(head["typical"])
         self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
         self.model.load(blobs["model"])
         self._teacher.forget()
