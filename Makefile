@@ -4,6 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/
 LOCKED := $(VENV)/.locked
 STAMP := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 # Which tests, and what else pytest is told: make test TESTS=tests/shard ARGS='-k clock'
 TESTS ?= tests
 ARGS ?=
@@ -29,7 +30,7 @@ help: ## show this list
 	@echo
 	@echo "The first one that needs it makes $(VENV) from requirements.txt. PYTHON=... chooses another Python."
 
-demo: $(STAMP) ## watch both flows decide and learn on a simulated shop, for half a minute
+demo: $(COMPILED) ## watch both flows decide and learn on a simulated shop, for half a minute
 	@$(RUN)headrace demo
 
 test: $(STAMP) ## run the tests (on real data: with HEADRACE_DATA, its folder; on Kafka: with Java and Maven)
@@ -88,4 +89,10 @@ $(LOCKED): requirements.txt
 
 $(STAMP): $(LOCKED) pyproject.toml
 	@$(RUN)python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What Numba compiles is kept for later processes. A day of the demonstration needs all of it.
+$(COMPILED): $(STAMP)
+	@echo "Compiling what decides (a minute, once) ..."
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(RUN)headrace demo --days 1 --live 0 --to "$$folder/d" >/dev/null 2>&1
 	@touch $@

@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from headrace.cli.demo import SESSIONS, Files, make_world, request
-from headrace.cli.demo_runs import run_both
+from headrace.cli.demo_runs import beside
 from headrace.cli.demo_story import show
+from headrace.cli.demo_words import caught_up, live, live_opening
 from headrace.cli.live import Rate, _panel
 from headrace.config.loading import load
 from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
 _SEED: Final = 1
-_SPEED: Final = 150_000.0  # as `headrace demo` runs by itself
 _SHOWN_AT: Final = 0.75
 _WIDTH: Final = 112
 # Of a terminal with a dark ground: ground, text, the eight colours, the eight bright ones.
@@ -86,15 +86,24 @@ def main() -> None:
         os.chdir(folder)
         files = Files(Path("demo"))
         files.folder.mkdir()
-        make_world(files, _SEED, unseen)
+        made = make_world(files, _SEED, unseen)
         flows = {"recommend": load(None, flow="recommend"), "fraud": load(SESSIONS)}
-        lists, payments = (request(files, flow, settings, _SPEED) for flow, settings in flows.items())
         seen = _Watching(), _Watching()
-        run_both(lists, payments, *seen)
-        for each in seen:
-            picture.print(_panel(each.asked, each.shown, each.rate, _WIDTH, close=True))
+        with beside() as pairs:
+            for speed, words in ((None, caught_up), (made.speed, live)):
+                recommend, fraud = (request(files, flow, each, speed) for flow, each in flows.items())
+                unwatched = _Watching(), _Watching()
+                summaries = pairs.run(recommend, fraud, *(seen if speed is None else unwatched))
+                if speed is None:
+                    for watched in seen:
+                        picture.print(_panel(watched.asked, watched.shown, watched.rate, _WIDTH, close=True))
+                else:
+                    picture.print(live_opening(made), highlight=False)
+                for asked, summary in zip((recommend, fraud), summaries, strict=True):
+                    for line in words(asked, summary):
+                        picture.print(line, highlight=False)
         picture.print()
-        show(files, picture)
+        show(files, picture, made.possible)
         os.chdir(to.parent)
     picture.save_svg(
         str(to), title="headrace demo --to demo", theme=_theme(), code_format=_svg_format(), unique_id="demo"

@@ -126,6 +126,23 @@ def test_the_summary():
     ]
 
 
+def test_files_read_as_fast_as_possible_have_no_latency_but_a_batchs(tmp_path):
+    read = tmp_path / "a.jsonl"
+    read.touch()
+    request = replace(REQUEST, sources=(str(read),))
+    summary = RunSummary(progress=HALFWAY, seconds=10.0)
+    assert "batch latency: p50 1.20 ms, p99 3.40 ms, p99.9 9.90 ms" in list(summary_lines(request, summary))
+    assert "latency: p50 1.20 ms, p99 3.40 ms, p99.9 9.90 ms" in list(
+        summary_lines(replace(request, speed=10.0), summary)
+    )
+    for asked, shown in ((request, False), (replace(request, speed=10.0), True)):
+        for where in (console(terminal=True), console()):
+            with view(where, "d.jsonl") as seen:
+                seen.started(asked)
+                seen.progress(HALFWAY)
+                assert ("3.40" in said(where)) is shown
+
+
 def test_the_summary_of_an_empty_run():
     lines = list(summary_lines(replace(REQUEST, to="-"), RunSummary(progress=Progress(), seconds=0.0)))
     assert lines[0] == "0 events in 0.0 s, 0 a second"

@@ -36,8 +36,8 @@ EXPORTED = {
         "visitors"
     ),
     "operators.simulator": (
-        "CUSTOMERS_MIN TRUTH_FILES Network World count_events event_blocks presets simulate truth_blocks "
-        "write write_truths"
+        "CUSTOMERS_MIN TRUTH_FILES Ceilings Network World ceilings count_events event_blocks presets "
+        "simulate truth_blocks write write_truths"
     ),
     "cli": "app",
     "control": "dead_letters inbox reader",

@@ -10,7 +10,7 @@ import numpy as np
 from ..draws import Bools, Floats, Ints, Stream, generator
 from .presets import NetworkPreset
 
-__all__ = ["CATEGORIES", "Catalogue", "draw_catalogue"]
+__all__ = ["AROUND", "CANDIDATES", "CATEGORIES", "Catalogue", "draw_catalogue"]
 
 CATEGORIES: Final = (
     "audio", "baby", "beauty", "bikes", "books", "cameras", "computers", "cooking", "fashion", "films",
@@ -28,8 +28,8 @@ _POPULARITY_SIGMA: Final = 1.2
 _NEW_SHARE: Final = 0.10
 _GONE_SHARE: Final = 0.15
 _GONE_DAYS: Final = (1, 8)
-_AROUND: Final = 3
-_CANDIDATES: Final = 3
+AROUND: Final = 3
+CANDIDATES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ class Catalogue:
         first, end = self.category_first[category], self.category_first[category + 1]
         place = first + (np.clip(rank, 0.0, 0.999) * (end - first)).astype(np.int64)
         best = self.by_category[np.clip(place, first, end - 1)]
-        for _ in range(_CANDIDATES):
-            near = place + rng.integers(-_AROUND, _AROUND + 1, place.size)
+        for _ in range(CANDIDATES):
+            near = place + rng.integers(-AROUND, AROUND + 1, place.size)
             item = self.by_category[np.clip(near, first, end - 1)]
             best = np.where(self.popularity[item] > self.popularity[best], item, best)
         return self.on_sale(best, day)

@@ -11,7 +11,17 @@ from ..draws import DAY_S, Bools, Floats, Ints, Stream, generator
 from .catalogue import Catalogue
 from .visits import NOBODY, Manner, Purpose, Visits
 
-__all__ = ["Carts", "Clicks", "Orders", "shop"]
+__all__ = [
+    "STAY_IN_CATEGORY",
+    "TESTING_RANKS",
+    "UNSEEN_SHARE",
+    "VIEW_SIGMA",
+    "Carts",
+    "Clicks",
+    "Orders",
+    "looks_anywhere",
+    "shop",
+]
 
 # Clicks: how many beyond the first, and the seconds between them.
 _BROWSING_STOP: Final = 0.30
@@ -25,10 +35,10 @@ _GAP_MAX_S: Final = 1_200.0
 _BOT_GAP_MAX_S: Final = 0.4
 
 # What is looked at.
-_STAY_IN_CATEGORY: Final = 0.8
-_VIEW_SIGMA: Final = 0.12
-_UNSEEN_SHARE: Final = {Purpose.BUY: 0.08, Purpose.STOLEN: 0.60, Purpose.RING: 0.30, Purpose.TESTING: 0.08}
-_TESTING_RANKS: Final = 0.2
+STAY_IN_CATEGORY: Final = 0.8
+VIEW_SIGMA: Final = 0.12
+UNSEEN_SHARE: Final = {Purpose.BUY: 0.08, Purpose.STOLEN: 0.60, Purpose.RING: 0.30, Purpose.TESTING: 0.08}
+TESTING_RANKS: Final = 0.2
 
 # What is ordered; the same for all, as the cents of a sum tell how many pieces it is of.
 _LINES: Final = (0.80, 0.15, 0.05)
@@ -115,7 +125,7 @@ def shop(visits: Visits, catalogue: Catalogue, seed: int) -> tuple[Clicks, Carts
 
     buyers = np.flatnonzero(visits.buys)
     bought = _bought(rng, visits.only(buyers), last_s[buyers] // DAY_S, catalogue)
-    unseen = rng.random(buyers.size) < _by_kind(_UNSEEN_SHARE, visits.purpose[buyers])
+    unseen = rng.random(buyers.size) < _by_kind(UNSEEN_SHARE, visits.purpose[buyers])
     item[ends[buyers[~unseen]] - 1] = bought[~unseen]
     orders = _orders(rng, visits, buyers, bought, last_s[buyers], catalogue)
 
@@ -160,12 +170,18 @@ def _offsets(rng: np.random.Generator, manner: Ints, first: Ints, counts: Ints) 
 def _viewed(rng: np.random.Generator, visits: Visits, visit: Ints, day: Ints, catalogue: Catalogue) -> Ints:
     """The item of each click: near the visitor's level; anywhere for frauds in haste and for bots."""
     kinds = catalogue.category_first.size - 1
-    stays = rng.random(visit.size) < _STAY_IN_CATEGORY
+    stays = rng.random(visit.size) < STAY_IN_CATEGORY
     category = np.where(stays, visits.category[visit], rng.integers(0, kinds, visit.size))
-    fraud = visits.buys & (visits.purpose != Purpose.BUY)
-    anywhere = (fraud & (visits.manner == Manner.HASTY)) | (visits.purpose == Purpose.BOT)
-    near = visits.level[visit] + rng.normal(0.0, _VIEW_SIGMA, visit.size)
+    anywhere = looks_anywhere(visits)
+    near = visits.level[visit] + rng.normal(0.0, VIEW_SIGMA, visit.size)
     return catalogue.pick(rng, category, np.where(anywhere[visit], rng.random(visit.size), near), day)
+
+
+def looks_anywhere(visits: Visits) -> Bools:
+    """Which visits look at items of any price: frauds in haste, and bots."""
+    fraud = visits.buys & (visits.purpose != Purpose.BUY)
+    found: Bools = (fraud & (visits.manner == Manner.HASTY)) | (visits.purpose == Purpose.BOT)
+    return found
 
 
 def _bought(rng: np.random.Generator, buyers: Visits, day: Ints, catalogue: Catalogue) -> Ints:
@@ -173,7 +189,7 @@ def _bought(rng: np.random.Generator, buyers: Visits, day: Ints, catalogue: Cata
     item = catalogue.pick(rng, buyers.category, buyers.level, day)
     testing = buyers.seller != NOBODY
     each = catalogue.by_seller.size // (int(catalogue.seller.max()) + 1)
-    place = buyers.seller * each + rng.integers(0, max(1, int(each * _TESTING_RANKS)), day.size)
+    place = buyers.seller * each + rng.integers(0, max(1, int(each * TESTING_RANKS)), day.size)
     cheapest = catalogue.on_sale(catalogue.by_seller[np.where(testing, place, 0)], day)
     return np.where(testing, cheapest, item)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -16,10 +16,46 @@ from headrace.errors import ConfigError, Mistake
 from headrace.runtime.places import dead_letters_beside
 from headrace.runtime.runs import RunRequest
 
-__all__ = ["PRESET", "SESSIONS", "Files", "make_world", "refuse_used", "request"]
+if TYPE_CHECKING:
+    from headrace.operators.simulator import Ceilings
+
+__all__ = [
+    "LIVE_PER_S",
+    "LIVE_S",
+    "PRESET",
+    "SESSIONS",
+    "Files",
+    "Made",
+    "make_world",
+    "refuse_used",
+    "request",
+]
 
 PRESET: Final = "demo-network"
+LIST_ITEMS: Final = 20
+LIVE_PER_S: Final = 250
+LIVE_S: Final = 5.0
 SESSIONS: Final = SHIPPED.with_name("fraud-sessions.toml")
+
+
+class Made(NamedTuple):
+    """A world that was written.
+
+    Attributes
+    ----------
+    days_events, live_events
+        How many events are read as fast as possible, and how many arrive one by one after them.
+    speed, live_s
+        At what multiple of event time these arrive, None if there are none, and how many seconds that takes.
+    possible
+        What the best decisions reach in this world.
+    """
+
+    days_events: int
+    live_events: int
+    speed: float | None
+    live_s: float
+    possible: Ceilings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +74,11 @@ class Files:
     def events(self) -> Path:
         """Everything that happens: clicks, carts, orders, payments, outcomes, the catalogue."""
         return self.folder / "events.jsonl"
+
+    @property
+    def live(self) -> Path:
+        """What happens after that, and arrives one by one."""
+        return self.folder / "live.jsonl"
 
     @property
     def truth(self) -> Path:
@@ -75,14 +116,16 @@ def refuse_used(folder: Path) -> None:
     outputs = [files.output(flow) for flow in FLOWS]
     letters = [Path(dead_letters_beside(str(path))) for path in outputs]
     states = [files.state(flow) for flow in FLOWS]
-    written = (files.events, files.truth, *outputs, *letters, *states)
+    written = (files.events, files.live, files.truth, *outputs, *letters, *states)
     there = [path for path in written if path.exists()]
     if there:
         raise ConfigError([Mistake("--to", "", f"{path} exists; name a new folder") for path in there])
 
 
-def make_world(files: Files, seed: int, console: Console, days: int | None = None) -> int:
-    """Simulate the world and write its files, with a bar on the console; gives the number of events.
+def make_world(
+    files: Files, seed: int, console: Console, days: int | None = None, *, live_s: float = LIVE_S
+) -> Made:
+    """Simulate the world and write its files, with a bar on the console.
 
     Parameters
     ----------
@@ -94,8 +137,11 @@ def make_world(files: Files, seed: int, console: Console, days: int | None = Non
         Where the bar is drawn.
     days
         How many days, in place of the preset's.
+    live_s
+        Seconds that the last events are to take, which arrive at `LIVE_PER_S` on average; at most half of all
+        events are among them.
     """
-    from headrace.operators.simulator import count_events, event_blocks, simulate, truth_blocks
+    from headrace.operators.simulator import Network, ceilings, event_blocks, simulate, truth_blocks
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     # No thread may draw, nor a bar be left behind: the run that follows forks, and has a panel of its own.
@@ -103,27 +149,39 @@ def make_world(files: Files, seed: int, console: Console, days: int | None = Non
         task = progress.add_task(f"Simulating a shop (preset {PRESET}, seed {seed})")
         progress.refresh()
         world = simulate(PRESET, seed, days=days)
-        events_there = count_events(world)
-        progress.update(task, total=events_there)
-        with open(files.events, "wb") as events:
-            for lines in _written(events, event_blocks(world)):
+        assert isinstance(world, Network)
+        arrivals = world.lines.arrival_s
+        live = min(round(live_s * LIVE_PER_S), arrivals.size // 2)
+        before = arrivals.size - live
+        progress.update(task, total=arrivals.size)
+        with open(files.events, "wb") as events, open(files.live, "wb") as last:
+            for lines in _divided(event_blocks(world), before, events, last):
                 progress.update(task, advance=lines, refresh=True)
-    with open(files.truth, "wb") as truth:
-        sum(_written(truth, truth_blocks(world)))
-    return events_there
+        with open(files.truth, "wb") as truth:
+            truth.writelines(truth_blocks(world))
+        possible = ceilings(world, LIST_ITEMS)
+    if not live:
+        return Made(before, 0, None, 0.0, possible)
+    takes = live / LIVE_PER_S
+    speed = max(1.0, float(arrivals[-1] - arrivals[before]) / takes)
+    return Made(before, live, speed, takes, possible)
 
 
-def _written(file: BinaryIO, blocks: Iterator[bytes]) -> Iterator[int]:
+def _divided(blocks: Iterable[bytes], before: int, events: BinaryIO, live: BinaryIO) -> Iterator[int]:
+    """Write so many lines to the first file and those after them to the other; gives each block's lines."""
     for block in blocks:
-        file.write(block)
-        yield block.count(b"\n")
+        lines = block.splitlines(keepends=True)
+        events.writelines(lines[:before])
+        live.writelines(lines[before:])
+        before = max(0, before - len(lines))
+        yield len(lines)
 
 
-def request(files: Files, flow: str, settings: RunSettings, speed: float | None) -> RunRequest:
-    """The run of one flow on the simulated world."""
+def request(files: Files, flow: str, settings: RunSettings, speed: float | None = None) -> RunRequest:
+    """The run of one flow: on days that have passed or, at a speed, on the events that arrive after them."""
     return RunRequest(
         flow=flow,
-        sources=(str(files.events),),
+        sources=(str(files.events if speed is None else files.live),),
         to=str(files.output(flow)),
         dead_letters=None,
         state=files.state(flow),

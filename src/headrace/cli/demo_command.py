@@ -9,20 +9,29 @@ from typing import Annotated, Final
 import typer
 
 from headrace.cli.exits import end
-from headrace.cli.options import Speed, settings_from, speed_of
+from headrace.cli.options import settings_from
 from headrace.cli.terminal import console_of, echo
 
 __all__ = ["demo"]
 
-_SPEED: Final = "150000"
+_LIVE_S_MAX: Final = 60.0
 
 
 def demo(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which world.")] = 1,
-    speed: Speed = _SPEED,
     days: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="How many days, in place of 40.")
     ] = None,
+    live_s: Annotated[
+        float,
+        typer.Option(
+            "--live",
+            metavar="SECONDS",
+            min=0.0,
+            max=_LIVE_S_MAX,
+            help="How long events arrive one by one at the end; latency is measured on them alone.",
+        ),
+    ] = 5.0,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -34,30 +43,36 @@ def demo(
 
     Its visitors, items, customers and frauds are made up anew from the seed. Each click is answered with a
     list of items; each payment is checked for fraud, also by what its session clicked before. The flows know
-    nothing at first. Lists are judged by next clicks, scores by the truth, which no flow ever sees.
+    nothing at first. They catch up with weeks of events as fast as they can, which tells their throughput;
+    then the last events arrive one by one, which tells their latency. Lists are judged by next clicks, scores
+    by the truth, which no flow ever sees, and both are held against the best that anybody could reach.
     """
     from headrace.cli.demo import SESSIONS, Files, make_world, refuse_used, request
-    from headrace.cli.demo_runs import run_both
+    from headrace.cli.demo_runs import beside
     from headrace.cli.demo_story import show
+    from headrace.cli.demo_words import caught_up, live, live_opening
     from headrace.cli.live import views
 
-    lists = settings_from(None, None, "recommend")
-    payments = settings_from(SESSIONS, None, "fraud")
+    flows = {
+        "recommend": settings_from(None, None, "recommend"),
+        "fraud": settings_from(SESSIONS, None, "fraud"),
+    }
     if to is not None:
         refuse_used(to)
     files = Files(to or Path(mkdtemp(prefix="headrace-demo-")))
     files.folder.mkdir(parents=True, exist_ok=True)
     errors = console_of(stderr=True)
-    events = make_world(files, seed, errors, days)
-    echo(f"A simulated shop with {events:,} events is in {files.events}", err=True)
-    multiple = speed_of(speed)
-    with views(errors) as (watching, beside):
-        summaries = run_both(
-            request(files, "recommend", lists, multiple),
-            request(files, "fraud", payments, multiple),
-            watching,
-            beside,
-        )
-    for summary in summaries:
-        end(summary.error, summary.exit_code)
-    show(files, console_of())
+    made = make_world(files, seed, errors, days, live_s=live_s)
+    echo(
+        f"A simulated shop with {made.days_events + made.live_events:,} events is in {files.folder}", err=True
+    )
+    with beside() as pairs:
+        for speed, words in [(None, caught_up), *([(made.speed, live)] if made.speed else [])]:
+            if speed:
+                echo(live_opening(made), err=True)
+            lists, payments = (request(files, flow, each, speed) for flow, each in flows.items())
+            with views(errors, words) as (watching, other):
+                summaries = pairs.run(lists, payments, watching, other)
+            for summary in summaries:
+                end(summary.error, summary.exit_code)
+    show(files, console_of(), made.possible)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -10,48 +11,69 @@ from typing import Any, Final
 from headrace.errors import HeadraceError
 from headrace.runtime.runs import Observer, Progress, RunRequest, RunSummary
 
-__all__ = ["run_both"]
+__all__ = ["Pairs", "beside"]
 
 _LOOK_SECONDS: Final = 0.1
+_END_SECONDS: Final = 10.0
 
 
-def run_both(
-    here: RunRequest, there: RunRequest, watching: Observer, beside: Observer
-) -> tuple[RunSummary, RunSummary]:
-    """Run a flow in this process and another one in a second process, and wait for both.
+@contextmanager
+def beside() -> Iterator[Pairs]:
+    """Keep a second process for runs at the same time as runs here; it ends with the context."""
+    context = get_context("spawn")  # a fork would take over threads that numeric libraries have started
+    here, there = context.Pipe()
+    process = context.Process(target=_run_there, args=(there,), daemon=True)
+    process.start()
+    there.close()
+    try:
+        yield Pairs(here)
+    finally:
+        here.close()
+        process.join(_END_SECONDS)
+        process.kill()
+
+
+class Pairs:
+    """Runs pairs of flows, one pair after the other: the first of each in this process.
 
     Parameters
     ----------
-    here, there
-        What to run.
-    watching, beside
-        Told of the one and of the other, from this process alone.
-
-    Raises
-    ------
-    HeadraceError
-        If the run here can't begin.
+    there
+        The way to the second process.
     """
-    from headrace.runtime.file_run import run
 
-    context = get_context("spawn")  # a fork would take over threads that numeric libraries have started
-    heard, telling = context.Pipe(duplex=False)
-    process = context.Process(target=_run_there, args=(there, telling), daemon=True)
-    process.start()
-    telling.close()
-    other = _Other(heard, beside)
-    try:
+    def __init__(self, there: Connection) -> None:
+        self._there = there
+
+    def run(
+        self, here: RunRequest, there: RunRequest, watching: Observer, beside: Observer
+    ) -> tuple[RunSummary, RunSummary]:
+        """Run a flow in this process and another one in the second process, and wait for both.
+
+        Parameters
+        ----------
+        here, there
+            What to run.
+        watching, beside
+            Told of the one and of the other, from this process alone.
+
+        Raises
+        ------
+        HeadraceError
+            If the run here can't begin.
+        """
+        from headrace.runtime.file_run import run
+
+        other = _Other(self._there, beside)
+        with suppress(OSError):  # the second process is gone, as is found out when nothing is heard of it
+            self._there.send(there)
         ours = run(here, _Both(watching, other))
         while other.summary is None and not other.gone:
             other.hear(_LOOK_SECONDS)
-    finally:
-        process.join(0 if other.gone or other.summary is None else None)
-    if other.summary is None:
-        error = f"the process of the flow {there.flow} ended before its time"
-        return ours, RunSummary(
-            progress=Progress(), seconds=0.0, exit_code=HeadraceError.exit_code, error=error
-        )
-    return ours, other.summary
+        if other.summary is None:
+            error = f"the process of the flow {there.flow} ended before its time"
+            return ours, RunSummary(progress=Progress(), seconds=0.0, exit_code=1, error=error)
+        return ours, other.summary
 
 
 class _Other:
@@ -65,7 +87,7 @@ class _Other:
     def hear(self, seconds: float = 0.0) -> None:
         """Pass on what was told, and wait for it so long if there is nothing yet."""
         try:
-            while not self.gone and self._heard.poll(seconds):
+            while self.summary is None and self._heard.poll(seconds):
                 seconds = 0.0
                 what, told = self._heard.recv()
                 getattr(self._beside, what)(told)
@@ -126,13 +148,15 @@ class _Teller:
         self._tell("finished", summary)
 
 
-def _run_there(request: RunRequest, telling: Connection) -> None:
+def _run_there(telling: Connection) -> None:
     from headrace.runtime.file_run import run
 
     teller = _Teller(telling)
-    try:
-        run(request, teller)
-    except HeadraceError as error:
-        teller.finished(
-            RunSummary(progress=Progress(), seconds=0.0, exit_code=error.exit_code, error=str(error))
-        )
+    with suppress(EOFError, OSError):  # the first process wants no more, or is gone
+        while True:
+            try:
+                run(telling.recv(), teller)
+            except HeadraceError as error:
+                teller.finished(
+                    RunSummary(progress=Progress(), seconds=0.0, exit_code=error.exit_code, error=str(error))
+                )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from rich import box
@@ -29,6 +29,9 @@ from headrace.operators.events.contract import (
 )
 from headrace.operators.events.decode import decode_one
 from headrace.operators.recommend.lists import Graded, ListWindow, rank_of
+
+if TYPE_CHECKING:
+    from headrace.operators.simulator import Ceilings
 
 __all__ = ["Shop", "Week", "show", "story", "weeks"]
 
@@ -102,6 +105,10 @@ class Week:
         Legitimate payments that were blocked.
     judge
         The quality of the scores.
+    hits_possible
+        Of each judged list, the chance that the best one would have had the next click.
+    judge_possible
+        The quality of the best scores.
     """
 
     begins_ms: int
@@ -112,22 +119,26 @@ class Week:
     caught: int = 0
     stopped: int = 0
     judge: Prequential = field(default_factory=lambda: Prequential(_JUDGED_MAX))
+    hits_possible: list[float] = field(default_factory=list)
+    judge_possible: Prequential = field(default_factory=lambda: Prequential(_JUDGED_MAX))
 
-    def add(self, decision: Decision, label: int) -> None:
-        """Count a decision."""
+    def add(self, decision: Decision, label: int, odds: float) -> None:
+        """Count a decision, and what the payment's odds to be a fraud were."""
         self.payments += 1
         self.frauds += label
         self.caught += label and decision.action != "approve"
         self.stopped += not label and decision.action == "block"
         self.judge.add(decision.score, label)
+        self.judge_possible.add(odds, label)
 
 
 def _events(files: Files) -> Iterator[Event]:
-    with open(files.events, "rb") as lines:
-        for line in lines:
-            event = decode_one(line, _LINE_BYTES_MAX)
-            if isinstance(event, Event):
-                yield event
+    for path in (files.events, files.live):
+        with open(path, "rb") as lines:
+            for line in lines:
+                event = decode_one(line, _LINE_BYTES_MAX)
+                if isinstance(event, Event):
+                    yield event
 
 
 def _decisions(files: Files) -> Iterator[Decision]:
@@ -143,11 +154,13 @@ def _lists(files: Files) -> Iterator[Recommendation]:
 # -- week by week
 
 
-def weeks(files: Files, shop: Shop, truth: Mapping[str, int]) -> list[Week]:
+def weeks(files: Files, shop: Shop, truth: Mapping[str, int], possible: Ceilings) -> list[Week]:
     """What was decided and listed, week by week of event time from the first of either on."""
     found: list[Week] = []
     for decision in _decisions(files):
-        _week(found, decision.event_time).add(decision, truth[decision.event_id])
+        _week(found, decision.event_time).add(
+            decision, truth[decision.event_id], possible.frauds[decision.event_id]
+        )
     last: dict[str, tuple[str, ...]] = {}
     for each in _lists(files):
         click, week = shop.clicks[each.event_id], _week(found, each.event_time)
@@ -155,6 +168,7 @@ def weeks(files: Files, shop: Shop, truth: Mapping[str, int]) -> list[Week]:
         before = last.get(click.session_id)
         if before is not None:
             week.foreseen.extend([Graded(rank_of(click.item_id, before), len(before), new=False)])
+            week.hits_possible.append(possible.hits[click.event_id])
         last[click.session_id] = tuple(item.item_id for item in each.items)
     return found
 
@@ -170,25 +184,47 @@ def _week(found: list[Week], time_ms: int) -> Week:
 
 def _table(found: Sequence[Week]) -> Table:
     table = Table(
-        title="Learning, week by week", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+        title="Learning, week by week",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=0,
     )
     table.add_column("week from", no_wrap=True)
-    for name in ("clicks", "HR", "MRR", "payments", "frauds", "caught", "good stopped", "AP"):
-        table.add_column(name, justify="right")
+    for name in ("clicks", "hit rate", "payments", "frauds", "caught", "good\nstopped", "AP"):
+        table.add_column(name, justify="right", no_wrap=True)
     for week in found:
-        scores, lists = week.judge.quality(), week.foreseen.quality()
         table.add_row(
             _at(week.begins_ms, "%Y-%m-%d"),
             f"{week.lists:,}",
-            f"{lists.hit_rate:.3f}" if lists else "-",
-            f"{lists.mrr:.3f}" if lists else "-",
+            _hits(week),
             f"{week.payments:,}",
             f"{week.frauds:,}",
             f"{week.caught / week.frauds:.0%}" if week.frauds else "-",
             f"{week.stopped:,}",
-            f"{scores.average_precision:.3f}" if scores else "-",
+            _precision(week),
         )
     return table
+
+
+_LEGEND: Final = (
+    "Each share stands beside the best that anybody could reach here. Hit rate: next clicks that were on the"
+    " list before them; the best lists know every visitor's plans. AP: average precision of the scores"
+    " against the truth; the best scores know every plan, but not the coin that decides which payments are"
+    " frauds at a compromised merchant."
+)
+
+
+def _hits(week: Week) -> str:
+    lists, possible = week.foreseen.quality(), week.hits_possible
+    return f"{lists.hit_rate:.2f} of {sum(possible) / len(possible):.2f}" if lists else "-"
+
+
+def _precision(week: Week) -> str:
+    scores, possible = week.judge.quality(), week.judge_possible.quality()
+    return (
+        f"{scores.average_precision:.2f} of {possible.average_precision:.2f}" if scores and possible else "-"
+    )
 
 
 def _at(ms: int, form: str = "%H:%M:%S") -> str:
@@ -238,7 +274,7 @@ def _chosen(
         session = shop.payments[decision.event_id].session_id
         if session is None:
             continue
-        hits = _hits(shop.sessions[session], shown)
+        hits = _foreseen(shop.sessions[session], shown)
         right = truth[decision.event_id] == 1 and decision.action != "approve"
         told = right + (right and hits > 0) + bool(decision.reasons)
         worth = (told, min(hits, _CLICKS_TOLD), decision.event_time)
@@ -247,7 +283,7 @@ def _chosen(
     return None if best is None else best[1]
 
 
-def _hits(happened: Iterable[Event], shown: Mapping[str, Sequence[str]]) -> int:
+def _foreseen(happened: Iterable[Event], shown: Mapping[str, Sequence[str]]) -> int:
     clicks = [each for each in happened if isinstance(each, Click)]
     return sum(after.item_id in shown.get(before.event_id, ()) for before, after in pairwise(clicks))
 
@@ -288,13 +324,14 @@ def _decided(files: Files, payment: Payment, shop: Shop, truth: Mapping[str, int
 # -- all of it
 
 
-def show(files: Files, console: Console) -> None:
+def show(files: Files, console: Console, possible: Ceilings) -> None:
     """Close with both flows week by week, one visitor's story, and where the files are."""
     shop, truth = Shop(_events(files)), read_truth(files.truth)
-    console.print(_table(weeks(files, shop, truth)))
+    console.print(_table(weeks(files, shop, truth, possible)))
+    console.print(_LEGEND, markup=False, highlight=False, style="dim")
     console.print()
     for line in story(files, shop, truth):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"\nThe files are in {files.folder}:", highlight=False, markup=False, soft_wrap=True)
-    for path in (files.events, files.truth, files.lists, files.decisions):
+    for path in (files.events, files.live, files.truth, files.lists, files.decisions):
         console.print(f"  {path.name}", highlight=False, markup=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeAlias
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -22,7 +23,18 @@ from headrace.operators.recommend.lists import ListQuality
 from headrace.runtime.runs import Latency, Observer, Progress, RunRequest, RunSummary
 from headrace.shard import machine
 
-__all__ = ["LivePanel", "PlainLines", "View", "eta_s", "progress_line", "summary_lines", "view", "views"]
+__all__ = [
+    "LivePanel",
+    "PlainLines",
+    "Summarize",
+    "View",
+    "eta_s",
+    "progress_line",
+    "quality_text",
+    "summary_lines",
+    "view",
+    "views",
+]
 
 ACTIONS: Final = machine.ACTIONS["fraud"]
 LIST_ACTIONS: Final = machine.ACTIONS["recommend"]
@@ -42,6 +54,9 @@ _FRAME_WIDTH: Final = 6  # of the panel: a line and two blanks on either side
 _WIDE: Final = 1000
 _REVIEW_DAYS_SHOWN: Final = 7
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+
+Summarize: TypeAlias = "Callable[[RunRequest, RunSummary], Iterable[str]]"
+"""How a run that has ended is told, as lines of text."""
 
 
 class View(Observer, Protocol):
@@ -64,12 +79,20 @@ def view(console: Console, to: str) -> View:
 
 
 @contextmanager
-def views(console: Console) -> Iterator[tuple[Observer, Observer]]:
-    """Observers of two runs at the same time: one panel if the console is a terminal."""
+def views(console: Console, summarize: Summarize | None = None) -> Iterator[tuple[Observer, Observer]]:
+    """Observers of two runs at the same time: one panel if the console is a terminal.
+
+    Parameters
+    ----------
+    console
+        Where they are shown.
+    summarize
+        How each is told when it has ended; `summary_lines` if not given.
+    """
     if not console.is_terminal:
-        yield PlainLines(console), PlainLines(console)
+        yield PlainLines(console, summarize=summarize), PlainLines(console, summarize=summarize)
         return
-    with LivePanel(console) as panel:
+    with LivePanel(console, summarize) as panel:
         yield panel, panel.beside()
 
 
@@ -122,6 +145,13 @@ def _latency(latency: Latency | None) -> str:
     return f"p50 {latency.p50_ms:.2f} ms, p99 {latency.p99_ms:.2f} ms, p99.9 {latency.p999_ms:.2f} ms"
 
 
+def _batched(request: RunRequest | None) -> bool:
+    """Whether lines come in full batches, as files are read as fast as possible: nothing arrives then."""
+    return bool(
+        request and request.speed is None and all(Path(source).is_file() for source in request.sources)
+    )
+
+
 def _actions(progress: Progress) -> tuple[str, ...]:
     """What decisions of this flow say."""
     return LIST_ACTIONS if LIST_ACTIONS[0] in progress.by_action else ACTIONS
@@ -152,8 +182,8 @@ def _top(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS_SHOWN]
 
 
-def progress_line(progress: Progress, rate: float, judge: str) -> str:
-    """How far a run has come, as one line of text."""
+def progress_line(progress: Progress, rate: float, judge: str, *, latency: bool = True) -> str:
+    """How far a run has come, as one line of text, with its latency where that means something."""
     share, eta = _share(progress), eta_s(progress)
     parts = [
         f"{share:.0%}" if share is not None else "",
@@ -164,7 +194,7 @@ def progress_line(progress: Progress, rate: float, judge: str) -> str:
             for action in _actions(progress)
         ),
         _quality(progress, judge),
-        _latency(progress.latency),
+        _latency(progress.latency) if latency else "",
         f"{_duration(eta)} left" if eta is not None else "",
     ]
     return " | ".join(part for part in parts if part)
@@ -186,11 +216,17 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
     yield f"{progress.duplicates:,} duplicates, {progress.dead_letters:,} dead letters{_beside(summary)}"
     if summary.reviews:
         yield _reviews_unused(summary.reviews, summary.reviews_per_day_max)
-    yield f"quality: {_quality(progress, _judge(request)).removeprefix('quality ')}{_judged(progress)}"
-    yield f"latency: {_latency(progress.latency).removeprefix('latency ')}"
+    yield f"quality: {quality_text(request, progress)}"
+    of = "batch latency" if _batched(request) else "latency"
+    yield f"{of}: {_latency(progress.latency).removeprefix('latency ')}"
     if request.state:
         yield f"state: {request.state}{f' ({progress.recovered})' if progress.recovered else ''}"
     yield from summary.notes
+
+
+def quality_text(request: RunRequest, progress: Progress) -> str:
+    """How well a run decides, and over how many judged decisions."""
+    return f"{_quality(progress, _judge(request)).removeprefix('quality ')}{_judged(progress)}"
 
 
 def _reviews_unused(unused: Mapping[int, int], per_day: int | None) -> str:
@@ -224,10 +260,15 @@ class PlainLines:
         Where to.
     every_s
         Seconds of a run between two lines.
+    summarize
+        How the run is told when it has ended; `summary_lines` if not given.
     """
 
-    def __init__(self, console: Console, every_s: float = _LINE_SECONDS) -> None:
+    def __init__(
+        self, console: Console, every_s: float = _LINE_SECONDS, *, summarize: Summarize | None = None
+    ) -> None:
         self._console, self._every_s = console, every_s
+        self._summarize = summarize or summary_lines
         self._request: RunRequest | None = None
         self._rate = Rate()
         self._next_s = every_s
@@ -250,7 +291,8 @@ class PlainLines:
         rate = self._rate.update(progress)
         if progress.elapsed_s >= self._next_s:
             self._next_s = progress.elapsed_s + self._every_s
-            self._write(progress_line(progress, rate, _judge(self._request)))
+            latency = not _batched(self._request)
+            self._write(progress_line(progress, rate, _judge(self._request), latency=latency))
 
     def warning(self, message: str) -> None:
         """Write a warning."""
@@ -259,7 +301,7 @@ class PlainLines:
     def finished(self, summary: RunSummary) -> None:
         """Write the summary."""
         if self._request:
-            for line in summary_lines(self._request, summary):
+            for line in self._summarize(self._request, summary):
                 self._write(line)
 
     def _write(self, line: str) -> None:
@@ -304,10 +346,12 @@ class LivePanel:
     ----------
     console
         The terminal.
+    summarize
+        How each run is told when all have ended; `summary_lines` if not given.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, summarize: Summarize | None = None) -> None:
+        self._console, self._summarize = console, summarize or summary_lines
         self._seats = [_Seat(self)]
         self._drawn_s = -_REFRESH_SECONDS
         self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -353,7 +397,7 @@ class LivePanel:
             if seat.request and seat.summary:
                 if len(self._seats) > 1:
                     self._console.print(Text(seat.request.flow, style="bold"))
-                for line in summary_lines(seat.request, seat.summary):
+                for line in self._summarize(seat.request, seat.summary):
                     self._console.print(line, markup=False, highlight=False)
 
     def draw_in_time(self) -> None:
@@ -375,7 +419,8 @@ def _panel(
     request: RunRequest | None, progress: Progress, rate: float, width: int, *, close: bool = False
 ) -> Panel:
     """A run's panel; a close one leaves no line empty."""
-    tables = [_decisions(progress), _figures(progress, _judge(request))]
+    figures = _figures(progress, _judge(request), latency=not _batched(request))
+    tables = [_decisions(progress), figures]
     tables += [_reasons(progress)] if progress.reasons or LIST_ACTIONS[0] not in progress.by_action else []
     columns = _beside_each_other(tables, width)
     title = f"headrace {request.flow}" if request else "headrace"
@@ -428,15 +473,16 @@ def _decisions(progress: Progress) -> Table:
     return table
 
 
-def _figures(progress: Progress, judge: str) -> Table:
-    quality, latency, lists = progress.quality, progress.latency, progress.lists
+def _figures(progress: Progress, judge: str, *, latency: bool) -> Table:
+    quality, seen, lists = progress.quality, progress.latency, progress.lists
     table = _pairs(f"against {judge}", "so far")
     if LIST_ACTIONS[0] in progress.by_action:
         table.add_row("HR, MRR", f"{lists.hit_rate:.3f}, {lists.mrr:.3f}" if lists else "-")
     else:
         table.add_row("average precision", f"{quality.average_precision:.3f}" if quality else "-")
         table.add_row("AUC", f"{quality.auc:.3f}" if quality else "-")
-    table.add_row("latency p50, p99", f"{latency.p50_ms:.2f}, {latency.p99_ms:.2f} ms" if latency else "-")
+    if latency:
+        table.add_row("latency p50, p99", f"{seen.p50_ms:.2f}, {seen.p99_ms:.2f} ms" if seen else "-")
     table.add_row("event time", _time(progress.event_time_ms))
     if LIST_ACTIONS[0] in progress.by_action:
         table.add_row("lists that wait", f"{progress.pending:,}")
