@@ -15,6 +15,17 @@ __all__ = ["canonical", "digest", "restore"]
 # The order in which these are declared has a meaning: references go back, and slots are numbered.
 _ORDERED: Final[tuple[str, ...]] = ("entities", "features", "bins", "crosses")
 _ORDERED_IN_POLICY: Final = ("lists", "rules")
+_RENAMED: Final = {
+    "crosses": {"told_when": "report_if"},
+    "time": {
+        "late_days_max": "allowed_lateness_days",
+        "ahead_hours_max": "future_skew_hours_max",
+        "ahead_agree_events": "quorum_min",
+        "ahead_agree_share": "quorum_share",
+        "ahead_alone_events": "quorum_alone_events",
+    },
+}
+"""By table: names that keys had, in what states have recorded, with those that they have now."""
 
 
 def canonical(settings: RunSettings) -> bytes:
@@ -46,12 +57,19 @@ def restore(written: bytes) -> RunSettings:
     A key that came later and changes what is decided has the value then that the code had without it.
     """
     read = json.loads(written)
-    for cross in read.get("crosses", {}).values():
-        if "told_when" in cross:  # its name before
-            cross["report_if"] = cross.pop("told_when")
-    read.get("time", {}).setdefault("ahead_agree_share", 0.0)
+    _rename(read)
+    read.get("time", {}).setdefault("quorum_share", 0.0)
     kind = read.get("flow", {}).get("kind", FLOWS[0])
     return SETTINGS.get(kind, FraudSettings).model_validate(read)
+
+
+def _rename(read: dict[str, Any]) -> None:
+    """Give the keys that had another name, where a state recorded them, the names that they have now."""
+    crosses = [("crosses", cross) for cross in read.get("crosses", {}).values()]
+    for name, table in [*crosses, *read.items()]:
+        for before, now in _RENAMED.get(name, {}).items():
+            if before in table:
+                table[now] = table.pop(before)
 
 
 def digest(settings: RunSettings) -> str:

@@ -135,7 +135,7 @@ class KafkaSettings(Settings):
     merge_wait_ms_max
         A partition that is behind and brings nothing is waited for no longer.
     clock_skew_ms_max
-        By so much the timestamp of a message may be wrong and is still believed, when it is told how long the
+        By so much the timestamp of a message may be wrong and is still used, when it is told how long the
         message has waited; with one that is off by more it waits since it was read.
     ahead_messages_max
         With several processes, messages that each may read in the second that all of them end together.

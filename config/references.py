@@ -168,19 +168,19 @@ def _slots(settings: FraudSettings) -> int:
 def _time_mistakes(time: TimeSettings, broken: Broken) -> Iterator[Mistake]:
     if any(broken.hides("time", key) for key in TimeSettings.model_fields):
         return
-    if time.ahead_hours_max > 24.0 * time.late_days_max:
+    if time.future_skew_hours_max > 24.0 * time.allowed_lateness_days:
         yield Mistake(
             "",
-            "time.ahead_hours_max",
-            f"must be at most late_days_max ({24.0 * time.late_days_max!r} hours), so that no step of one"
-            f" event makes the present late (is {time.ahead_hours_max!r})",
+            "time.future_skew_hours_max",
+            f"must be at most allowed_lateness_days ({24.0 * time.allowed_lateness_days!r} hours), so that no"
+            f" step of one event makes the present late (is {time.future_skew_hours_max!r})",
         )
-    if time.ahead_alone_events < time.ahead_agree_events:
+    if time.quorum_alone_events < time.quorum_min:
         yield Mistake(
             "",
-            "time.ahead_alone_events",
-            f"must be at least ahead_agree_events ({time.ahead_agree_events}), so that one sender is not"
-            f" believed sooner than several (is {time.ahead_alone_events})",
+            "time.quorum_alone_events",
+            f"must be at least quorum_min ({time.quorum_min}), so that one sender is not"
+            f" accepted sooner than several (is {time.quorum_alone_events})",
         )
 
 

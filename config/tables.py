@@ -43,28 +43,28 @@ class FlowTable(_Settings):
 
 
 class TimeSettings(_Settings):
-    """How event time is believed.
+    """Which event times move the watermark.
 
     Attributes
     ----------
-    late_days_max
+    allowed_lateness_days
         Events older than the clock by more are decided on the state as it is and move no window.
-    ahead_hours_max
+    future_skew_hours_max
         The largest step of the clock that one event alone may make.
-    ahead_agree_events
+    quorum_min
         Different customers whose events must agree on a larger step, at least.
-    ahead_agree_share
-        Share of the customers heard within `ahead_hours_max` that must agree on it.
-    ahead_alone_events
+    quorum_share
+        Share of the customers heard within `future_skew_hours_max` that must agree on it.
+    quorum_alone_events
         Events, with rising times, that may make a larger step though they are of fewer customers; so many for
-        each `ahead_agree_events` that would have to agree.
+        each `quorum_min` that would have to agree.
     """
 
-    late_days_max: float = Field(default=2.0, ge=0.0, le=40.0)
-    ahead_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
-    ahead_agree_events: int = Field(default=3, ge=1, le=1000)
-    ahead_agree_share: float = Field(default=0.75, ge=0.0, le=1.0)
-    ahead_alone_events: int = Field(default=16, ge=1, le=1000)
+    allowed_lateness_days: float = Field(default=2.0, ge=0.0, le=40.0)
+    future_skew_hours_max: float = Field(default=24.0, gt=0.0, le=10_000.0)
+    quorum_min: int = Field(default=3, ge=1, le=1000)
+    quorum_share: float = Field(default=0.75, ge=0.0, le=1.0)
+    quorum_alone_events: int = Field(default=16, ge=1, le=1000)
 
 
 class InputSettings(_Settings):

@@ -233,12 +233,12 @@ class Pending:
             self._base += BLOCK_ROWS
         return kept and label == UNLABELLED
 
-    def expire(self, now_ms: int, ahead_ms_max: int) -> None:
+    def expire(self, now_ms: int, future_skew_ms_max: int) -> None:
         """Give up rows that are too old, at most 64 at a time.
 
         A row from further ahead than a clock may run was never credible, and must not hold back the others.
         """
-        oldest_ms, newest_ms = now_ms - self.age_ms_max, now_ms + ahead_ms_max
+        oldest_ms, newest_ms = now_ms - self.age_ms_max, now_ms + future_skew_ms_max
         for _ in range(_ROWS_PER_STEP_MAX):
             if self.oldest == self.next:
                 return

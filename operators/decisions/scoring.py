@@ -77,7 +77,7 @@ class Scorer(Protocol):
         score, blocked
             What was decided.
         moves
-            Whether features are moved on; not by a payment whose time isn't believed.
+            Whether features are moved on; not by a payment whose time isn't accepted.
         """
         ...
 

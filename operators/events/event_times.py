@@ -13,7 +13,7 @@ from .nesting import NESTING_MAX, nested_too_deep, on_empty_stack
 from .oversized import CutLine
 from .timestamps import time_ms
 
-__all__ = ["AT_ONCE", "believable", "times_of"]
+__all__ = ["AT_ONCE", "plausible_times", "times_of"]
 
 AT_ONCE: Final = 0
 """Time of a line that has none: it goes before all that have one."""
@@ -44,16 +44,16 @@ def times_of(lines: Sequence[bytes]) -> list[int]:
     return times
 
 
-def believable(times: list[int], ahead_ms_max: int, look_ahead: int) -> list[int]:
+def plausible_times(times: list[int], future_skew_ms_max: int, look_ahead: int) -> list[int]:
     """The times, with those replaced that run ahead of a line soon after them by more than the limit."""
-    if max(map(sub, times, times[1:]), default=0) * look_ahead <= ahead_ms_max:
+    if max(map(sub, times, times[1:]), default=0) * look_ahead <= future_skew_ms_max:
         return times
     return [
-        _sooner(time_ms, times[place + 1 : place + 1 + look_ahead], ahead_ms_max)
+        _sooner(time_ms, times[place + 1 : place + 1 + look_ahead], future_skew_ms_max)
         for place, time_ms in enumerate(times)
     ]
 
 
-def _sooner(time_ms: int, following: list[int], ahead_ms_max: int) -> int:
+def _sooner(time_ms: int, following: list[int], future_skew_ms_max: int) -> int:
     least = min((other for other in following if other != AT_ONCE), default=time_ms)
-    return least if time_ms - least > ahead_ms_max else time_ms
+    return least if time_ms - least > future_skew_ms_max else time_ms

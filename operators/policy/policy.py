@@ -44,7 +44,7 @@ class Policy:
     decide
         `(payment, values, score, time_ms, overdue) -> Verdict`: `values` are the features in the order of
         declaration, NaN where missing; `time_ms` is the payment's event time, which gives the day of a
-        review, or negative if it isn't believed: then there is no review to be had; `overdue` tells that it
+        review, or negative if it isn't accepted: then there is no review to be had; `overdue` tells that it
         waited longer than `[policy.deadline]` allows.
     counts
         Verdicts by `Verdict.counter`, and in shadow mode `shadow.<action>` for what would have been done.

@@ -377,10 +377,10 @@ class Engine:
         live = self._session(session)
         kernels.take(self._index, item & _SLOT, live, time_ms, True, self._half_life_ms)
 
-    def believe(self, session: str, item: int, time_ms: int) -> None:
+    def catch_up(self, session: str, item: int, time_ms: int) -> None:
         """Let the index learn after all from a click that so far moved its session only."""
         live = self._sessions.get(session)
-        if live is None or not kernels.believe(self._index, item & _SLOT, live, time_ms, self._half_life_ms):
+        if live is None or not kernels.catch_up(self._index, item & _SLOT, live, time_ms, self._half_life_ms):
             self.take(session, item, time_ms)
 
     def put_back(self, to_ms: int) -> int:
@@ -623,6 +623,6 @@ def prepare() -> None:
         for session in ("s", "t"):
             engine.learn_next(session, item, new=True)
             engine.follow(session, item, place)
-            engine.believe(session, item, place)
+            engine.catch_up(session, item, place)
             engine.rank(session, (item,), best=1)
     engine.forget_session("s")

@@ -73,7 +73,7 @@ __all__ = [
     "Index",
     "Ranker",
     "Room",
-    "believe",
+    "catch_up",
     "erase",
     "learn",
     "order",
@@ -294,7 +294,7 @@ def _post(index: Index, item: int, chunk: int, place: int) -> None:
 
 
 @kernel
-def believe(index: Index, item: int, live: int, time_ms: int, half_life_ms: float) -> bool:
+def catch_up(index: Index, item: int, live: int, time_ms: int, half_life_ms: float) -> bool:
     """Let others learn from the session's newest silent click on an item after all; whether there was one."""
     chunks, taken = index.chunks, index.head[CHUNKS]
     capacity = len(chunks) // CHUNK

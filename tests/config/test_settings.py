@@ -100,9 +100,9 @@ tim = 1
 [flow]
 shards = 65
 [time]
-late_day_max = 3
-ahead_hours_max = "x"
-ahead_agree_events = true
+allowed_lateness_day = 3
+future_skew_hours_max = "x"
+quorum_min = true
 [entities.customer]
 key = "customr_id"
 [features]
@@ -128,9 +128,9 @@ block_at = 0.1
     expected = {
         "tim": "unknown key; did you mean time?",
         "flow.shards": "less than or equal to 64 (is 65)",
-        "time.late_day_max": "did you mean late_days_max?",
-        "time.ahead_hours_max": "number (is 'x')",
-        "time.ahead_agree_events": "integer (is true)",
+        "time.allowed_lateness_day": "did you mean allowed_lateness_days?",
+        "time.future_skew_hours_max": "number (is 'x')",
+        "time.quorum_min": "integer (is true)",
         "entities.customer.key": "customer_id",
         "features.Upper": "lower-case",
         "features.a.kind": "did you mean field?",
@@ -222,9 +222,17 @@ def test_crosses_are_limited(tmp_path):
 @pytest.mark.parametrize(
     ("override", "key", "part"),
     [
-        ("time.ahead_hours_max=48.5", "time.ahead_hours_max", "at most late_days_max (48.0 hours)"),
-        ("time.late_days_max=0.5", "time.ahead_hours_max", "at most late_days_max (12.0 hours)"),
-        ("time.ahead_agree_events=17", "time.ahead_alone_events", "at least ahead_agree_events (17)"),
+        (
+            "time.future_skew_hours_max=48.5",
+            "time.future_skew_hours_max",
+            "at most allowed_lateness_days (48.0 hours)",
+        ),
+        (
+            "time.allowed_lateness_days=0.5",
+            "time.future_skew_hours_max",
+            "at most allowed_lateness_days (12.0 hours)",
+        ),
+        ("time.quorum_min=17", "time.quorum_alone_events", "at least quorum_min (17)"),
     ],
 )
 def test_limits_of_time_that_contradict_each_other(tmp_path, override, key, part):

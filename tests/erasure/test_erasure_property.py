@@ -28,7 +28,7 @@ SETTINGS = load(
         "features.device_payments={kind='count',entity='device'}",
         "features.session_payments={kind='count',entity='session'}",
         "features.merchant_devices={kind='distinct',entity='merchant',value='device_id'}",
-        "time.ahead_hours_max=1",
+        "time.future_skew_hours_max=1",
         "outcomes.early_max=5",
         "outcomes.pending_days_max=0.05",
         "ids.memory_days_max=0.05",
@@ -117,7 +117,7 @@ def test_no_id_is_left_and_nothing_changes_for_others(before, after):
     apply(shard, history)
     apply(untouched, history)
     # Where events of theirs are about to make the clock step, it steps later without them.
-    assume(not untouched.clock.agreeing)
+    assume(not untouched.clock.votes)
     shard.command(command_for(history), b"", (0, 0, 1))
     blobs, given_up = saved(shard), untouched.early.unmatched
     assert [name for name, blob in blobs.items() if GONE.encode() in blob] == []
@@ -187,7 +187,7 @@ def test_payments_that_only_memory_knows_are_found_by_the_customers_row(before):
     history = [each for each in events_of(before, 0) if each[1]["type"] == "payment"]
     shard = FraudShard(SETTINGS)
     apply(shard, history)
-    # Of payments whose time was not believed no row tells whose they are.
+    # Of payments whose time was not accepted no row tells whose they are.
     rows = {key: shard.pending.row(key) for key in shard.pending.index}
     at = shard.features.tables["customer"].index.get(GONE, -1)
     theirs = [key for key, row in rows.items() if row is not None and row.rows[0] == at]

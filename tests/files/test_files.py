@@ -520,12 +520,12 @@ class TestMerging:
             first.remove(b"broken")
         second = [line(T0 + n, f"b{n}") for n in (1, 3, 5)]
         readers = files(tmp_path, first, second, block_bytes=block_bytes)
-        found = merged(MergedReader(readers, ahead_ms_max=DAY_MS, agree_lines=3))
+        found = merged(MergedReader(readers, future_skew_ms_max=DAY_MS, agree_lines=3))
         assert [name for name in found if name != "broken"] == [
             "a0", "b1", *map(name_of, ahead), "a2", "b3", "a4", "b5",
         ]  # fmt: skip
 
-    def test_a_sender_ahead_for_fewer_lines_than_the_clock_believes_holds_nothing_back(self, tmp_path):
+    def test_a_sender_ahead_for_fewer_lines_than_the_clock_accepts_holds_nothing_back(self, tmp_path):
         ahead = [line(T0 + 9000 * DAY_MS + n, f"ahead{n}") for n in range(15)]
         first = [line(T0, "a0"), *ahead, line(T0 + 2, "a2")]
         found = merged(MergedReader(files(tmp_path, first, [line(T0 + 1, "b1"), line(T0 + 3, "b3")])))
@@ -535,7 +535,7 @@ class TestMerging:
         later = T0 + 9000 * DAY_MS
         first = [line(T0, "a"), *[line(later, f"later{n}") for n in range(3)], line(T0 + 1, "c")]
         readers = files(tmp_path, first, [line(T0 + 2, "b")])
-        assert merged(MergedReader(readers, ahead_ms_max=DAY_MS, agree_lines=3))[:2] == ["a", "b"]
+        assert merged(MergedReader(readers, future_skew_ms_max=DAY_MS, agree_lines=3))[:2] == ["a", "b"]
 
     def test_batches_have_a_limit_and_marks_of_the_sources_that_moved(self, tmp_path):
         readers = files(

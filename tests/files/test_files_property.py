@@ -107,7 +107,7 @@ def test_a_merge_goes_on_at_any_batch_as_if_it_had_not_stopped(data):
                 for number in range(len(contents))
             ]  # fmt: skip
             return MergedReader(
-                readers, ordinal=ordinal, batch_lines_max=data.draw(room), ahead_ms_max=86_400_000
+                readers, ordinal=ordinal, batch_lines_max=data.draw(room), future_skew_ms_max=86_400_000
             )
 
         unbroken, _ = read(open_all({}, 0))

@@ -62,7 +62,7 @@ def test_disorder_is_counted_and_told_with_its_limit():
         found = found.after(at, 5 * day, 2 * day)
     assert found == Disorder(2, 1, 5 * day)
     assert found.told(3, 2.0) == (
-        "2 of 3 came behind later ones, by up to 5.0 days; 1 by more than 2 days (time.late_days_max)"
+        "2 of 3 came behind later ones, by up to 5.0 days; 1 by more than 2 days (time.allowed_lateness_days)"
     )
     assert [span_text(ms) for ms in (0, 999, 1500, 90_000)] == [
         "0 ms",

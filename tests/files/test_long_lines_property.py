@@ -108,7 +108,9 @@ def test_merged_sources_go_on_in_the_same_order_after_any_batch(sources, block):
                     head_bytes=HEAD,
                 )
             )
-        return MergedReader(readers, ordinal=ordinal, batch_lines_max=3, ahead_ms_max=2000, agree_lines=4)
+        return MergedReader(
+            readers, ordinal=ordinal, batch_lines_max=3, future_skew_ms_max=2000, agree_lines=4
+        )
 
     with TemporaryDirectory() as folder:
         paths = [Path(folder) / str(number) for number in range(len(sources))]

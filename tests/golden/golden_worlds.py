@@ -96,7 +96,7 @@ def _time(event: Event) -> int:
 
 
 def _after_silence(world: list[bytes], events: list[Event]) -> tuple[list[bytes], list[Event]]:
-    """The same with a silence of three days, a step that the clock believes only of several."""
+    """The same with a silence of three days, a step that the clock takes only of a quorum."""
     late = len(world) * 2 // 3
     told = [
         event | {"event_time": _time(event) + 3 * DAY_MS} if event and place >= late else event

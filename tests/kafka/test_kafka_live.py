@@ -87,7 +87,7 @@ def reading(broker, *topics: str) -> tuple[TopicReader, Noting]:
         batch_messages_max=512,
         buffer_messages_max=20_000,
         wait_ms_max=PATIENCE_S * 1000,
-        ahead_ms_max=3_600_000,
+        future_skew_ms_max=3_600_000,
         agree_messages=3,
     )
     return TopicReader(noting, merge, {(each.topic, 0): at for at, each in enumerate(places)}, None), noting

@@ -115,7 +115,7 @@ def test_clicks_before_the_clock_has_started_are_taken_in_once_it_has(house):
     engine = house.shard.engine
     house.click("s1", "a")
     assert engine.history("s1") == [engine.known("a")]  # it moves itself at once
-    assert house.items("s2", "b") == []  # and teaches others once its time is believed
+    assert house.items("s2", "b") == []  # and teaches others once its time is accepted
     assert sorted(house.items("s3", "c")) == ["a", "b"]
 
 
@@ -144,7 +144,7 @@ def test_a_click_from_the_future_teaches_nothing(house):
 
 
 def test_a_late_click_moves_its_session_and_teaches_nothing():
-    house = House(time={"ahead_agree_events": 1})
+    house = House(time={"quorum_min": 1})
     for number in range(4):
         house.click(f"s{number}", "a")
     house.click("s8", "a", after_ms=-72 * HOUR_MS)

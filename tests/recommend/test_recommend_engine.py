@@ -274,7 +274,7 @@ def test_a_click_that_is_believed_later_teaches_as_if_it_had_been_from_the_start
     assert c not in index.rank("s3").items
     for session in ("s1", "s2"):
         for name in "abc":
-            index.believe(session, index.number_of(name), 1000)
+            index.catch_up(session, index.number_of(name), 1000)
     twin.number_of("c")
     twin.take("s3", twin.number_of("a"), 1000)
     assert index.rank("s3").items == twin.rank("s3").items

@@ -72,8 +72,8 @@ def test_those_who_disagree_begin_anew() -> None:
     clock = started()
     later, far = clock.now + 1000 * HOUR, clock.now + 700_000 * HOUR
     assert said(clock, (later, "a"), (later, "b"), (far, "c"), (far, "d"), (later, "e")) == [AHEAD] * 5
-    assert clock.agreeing is not None
-    assert clock.agreeing.names == ("e",)
+    assert clock.votes is not None
+    assert clock.votes.names == ("e",)
 
 
 def test_late_is_beyond_the_limit_only() -> None:
@@ -109,7 +109,7 @@ def test_saved_and_loaded_goes_on() -> None:
     assert said(other, (far + 2, "b"), (far, "c")) == [AHEAD, ON_TIME]
     assert other.now == far + 2
     clock.load(other.save())
-    assert (clock.now, clock.agreeing, clock.believed) == (far + 2, None, 1)
+    assert (clock.now, clock.votes, clock.accepted) == (far + 2, None, 1)
 
 
 def busy(names: int, share: float = 0.75) -> EventClock:
@@ -180,8 +180,8 @@ def test_what_was_heard_is_saved_and_a_state_without_it_is_read() -> None:
     assert (other.save(), other.quorum) == (clock.save(), 38)
     other.load({"now": START, "agreeing": [START + 9, START + 9, 1, 1, ["a"]]})
     assert (other.now, other.quorum) == (START, 3)
-    assert other.agreeing is not None
-    assert other.agreeing.against == 0
+    assert other.votes is not None
+    assert other.votes.against == 0
 
 
 def test_a_name_that_was_heard_is_forgotten() -> None:
@@ -195,5 +195,5 @@ def test_set_it_goes_where_it_is_told() -> None:
     said(clock, (clock.now + 1000 * HOUR, "a"))
     for to in (START - 900 * HOUR, START + 900 * HOUR):
         clock.set(to)
-        assert (clock.now, clock.agreeing) == (to, None)
+        assert (clock.now, clock.votes) == (to, None)
         assert clock.observe(to + 1, "b") is ON_TIME

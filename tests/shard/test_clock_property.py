@@ -45,7 +45,7 @@ def test_it_never_goes_back_and_a_lone_event_makes_no_large_step(events: list[tu
             in_row = []
         assert (timing is Timing.LATE) == (START + offset < before - 48 * HOUR)
         assert timing is not Timing.AHEAD or clock.now == before
-        assert clock.agreeing is None or len(clock.agreeing.names) < AGREE
+        assert clock.votes is None or len(clock.votes.names) < AGREE
 
 
 @given(ahead=st.lists(st.integers(25 * HOUR, 9_000_000 * HOUR), max_size=60), rest=st.integers(1, 40))
@@ -91,13 +91,13 @@ def test_an_event_that_is_taken_back_has_changed_nothing(
 ) -> None:
     clock = EventClock(48 * HOUR, 24 * HOUR, agree, ALONE, share)
     at, stream = 0, list(events)
-    for place, step in enumerate(steps):  # among any events, some that the clock believes
+    for place, step in enumerate(steps):  # among any events, some that the clock accepts
         at += step
         stream.insert(2 * place, (at, "abcdefg"[place % 7]))
-    with patch.object(clock_module, "HEARD_MAX", heard_max):
+    with patch.object(clock_module, "PARTIES_MAX", heard_max):
         for offset, name in stream:
             before = clock.save()
-            known = clock.now, clock.agreeing
+            known = clock.now, clock.votes
             for other in ("x", name):
                 for further in (0, offset, offset + 25 * HOUR, at + 5 * HOUR):
                     clock.observe(START + further, other)

@@ -117,7 +117,7 @@ def test_headers_stay_with_their_message_through_the_merge():
         batch_messages_max=2,
         buffer_messages_max=10,
         wait_ms_max=0,
-        ahead_ms_max=1000,
+        future_skew_ms_max=1000,
         agree_messages=3,
     )
     merge.extend(0, [payment(5), payment(7)], [10, 11], headers={11: TRACE})

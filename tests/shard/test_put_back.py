@@ -90,7 +90,7 @@ def astray(feeder: Feeder, days: float, customers: int) -> int:
 
 
 def test_sixty_customers_of_one_sender_do_not_move_the_clock_of_a_hundred() -> None:
-    feeder = Feeder("time.ahead_agree_share=0.75")
+    feeder = Feeder("time.quorum_share=0.75")
     for number in range(300):
         feeder.pay(f"before-{number}", customer_id=f"c{number % 100}")
     now = astray(feeder, 3, 60)
@@ -102,19 +102,19 @@ def test_sixty_customers_of_one_sender_do_not_move_the_clock_of_a_hundred() -> N
 
 
 def test_a_quiet_time_of_many_customers_ends_and_loses_no_payment() -> None:
-    feeder = Feeder("time.ahead_agree_share=0.75")
+    feeder = Feeder("time.quorum_share=0.75")
     for number in range(300):
         feeder.pay(f"before-{number}", customer_id=f"c{number % 100}")
     feeder.time += 4 * DAY
     for number in range(200):
         feeder.pay(f"after-{number}", customer_id=f"c{number % 100}")
     assert feeder.counts["payments_ahead"] == STARTED + 74  # the 75th is three quarters of the 100
-    assert feeder.shard.clock.believed == 1
+    assert feeder.shard.clock.accepted == 1
     assert feeder.values(customer_id="c0")["customer_payments"] == 5
 
 
 def test_put_back_and_everybody_is_on_time_again() -> None:
-    feeder = Feeder("time.ahead_agree_share=0.0")
+    feeder = Feeder("time.quorum_share=0.0")
     for number in range(100):
         feeder.pay(f"before-{number}", customer_id=f"c{number % 10}")
     now = astray(feeder, 400, 3)
@@ -133,7 +133,7 @@ def test_put_back_and_everybody_is_on_time_again() -> None:
 
 
 def test_a_time_that_is_not_believed_yet_can_be_set() -> None:
-    feeder = Feeder("time.ahead_agree_share=0.75")
+    feeder = Feeder("time.quorum_share=0.75")
     for number in range(50):
         feeder.pay(f"before-{number}", customer_id=f"c{number % 50}")
     feeder.time += 4 * DAY
@@ -187,7 +187,7 @@ def test_what_lay_before_is_as_if_nothing_had_come(before: list[Any], ahead: lis
 
 def test_waiting_decisions_and_reviews_are_put_back() -> None:
     feeder = Feeder(
-        "time.ahead_agree_share=0.0",
+        "time.quorum_share=0.0",
         "policy.review_at=0.0",
         "policy.block_at=1.0",
         "policy.capacity={reviews_per_day_max = 5, otherwise = 'block'}",
@@ -207,13 +207,13 @@ def test_waiting_decisions_and_reviews_are_put_back() -> None:
 
 
 def test_a_state_with_a_clock_put_back_is_saved_and_goes_on_equal() -> None:
-    one, other = (Feeder("time.ahead_agree_share=0.0") for _ in range(2))
+    one, other = (Feeder("time.quorum_share=0.0") for _ in range(2))
     for feeder in (one, other):
         for number in range(60):
             feeder.pay(f"before-{number}", customer_id=f"c{number % 10}")
         set_clock(feeder, astray(feeder, 9, 3))
     blobs = {name: bytes(blob) for name, blob in one.shard.save().items()}
-    loaded = Feeder("time.ahead_agree_share=0.0")
+    loaded = Feeder("time.quorum_share=0.0")
     loaded.shard.load(blobs)
     loaded.time = other.time
     for number in range(60):
@@ -223,7 +223,7 @@ def test_a_state_with_a_clock_put_back_is_saved_and_goes_on_equal() -> None:
 
 
 def test_lists_go_on_after_a_clock_was_put_back() -> None:
-    shard = RecommendShard(load(None, ("time.ahead_agree_share=0.0",), flow="recommend"))
+    shard = RecommendShard(load(None, ("time.quorum_share=0.0",), flow="recommend"))
 
     def click(number: int, at: int, session: str) -> Any:
         fields = {

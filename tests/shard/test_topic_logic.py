@@ -147,7 +147,7 @@ def test_a_command_is_applied_once_by_each_shard(opened):
 
 def merged(**limits: int) -> PartitionMerge:
     usual = {"batch_messages_max": 4, "buffer_messages_max": 100, "wait_ms_max": 60_000}
-    return PartitionMerge([0, 1], **(usual | limits), ahead_ms_max=3_600_000, agree_messages=3)
+    return PartitionMerge([0, 1], **(usual | limits), future_skew_ms_max=3_600_000, agree_messages=3)
 
 
 def at(*seconds: int) -> list[bytes]:

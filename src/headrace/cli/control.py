@@ -88,9 +88,9 @@ def clock(
     state: State,
     config: Config = None,
 ) -> None:
-    """Put the clock of every shard to a time, where it believed a wrong one.
+    """Put the clock of every shard to a time, where it accepted a wrong one.
 
-    What lies after that time in windows is dropped, and counted. Forward it makes a shard believe a time at
+    What lies after that time in windows is dropped, and counted. Forward it makes a shard accept a time at
     once that it waits to hear of from more customers.
     """
     from headrace.operators.events.timestamps import parse_time

@@ -98,7 +98,7 @@ class _TimeOrder:
     """Whether the lines are in the order of event time."""
 
     def __init__(self, settings: RunSettings) -> None:
-        self._late_days = settings.time.late_days_max
+        self._late_days = settings.time.allowed_lateness_days
         self._found, self._highest, self._timed = Disorder(), AT_ONCE, 0
         self._first: tuple[int, int] | None = None
 

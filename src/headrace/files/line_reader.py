@@ -13,7 +13,7 @@ from headrace.errors import ChangedSource
 from headrace.files.file_bytes import BLOCK_BYTES, STREAM_WAIT_MS, FileBytes
 from headrace.files.progress import Progress
 from headrace.journal.batches import Mark
-from headrace.operators.events.event_times import AT_ONCE, believable, times_of
+from headrace.operators.events.event_times import AT_ONCE, plausible_times, times_of
 from headrace.operators.events.oversized import CutLine, LongLine, length_of
 
 __all__ = ["LINE_BYTES_MAX", "LineReader"]
@@ -93,7 +93,7 @@ class LineReader:
         self._bytes = begun or FileBytes(path, block_bytes, stream_wait_ms, lines=expected)
         self.ended, self.error = False, self._bytes.error
         self._leave_unfinished, self.unfinished_bytes = leave_unfinished and not self._bytes.stream, 0
-        self._look_ahead = self._ahead_ms = 0
+        self._look_ahead = self._future_skew_ms = 0
         self._read_times = False
         # The lines of the current block that are whole, and the bytes after them.
         self._payloads: list[bytes] = []
@@ -122,19 +122,22 @@ class LineReader:
                 self._bytes.close()
                 raise
 
-    def read_times(self, ahead_ms_max: int, agree_lines: int) -> None:
+    def read_times(self, future_skew_ms_max: int, agree_lines: int) -> None:
         """Read every line's event time too; to be called before the first line is taken.
 
         Parameters
         ----------
-        ahead_ms_max
+        future_skew_ms_max
             A line whose time is ahead of a line soon after it by more is placed with that one: a broken
             clock must not hold back what follows.
         agree_lines
-            Lines in a row that are believed in any case. A pipe is not looked ahead in.
+            Lines in a row that are accepted in any case. A pipe is not looked ahead in.
         """
         self._read_times = True
-        self._ahead_ms, self._look_ahead = ahead_ms_max, 0 if self._bytes.stream else agree_lines - 1
+        self._future_skew_ms, self._look_ahead = (
+            future_skew_ms_max,
+            0 if self._bytes.stream else agree_lines - 1,
+        )
 
     @property
     def stream(self) -> bool:
@@ -335,9 +338,15 @@ class LineReader:
         found, begin = [], 0
         for place, line in enumerate(self._payloads if self._has_long else ()):
             if isinstance(line, CutLine):
-                found += [*believable(times[begin:place], self._ahead_ms, self._look_ahead), AT_ONCE]
+                found += [
+                    *plausible_times(times[begin:place], self._future_skew_ms, self._look_ahead),
+                    AT_ONCE,
+                ]
                 begin = place + 1
-        return [*found, *believable(times[begin:], self._ahead_ms, self._look_ahead)]
+        return [*found, *self._plausible(times[begin:])]
+
+    def _plausible(self, times: list[int]) -> list[int]:
+        return plausible_times(times, self._future_skew_ms, self._look_ahead)
 
     def _drop_blank(self) -> None:
         kept = [place for place, payload in enumerate(self._payloads) if payload not in _BLANK]

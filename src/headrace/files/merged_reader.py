@@ -33,7 +33,7 @@ class MergedReader:
         Lines in a batch at most.
     pace
         Hand out lines only when they are due; not given: as fast as they can be read.
-    ahead_ms_max, agree_lines
+    future_skew_ms_max, agree_lines
         A line ahead of one of the `agree_lines - 1` lines after it by more milliseconds than this takes the
         place of that one.
 
@@ -50,7 +50,7 @@ class MergedReader:
         ordinal: int = 0,
         batch_lines_max: int = 512,
         pace: Pace | None = None,
-        ahead_ms_max: int = 86_400_000,
+        future_skew_ms_max: int = 86_400_000,
         agree_lines: int = 16,
     ) -> None:
         self._readers, self._pace = list(readers), pace
@@ -61,7 +61,7 @@ class MergedReader:
         self._straight = pace is None and len(self._readers) == 1
         if not self._straight:
             for reader in self._readers:
-                reader.read_times(ahead_ms_max, agree_lines)
+                reader.read_times(future_skew_ms_max, agree_lines)
 
     @property
     def stream(self) -> bool:

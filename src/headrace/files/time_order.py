@@ -36,11 +36,11 @@ class Disorder(NamedTuple):
             return self
         return Disorder(self.behind + 1, self.late + (by > late_ms_max), max(self.ms_max, by))
 
-    def told(self, total: int, late_days_max: float) -> str:
+    def told(self, total: int, allowed_lateness_days: float) -> str:
         """In words; `total` is how many events there were."""
         return (
             f"{self.behind:,} of {total:,} came behind later ones, by up to {span_text(self.ms_max)};"
-            f" {self.late:,} by more than {late_days_max:g} days (time.late_days_max)"
+            f" {self.late:,} by more than {allowed_lateness_days:g} days (time.allowed_lateness_days)"
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.passed_headers import PassedHeaders
-from headrace.operators.events.event_times import believable, times_of
+from headrace.operators.events.event_times import plausible_times, times_of
 
 __all__ = ["PartitionMerge"]
 
@@ -107,8 +107,8 @@ class PartitionMerge:
         With so many waiting, no more of a partition is to be read.
     wait_ms_max
         A partition that is behind and gives nothing is waited for no longer.
-    ahead_ms_max, agree_messages
-        A time that runs ahead of the messages soon after it by more is not believed.
+    future_skew_ms_max, agree_messages
+        A time that runs ahead of the messages soon after it by more is not accepted.
 
     Attributes
     ----------
@@ -123,14 +123,14 @@ class PartitionMerge:
         batch_messages_max: int,
         buffer_messages_max: int,
         wait_ms_max: int,
-        ahead_ms_max: int,
+        future_skew_ms_max: int,
         agree_messages: int,
     ) -> None:
         self._buffers = {source: _Buffer() for source in sources}
         self._batch_max, self._buffer_max = batch_messages_max, buffer_messages_max
         self._hand_out_max = batch_messages_max
         self._wait_s_max = wait_ms_max / 1000
-        self._ahead_ms_max, self._agree = ahead_ms_max, agree_messages
+        self._future_skew_ms_max, self._agree = future_skew_ms_max, agree_messages
         self._waits_since: float | None = None
         self._headers: dict[tuple[int, int], PassedHeaders] = {}
         self.waits = 0
@@ -170,7 +170,7 @@ class PartitionMerge:
         if len(self._buffers) == 1:
             times: Sequence[int] = [0] * len(payloads)
         else:
-            times = believable(times_of(payloads), self._ahead_ms_max, self._agree)
+            times = plausible_times(times_of(payloads), self._future_skew_ms_max, self._agree)
         buffer.add(payloads, offsets, times, since_ms, past=past)
 
     def to_pause(self) -> list[int]:

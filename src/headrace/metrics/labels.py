@@ -35,7 +35,7 @@ LABELS: Final = {
     "`ranker_failed`",
     "result": "of outcomes: `matched`, `corrected`, `repeated`, `too_late` to correct, `assumed` legitimate, "
     "`withheld` as the payment was blocked, `not_learned` as the model raised an error, `unmatched`; "
-    "of checkpoints: `written`, `failed`; of steps of the clock: `believed`, `refused`, `set` by a command",
+    "of checkpoints: `written`, `failed`; of watermark steps: `accepted`, `refused`, `set` by a command",
     "shard": "number of the shard, two digits",
     "source": "number of the source, in the order in which the state came to know them",
     "stage": "`read`, `decode`, `apply`, `journal`, `write`",

@@ -21,7 +21,7 @@ RUN: Final = (
     Metric(
         "headrace_event_time_seconds",
         "gauge",
-        "The shard's clock, event time in seconds since the epoch; absent before the first event.",
+        "The shard's watermark, event time in seconds since the epoch; absent before the first event.",
         ("shard",),
         "now",
         scrape.clocks,

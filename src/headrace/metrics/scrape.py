@@ -341,18 +341,18 @@ def clock_steps(scrape: Scrape) -> Iterator[Sample]:
     """Over all shards, by what became of them."""
     if scrape.shards:
         clocks = [shard.state.clock for shard in scrape.shards]
-        yield ("believed",), sum(clock.believed for clock in clocks)
+        yield ("accepted",), sum(clock.accepted for clock in clocks)
         yield ("refused",), sum(clock.refused for clock in clocks)
         yield ("set",), scrape.counts["clock_set"]
 
 
-def clock_agreeing(scrape: Scrape) -> Iterator[Sample]:
+def watermark_votes(scrape: Scrape) -> Iterator[Sample]:
     """By shard; none before the first event, when there is nothing to be ahead of."""
     for number, shard in scrape.numbered():
         clock = shard.state.clock
         if clock.now:
-            agreeing = clock.agreeing
-            yield (number,), agreeing.events if agreeing else 0
+            votes = clock.votes
+            yield (number,), votes.events if votes else 0
 
 
 def phases(scrape: Scrape) -> Iterator[Sample]:

@@ -229,8 +229,8 @@ class _Run(Tally):
             ordinal=self.rewind.ordinal,
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
-            ahead_ms_max=round(time_limits.ahead_hours_max * 3_600_000),
-            agree_lines=max(time_limits.ahead_agree_events, time_limits.ahead_alone_events),
+            future_skew_ms_max=round(time_limits.future_skew_hours_max * 3_600_000),
+            agree_lines=max(time_limits.quorum_min, time_limits.quorum_alone_events),
         )
         self.small_batches(reader)
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
@@ -398,7 +398,7 @@ class _Run(Tally):
         disorder = disorder_of(shard.state.clock for shard in self.shards)
         if disorder.behind:
             hint = "" if self.request.sort else ". --sort reads files in the order of event time"
-            yield f"time order: {disorder.told(self.inputs, self.settings.time.late_days_max)}{hint}"
+            yield f"time order: {disorder.told(self.inputs, self.settings.time.allowed_lateness_days)}{hint}"
 
     def _undecided(self) -> Iterator[str]:
         """That events came and none asked for a decision, as where a file is of another flow."""

@@ -202,8 +202,8 @@ class TopicRun(Tally):
             batch_messages_max=limits.batch_lines_max,
             buffer_messages_max=kafka.merge_messages_max,
             wait_ms_max=kafka.merge_wait_ms_max,
-            ahead_ms_max=round(times.ahead_hours_max * _HOUR_MS),
-            agree_messages=max(times.ahead_agree_events, times.ahead_alone_events),
+            future_skew_ms_max=round(times.future_skew_hours_max * _HOUR_MS),
+            agree_messages=max(times.quorum_min, times.quorum_alone_events),
         )
         self.small_batches(merge)
         numbers = {(each.topic, each.partition): each.number for each in own}

@@ -54,11 +54,11 @@ class Intake:
 
     def _configure_intake(self, time: TimeSettings, ids: IdSettings) -> None:
         self.clock.configure(
-            round(time.late_days_max * DAY_MS),
-            round(time.ahead_hours_max * HOUR_MS),
-            time.ahead_agree_events,
-            time.ahead_alone_events,
-            time.ahead_agree_share,
+            round(time.allowed_lateness_days * DAY_MS),
+            round(time.future_skew_hours_max * HOUR_MS),
+            time.quorum_min,
+            time.quorum_alone_events,
+            time.quorum_share,
         )
         for memory in self.ids.values():
             memory.configure(ids.memory_max, round(ids.memory_days_max * DAY_MS))

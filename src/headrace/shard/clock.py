@@ -1,4 +1,4 @@
-"""Event time of a shard, guarded against broken clocks."""
+"""The watermark of a shard, guarded against senders whose clocks run ahead."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import IntEnum
 from math import ceil
 from typing import Any, Final, NamedTuple, TypeAlias
 
-__all__ = ["HEARD_MAX", "Agreement", "EventClock", "Timing"]
+__all__ = ["PARTIES_MAX", "EventClock", "Timing", "Votes"]
 
-HEARD_MAX: Final = 1024
+PARTIES_MAX: Final = 1024
 """How many names of a stretch of time are remembered: the first ones."""
 
 _FOR_EACH_AGAINST: Final = 8
@@ -22,7 +22,7 @@ class Timing(IntEnum):
     AHEAD = 2
 
 
-class Agreement(NamedTuple):
+class Votes(NamedTuple):
     """What events have said of a step that one event alone may not make.
 
     Attributes
@@ -46,9 +46,9 @@ class Agreement(NamedTuple):
     names: tuple[str, ...]
     against: int = 0
 
-    def with_event(self, time_ms: int, name: str) -> Agreement:
+    def with_event(self, time_ms: int, name: str) -> Votes:
         """One event more."""
-        return Agreement(
+        return Votes(
             time_ms,
             max(time_ms, self.highest_ms),
             self.events + 1,
@@ -58,47 +58,48 @@ class Agreement(NamedTuple):
         )
 
 
-_HeardFrom: TypeAlias = tuple[int, str, bool, dict[str, None], dict[str, None], int, int]
+_LastParty: TypeAlias = tuple[int, str, bool, dict[str, None], dict[str, None], int, int]
 """Of whom an event was that let the clock listen, at what time, and whether the name was new; what was heard
 in both stretches before, and until when the clock did not listen, and did not turn."""
 
 
 class EventClock:
-    """The highest event time believed so far, milliseconds since the epoch; 0 before the first.
+    """The watermark: the highest event time accepted, milliseconds since the epoch; 0 before the first.
 
-    By itself it never goes back. A time that runs ahead of it by more than `ahead_ms_max` is believed only
-    when a quorum of names says so, by events of which each is within `ahead_ms_max` of the one before it. The
-    quorum is a share of the names that were heard within the last `ahead_ms_max`, and at least
-    `agree_events`. So one broken sender must not expire everything that waits, though it speaks for many
-    customers. Where fewer names speak, events with rising times do, `alone_events` for each `agree_events` of
+    By itself it never goes back. A future-skew guard holds a time that runs ahead of it by more than
+    `future_skew_ms_max`: it is accepted only when a quorum of names says so, by events of which each is
+    within `future_skew_ms_max` of the one before it. The quorum is a share of the names that were heard
+    within the last `future_skew_ms_max`, and at least `agree_events`. So one broken sender must not expire
+    everything that waits, though it speaks for many customers.
+    Where fewer names speak, events with rising times do, `alone_events` for each `agree_events` of
     the quorum, so that a stream with a single customer goes on after a silence. An event that isn't ahead
-    ends the agreement, unless there are eight times as many for it.
+    ends the vote, unless there are eight times as many for it.
 
-    Before the first time that is believed nothing can be expired wrongly: then `agree_events` events are
+    Before the first time that is accepted nothing can be expired wrongly: then `agree_events` events are
     enough, whoever they are of.
 
     Parameters
     ----------
     late_ms_max
         Events older than the clock by more than this are late.
-    ahead_ms_max
+    future_skew_ms_max
         The largest step that one event alone may make, in milliseconds.
     agree_events
-        Names whose events must agree on a larger step at least; 1 with a share of 0 believes every event.
+        Names whose events must agree on a larger step at least; 1 with a share of 0 accepts every event.
     alone_events
-        Events that are believed though they are of fewer names.
+        Events that are accepted though they are of fewer names.
     agree_share
-        Share of the names heard of late that must agree, 0 to 1; with 0 any event that isn't ahead ends an
-        agreement.
+        Share of the names heard of late that must agree, 0 to 1; with 0 any event that isn't ahead ends a
+        vote.
 
     Attributes
     ----------
-    agreeing : Agreement | None
+    votes : Votes | None
         What the last events say of a larger step, if they are ahead.
-    heard : dict[str, None]
-        Who was heard in the present stretch of `ahead_ms_max`.
-    believed, refused : int
-        Larger steps that were believed, and agreements that came to nothing.
+    parties : dict[str, None]
+        Who was heard in the present stretch of `future_skew_ms_max`.
+    accepted, refused : int
+        Larger steps that were accepted, and votes that came to nothing.
     behind, late : int
         Events that were older than the clock, and older by more than `late_ms_max`, since the clock was made;
         they are no part of its state.
@@ -108,59 +109,59 @@ class EventClock:
 
     __slots__ = (
         "_agree",
-        "_ahead_ms",
         "_alone",
         "_before",
-        "_heard_from",
+        "_future_skew_ms",
+        "_last_party",
         "_late_ms",
         "_listen_at",
         "_share",
         "_stepped_from",
         "_turn_at",
-        "agreeing",
+        "accepted",
         "behind",
         "behind_ms_max",
-        "believed",
-        "heard",
         "late",
         "now",
+        "parties",
         "refused",
+        "votes",
     )
 
     def __init__(
         self,
         late_ms_max: int,
-        ahead_ms_max: int,
+        future_skew_ms_max: int,
         agree_events: int,
         alone_events: int = 16,
         agree_share: float = 0.0,
     ) -> None:
-        self.configure(late_ms_max, ahead_ms_max, agree_events, alone_events, agree_share)
+        self.configure(late_ms_max, future_skew_ms_max, agree_events, alone_events, agree_share)
         self.now = 0
-        self.agreeing: Agreement | None = None
-        self.believed = self.refused = 0
+        self.votes: Votes | None = None
+        self.accepted = self.refused = 0
         self.behind = self.late = self.behind_ms_max = 0
-        self.heard: dict[str, None] = {}
+        self.parties: dict[str, None] = {}
         self._before: dict[str, None] = {}  # who was heard in the stretch before
         self._listen_at = self._turn_at = 0
         # What an event that is taken back has changed, where it isn't told by what its caller knows.
-        self._stepped_from: tuple[int, Agreement | None, int, int] | None = None
-        self._heard_from: _HeardFrom | None = None
+        self._stepped_from: tuple[int, Votes | None, int, int] | None = None
+        self._last_party: _LastParty | None = None
 
     def configure(
         self,
         late_ms_max: int,
-        ahead_ms_max: int,
+        future_skew_ms_max: int,
         agree_events: int,
         alone_events: int,
         agree_share: float = 0.0,
     ) -> None:
         """Change the limits; they hold from the next event on."""
-        self._late_ms, self._ahead_ms = late_ms_max, ahead_ms_max
+        self._late_ms, self._future_skew_ms = late_ms_max, future_skew_ms_max
         self._agree, self._alone, self._share = agree_events, alone_events, agree_share
 
     def observe(self, time_ms: int, name: str) -> Timing:
-        """Take in an event's time and say how it stands to the clock, which moves when it is believed.
+        """Take in an event's time and say how it stands to the clock, which moves when it is accepted.
 
         Parameters
         ----------
@@ -171,8 +172,8 @@ class EventClock:
         """
         now = self.now
         if time_ms <= now:
-            if self.agreeing is not None:
-                self._disagree(self.agreeing)
+            if self.votes is not None:
+                self._disagree(self.votes)
             if time_ms == now:
                 return Timing.ON_TIME
             self.behind += 1
@@ -181,79 +182,79 @@ class EventClock:
                 return Timing.ON_TIME
             self.late += 1
             return Timing.LATE
-        if now and time_ms - now <= self._ahead_ms:
-            if self.agreeing is not None:
-                self._disagree(self.agreeing)
+        if now and time_ms - now <= self._future_skew_ms:
+            if self.votes is not None:
+                self._disagree(self.votes)
             self.now = time_ms
-            if time_ms >= self._listen_at and (name not in self.heard or time_ms >= self._turn_at):
+            if time_ms >= self._listen_at and (name not in self.parties or time_ms >= self._turn_at):
                 self._hear(time_ms, name)
             return Timing.ON_TIME
         return self._jump(time_ms, name)
 
     def _hear(self, time_ms: int, name: str) -> None:
         """Remember a name; listen no more until the present stretch ends, or begin the next one."""
-        heard = self.heard
+        heard = self.parties
         turn_at, is_new = self._turn_at, name not in heard
-        self._heard_from = time_ms, name, is_new, heard, self._before, self._listen_at, turn_at
+        self._last_party = time_ms, name, is_new, heard, self._before, self._listen_at, turn_at
         heard[name] = None
         if time_ms >= turn_at:
-            self._before, self.heard = heard, {}
-            self._listen_at, self._turn_at = time_ms, time_ms + self._ahead_ms
-        elif len(heard) >= HEARD_MAX:
+            self._before, self.parties = heard, {}
+            self._listen_at, self._turn_at = time_ms, time_ms + self._future_skew_ms
+        elif len(heard) >= PARTIES_MAX:
             self._listen_at = turn_at
 
     def _jump(self, time_ms: int, name: str) -> Timing:
-        before = self.agreeing
-        self._stepped_from = self.now, before, self.believed, self.refused
-        if before is None or abs(time_ms - before.latest_ms) > self._ahead_ms:
+        before = self.votes
+        self._stepped_from = self.now, before, self.accepted, self.refused
+        if before is None or abs(time_ms - before.latest_ms) > self._future_skew_ms:
             self.refused += before is not None
-            said = Agreement(time_ms, time_ms, 1, 1, (name,))
+            said = Votes(time_ms, time_ms, 1, 1, (name,))
         else:
             said = before.with_event(time_ms, name)
-        if not self._believes(said):
-            self.agreeing = said
+        if not self._is_quorate(said):
+            self.votes = said
             return Timing.AHEAD
-        self.believed += self.now > 0
-        self.now, self.agreeing = said.highest_ms, None
+        self.accepted += self.now > 0
+        self.now, self.votes = said.highest_ms, None
         return Timing.ON_TIME
 
-    def _disagree(self, said: Agreement) -> None:
+    def _disagree(self, said: Votes) -> None:
         """Take in that an event isn't ahead."""
-        self._stepped_from = self.now, said, self.believed, self.refused
+        self._stepped_from = self.now, said, self.accepted, self.refused
         against = said.against + 1
         if self._share and against * _FOR_EACH_AGAINST <= said.events:
-            self.agreeing = said._replace(against=against)
+            self.votes = said._replace(against=against)
             return
-        self.agreeing = None
+        self.votes = None
         self.refused += 1
 
-    def take_back(self, now: int, agreeing: Agreement | None, time_ms: int, name: str) -> None:
+    def take_back(self, now: int, votes: Votes | None, time_ms: int, name: str) -> None:
         """Undo the last `observe`, of an input that has failed.
 
         Parameters
         ----------
-        now, agreeing
+        now, votes
             The attributes as they were before it.
         time_ms, name
             What it was given.
         """
         # Nobody else was heard at that time, as the clock stood below it.
-        said = self._heard_from
+        said = self._last_party
         if said is not None and now < time_ms and said[:2] == (time_ms, name):
-            _, _, is_new, self.heard, self._before, self._listen_at, self._turn_at = said
-            self._heard_from = None
+            _, _, is_new, self.parties, self._before, self._listen_at, self._turn_at = said
+            self._last_party = None
             if is_new:
-                del self.heard[name]
-        if self._stepped_from is not None and self._stepped_from[:2] == (now, agreeing):
-            self.believed, self.refused = self._stepped_from[2:]
-        self.now, self.agreeing = now, agreeing
+                del self.parties[name]
+        if self._stepped_from is not None and self._stepped_from[:2] == (now, votes):
+            self.accepted, self.refused = self._stepped_from[2:]
+        self.now, self.votes = now, votes
 
     @property
     def quorum(self) -> int:
         """How many names must agree on a larger step."""
-        return max(self._agree, ceil(self._share * max(len(self.heard), len(self._before))))
+        return max(self._agree, ceil(self._share * max(len(self.parties), len(self._before))))
 
-    def _believes(self, said: Agreement) -> bool:
+    def _is_quorate(self, said: Votes) -> bool:
         if not self.now:
             return said.events >= self._agree
         quorum = self.quorum
@@ -261,33 +262,33 @@ class EventClock:
 
     def set(self, time_ms: int) -> None:
         """Put the clock to a time, because somebody knows better; what was agreed on so far is forgotten."""
-        self.now, self.agreeing, self._stepped_from, self._heard_from = time_ms, None, None, None
-        self._listen_at, self._turn_at = time_ms, time_ms + self._ahead_ms
+        self.now, self.votes, self._stepped_from, self._last_party = time_ms, None, None, None
+        self._listen_at, self._turn_at = time_ms, time_ms + self._future_skew_ms
 
     def forget(self, name: str) -> None:
         """Remove a name; what was said under it stays."""
-        self.heard.pop(name, None)
+        self.parties.pop(name, None)
         self._before.pop(name, None)
-        if self.agreeing is not None:
-            names = tuple(each for each in self.agreeing.names if each != name)
-            self.agreeing = self.agreeing._replace(names=names)
+        if self.votes is not None:
+            names = tuple(each for each in self.votes.names if each != name)
+            self.votes = self.votes._replace(names=names)
 
     def save(self) -> dict[str, Any]:
         """The state as plain values."""
         return {
             "now": self.now,
-            "agreeing": None if self.agreeing is None else list(self.agreeing),
-            "heard": [list(self.heard), list(self._before), self._listen_at, self._turn_at],
-            "steps": [self.believed, self.refused],
+            "agreeing": None if self.votes is None else list(self.votes),
+            "heard": [list(self.parties), list(self._before), self._listen_at, self._turn_at],
+            "steps": [self.accepted, self.refused],
         }
 
     def load(self, saved: dict[str, Any]) -> None:
         """Take over a saved state; one of an earlier version knows nobody that was heard."""
-        self.now, agreeing, self._stepped_from = saved["now"], saved["agreeing"], None
-        self.agreeing = self._heard_from = None
-        if agreeing:
-            latest_ms, highest_ms, events, rising, names, *against = agreeing
-            self.agreeing = Agreement(latest_ms, highest_ms, events, rising, tuple(names), *against)
+        self.now, votes, self._stepped_from = saved["now"], saved["agreeing"], None
+        self.votes = self._last_party = None
+        if votes:
+            latest_ms, highest_ms, events, rising, names, *against = votes
+            self.votes = Votes(latest_ms, highest_ms, events, rising, tuple(names), *against)
         heard, before, self._listen_at, self._turn_at = saved.get("heard", ((), (), 0, 0))
-        self.heard, self._before = dict.fromkeys(heard), dict.fromkeys(before)
-        self.believed, self.refused = saved.get("steps", (0, 0))
+        self.parties, self._before = dict.fromkeys(heard), dict.fromkeys(before)
+        self.accepted, self.refused = saved.get("steps", (0, 0))

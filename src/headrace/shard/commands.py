@@ -96,7 +96,7 @@ class Retry(Struct, frozen=True, kw_only=True, tag_field="command", tag="retry",
 class SetClock(
     Struct, frozen=True, kw_only=True, tag_field="command", tag="set_clock", forbid_unknown_fields=True
 ):
-    """Put every shard's clock to a time, where it believed a wrong one, or doesn't believe the right one yet.
+    """Put every shard's clock to a time, where it accepted a wrong one, or doesn't accept the right one yet.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ class MessageAges:
         For each source the time since which the state knows its topic, milliseconds since the epoch. What is
         older was there before the flow: nobody waits for it.
     skew_ms_max
-        By so much a timestamp may be wrong and is still believed.
+        By so much a timestamp may be wrong and is still used.
 
     Attributes
     ----------

@@ -175,8 +175,8 @@ class FraudShard(Intake):
         self.policy.configure(settings)
         time, outcomes = settings.time, settings.outcomes
         self._configure_intake(time, settings.ids)
-        self._unmoved_max = max(time.ahead_agree_events, time.ahead_alone_events)
-        self._ahead_ms = round(time.ahead_hours_max * HOUR_MS)
+        self._unmoved_max = max(time.quorum_min, time.quorum_alone_events)
+        self._future_skew_ms = round(time.future_skew_hours_max * HOUR_MS)
         self.pending.rows_max = outcomes.pending_max
         self.pending.age_ms_max = round(outcomes.pending_days_max * DAY_MS)
         self.early.outcomes_max = outcomes.early_max
@@ -236,7 +236,7 @@ class FraudShard(Intake):
         if output[0] > _APPLIED_KIND:
             return output  # what was of no use must not bring forward what becomes due every so many inputs
         self.number = number = self.number + 1
-        if self._unmoved and not self.clock.agreeing:
+        if self._unmoved and not self.clock.votes:
             self._settle_ahead()
         if self.early.ahead:
             self._take_reached()
@@ -266,13 +266,13 @@ class FraudShard(Intake):
     ) -> Output:
         clock, scorer, policy = self.clock, self._scorer, self.policy
         event_id, time, before = payment.event_id, payment.event_time, clock.now
-        agreeing = clock.agreeing
+        votes = clock.votes
         try:
             timing = clock.observe(time, payment.customer_id)
             now = clock.now
             seen_at = time if timing is _ON_TIME or not now else now
             score = scorer.score(payment, seen_at)
-            # A time that isn't believed names no day of which there are reviews.
+            # A time that isn't accepted names no day of which there are reviews.
             day_at = time if timing is not _AHEAD or not now else _NO_DAY_MS
             verdict = policy.decide(payment, scorer.values, score, day_at, overdue)
             action = verdict.action
@@ -293,7 +293,7 @@ class FraudShard(Intake):
             line = dumps(decision, None, _WITH_NEWLINE)
             detail = scorer.detail() + verdict.trace
         except Exception as error:  # noqa: BLE001  # whatever it is, only the clock has changed
-            clock.take_back(before, agreeing, time, payment.customer_id)
+            clock.take_back(before, votes, time, payment.customer_id)
             if not isinstance(error, ArithmeticError | ValueError):
                 return self._raised(error, payload, position)
             return self._dead(Undecodable("unfit", f"no score: {error}", None), payload, position)
@@ -357,7 +357,7 @@ class FraudShard(Intake):
         return [{"code": code, "contribution": round(contribution, 4)} for code, contribution in strongest]
 
     def _settle_ahead(self) -> None:
-        """Move the state by the payments whose step ahead was believed after all; forget the others."""
+        """Move the state by the payments whose step ahead was accepted after all; forget the others."""
         for payment in self._unmoved:
             if payment.event_time <= self.clock.now:
                 values, _, _, rows = self.features.read(payment, payment.event_time)
@@ -376,7 +376,7 @@ class FraudShard(Intake):
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
-        now, agreeing, party = clock.now, clock.agreeing, party_of(event) or ""
+        now, votes, party = clock.now, clock.votes, party_of(event) or ""
         timing = clock.observe(event.event_time, party)
         try:
             if event.__class__ is Outcome and timing is not _AHEAD:
@@ -384,7 +384,7 @@ class FraudShard(Intake):
             else:
                 self._use(event, timing)
         except NotLearned as error:
-            clock.take_back(now, agreeing, event.event_time, party)
+            clock.take_back(now, votes, event.event_time, party)
             return self._raised(error.cause, payload, position)
         memory.add(event.event_id, digest, clock.now or event.event_time)
         return _APPLIED
@@ -475,7 +475,7 @@ class FraudShard(Intake):
         now = self.clock.now
         if not now:
             return
-        self.pending.expire(now, self._ahead_ms)
+        self.pending.expire(now, self._future_skew_ms)
         self.early.expire(now)
         if self._legitimate_after_ms is not None:
             self._assume(now, self._legitimate_after_ms)

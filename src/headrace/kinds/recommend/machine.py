@@ -116,7 +116,7 @@ class RecommendShard(Intake):
         self.settings, self.learn = settings, learn
         self._shards, table = settings.flow.shards, settings.list
         self._configure_intake(settings.time, settings.ids)
-        self._unmoved_max = max(settings.time.ahead_agree_events, settings.time.ahead_alone_events)
+        self._unmoved_max = max(settings.time.quorum_min, settings.time.quorum_alone_events)
         rules = settings.rules
         self.engine.configure(settings.engine)
         self.catalogue.configure(rules)
@@ -164,7 +164,7 @@ class RecommendShard(Intake):
             if known is not None:
                 return known
         who = event.session_id if isinstance(event, Click | Cart) else party_of(event)
-        before = clock.now, clock.agreeing, event.event_time, who or ""
+        before = clock.now, clock.votes, event.event_time, who or ""
         timing, now = clock.observe(event.event_time, who or ""), clock.now
         at = event.event_time if timing is _ON_TIME or not now else now
         if self.engine.may_fail and isinstance(event, Click):
@@ -176,7 +176,7 @@ class RecommendShard(Intake):
         # From here on nothing fails.
         memory.add(event.event_id, digest, now or event.event_time)
         self.number += 1
-        if self._unmoved and not clock.agreeing:
+        if self._unmoved and not clock.votes:
             self._settle_ahead()
         answer = _APPLIED
         if isinstance(event, Click):
@@ -226,17 +226,17 @@ class RecommendShard(Intake):
         return answer
 
     def _only_move(self, click: Click, item: int, timing: Timing, at: int, *, bot: bool) -> None:
-        """Let only the session itself move; the others as well once a step ahead is believed."""
+        """Let only the session itself move; the others as well once a step ahead is accepted."""
         self.engine.follow(click.session_id, item, at)
         if timing is Timing.AHEAD and not bot:
             self._unmoved.append((click.session_id, click.item_id, click.event_time))
             del self._unmoved[: -max(self._unmoved_max, self.clock.quorum)]
 
     def _settle_ahead(self) -> None:
-        """Take in the clicks whose step ahead was believed after all; forget the others."""
+        """Take in the clicks whose step ahead was accepted after all; forget the others."""
         for session, item_id, time_ms in self._unmoved:
             if time_ms <= self.clock.now:
-                self.engine.believe(session, self.engine.number_of(item_id), time_ms)
+                self.engine.catch_up(session, self.engine.number_of(item_id), time_ms)
         self._unmoved.clear()
 
     def _own(self, session: str) -> bool:
