@@ -44,12 +44,12 @@ class Learned:
     def answer(self, click: Click, excluded: Sequence[str]) -> list[str]:
         """Learn from the click, and list what may come next."""
         engine, session, at = self._engine, click.session_id, click.event_time
-        item = engine.number_of(click.item_id)
+        item = engine.items.number_of(click.item_id)
         engine.learn_next(session, item, new=item not in engine.history(session))
         engine.take(session, item, at)
-        known = map(engine.known, excluded)
+        known = map(engine.items.known, excluded)
         ranked = engine.rank(session, [number for number in known if number is not None], best=_LIST)
-        return [engine.name_of(number) for number in ranked.items]
+        return [engine.items.name_of(number) for number in ranked.items]
 
 
 class Plain:

@@ -24,7 +24,8 @@ from _conditions import conditions, held_to_one_core
 from headrace.config.recommend import NETWORK, EngineSettings, RankerSettings
 from headrace.operators.compiled.kernels import compiled
 from headrace.operators.recommend.engine import Engine, prepare
-from headrace.operators.recommend.pointwise import FEATURE_NAMES, Pointwise
+from headrace.operators.recommend.kernels import FEATURE_NAMES
+from headrace.operators.recommend.pointwise import Pointwise
 
 KINDS: Final = 1000
 RANKERS: Final = ("river_logistic_adagrad", "river_hoeffding_adaptive_tree", "river_arf")
@@ -64,10 +65,10 @@ def measure(full: int, items: int, ranker: str) -> tuple[np.ndarray, Engine]:
     measured = MEASURED if model is None else MEASURED // 10
     for place, (session, item_id, at_ms) in enumerate(clicks(full + measured, items)):
         if place < full:
-            engine.take(session, engine.number_of(item_id), at_ms)
+            engine.take(session, engine.items.number_of(item_id), at_ms)
             continue
         begun = time.thread_time()
-        item = engine.number_of(item_id)
+        item = engine.items.number_of(item_id)
         engine.learn_next(session, item, new=item not in engine.history(session))
         engine.take(session, item, at_ms)
         engine.rank(session, (item,), best=20)
@@ -82,8 +83,12 @@ def remembered(engine: Engine, full: int) -> list[str]:
     def held(*names: str) -> int:
         return sum(min(used.get(name, len(of[name])), len(of[name])) * of[name].itemsize for name in names)
 
-    names = sys.getsizeof(engine._numbers) + sys.getsizeof(engine._names) + sys.getsizeof(engine._number_at)
-    names += sum(sys.getsizeof(name) + sys.getsizeof(number) for name, number in engine._numbers.items())
+    names = (
+        sys.getsizeof(engine.items.by_name)
+        + sys.getsizeof(engine.items.names)
+        + sys.getsizeof(engine.items.number_at)
+    )
+    names += sum(sys.getsizeof(name) + sys.getsizeof(number) for name, number in engine.items.by_name.items())
     items = held("newest", "bought", "heat", "clicks", "tag", "gone", "mark", "touched") + names
     live = sys.getsizeof(engine._sessions) + held("last", "number")
     live += sum(sys.getsizeof(name) + sys.getsizeof(place) for name, place in engine._sessions.items())

@@ -10,6 +10,7 @@ __all__ = [
     "kernels",
     "lists",
     "pointwise",
+    "ranked",
     "rules",
     "similarity",
     "visitors",

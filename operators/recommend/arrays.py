@@ -20,8 +20,16 @@ T = TypeVar("T", bound=NamedTuple)
 _SEED: Final = 1
 _SPREAD: Final = 0.3  # of the hidden units' first weights
 _LEAST_SQUARES: Final = 0.01
-# Of the first guess, for each source: neighbours, recent, next, later, own, bought, trending.
-_BLEND: Final = (1.0, 2.0, 1.5, 1.0, 2.0, 1.0, 0.1)
+# Of the first guess, for each source.
+_BLEND: Final = {
+    k.NEIGHBOURS: 1.0,
+    k.RECENT: 2.0,
+    k.NEXT: 1.5,
+    k.LATER: 1.0,
+    k.OWN: 2.0,
+    k.BOUGHT: 1.0,
+    k.TRENDING: 0.1,
+}
 _NEAR: Final = 2.0  # clicks, after which a neighbour's item counts 1/e
 _LATER: Final = 4.0
 _MATTERS: Final = 1.5  # items of a session, after which one counts 1/e
@@ -131,7 +139,7 @@ def new_room() -> tuple[k.Room, dict[str, Array]]:
     of["decay"][:] = [exp(-place / _MATTERS) for place in range(k.PAST_MAX)]
     of["near"][:] = [exp(-distance / _NEAR) for distance in range(k.STEPS)]
     of["later"][:] = [exp(-distance / _LATER) for distance in range(k.STEPS)]
-    of["blend"][:] = _BLEND
+    of["blend"][:] = [_BLEND[source] for source in range(k.SOURCES)]
     decay = of["decay"].tolist()
     sims = [sum(decay[place] for place in range(k.ANCHORS) if mask >> place & 1) for mask in range(k.MASKS)]
     of["sims"][:] = sims

@@ -58,9 +58,9 @@ class Catalogue:
     def configure(self, rules: RulesTable) -> None:
         """Change the rules; they hold from the next list on."""
         self._rules = rules
-        self._engine.withhold(rules.never_show, new_hidden=rules.filters and not rules.unknown_shown)
-        for number in self._engine.numbers():
-            self._engine.hide(number, hidden=not self._may_show(self._facts.get(number)))
+        self._engine.items.withhold(rules.never_show, new_hidden=rules.filters and not rules.unknown_shown)
+        for number in self._engine.items.numbers():
+            self._engine.items.hide(number, hidden=not self._may_show(self._facts.get(number)))
 
     def of(self, number: int) -> Facts | None:
         """The newest note on an item."""
@@ -73,7 +73,7 @@ class Catalogue:
 
     def note(self, item: Item) -> None:
         """Take in a note; of two the one of the later event time holds."""
-        number = self._engine.number_of(item.item_id)
+        number = self._engine.items.number_of(item.item_id)
         before = self._facts.get(number)
         if before is not None and item.event_time < before.noted_ms:
             return
@@ -81,15 +81,15 @@ class Catalogue:
             item.event_time, item.available and not item.hidden, item.price, item.category, item.seller_id
         )
         self._facts[number] = facts
-        self._engine.hide(number, hidden=not self._may_show(facts))
+        self._engine.items.hide(number, hidden=not self._may_show(facts))
         if before is None and item.published_at is not None:
             self._meet(number, item.published_at, item.event_time)
-        elif before is None and not self._engine.clicks(number):
+        elif before is None and not self._engine.items.clicks(number):
             self._meet(number, item.event_time, item.event_time)
 
     def clicked(self, number: int, at_ms: int) -> None:
         """Count an item as new from its first click on, if the catalogue has said nothing of it."""
-        if number not in self._facts and self._engine.clicks(number) == 1:
+        if number not in self._facts and self._engine.items.clicks(number) == 1:
             self._meet(number, at_ms, at_ms)
 
     def _meet(self, number: int, since_ms: int, now_ms: int) -> None:
@@ -112,14 +112,14 @@ class Catalogue:
         gone = [number for number, since_ms in self.new_ms.items() if since_ms < oldest]
         for number in gone:
             del self.new_ms[number]
-        return [number for number in self.new_ms if self._engine.may_show(number)]
+        return [number for number in self.new_ms if self._engine.items.may_show(number)]
 
     def forget_dropped(self) -> None:
         """Forget what was noted of items that the engine has dropped."""
-        for number in self._engine.dropped:
+        for number in self._engine.items.dropped:
             self._facts.pop(number, None)
             self.new_ms.pop(number, None)
-        self._engine.dropped.clear()
+        self._engine.items.dropped.clear()
 
     def _may_show(self, facts: Facts | None) -> bool:
         if facts is None:

@@ -5,9 +5,9 @@ What costs is in `kernels`; here are the names of items and sessions, the limits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -17,24 +17,16 @@ from ...config.recommend import EngineSettings
 from ..compiled.kernels import cells
 from . import kernels
 from .arrays import Arrays, Slots, new_room, padded, start_weights
+from .items import OF_ITEMS, Items
 from .pointwise import Pointwise
+from .ranked import NotRanked, Ranked
 
-__all__ = ["SOURCES", "Engine", "NotRanked", "Ranked", "prepare"]
+__all__ = ["Engine", "prepare"]
 
-SOURCES: Final = (
-    "neighbours",
-    "recent_neighbours",
-    "next_clicks",
-    "later_clicks",
-    "session",
-    "bought_together",
-    "trending",
-)
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
 _SLOT_BITS: Final = kernels.SLOT_BITS
 _SLOT: Final = kernels.SLOT
-_HIDDEN, _DROPPED, _WITHHELD = 1, 2, 4  # reasons against showing an item
 _LENGTHS: Final = (1, 3, 6)  # different items of a session; longer ones are a class of their own
 _RANKER: Final = {
     "linear": (kernels.LENGTHS + 1) * kernels.FEATURES,
@@ -42,57 +34,13 @@ _RANKER: Final = {
     "bias": kernels.HIDDEN,
     "outer": kernels.HIDDEN,
 }
-_OF_ITEMS: Final[dict[str, DTypeLike]] = {
-    "newest": "i8",
-    "bought": "i8",
-    "heat": "f8",
-    "clicks": "i4",
-    "tag": "u1",
-    "gone": "u1",
-    "mark": "i2",
-    "touched": "u1",
-}
 _OF_SESSIONS: Final[dict[str, DTypeLike]] = {"last": "i8", "number": "i4"}
 _OF_LISTS: Final[dict[str, DTypeLike]] = {"size": "i4", "length": "i4"}
 _NOT_SAVED: Final = frozenset({"active", "gradient", "share", "mark"})
 
 
-class NotRanked(Exception):
-    """A model in the ranker's place raised something while it scored; its cause says what."""
-
-
-class Ranked(NamedTuple):
-    """Candidates of a session, best first.
-
-    Attributes
-    ----------
-    items
-        Their numbers.
-    scores
-        The share that the ranker gives each of them among all candidates, 0 to 1.
-    sources
-        Which of `SOURCES` speaks most for it.
-    anchors
-        The item of the session that this source goes out from; -1 for none.
-    support
-        In how many recent sessions, or how many times, it was seen so.
-    candidates
-        How many items were ranked.
-    """
-
-    items: list[int]
-    scores: list[float]
-    sources: list[int]
-    anchors: list[int]
-    support: list[int]
-    candidates: int
-
-
 class Engine:
     """An index of sessions, and a ranker that learns from each next click.
-
-    An item's number is its slot in the arrays and, above that, how often the slot was given before; so
-    numbers are never given again, and what was dropped stays unknown.
 
     Parameters
     ----------
@@ -100,21 +48,20 @@ class Engine:
         Its limits.
     ranker
         In the place of the network, which is compiled.
+
+    Attributes
+    ----------
+    items
+        Those that it knows.
     """
 
     def __init__(self, settings: EngineSettings, ranker: Pointwise | None = None) -> None:
         self._pointwise = ranker
         self._best: dict[int, list[int]] = {}  # of a list, the candidates that such a ranker put first
-        self.dropped: list[int] = []  # items, until somebody takes note of it
-        self._withheld: Collection[str] = ()
-        self._new_hidden = False
-        self._numbers: dict[str, int] = {}
-        self._names: list[str] = []  # by slot
-        self._number_at: list[int] = []
         self._sessions: dict[str, int] = {}  # the session that was idle for longest comes first
         self._next_session = 0
         self._lists: dict[str, int] = {}  # the list made longest ago comes first
-        self._slots = {"items": Slots(), "sessions": Slots(), "lists": Slots()}
+        self._slots = {"sessions": Slots(), "lists": Slots()}
         self.lists_dropped = 0
         self._width = 0  # candidates of a list that are kept
         self._room, self._room_arrays = new_room()
@@ -130,13 +77,14 @@ class Engine:
                 **{name: (size, "f8") for name, size in _RANKER.items()},
                 **{f"{name}_squares": (size, "f8") for name, size in _RANKER.items()},
                 "gradient": (kernels.WEIGHTS, "f8"),
-                **{name: (0, kind) for name, kind in (_OF_ITEMS | _OF_SESSIONS | _OF_LISTS).items()},
+                **{name: (0, kind) for name, kind in (OF_ITEMS | _OF_SESSIONS | _OF_LISTS).items()},
                 "active": (0, "f8"),
                 "share": (0, "f8"),
                 "shown": (0, "i4"),
                 "features": (0, "u1"),
             }
         )
+        self.items = Items(self._arrays)
         self._arrays.of["unit"][0] = 1.0
         start_weights(self._arrays.of)
         self.configure(settings)
@@ -149,15 +97,14 @@ class Engine:
         arrays.resize_ring("blocks", kernels.BLOCK, settings.posting_blocks_max, int(head[kernels.BLOCKS]))
         arrays.resize_ring("chunks", kernels.CHUNK, settings.chunks_max, int(head[kernels.CHUNKS]))
         arrays.resize_ring("orders", kernels.LINE, settings.order_lines_max, int(head[kernels.LINES]))
-        arrays.grow(_OF_ITEMS, settings.items_max)
+        self.items.configure(settings.items_max)
         arrays.grow(_OF_SESSIONS, settings.sessions_max)
         arrays.grow(_OF_LISTS, settings.shown_max)
         arrays.grow(("active",), settings.candidates_max * kernels.HIDDEN)
         arrays.grow(("share",), settings.candidates_max)
         self._take_over_lists(settings)
         self._view()
-        while len(self._numbers) > settings.items_max:
-            self._drop_item(self._idle_item())
+        self.items.keep_within()
         while len(self._sessions) > settings.sessions_max:
             self._drop_session(next(iter(self._sessions)))
 
@@ -178,7 +125,7 @@ class Engine:
     def _view(self) -> None:
         """Hand the arrays to the kernels; anew whenever one of them was replaced."""
         arrays = self._arrays
-        self._touched = cells(arrays.of["touched"])
+        self.items.view()
         self._index = arrays.as_cells(kernels.Index)
         self._ranker = arrays.as_cells(kernels.Ranker)
         index, room = self._index, self._room
@@ -189,109 +136,7 @@ class Engine:
         self._shown, self._features = cells(arrays.of["shown"]), cells(arrays.of["features"])
 
     def __len__(self) -> int:
-        return len(self._numbers)
-
-    # -- names
-
-    def number_of(self, item_id: str) -> int:
-        """The item's number, a new one for a new item; one that was idle for long makes room."""
-        number = self._numbers.get(item_id)
-        if number is None:
-            number = self._numbers[item_id] = self._new_item(item_id)
-        else:
-            self._touched[number & _SLOT] = 1
-        return number
-
-    def _new_item(self, item_id: str) -> int:
-        if len(self._numbers) >= self._settings.items_max:
-            self._drop_item(self._idle_item())
-        slot = self._slots["items"].take()
-        of = self._arrays.of
-        if slot == len(self._names):
-            number = slot
-            self._names.append(item_id)
-            self._number_at.append(number)
-        else:
-            number = self._number_at[slot] + (1 << _SLOT_BITS)
-            self._names[slot], self._number_at[slot] = item_id, number
-            for name in _OF_ITEMS:
-                of[name][slot] = 0
-            of["tag"][slot] = (number >> _SLOT_BITS) & kernels.TAG
-        of["gone"][slot] = _HIDDEN * self._new_hidden + _WITHHELD * (item_id in self._withheld)
-        return number
-
-    def _idle_item(self) -> str:
-        """One that wasn't asked for since it was last looked at here (Corbató: A paging experiment, 1968).
-
-        Unlike moving each item to the end whenever it is asked for, this leaves the table of names small.
-        """
-        numbers, touched = self._numbers, self._touched
-        while True:
-            item_id = next(iter(numbers))
-            number = numbers[item_id]
-            if not touched[number & _SLOT]:
-                return item_id
-            touched[number & _SLOT] = 0
-            del numbers[item_id]
-            numbers[item_id] = number
-
-    def known(self, item_id: str) -> int | None:
-        """The item's number; None if it has none."""
-        return self._numbers.get(item_id)
-
-    def name_of(self, number: int) -> str:
-        """The item's id; empty if it was dropped."""
-        slot = number & _SLOT
-        return self._names[slot] if self._number_at[slot] == number else ""
-
-    def _drop_item(self, item_id: str) -> None:
-        number = self._numbers.pop(item_id)
-        slot = number & _SLOT
-        self._names[slot] = ""
-        self._arrays.of["gone"][slot] |= _DROPPED
-        self._arrays.of["heat"][slot] = 0.0
-        self._slots["items"].give_back(slot)
-        self.dropped.append(number)
-
-    def hide(self, number: int, *, hidden: bool) -> None:
-        """Show an item never again, though it is learned from; or show it again."""
-        gone, slot = self._arrays.of["gone"], number & _SLOT
-        gone[slot] = gone[slot] | _HIDDEN if hidden else gone[slot] & (0xFF ^ _HIDDEN)
-
-    def clicks(self, number: int) -> int:
-        """How many clicks on a known item the index has learned from."""
-        return int(self._arrays.of["clicks"][number & _SLOT])
-
-    def may_show(self, number: int) -> bool:
-        """Whether an item is known and nothing speaks against showing it."""
-        slot = number & _SLOT
-        return self._number_at[slot] == number and not self._arrays.of["gone"][slot]
-
-    def withhold(self, item_ids: Collection[str], *, new_hidden: bool) -> None:
-        """Never show these items, in place of those named before.
-
-        Parameters
-        ----------
-        item_ids
-            Their ids, whether they are known yet or not.
-        new_hidden
-            Whether items that come are hidden until `hide` shows them.
-        """
-        gone = self._arrays.of["gone"]
-        self._withheld, self._new_hidden = frozenset(item_ids), new_hidden
-        for item_id, number in self._numbers.items():
-            slot = number & _SLOT
-            rest = gone[slot] & (0xFF ^ _WITHHELD)
-            gone[slot] = rest | _WITHHELD if item_id in self._withheld else rest
-
-    def hidden_count(self) -> int:
-        """How many of the known items may not be shown."""
-        gone = self._arrays.of["gone"][: len(self._names)]
-        return int(np.count_nonzero(gone & (0xFF ^ _DROPPED)))
-
-    def numbers(self) -> list[int]:
-        """All items' numbers."""
-        return list(self._numbers.values())
+        return len(self.items)
 
     # -- learning
 
@@ -430,7 +275,7 @@ class Engine:
     def heat(self, item: int, otherwise: float = 0.0) -> float:
         """How many of its clicks still count."""
         of, slot = self._arrays.of, item & _SLOT
-        return float(of["heat"][slot] / of["unit"][0]) if self._number_at[slot] == item else otherwise
+        return float(of["heat"][slot] / of["unit"][0]) if self.items.number_at[slot] == item else otherwise
 
     def trending(self, count: int | None = None, within: Callable[[int], bool] | None = None) -> list[int]:
         """Items that are clicked most of late and may be shown, best first; all hot ones without a count."""
@@ -438,7 +283,7 @@ class Engine:
         hot = of["hot"][: of["head"][kernels.HOT_COUNT]]
         hot = hot[(of["gone"][hot] == 0) & (of["heat"][hot] > 0.0)]
         ordered = hot[np.lexsort((hot, -of["heat"][hot]))].tolist()
-        numbers = [self._number_at[slot] for slot in ordered]
+        numbers = [self.items.number_at[slot] for slot in ordered]
         return [number for number in numbers if within is None or within(number)][:count]
 
     # -- ranking
@@ -449,7 +294,7 @@ class Engine:
         if live is None:
             return []
         count = kernels.past_of(*self._past_of, live, self._settings.session_clicks_max)
-        return [self._number_at[slot] for slot in self._room_arrays["past"][:count][::-1].tolist()]
+        return [self.items.number_at[slot] for slot in self._room_arrays["past"][:count][::-1].tolist()]
 
     def rank(
         self, session: str, excluded: Iterable[int] = (), past: Sequence[int] = (), *, best: int | None = None
@@ -477,7 +322,7 @@ class Engine:
         count = kernels.past_of(*self._past_of, live, settings.session_clicks_max)
         anchored = self._add_past(count, past) if past else count
         row = self._list_row(session)
-        left_out = [each & _SLOT for each in excluded if self._number_at[each & _SLOT] == each]
+        left_out = [each & _SLOT for each in excluded if self.items.number_at[each & _SLOT] == each]
         length = 1 + (count > _LENGTHS[0]) + (count > _LENGTHS[1]) + (count > _LENGTHS[2])
         most = settings.candidates_max if best is None else best
         asked = kernels.Asked(
@@ -519,7 +364,7 @@ class Engine:
         known = set(own[:count].tolist())
         for item in past:
             slot = item & _SLOT
-            if count < kernels.PAST_MAX and self._number_at[slot] == item and slot not in known:
+            if count < kernels.PAST_MAX and self.items.number_at[slot] == item and slot not in known:
                 own[count] = slot
                 count += 1
         return count
@@ -536,7 +381,7 @@ class Engine:
         return row
 
     def _ranked(self, row: int, candidates: int, best: int) -> Ranked:
-        room, number_at = self._room_arrays, self._number_at
+        room, number_at = self._room_arrays, self.items.number_at
         shown = self._shown_of(row)
         anchors = room["out_anchor"][:best].tolist()
         return Ranked(
@@ -553,10 +398,13 @@ class Engine:
     def save(self) -> dict[str, bytes]:
         """The state as named blobs."""
         names = {
-            "items": list(self._numbers.items()),
-            "numbers": self._number_at,
+            "items": list(self.items.by_name.items()),
+            "numbers": self.items.number_at,
             "best": list(self._best.items()),
-            "slots": {kind: [slots.used, slots.free] for kind, slots in self._slots.items()},
+            "slots": {
+                kind: [slots.used, slots.free]
+                for kind, slots in {"items": self.items.slots, **self._slots}.items()
+            },
             "sessions": list(self._sessions.items()),
             "lists": list(self._lists.items()),
             "rest": [self._next_session, self._width, self.lists_dropped],
@@ -581,7 +429,7 @@ class Engine:
             "blocks": int(head[kernels.BLOCKS]) * kernels.BLOCK,
             "chunks": int(head[kernels.CHUNKS]) * kernels.CHUNK,
             "orders": int(head[kernels.LINES]) * kernels.LINE,
-            **dict.fromkeys(_OF_ITEMS, len(self._names)),
+            **dict.fromkeys(OF_ITEMS, len(self.items.names)),
             **dict.fromkeys(_OF_SESSIONS, self._slots["sessions"].used),
             **dict.fromkeys(_OF_LISTS, lists),
             "shown": lists * self._width,
@@ -594,12 +442,8 @@ class Engine:
         for name, array in self._arrays.of.items():
             size, saved = names["sizes"][name], np.frombuffer(blobs.get(name, b""), array.dtype)
             self._arrays.of[name] = padded(saved, size)
-        self._numbers = dict(names["items"])
-        self._number_at = names["numbers"]
-        self._names = [""] * len(self._number_at)
-        for name, number in self._numbers.items():
-            self._names[number & _SLOT] = name
-        self._slots = {kind: Slots(*slots) for kind, slots in names["slots"].items()}
+        self.items.load(names)
+        self._slots = {kind: Slots(*names["slots"][kind]) for kind in self._slots}
         self._sessions, self._lists = dict(names["sessions"]), dict(names["lists"])
         self._best = dict(names["best"])
         if self._pointwise is not None:
@@ -617,7 +461,7 @@ _SMALL: Final = EngineSettings(
 def prepare() -> None:
     """Have all kernels compiled, or loaded if they were before, so that no click waits for it."""
     engine = Engine(_SMALL)
-    a, b = engine.number_of("a"), engine.number_of("b")
+    a, b = engine.items.number_of("a"), engine.items.number_of("b")
     engine.bought((a, b))
     for place, item in enumerate((a, b, a)):
         for session in ("s", "t"):

@@ -27,8 +27,8 @@ WHERE   one cell for each posting: number of the chunk, and in the lowest bits t
 Slots of items are given again. A tagged item is its slot and, above that, a count of how often it was; what
 doesn't have the tag that holds is another item's, and isn't read. Others learn nothing from silent clicks.
 
-All kernels are in this one file, as Numba's cache notices a change only in the file of the kernel that is
-called.
+All kernels are in this one file, with the numbers that are compiled into them, as Numba's cache notices a
+change only in the file of the kernel that is called (docs/adr/0005).
 
 References
 ----------
@@ -55,6 +55,7 @@ __all__ = [
     "CHUNKS",
     "ENTRIES_MAX",
     "FEATURES",
+    "FEATURE_NAMES",
     "FOUND_MAX",
     "HIDDEN",
     "HOT_COUNT",
@@ -65,6 +66,7 @@ __all__ = [
     "MASKS",
     "PAST_MAX",
     "SOURCES",
+    "SOURCE_NAMES",
     "STEPS",
     "STEPS_OF_ONE",
     "TABLE",
@@ -107,7 +109,17 @@ LINE: Final = 4
 # Cells of `Index.head`.
 BLOCKS, CHUNKS, LINES, UNIT_AT_MS, HOT_COUNT, HOT_TAKEN, HOTTEST_COUNT = range(7)
 
+# Sources of candidates, and what each is called in decisions.
 NEIGHBOURS, RECENT, NEXT, LATER, OWN, BOUGHT, TRENDING = range(7)
+SOURCE_NAMES: Final = (
+    "neighbours",
+    "recent_neighbours",
+    "next_clicks",
+    "later_clicks",
+    "session",
+    "bought_together",
+    "trending",
+)
 SOURCES: Final = 7
 
 ANCHORS: Final = 6  # items at a session's end that find neighbours
@@ -127,7 +139,58 @@ HOTTEST: Final = 24
 HOTTEST_EVERY_CLICKS: Final = 32
 UNIT_MAX: Final = 1e100
 
+# Columns of candidates: first some for each of these sources, and then what no source says alone.
+DESCRIBED: Final = (NEIGHBOURS, RECENT, NEXT, LATER, BOUGHT)
+OF_MOST, OF_ALL = range(2)
+OF_SOURCE: Final = 2
+(
+    FEATURE_HEAT,
+    FEATURE_CLICKS,
+    FEATURE_RARE,
+    FEATURE_OWN,
+    FEATURE_OWN_NEAR,
+    FEATURE_OWN_NEARER,
+    FEATURE_OWN_TIMES,
+    FEATURE_OWN_LAST,
+    FEATURE_GUESS,
+    FEATURE_NEW_NEIGHBOURS,
+    FEATURE_NEW_NEXT_CLICKS,
+    FEATURE_OWN_RETURNS,
+    FEATURE_OWN_NO_RETURNS,
+    FEATURE_LENGTH,
+    FEATURE_RETURNS,
+    FEATURE_NEXT_CLICKS_FEW,
+    FEATURE_NEXT_CLICKS_WHOLE,
+    FEATURE_OWN_BEFORE_LAST,
+    FEATURE_NEW,
+    FEATURE_OWN_LENGTH,
+) = range(10, 30)
 FEATURES: Final = 30
+FEATURE_NAMES: Final = (
+    *(f"{SOURCE_NAMES[source]}_{what}" for source in DESCRIBED for what in ("of_most", "of_all")),
+    "heat",
+    "clicks",
+    "rare",
+    "own",
+    "own_near",
+    "own_nearer",
+    "own_times",
+    "own_last",
+    "guess",
+    "new_neighbours",
+    "new_next_clicks",
+    "own_returns",
+    "own_no_returns",
+    "length",
+    "returns",
+    "next_clicks_few",
+    "next_clicks_whole",
+    "own_before_last",
+    "new",
+    "own_length",
+)
+"""What the columns of candidates are, each from 0 to 1."""
+
 HIDDEN: Final = 16
 LENGTHS: Final = 4  # classes of sessions by their different items
 STEPS_OF_ONE: Final = 250  # features are kept in so many steps of 0 to 1
@@ -878,40 +941,43 @@ def _describe(
                 distance = room.distance[each]
                 times = room.times[each]
                 break
-        out = (first + place) * FEATURES
-        for source in (NEIGHBOURS, RECENT, NEXT, LATER, BOUGHT):
+        row = (first + place) * FEATURES
+        out = row
+        for source in DESCRIBED:
             share = 0.0
             whole = 0.0
             if top[source] > 0.0:
                 share = weight[cell + source] / top[source]
                 whole = weight[cell + source] / top[SOURCES + source]
-            features[out] = _step(share)
-            features[out + 1] = _step(log(1.0 + 1000.0 * whole) / 6.908754779)
-            out += 2
+            features[out + OF_MOST] = _step(share)
+            features[out + OF_ALL] = _step(log(1.0 + 1000.0 * whole) / 6.908754779)
+            out += OF_SOURCE
         # A session's own clicks don't make its items popular.
         heat = max(index.heat[item] / index.unit[0] - times, 0.0) / max(index.unit[1], 1.0)
         others = max(index.clicks[item] - times, 0)
         new = 1.0 - own
-        features[out] = _step(log(1.0 + 10_000.0 * heat) / 9.210440367)
-        features[out + 1] = _step(log(1.0 + others) / 10.0)
-        features[out + 2] = _step(1.0 / (1.0 + others))
-        features[out + 3] = _step(own)
-        features[out + 4] = _step(own / (1.0 + distance))
-        features[out + 5] = _step(own * exp(-distance / 4.0))
-        features[out + 6] = _step(min(times, 4) / 4.0)
-        features[out + 7] = _step(own if distance == 0 else 0.0)
-        features[out + 8] = _step(room.guess[at] / best)
-        features[out + 9] = _step(new * weight[cell + NEIGHBOURS] / max(top[NEIGHBOURS], 1e-12))
-        features[out + 10] = _step(new * weight[cell + NEXT] / max(top[NEXT], 1e-12))
-        features[out + 11] = _step(own * returns)
-        features[out + 12] = _step(own if clicks == past else 0.0)
-        features[out + 13] = _step(length)
-        features[out + 14] = _step(returns)
-        features[out + 15] = _step(1.0 if 0.0 < top[SOURCES + NEXT] < 3.0 else 0.0)
-        features[out + 16] = _step(log(1.0 + top[SOURCES + NEXT]) / 5.0)
-        features[out + 17] = _step(own if distance == 1 else 0.0)
-        features[out + 18] = _step(new)
-        features[out + 19] = _step(own * length)
+        features[row + FEATURE_HEAT] = _step(log(1.0 + 10_000.0 * heat) / 9.210440367)
+        features[row + FEATURE_CLICKS] = _step(log(1.0 + others) / 10.0)
+        features[row + FEATURE_RARE] = _step(1.0 / (1.0 + others))
+        features[row + FEATURE_OWN] = _step(own)
+        features[row + FEATURE_OWN_NEAR] = _step(own / (1.0 + distance))
+        features[row + FEATURE_OWN_NEARER] = _step(own * exp(-distance / 4.0))
+        features[row + FEATURE_OWN_TIMES] = _step(min(times, 4) / 4.0)
+        features[row + FEATURE_OWN_LAST] = _step(own if distance == 0 else 0.0)
+        features[row + FEATURE_GUESS] = _step(room.guess[at] / best)
+        features[row + FEATURE_NEW_NEIGHBOURS] = _step(
+            new * weight[cell + NEIGHBOURS] / max(top[NEIGHBOURS], 1e-12)
+        )
+        features[row + FEATURE_NEW_NEXT_CLICKS] = _step(new * weight[cell + NEXT] / max(top[NEXT], 1e-12))
+        features[row + FEATURE_OWN_RETURNS] = _step(own * returns)
+        features[row + FEATURE_OWN_NO_RETURNS] = _step(own if clicks == past else 0.0)
+        features[row + FEATURE_LENGTH] = _step(length)
+        features[row + FEATURE_RETURNS] = _step(returns)
+        features[row + FEATURE_NEXT_CLICKS_FEW] = _step(1.0 if 0.0 < top[SOURCES + NEXT] < 3.0 else 0.0)
+        features[row + FEATURE_NEXT_CLICKS_WHOLE] = _step(log(1.0 + top[SOURCES + NEXT]) / 5.0)
+        features[row + FEATURE_OWN_BEFORE_LAST] = _step(own if distance == 1 else 0.0)
+        features[row + FEATURE_NEW] = _step(new)
+        features[row + FEATURE_OWN_LENGTH] = _step(own * length)
 
 
 @kernel

@@ -11,25 +11,9 @@ from numpy.typing import NDArray
 from ...config.recommend import RankerSettings
 from ..models import Model, ModelShape, Teacher, build_model
 from . import kernels
+from .kernels import FEATURE_NAMES
 
-__all__ = ["FEATURE_NAMES", "Pointwise"]
-
-_SOURCES: Final = ("neighbours", "recent_neighbours", "next_clicks", "later_clicks", "bought_together")
-FEATURE_NAMES: Final = (
-    *(f"{source}_{what}" for source in _SOURCES for what in ("of_most", "of_all")),
-    *("heat", "clicks", "rare", "own", "own_near", "own_nearer", "own_times", "own_last", "guess"),
-    *(
-        "new_neighbours",
-        "new_next_clicks",
-        "own_returns",
-        "own_no_returns",
-        "length",
-        "returns",
-        "next_clicks_few",
-    ),
-    *("next_clicks_whole", "own_before_last", "new", "own_length"),
-)
-"""What the columns of candidates are, each from 0 to 1."""
+__all__ = ["Pointwise"]
 
 _BINS: Final = 10
 _GROUP: Final = _BINS + 1  # and one for 0
@@ -39,7 +23,6 @@ _SHAPE: Final = ModelShape(
     _GROUP * len(FEATURE_NAMES),
     FEATURE_NAMES,
 )
-assert len(FEATURE_NAMES) == kernels.FEATURES
 
 
 class Pointwise:

@@ -10,15 +10,17 @@ from typing import Final, NamedTuple
 
 from ...config.recommend_rules import RulesTable
 from .catalogue import Catalogue
-from .engine import SOURCES, Engine, Ranked
+from .engine import Engine
+from .kernels import SOURCE_NAMES
+from .ranked import Ranked
 
 __all__ = ["LIST_SOURCES", "Place", "Rules", "Visit"]
 
-LIST_SOURCES: Final = (*SOURCES, "new")
+LIST_SOURCES: Final = (*SOURCE_NAMES, "new")
 """What an item of a list can come from."""
 
-_TRENDING: Final = SOURCES.index("trending")
-_NEW: Final = len(SOURCES)
+_TRENDING: Final = SOURCE_NAMES.index("trending")
+_NEW: Final = len(SOURCE_NAMES)
 
 
 class Place(NamedTuple):

@@ -17,8 +17,8 @@ from headrace.config.recommend_rules import RulesTable
 from headrace.errors import ConfigError
 from headrace.kinds.recommend.machine import RecommendShard, shape_of
 from headrace.operators.models import model_mistakes
-from headrace.operators.recommend.engine import Ranked
 from headrace.operators.recommend.explained import explained_items
+from headrace.operators.recommend.ranked import Ranked
 from headrace.operators.recommend.rules import Visit
 from headrace.operators.recommend.visitors import Bots, Visitors
 from headrace.shard.commands import Erase
@@ -45,7 +45,7 @@ def told(house: House, item: str, **fields: object) -> None:
 def test_explicit_items_are_on_no_list_though_they_teach():
     house = taught({"never_show": ["b", "z"]})
     assert "b" not in house.items("v", "a")
-    assert house.shard.engine.hidden_count() == 1
+    assert house.shard.engine.items.hidden_count() == 1
     house.click("v", "b")
     assert "c" in house.items("v2", "b")
     house.shard.configure(RecommendSettings(), learn=True)
@@ -133,12 +133,12 @@ def test_a_short_list_is_filled_with_what_is_hot_in_the_categories_of_the_sessio
         house.click("hot", item)
         house.click(f"also{place}", "h")
     engine = house.shard.engine
-    a, b, h = map(engine.known, "abh")
+    a, b, h = map(engine.items.known, "abh")
     for item in (b, a):
         engine.take("v", item, START_MS)
     visit = Visit("e", START_MS, None, "v", frozenset({a}))
     places = house.shard.rules.arrange(Ranked([], [], [], [], [], 0), visit)
-    names = "".join(engine.name_of(place.item) for place in places)
+    names = "".join(engine.items.name_of(place.item) for place in places)
     assert set(names[:3]) == set("ceg")  # what the session clicked last counts most
     assert names[3] == "h"  # the hottest of all, but of its other category
     assert len(names) == 6
@@ -214,12 +214,12 @@ def test_a_bot_gets_lists_and_teaches_nothing_until_it_calms_down():
         house.click("bot", f"x{number}")
     assert house.shard.counts["clicks_of_bots"] == 10
     engine = house.shard.engine
-    assert engine.heat(engine.known("x29")) > 0.0
-    assert engine.heat(engine.known("x30")) == 0.0
+    assert engine.heat(engine.items.known("x29")) > 0.0
+    assert engine.heat(engine.items.known("x30")) == 0.0
     assert house.click("bot", "a", after_ms=0)["action"] == "recommend"
     for number in range(3):
         house.click("bot", f"y{number}", after_ms=HOUR_MS)
-    assert engine.heat(engine.known("y2")) > 0.0
+    assert engine.heat(engine.items.known("y2")) > 0.0
 
 
 @given(st.lists(st.integers(0, 90_000), min_size=1, max_size=60).map(sorted))
@@ -288,7 +288,7 @@ def test_an_item_is_new_for_so_long_only():
 def test_what_is_known_for_long_does_not_become_new_by_a_click_or_a_note():
     house = taught({"new_share": 1.0, "new_items_max": 2}, "abcd")
     new = house.shard.catalogue.new_ms
-    known = house.shard.engine.known
+    known = house.shard.engine.items.known
     assert list(new) == [known("c"), known("d")]
     house.click("v", "a")  # of which it is remembered no longer that it was new
     told(house, "b")

@@ -114,7 +114,7 @@ def test_a_repeat_is_not_answered_again_and_another_content_is_a_dead_letter(hou
 def test_clicks_before_the_clock_has_started_are_taken_in_once_it_has(house):
     engine = house.shard.engine
     house.click("s1", "a")
-    assert engine.history("s1") == [engine.known("a")]  # it moves itself at once
+    assert engine.history("s1") == [engine.items.known("a")]  # it moves itself at once
     assert house.items("s2", "b") == []  # and teaches others once its time is accepted
     assert sorted(house.items("s3", "c")) == ["a", "b"]
 
@@ -151,7 +151,7 @@ def test_a_late_click_moves_its_session_and_teaches_nothing():
     house.click("s8", "b", after_ms=-72 * HOUR_MS)
     assert house.shard.counts["clicks_late"] == 2
     assert "b" not in house.items("s9", "a")
-    assert house.shard.engine.history("s8") == [house.shard.engine.known(each) for each in ("a", "b")]
+    assert house.shard.engine.history("s8") == [house.shard.engine.items.known(each) for each in ("a", "b")]
 
 
 def test_what_was_ordered_together_is_recommended(house):
@@ -282,5 +282,5 @@ def test_a_shard_learns_from_others_clicks_and_answers_none_of_them():
             answered.append(kinds.index(Kind.DECIDED))
     assert set(answered) == {0, 1}
     for shard in shards:
-        assert shard.engine.heat(shard.engine.known("b")) > 0.0
+        assert shard.engine.heat(shard.engine.items.known("b")) > 0.0
         assert shard.counts["clicks_of_other_shards"] + shard.counts["recommend"] + shard.counts["none"] == 12

@@ -12,7 +12,8 @@ import pytest
 
 from headrace.config.recommend import EngineSettings, RankerSettings
 from headrace.operators.recommend.coverage import Spread
-from headrace.operators.recommend.engine import SOURCES, Engine
+from headrace.operators.recommend.engine import Engine
+from headrace.operators.recommend.kernels import SOURCE_NAMES
 from headrace.operators.recommend.lists import Graded, ListWindow, PendingLists
 from headrace.operators.recommend.pointwise import Pointwise
 
@@ -25,37 +26,37 @@ def engine(**limits: object) -> Engine:
 
 def test_an_item_without_room_is_forgotten_with_all_that_names_it():
     small = engine(items_max=2)
-    numbers = [small.number_of(each) for each in ("a", "b")]
+    numbers = [small.items.number_of(each) for each in ("a", "b")]
     for item in numbers:
         small.take("s1", item, 1000)
-    small.number_of("a")
-    third = small.number_of("c")  # b was idle for longest
+    small.items.number_of("a")
+    third = small.items.number_of("c")  # b was idle for longest
     assert len(small) == 2
-    assert small.known("b") is None
-    assert small.name_of(numbers[1]) == ""
+    assert small.items.known("b") is None
+    assert small.items.name_of(numbers[1]) == ""
     assert third not in numbers
     assert numbers[1] not in small.rank("s1").items
 
 
 def test_a_session_without_room_no_longer_speaks_for_items():
     small = engine(sessions_max=2)
-    a, b, c = map(small.number_of, ("a", "b", "c"))
+    a, b, c = map(small.items.number_of, ("a", "b", "c"))
     for session, item in (("s1", a), ("s1", b), ("s2", c), ("s3", a)):
         small.take(session, item, 1000)
     assert small.history("s1") == []
     ranked = small.rank("s3")
-    assert SOURCES[ranked.sources[ranked.items.index(b)]] == "next_clicks"
+    assert SOURCE_NAMES[ranked.sources[ranked.items.index(b)]] == "next_clicks"
 
 
 def test_an_item_is_counted_once_a_session():
     index = engine()
-    a, b = map(index.number_of, ("a", "b"))
+    a, b = map(index.items.number_of, ("a", "b"))
     for item in (a, b, a, b, a, b):
         index.take("s1", item, 1000)
     index.take("s2", a, 1000)
     ranked = index.rank("s2", excluded=(a,))
     place = ranked.items.index(b)
-    assert (SOURCES[ranked.sources[place]], ranked.anchors[place], ranked.support[place]) == (
+    assert (SOURCE_NAMES[ranked.sources[place]], ranked.anchors[place], ranked.support[place]) == (
         "recent_neighbours",
         a,
         1,
@@ -64,7 +65,7 @@ def test_an_item_is_counted_once_a_session():
 
 def test_what_is_trending_cools_down():
     index = engine(trending_half_life_hours=1.0)
-    old, new = map(index.number_of, ("old", "new"))
+    old, new = map(index.items.number_of, ("old", "new"))
     for _ in range(8):
         index.take("s1", old, 0 + HOUR_MS)
     assert index.trending(2) == [old]
@@ -75,7 +76,7 @@ def test_what_is_trending_cools_down():
 
 def test_heat_survives_years_of_cooling():
     index = engine(trending_half_life_hours=1.0)
-    item = index.number_of("a")
+    item = index.items.number_of("a")
     for day in range(400):
         index.take(f"s{day}", item, (1 + day) * 24 * HOUR_MS)
     assert index.trending(1) == [item]
@@ -88,7 +89,7 @@ def test_scores_are_shares_in_falling_order():
     index = engine()
     for session in range(20):
         for step in range(4):
-            index.take(f"s{session}", index.number_of(f"i{(session * step) % 9}"), 1000)
+            index.take(f"s{session}", index.items.number_of(f"i{(session * step) % 9}"), 1000)
     ranked = index.rank("s3")
     assert ranked.scores == sorted(ranked.scores, reverse=True)
     assert sum(ranked.scores) == pytest.approx(1.0)
@@ -96,7 +97,7 @@ def test_scores_are_shares_in_falling_order():
 
 def test_the_ranker_learns_which_of_two_likely_items_is_clicked():
     index = engine()
-    a, b, c, d, e = map(index.number_of, "abcde")
+    a, b, c, d, e = map(index.items.number_of, "abcde")
     for session in range(60):
         name, often = f"s{session}", (b, c)[session % 2]
         for item in (a, d, often, e):
@@ -163,7 +164,7 @@ def test_lists_that_prefer_popular_items_are_told():
 
 def test_what_the_ranker_learns_from_is_what_it_ranked_by():
     index = engine()
-    a, b = map(index.number_of, "ab")
+    a, b = map(index.items.number_of, "ab")
     for item in (a, b, a):
         index.take("s1", item, 1000)
     before = index.rank("s1")
@@ -180,11 +181,11 @@ def walk(index: Engine, sessions: int, items: int, clicks: int, seed: int = 1) -
     """Random clicks, orders, returns and endings; what was ranked on the way."""
     draw, told = Random(seed), []
     for place in range(clicks):
-        session, item = f"s{draw.randrange(sessions)}", index.number_of(f"i{draw.randrange(items)}")
+        session, item = f"s{draw.randrange(sessions)}", index.items.number_of(f"i{draw.randrange(items)}")
         index.learn_next(session, item, new=item not in index.history(session))
         (index.follow if place % 17 == 0 else index.take)(session, item, 60_000 * place)
         if place % 29 == 0:
-            index.bought([index.number_of(f"i{each}") for each in draw.sample(range(items), 3)])
+            index.bought([index.items.number_of(f"i{each}") for each in draw.sample(range(items), 3)])
         if place % 97 == 0:
             index.forget_session(session)
         told.append(index.rank(session, (item,), best=20))
@@ -205,10 +206,10 @@ def test_no_list_names_an_item_that_was_dropped_or_left_out_or_comes_twice():
     index = engine(**SMALL)
     draw = Random(2)
     for place in range(3000):
-        session, item = f"s{draw.randrange(200)}", index.number_of(f"i{draw.randrange(200)}")
+        session, item = f"s{draw.randrange(200)}", index.items.number_of(f"i{draw.randrange(200)}")
         index.take(session, item, 60_000 * place)
         ranked = index.rank(session, (item,))
-        names = [index.name_of(number) for number in ranked.items]
+        names = [index.items.name_of(number) for number in ranked.items]
         assert "" not in names
         assert len(set(names)) == len(names)
         assert item not in ranked.items
@@ -218,7 +219,7 @@ def test_no_list_names_an_item_that_was_dropped_or_left_out_or_comes_twice():
 
 def test_a_session_of_many_clicks_keeps_its_past_across_chunks():
     index = engine()
-    numbers = [index.number_of(f"i{place}") for place in range(30)]
+    numbers = [index.items.number_of(f"i{place}") for place in range(30)]
     for number in numbers:
         index.take("long", number, 1000)
     assert index.history("long") == numbers
@@ -230,14 +231,14 @@ def test_a_session_of_many_clicks_keeps_its_past_across_chunks():
 
 def test_an_item_that_gets_the_place_of_another_inherits_nothing():
     index = engine(items_max=3)
-    a, b, _ = map(index.number_of, "abc")
+    a, b, _ = map(index.items.number_of, "abc")
     for session in range(5):
         for item in (a, b):
             index.take(f"s{session}", item, 1000)
     index.bought([a, b])
-    index.number_of("a")
-    index.number_of("c")
-    d = index.number_of("d")  # in the place of b
+    index.items.number_of("a")
+    index.items.number_of("c")
+    d = index.items.number_of("d")  # in the place of b
     assert d != b
     assert d & 0xFFFFFF == b & 0xFFFFFF
     index.take("s9", a, 1000)
@@ -252,14 +253,14 @@ def test_an_item_that_gets_the_place_of_another_inherits_nothing():
 
 def test_an_erased_session_speaks_for_nothing():
     index = engine()
-    a, b = map(index.number_of, "ab")
+    a, b = map(index.items.number_of, "ab")
     for item in (a, b):
         index.take("s1", item, 1000)
     index.take("s2", a, 1000)
     assert index.rank("s2", (a,)).sources != []
     index.forget_session("s1")
     ranked = index.rank("s2", (a,))
-    assert {SOURCES[source] for source in ranked.sources} <= {"trending"}
+    assert {SOURCE_NAMES[source] for source in ranked.sources} <= {"trending"}
     assert index.history("s1") == []
 
 
@@ -268,15 +269,15 @@ def test_a_click_that_is_believed_later_teaches_as_if_it_had_been_from_the_start
     for each in (index, twin):
         for session in ("s1", "s2"):
             for name in "abc":
-                (each.take if each is twin else each.follow)(session, each.number_of(name), 1000)
-    c = index.number_of("c")
-    index.take("s3", index.number_of("a"), 1000)
+                (each.take if each is twin else each.follow)(session, each.items.number_of(name), 1000)
+    c = index.items.number_of("c")
+    index.take("s3", index.items.number_of("a"), 1000)
     assert c not in index.rank("s3").items
     for session in ("s1", "s2"):
         for name in "abc":
-            index.catch_up(session, index.number_of(name), 1000)
-    twin.number_of("c")
-    twin.take("s3", twin.number_of("a"), 1000)
+            index.catch_up(session, index.items.number_of(name), 1000)
+    twin.items.number_of("c")
+    twin.take("s3", twin.items.number_of("a"), 1000)
     assert index.rank("s3").items == twin.rank("s3").items
 
 
@@ -302,7 +303,7 @@ def test_other_limits_hold_from_the_next_click_on_and_keep_what_fits():
 def test_any_registered_model_can_take_the_rankers_place(name):
     settings = RankerSettings(name=name, parameters={})
     index = Engine(EngineSettings(), Pointwise(settings))
-    a, b, c, d = map(index.number_of, "abcd")
+    a, b, c, d = map(index.items.number_of, "abcd")
     for session in range(20):
         for item in (a, b, c) if session % 2 else (a, d, c):
             index.take(f"s{session}", item, 1000 + session)
@@ -319,7 +320,7 @@ def test_any_registered_model_can_take_the_rankers_place(name):
     twin = Engine(EngineSettings(), Pointwise(settings))
     twin.load(index.save())
     for engine in (index, twin):
-        engine.take("u", engine.known("a"), 3000)
+        engine.take("u", engine.items.known("a"), 3000)
     assert index.rank("u", (a,)) == twin.rank("u", (a,))
     assert index.save() == twin.save()
 
@@ -328,7 +329,7 @@ PLAIN = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_recommend_engine import SMALL, engine, walk
-from headrace.operators.compiled import compiled
+from headrace.operators.compiled.kernels import compiled
 from hashlib import sha256
 index = engine(**SMALL)
 said = repr(walk(index, 150, 200, 600)).encode() + b"".join(index.save().values())

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.config.recommend import EngineSettings
-from headrace.operators.recommend.engine import SOURCES, Engine
+from headrace.operators.recommend.engine import Engine
+from headrace.operators.recommend.kernels import SOURCE_NAMES
 from headrace.operators.recommend.vmis import PlainVmis
 
 pytestmark = pytest.mark.property
@@ -59,14 +60,19 @@ def test_each_list_is_that_of_an_index_made_anew(clicks, limits):
 def test_the_engine_finds_the_items_of_the_same_sessions(clicks):
     engine, plain = Engine(EngineSettings()), PlainVmis(looked_at_max=6)
     for session, item in clicks:
-        number = engine.number_of(item)
+        number = engine.items.number_of(item)
         engine.take(session, number, 1000)
         plain.take(session, item)
         candidates = engine.rank(session).candidates
         room = engine._room_arrays
-        spoken_for = room["weight"].reshape(-1, len(SOURCES))[:candidates, SOURCES.index("neighbours")] > 0.0
-        found = {engine.name_of(engine._number_at[slot]) for slot in room["item"][:candidates][spoken_for]}
-        own = {engine.name_of(each) for each in engine.history(session)}
+        spoken_for = (
+            room["weight"].reshape(-1, len(SOURCE_NAMES))[:candidates, SOURCE_NAMES.index("neighbours")] > 0.0
+        )
+        found = {
+            engine.items.name_of(engine.items.number_at[slot])
+            for slot in room["item"][:candidates][spoken_for]
+        }
+        own = {engine.items.name_of(each) for each in engine.history(session)}
         assert found - own == set(plain.weights(session)) - own
 
 
@@ -81,7 +87,7 @@ def test_an_engine_loaded_at_any_click_goes_on_to_the_same_bytes(clicks, cut):
             first.load(blobs)
         lists = []
         for engine in (whole, first):
-            number = engine.number_of(item)
+            number = engine.items.number_of(item)
             engine.learn_next(session, number, new=number not in engine.history(session))
             engine.take(session, number, 1000 + place)
             lists.append(engine.rank(session, (number,)))

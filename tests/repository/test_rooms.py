@@ -32,7 +32,7 @@ EXPORTED = {
         "list_content lists read_list read_lists verdict"
     ),
     "operators.recommend": (
-        "catalogue coverage detail engine explained exported kernels lists pointwise rules similarity "
+        "catalogue coverage detail engine explained exported kernels lists pointwise ranked rules similarity "
         "visitors"
     ),
     "operators.simulator": (

@@ -19,9 +19,11 @@ from headrace.operators.models import NotLearned
 from headrace.operators.recommend import detail, kernels
 from headrace.operators.recommend.catalogue import Catalogue
 from headrace.operators.recommend.coverage import Spread
-from headrace.operators.recommend.engine import SOURCES, Engine, NotRanked, Ranked, prepare
+from headrace.operators.recommend.engine import Engine, prepare
+from headrace.operators.recommend.kernels import SOURCE_NAMES
 from headrace.operators.recommend.lists import Graded, PendingLists, rank_of
 from headrace.operators.recommend.pointwise import Pointwise
+from headrace.operators.recommend.ranked import NotRanked, Ranked
 from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
 from headrace.operators.recommend.visitors import Bots, Visitors
 from headrace.shard.base import Intake, under, version_of
@@ -38,7 +40,7 @@ _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _ON_TIME: Final = Timing.ON_TIME
 _WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 _SCORE_DIGITS: Final = 6
-_TRENDING: Final = SOURCES.index("trending")
+_TRENDING: Final = SOURCE_NAMES.index("trending")
 _NO_LIST: Final = Ranked([], [], [], [], [], 0)
 KILL_SWITCH: Final = "kill_switch"
 OVERDUE: Final = "deadline"
@@ -194,7 +196,7 @@ class RecommendShard(Intake):
         NotLearned
             If it can't; then nothing has changed.
         """
-        session, item = click.session_id, self.engine.known(click.item_id)
+        session, item = click.session_id, self.engine.items.known(click.item_id)
         waits = item is not None and self._own(session) and self.pending.waits(session, at)
         if item is None or not waits or not self.learn:
             return
@@ -203,7 +205,7 @@ class RecommendShard(Intake):
 
     def _click(self, click: Click, timing: Timing, at: int, *, overdue: bool) -> Output:
         engine, session = self.engine, click.session_id
-        item = engine.number_of(click.item_id)
+        item = engine.items.number_of(click.item_id)
         own, bot = self._own(session), self._bots.clicks(session, at) > self._bot_clicks_max
         if own:
             self._judge(session, item, at, bot=bot)
@@ -236,7 +238,7 @@ class RecommendShard(Intake):
         """Take in the clicks whose step ahead was accepted after all; forget the others."""
         for session, item_id, time_ms in self._unmoved:
             if time_ms <= self.clock.now:
-                self.engine.catch_up(session, self.engine.number_of(item_id), time_ms)
+                self.engine.catch_up(session, self.engine.items.number_of(item_id), time_ms)
         self._unmoved.clear()
 
     def _own(self, session: str) -> bool:
@@ -291,7 +293,7 @@ class RecommendShard(Intake):
         return (
             _DECIDED,
             dumps(decision, None, _WITH_NEWLINE),
-            detail.pack(places, ranked.candidates, self.engine.name_of),
+            detail.pack(places, ranked.candidates, self.engine.items.name_of),
         )
 
     def _path(self, *, overdue: bool) -> str | None:
@@ -322,7 +324,7 @@ class RecommendShard(Intake):
 
     def _said(self, place: Place) -> dict[str, Any]:
         said = {
-            "item_id": self.engine.name_of(place.item),
+            "item_id": self.engine.items.name_of(place.item),
             "score": round(place.score, _SCORE_DIGITS),
             "source": LIST_SOURCES[place.source],
         }
@@ -359,7 +361,7 @@ class RecommendShard(Intake):
         if order.session_id is not None and self._own(order.session_id):
             for item_id in items:
                 self._follow_up("orders", order.session_id, item_id)
-        numbers = [self.engine.number_of(item_id) for item_id in items]
+        numbers = [self.engine.items.number_of(item_id) for item_id in items]
         self.engine.bought(numbers)
         self.visitors.buys(order.customer_id, order.session_id, numbers)
 
@@ -367,7 +369,7 @@ class RecommendShard(Intake):
         """Count what was put into the cart or ordered, by whether it was on the session's last list."""
         shown = self.pending.of(session)
         if shown is not None:
-            on_it = self.engine.known(item_id) in shown.items
+            on_it = self.engine.items.known(item_id) in shown.items
             self._count(f"{kind}_from_list" if on_it else f"{kind}_beside_list")
 
     # -- commands

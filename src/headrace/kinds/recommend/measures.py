@@ -59,7 +59,7 @@ def _ruled_items(scrape: Scrape) -> Iterator[Sample]:
 def _hidden_items(scrape: Scrape) -> Iterator[Sample]:
     """Of the shard that knows most."""
     if _slates(scrape):
-        yield (), max(state.engine.hidden_count() for state in _slates(scrape))
+        yield (), max(state.engine.items.hidden_count() for state in _slates(scrape))
 
 
 def _visitors_dropped(scrape: Scrape) -> Iterator[Sample]:
