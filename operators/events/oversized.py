@@ -19,6 +19,7 @@ __all__ = [
     "cut_dead_letter",
     "cut_line_of",
     "encode_dead_letter",
+    "has_reason",
     "is_cut",
     "length_of",
     "whole_of",
@@ -110,6 +111,11 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
     if letter.payload_bytes is None:
         del fields["payload_bytes"], fields["payload_sha256"]
     return orjson.dumps(fields) + b"\n"
+
+
+def has_reason(line: bytes, reason: str) -> bool:
+    """Whether the line of a dead letter has a reason, as `encode_dead_letter` writes it, without decoding."""
+    return b'"reason":"%s"' % reason.encode() in line
 
 
 def cut_dead_letter(line: bytes, line_bytes_max: int) -> bytes:

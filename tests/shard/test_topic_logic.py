@@ -21,8 +21,9 @@ from headrace.operators.events.decode import decode
 from headrace.shard import topic_shard
 from headrace.shard.acknowledged import Acknowledged, Watermark, note_of, watermark_of
 from headrace.shard.commands import KillSwitch, encode_command
+from headrace.shard.decision_line import decision_id
 from headrace.shard.durable import DurableShard
-from headrace.shard.outgoing import DEAD_LETTERS, dead_letter_id, decision_id, outgoing_of
+from headrace.shard.outgoing import DEAD_LETTERS, dead_letter_id, outgoing_of
 from headrace.shard.positions import as_json, from_json, plan_of
 from headrace.shard.topic_shard import TopicShard
 

@@ -9,6 +9,7 @@ import msgspec
 import orjson
 
 from headrace.journal.records import Kind, Record
+from headrace.shard.decision_line import id_token
 
 __all__ = [
     "CONFIG_KEY",
@@ -21,8 +22,6 @@ __all__ = [
 ]
 
 _DIGEST_BYTES: Final = 8
-_DECISION_BEGINS: Final = b'{"decision_id":"'
-_DECISION_ENDS: Final = b'","event_id":'
 _DECIDED: Final = int(Kind.DECIDED)
 _APPLIED: Final = int(Kind.APPLIED)
 _CONTROL: Final = int(Kind.CONTROL)
@@ -75,20 +74,10 @@ CONFIG_KEY: Final = number_of(digest_of(_control_key("config")))
 """The number that configurations are filed under."""
 
 
-def _decision_token(output: bytes) -> bytes:
-    """A decision's id as JSON, quotes included; usually without decoding the line."""
-    if output.startswith(_DECISION_BEGINS):
-        # Within a JSON string each quote follows a backslash, so that the first match is no part of the id.
-        end = output.find(_DECISION_ENDS)
-        if end > 0:
-            return output[len(_DECISION_BEGINS) - 1 : end + 1]
-    return orjson.dumps(orjson.loads(output)["decision_id"])
-
-
 def key_of(record: Record) -> bytes | None:
     """What a record is filed under; None if nothing would ask for it."""
     if record.kind == _DECIDED:
-        return b"d" + _decision_token(record.output)
+        return b"d" + id_token(record.output)
     try:
         if record.kind == _APPLIED:
             outcome = _about_decoder.decode(record.input)

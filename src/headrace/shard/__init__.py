@@ -8,6 +8,7 @@ __all__ = [
     "belonging",
     "clock",
     "commands",
+    "decision_line",
     "deduplication",
     "durable",
     "kinds",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import orjson
-
 from headrace.journal.records import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import Undecodable, decode_item_of_any_time, decode_one
-from headrace.operators.events.oversized import cut_line_of
+from headrace.operators.events.oversized import cut_line_of, has_reason
 from headrace.operators.events.unreadable import TOMBSTONE, Unreadable
 from headrace.shard.commands import decode_command
+from headrace.shard.decision_line import marked_retried, without
 from headrace.shard.machine import Machine, Output
 
 __all__ = [
@@ -29,7 +28,6 @@ PASSED_OVER: Final = Undecodable("skipped", "passed over, as asked for with --sk
 
 _DECIDED: Final = int(Kind.DECIDED)
 _ABSENT: Final = int(Kind.ABSENT)
-_INVALID: Final = b'"reason":"invalid_field"'
 SUBJECTS: Final = ("customer_id", "session_id")
 """Fields of decisions that say whom they are about."""
 DELIVERED: Final = "delivered"
@@ -39,7 +37,7 @@ DELIVERED: Final = "delivered"
 def retried(output: Output) -> Output:
     """Mark the decision on a dead letter's input that was given once more."""
     kind, line, detail = output
-    return (kind, line[:-2] + b',"retried":true}\n', detail) if kind == _DECIDED else output
+    return (kind, marked_retried(line), detail) if kind == _DECIDED else output
 
 
 def apply_again(state: Machine, record: Record) -> Output:
@@ -78,7 +76,11 @@ def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Und
     if record.flags & SKIPPED:
         return PASSED_OVER
     event = decode_one(payload, line_bytes_max)
-    if event.__class__ is Undecodable and event.field == "published_at" and _INVALID not in record.output:
+    if (
+        event.__class__ is Undecodable
+        and event.field == "published_at"
+        and not has_reason(record.output, "invalid_field")
+    ):
         return decode_item_of_any_time(payload)
     return event
 
@@ -86,8 +88,5 @@ def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Und
 def _as_then(output: Output, record: Record) -> Output:
     """A decision as earlier versions told it, which did not say whom it is about."""
     kind, line, detail = output
-    decision = orjson.loads(line)
-    for field in SUBJECTS:
-        decision.pop(field, None)
-    bare = orjson.dumps(decision, option=orjson.OPT_APPEND_NEWLINE)
+    bare = without(line, *SUBJECTS)
     return (kind, bare, detail) if bare == record.output else output

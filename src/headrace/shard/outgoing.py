@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -17,13 +16,13 @@ from headrace.journal.passed_headers import PassedHeaders
 from headrace.journal.records import COMMAND, RETRIED, SKIPPED, Kind, Record
 from headrace.operators.events.contract import FRAUD_ID, Click, Payment
 from headrace.operators.events.decode import decode_one
+from headrace.shard.decision_line import decision_id
 
 __all__ = [
     "DEAD_LETTERS",
     "DECISIONS",
     "Outgoing",
     "dead_letter_id",
-    "decision_id",
     "decision_of",
     "line_bytes_max",
     "message_bytes_needed",
@@ -32,7 +31,6 @@ __all__ = [
 
 DECISIONS: Final = "decisions"
 DEAD_LETTERS: Final = "dead_letters"
-_ID_AT: Final = len(b'{"decision_id":"')
 # What protocol, key and headers of a message take; what a decision does without the items of a list, and what
 # one of these does: ids of 128 characters, which as JSON may take six bytes each.
 _FRAME_BYTES: Final = 4096
@@ -78,14 +76,6 @@ class Outgoing(Struct, frozen=True, gc=False):
     line: bytes
     event_time: int = 0
     headers: PassedHeaders = []
-
-
-def decision_id(line: bytes) -> str:
-    """The id at the beginning of a decision's line."""
-    found = line[_ID_AT : line.index(b'"', _ID_AT)]
-    if b"\\" in found:
-        return str(orjson.loads(line)["decision_id"])
-    return found.decode()
 
 
 def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -> str:

@@ -14,7 +14,6 @@ from typing import Any, Final
 from zlib import crc32
 
 import msgspec
-import orjson
 from orjson import dumps
 
 from headrace.config.fraud_flow import FraudSettings
@@ -43,6 +42,7 @@ from headrace.operators.policy import APPROVAL, Policy, Verdict
 from headrace.shard.base import DAY_MS, HOUR_MS, Intake, under, version_of
 from headrace.shard.clock import Timing
 from headrace.shard.commands import REFUSED, Command, Erase, Retry, SetClock
+from headrace.shard.decision_line import ENCODING
 from headrace.shard.machine import Held as HeldNow
 from headrace.shard.machine import Output, Position
 from headrace.shard.routing import party_of
@@ -104,7 +104,6 @@ _COMPARISONS: Final[dict[str, _Comparison]] = {
 }
 _BY_SCORE: Final = ("model", "cost", "capacity")  # paths of the policy that look at the score
 _ON_TIME: Final = Timing.ON_TIME
-_WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 # Places in what `Pending.fields` gives.
 _TIME_MS, _NUMBER, _LABELLED_MS, _SCORE, _FLAGS, _LABEL = range(6)
 
@@ -290,7 +289,7 @@ class FraudShard(Intake):
                 decision = decision.copy()
                 decision["action"] = action
                 codes = self._tell(decision, verdict, scorer.contributions, scorer.values)
-            line = dumps(decision, None, _WITH_NEWLINE)
+            line = dumps(decision, None, ENCODING)
             detail = scorer.detail() + verdict.trace
         except Exception as error:  # noqa: BLE001  # whatever it is, only the clock has changed
             clock.take_back(before, votes, time, payment.customer_id)

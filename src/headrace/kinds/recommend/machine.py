@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-import orjson
 from orjson import dumps
 
 from headrace.config.recommend import NETWORK
@@ -29,6 +28,7 @@ from headrace.operators.recommend.visitors import Bots, Visitors
 from headrace.shard.base import Intake, under, version_of
 from headrace.shard.clock import Timing
 from headrace.shard.commands import REFUSED, Command, Erase, KillSwitch, ReloadList, SetClock
+from headrace.shard.decision_line import ENCODING
 from headrace.shard.machine import Held, Output, Position
 from headrace.shard.routing import keyed, party_of
 
@@ -38,7 +38,6 @@ _NOTHING: Final = b""
 _DECIDED: Final = int(Kind.DECIDED)
 _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _ON_TIME: Final = Timing.ON_TIME
-_WITH_NEWLINE: Final = orjson.OPT_APPEND_NEWLINE
 _SCORE_DIGITS: Final = 6
 _TRENDING: Final = SOURCE_NAMES.index("trending")
 _NO_LIST: Final = Ranked([], [], [], [], [], 0)
@@ -292,7 +291,7 @@ class RecommendShard(Intake):
         self.spread.note(shown, item, at, self.engine.heat)
         return (
             _DECIDED,
-            dumps(decision, None, _WITH_NEWLINE),
+            dumps(decision, None, ENCODING),
             detail.pack(places, ranked.candidates, self.engine.items.name_of),
         )
 
