@@ -14,7 +14,7 @@ from headrace.config.loading import load
 from headrace.control.inbox import control_folder, limits_of, put, taken_of
 from headrace.erasure.search import find_customer
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
-from headrace.journal.erasures import work_files
+from headrace.journal.erasures import Erasures, work_files
 from headrace.journal.verify import verify
 from headrace.shard.durable import DurableShard
 
@@ -167,7 +167,7 @@ def test_an_output_that_is_written_again_has_blank_lines_for_them(ended):
 def test_work_whose_command_was_never_journalled_is_dropped(tmp_path):
     settings = load(None)
     shard = DurableShard(tmp_path, settings)
-    shard._erasures.ask(shard.position + 5, [shard.position])
+    Erasures(tmp_path).ask(shard.position + 5, [shard.position])
     shard.close(with_checkpoint=False)
     again = DurableShard(tmp_path, settings)
     assert again.erasures_waiting == 0

@@ -87,7 +87,7 @@ def test_one_producer_with_a_wrong_clock_trips_no_deadline(world):
     """D-WAIT-2: neither of its own messages nor of others'."""
     with closing(DurableShard(world.state / "shard-00", load(None, ("flow.shards=1",)))) as shard:
         # As earlier versions knew a topic: not since when, so that all its messages may have been waited for.
-        shard._note(source_note(0, f"kafka:{world.source}/0", None))
+        shard._notes.note(source_note(0, f"kafka:{world.source}/0", None))
     running = world.start(*DEADLINE, "--set", f"policy.deadline.wait_ms_max={HOUR_MS // 10}")
     put(world, [0])
     running.wait_for(lambda: inputs_in(world.state) >= 1, "the first payment")

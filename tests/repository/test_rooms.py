@@ -63,9 +63,9 @@ EXPORTED = {
     "replay": "examples intervals options past verify walk",
     "runtime": "file_run interrupts launcher members places runs stopped",
     "shard": (
-        "acknowledged apply_record attempts base belonging clock commands decision_line deduplication "
-        "durable kinds machine mismatch outgoing positions recovery_point routing telemetry topic_shard "
-        "waiting"
+        "acknowledged apply_record attempts base batch_applier belonging checkpoint_header clock commands "
+        "decision_line deduplication durable kinds machine mismatch outgoing positions recovery_point "
+        "routing telemetry topic_shard waiting"
     ),
     "state": "backup inspection",
 }

@@ -29,7 +29,8 @@ from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.events import decode as codec
 from headrace.operators.events.decode import decode
 from headrace.operators.policy import Policy, list_content
-from headrace.shard import durable
+from headrace.shard import checkpoint_header
+from headrace.shard.batch_applier import Applied
 from headrace.shard.commands import (
     REFUSED,
     KillSwitch,
@@ -38,7 +39,7 @@ from headrace.shard.commands import (
     encode_command,
     retry_of,
 )
-from headrace.shard.durable import Applied, DurableShard
+from headrace.shard.durable import DurableShard
 
 START_MS = 1_700_000_000_000
 DEADLINE = ("policy.deadline.wait_ms_max=50", 'policy.deadline.action="review"')
@@ -128,7 +129,7 @@ class TestOverdue:
         lines = [payment(number) for number in range(40)]
         given = batch(shard, lines)
         moments = iter([given.accepted_ns + ms * 1_000_000 for ms in (0, 49, 50, 51, 52, 53, 54)])
-        monkeypatch.setattr(durable.time, "perf_counter_ns", lambda: next(moments))
+        monkeypatch.setattr(time, "perf_counter_ns", lambda: next(moments))
         shard.process(given, decode(lines), None)
         shard.close(with_checkpoint=False)
         assert overdue_seen == [False] * 32 + [True] * 8
@@ -278,7 +279,7 @@ class TestJournalEnd:
 
 
 def test_a_checkpoint_of_another_state_version_is_refused_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(durable, "STATE_VERSION", 1)
+    monkeypatch.setattr(checkpoint_header, "STATE_VERSION", 1)
     shard = DurableShard(tmp_path, load(None))
     process(shard, [payment(1)])
     shard.close()
@@ -309,7 +310,7 @@ def test_the_id_of_a_topic_is_learnt_by_a_state_that_has_none_and_noted_once(tmp
 
 def test_items_of_any_time_that_were_journalled_are_applied_again_as_then(tmp_path, monkeypatch):
     """Earlier versions took what a catalogue event says of its publication in any year."""
-    settings = load(None, flow="recommend")
+    settings = load(None, ("journal.checkpoint_seconds=3600",), flow="recommend")
 
     def item(number: int, published: object, price: float = 1.0) -> bytes:
         fields = {"type": "item", "event_id": f"i{number}", "event_time": START_MS + number, "item_id": "i"}

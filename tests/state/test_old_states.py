@@ -13,7 +13,7 @@ from worlds import World
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.journal.scan import notes_of
 from headrace.journal.segments import first_boundary
-from headrace.shard.durable import STATE_VERSION
+from headrace.shard.checkpoint_header import STATE_VERSION
 
 pytestmark = pytest.mark.recovery
 

@@ -24,7 +24,7 @@ from headrace.journal.records import CONTROL_SOURCE, Kind, Record
 from headrace.journal.scan import notes_of
 from headrace.journal.segments import first_boundary, segment_path, start_of
 from headrace.shard.apply_record import apply_again
-from headrace.shard.durable import STATE_VERSION
+from headrace.shard.checkpoint_header import STATE_VERSION
 from headrace.shard.kinds import build_machine
 from headrace.shard.machine import Machine, Output
 from headrace.shard.mismatch import other_version

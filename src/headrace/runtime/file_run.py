@@ -54,7 +54,8 @@ from headrace.runtime.running import (
 )
 from headrace.runtime.runs import Observer, RunRequest, RunSummary, nothing_usable
 from headrace.runtime.skips import notes_of_skips, refuse_where_runs_died
-from headrace.shard.durable import Applied, DurableShard
+from headrace.shard.batch_applier import Applied
+from headrace.shard.durable import DurableShard
 from headrace.shard.machine import DECIDED_ON
 
 __all__ = ["locked", "run"]

@@ -37,8 +37,9 @@ from headrace.runtime.interrupts import met_by
 from headrace.runtime.runs import Latency, Observer, Progress, RunRequest, RunSummary
 from headrace.runtime.skips import numbered, skips_of
 from headrace.shard.attempts import Attempt
+from headrace.shard.batch_applier import Applied
 from headrace.shard.commands import Command, ReloadList
-from headrace.shard.durable import Applied, DurableShard
+from headrace.shard.durable import DurableShard
 from headrace.shard.machine import ACTIONS
 
 __all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warn_of_changes", "warnings_to"]

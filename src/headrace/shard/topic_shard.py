@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.passed_headers import PassedHeaders
 from headrace.journal.records import CONTROL_SOURCE, SKIPPED
-from headrace.shard.durable import Applied, DurableShard
+from headrace.shard.batch_applier import Applied
+from headrace.shard.durable import DurableShard
 from headrace.shard.outgoing import Outgoing, dead_letter_id, decision_of
 from headrace.shard.waiting import sample
 
