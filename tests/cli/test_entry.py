@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from commands import simulated
 
+from headrace.runtime.child import Child
 from headrace.runtime.members import Member
-from headrace.runtime.supervisor import _Child
 
 pytestmark = pytest.mark.integration
 
@@ -79,7 +79,7 @@ def test_members_import_nothing_from_the_folder_one_works_in(hostile, monkeypatc
     lock = os.open(os.devnull, os.O_RDONLY)
     # A member that can't begin: what is told apart is whether it got as far as saying so.
     run = ("run", "fraud", "--from", "kafka:x", "--to", "kafka:y", "--set", "flow.shards=0")
-    child = _Child(Member(0, 1, ()), run, lock)
+    child = Child(Member(0, 1, ()), run, lock)
     try:
         assert child.process.wait(600) == 2
     finally:

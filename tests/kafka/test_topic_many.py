@@ -9,8 +9,8 @@ import pytest
 from topic_payments import payment
 from topic_worlds import World
 
+from headrace.runtime.child import _Letters
 from headrace.runtime.members import Member, instructions
-from headrace.runtime.supervisor import _Letters
 from headrace.shard.positions import Plan
 
 pytestmark = pytest.mark.recovery

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
-from socket import create_server, socket
-from threading import Thread
-from typing import IO, Final, NoReturn
+from socket import create_server
+from typing import Final, NoReturn
 
-import orjson
-
-from headrace.config.private_files import opener
-from headrace.config.tables import MetricsSettings, ProcessesSettings
+from headrace.config.tables import ProcessesSettings
 from headrace.errors import (
     BrokerError,
     ChangedSource,
@@ -40,18 +31,20 @@ from headrace.errors import (
     TruncatedInput,
     UnknownDecision,
 )
-from headrace.metrics.http_server import standing_in
 from headrace.runtime.attempts import since
+from headrace.runtime.child import Child, write_processes
 from headrace.runtime.interrupts import end_at_once, met_by, pause
 from headrace.runtime.liveness import Liveness
-from headrace.runtime.members import Member, Said, instructions, together
+from headrace.runtime.members import Member, together
 from headrace.runtime.runs import Observer, Progress, RunRequest, RunSummary, useless_state
 from headrace.runtime.skips import notes_of_skips, skips_of
+from headrace.runtime.stand_ins import StandIns
 from headrace.shard.positions import Plan
 
 __all__ = ["ENDED", "FROZEN", "FULL", "PROCESSES", "Supervisor"]
 
 _log = logging.getLogger(__name__)
+
 
 PROCESSES: Final = (1, 2, 3, 4, 6, 12)
 """How many processes there may be: with these Bytewax hands out shards and partitions evenly."""
@@ -87,123 +80,6 @@ _LASTING: Final = frozenset(
 )
 
 
-class _Letters:
-    """What a process is told, written by a thread: its pipe may be full, and it may not read for a while.
-
-    Parameters
-    ----------
-    stream
-        To the process; closed in the end.
-    """
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
-        self._thread = Thread(target=self._write, name="letters", daemon=True)
-        self._thread.start()
-
-    def put(self, line: bytes) -> None:
-        """Tell a line, once it is its turn."""
-        self._lines.put(line)
-
-    def _write(self) -> None:
-        with suppress(OSError), self._stream:  # it has ended, which is seen elsewhere
-            while (line := self._lines.get()) is not None:
-                self._stream.write(line)
-                self._stream.flush()
-
-    def close(self) -> None:
-        """Tell no more, once the process has ended."""
-        self._lines.put(None)
-        self._thread.join()
-
-
-class _Child:
-    """One process and what it has told; it loads its program, and then waits for its instructions."""
-
-    def __init__(self, member: Member, command: Sequence[str], lock: int) -> None:
-        self.member, self.said, self._rest = member, Said(), b""
-        self.stalled = self._closed = False
-        self.process = subprocess.Popen(  # noqa: S603  # the program itself, with its own arguments
-            [sys.executable, "-P", "-m", "headrace", *command, "--member"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=(lock,) if member.listening is None else (lock, member.listening),
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.output = self.process.stdout.fileno()
-        os.set_blocking(self.output, False)
-        self._letters = _Letters(self.process.stdin)
-
-    def instruct(self, member: Member, plan: Plan, restarts: Mapping[str, int]) -> None:
-        """Have it begin."""
-        self.member = member
-        self._letters.put(instructions(member, plan, restarts))
-
-    @property
-    def answers(self) -> bool:
-        """Whether it serves its metrics itself."""
-        return self.said.metrics is not None and not self.stalled and self.process.poll() is None
-
-    def tell(self, stalled: Sequence[int]) -> None:
-        """Say which processes are stalled; one that does so itself reads it later."""
-        self._letters.put(orjson.dumps({"stalled": stalled}) + b"\n")
-
-    def hear(self) -> Iterator[str]:
-        """Take in what was told; gives warnings."""
-        while not self._closed:
-            try:
-                some = os.read(self.output, 65_536)
-            except BlockingIOError:
-                return
-            if not some:
-                return
-            *lines, self._rest = (self._rest + some).split(b"\n")
-            for line in lines:
-                warning = self.said.take(line)
-                if warning:
-                    yield warning
-
-    def close(self) -> None:
-        self._closed = True
-        self._letters.close()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-
-
-class _StandIns:
-    """Answer for the processes that don't do it themselves now.
-
-    Parameters
-    ----------
-    sockets
-        For each process, where it is asked.
-    limits
-        Of the servers.
-    why
-        Says what they wait for.
-    """
-
-    def __init__(self, sockets: Sequence[socket], limits: MetricsSettings, why: Callable[[], str]) -> None:
-        self._sockets, self._limits, self._why = sockets, limits, why
-        self._standing: dict[int, ExitStack] = {}
-
-    def stand_in(self, answering: Callable[[int], bool]) -> None:
-        """Begin and end, so that those are answered for that don't answer."""
-        for index, where in enumerate(self._sockets):
-            if answering(index):
-                if index in self._standing:
-                    self._standing.pop(index).close()
-            elif index not in self._standing:
-                stack = self._standing[index] = ExitStack()
-                stack.enter_context(standing_in(where, self._limits, self._why))
-
-    def close(self) -> None:
-        """Answer for nobody any more."""
-        self.stand_in(lambda _index: True)
-
-
 class Supervisor:
     """The processes of one run.
 
@@ -226,14 +102,14 @@ class Supervisor:
         self._request, self._observer, self._prepare, self._lock = request, observer, prepare, lock
         self._file: Path = request.state / "processes.json"
         self._limits: ProcessesSettings = request.settings.processes
-        self._children: list[_Child] = []
+        self._children: list[Child] = []
         self._stopping = self._signalled = False
         self._first: Progress | None = None
         self._done: list[Progress] = []
         self._restarts: Counter[str] = Counter({ENDED: 0, FROZEN: 0, FULL: 0})
         self._frozen = False
         self._waits_for = "the processes are being started"
-        self._stand_ins = _StandIns(request.listening, request.settings.metrics, lambda: self._waits_for)
+        self._stand_ins = StandIns(request.listening, request.settings.metrics, lambda: self._waits_for)
 
     def run(self) -> RunSummary:
         """Run until told to stop, or until starting again is of no use.
@@ -358,7 +234,7 @@ class Supervisor:
         sockets = dict(enumerate(each.fileno() for each in self._request.listening))
         for index in range(count):
             member = Member(index, count, listening=sockets.get(index))
-            self._children.append(_Child(member, self._request.command, self._lock))
+            self._children.append(Child(member, self._request.command, self._lock))
         self._write_file()
 
     def _once(self, plan: Plan) -> int:
@@ -482,29 +358,8 @@ class Supervisor:
                 child.process.send_signal(number)
 
     def _write_file(self) -> None:
-        """Tell others which processes there are, and where their metrics are served."""
         shards = self._request.settings.flow.shards
-        processes = [
-            {
-                "process": child.member.index,
-                "pid": child.process.pid,
-                "shards": [number for number in range(shards) if child.member.has(number)],
-                "metrics": child.said.metrics,
-                "stalled": child.stalled,
-            }
-            for child in self._children
-        ]
-        unnamed = self._file.with_suffix(".tmp")
-        restarts, causes = self._restarts.total(), dict(self._restarts)
-        told = orjson.dumps(
-            {"launcher": os.getpid(), "restarts": restarts, "causes": causes, "processes": processes}
-        )
-        try:
-            with open(unnamed, "wb", opener=opener) as file:
-                file.write(told)
-            unnamed.replace(self._file)
-        except OSError as error:  # no reason to end what runs
-            _log.warning("%s can't be written: %s", self._file, error)
+        write_processes(self._file, [child.told(shards) for child in self._children], self._restarts)
 
     def _leave(self) -> NoReturn:
         """End at once, as nothing was begun that would have to be drained."""

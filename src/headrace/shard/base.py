@@ -139,7 +139,10 @@ class Intake:
         return {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
 
     def _load_intake(self, head: Mapping[str, Any], blobs: Mapping[str, bytes]) -> None:
-        self.number, self.counts = head["number"], self._uncounted | head["counts"]
+        self.number = head["number"]
+        counts = self._uncounted | head["counts"]
+        self.counts.clear()  # parts of the machine hold it
+        self.counts.update(counts)
         self.clock.load(head["clock"])
         for name, memory in self.ids.items():
             memory.load(blobs[f"ids/{name}"])

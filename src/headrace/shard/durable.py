@@ -297,7 +297,8 @@ class DurableShard:
 
     def graded(self) -> list[Any]:
         """How decisions turned out whose outcomes came since the last call."""
-        graded, self.state.graded = self.state.graded, []
+        graded = self.state.graded.copy()  # the list itself is the machine's, and parts of it hold it
+        self.state.graded.clear()
         return graded
 
     # -- checkpoints

@@ -8,8 +8,7 @@ the state as it was and becomes a dead letter.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from operator import eq, ge, gt, le, lt, ne
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from zlib import crc32
 
@@ -17,17 +16,13 @@ import msgspec
 from orjson import dumps
 
 from headrace.config.fraud_flow import FraudSettings
-from headrace.config.policy import COMBINATION_CODE
 from headrace.journal.records import Kind
 from headrace.kinds.fraud.erasure import forget
+from headrace.kinds.fraud.outcomes import Outcomes
+from headrace.kinds.fraud.reasons import Reasons
 from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, AttributionBaseline
 from headrace.operators.decisions.detail import slot_code
 from headrace.operators.decisions.pending import (
-    ASSUMED,
-    FRAUD,
-    LEGITIMATE,
-    UNLABELLED,
-    Early,
     EarlyOutcomes,
     Held,
     Pending,
@@ -38,7 +33,7 @@ from headrace.operators.events.contract import FRAUD_ID, Click, Event, Outcome, 
 from headrace.operators.events.decode import Undecodable, canonical
 from headrace.operators.features import FeatureSet
 from headrace.operators.models import Model, ModelShape, NotLearned, Teacher, build_model
-from headrace.operators.policy import APPROVAL, Policy, Verdict
+from headrace.operators.policy import APPROVAL, Policy
 from headrace.shard.base import DAY_MS, HOUR_MS, Intake, under, version_of
 from headrace.shard.clock import Timing
 from headrace.shard.commands import REFUSED, Command, Erase, Retry, SetClock
@@ -47,7 +42,7 @@ from headrace.shard.machine import Held as HeldNow
 from headrace.shard.machine import Output, Position
 from headrace.shard.routing import party_of
 
-__all__ = ["FraudShard", "Graded", "shape_of"]
+__all__ = ["FraudShard", "shape_of"]
 
 _ADVANCE_EVERY_INPUTS: Final = 16
 _SWEEP_EVERY_INPUTS: Final = 64
@@ -68,7 +63,6 @@ _APPROVED: Final[dict[str, Any]] = {
     "model": "",
     "version": 1,
 }
-_LABEL_STATE: Final = (LEGITIMATE, FRAUD)
 _COUNTED: Final = (
     "approve",
     "review",
@@ -93,23 +87,7 @@ _COUNTED: Final = (
 _AHEAD: Final = Timing.AHEAD
 _NO_DAY_MS: Final = -1
 _NO_CODES: Final[Sequence[str]] = ()
-_Comparison = Callable[[float, float], bool]
-_COMPARISONS: Final[dict[str, _Comparison]] = {
-    ">": gt,
-    ">=": ge,
-    "<": lt,
-    "<=": le,
-    "==": eq,
-    "!=": ne,
-}
-_BY_SCORE: Final = ("model", "cost", "capacity")  # paths of the policy that look at the score
 _ON_TIME: Final = Timing.ON_TIME
-# Places in what `Pending.fields` gives.
-_TIME_MS, _NUMBER, _LABELLED_MS, _SCORE, _FLAGS, _LABEL = range(6)
-
-
-Graded = tuple[float, int]
-"""A score and how its payment turned out."""
 
 
 def shape_of(settings: FraudSettings) -> dict[str, Any]:
@@ -139,7 +117,6 @@ class FraudShard(Intake):
         self, settings: FraudSettings, *, shard: int = 0, learn: bool = True, model: Model | None = None
     ) -> None:
         super().__init__(_COUNTED)
-        self.graded: list[Graded] = []
         self.features = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
         groups = self.features.groups
         shape = ModelShape(
@@ -150,17 +127,21 @@ class FraudShard(Intake):
         )
         self.model = model or build_model(settings.model.name, settings.model.parameters, shape)
         self._teacher = Teacher(self.model, one_by_one=True)
-        self._teach = self._teacher.learning_one()
         self._takes_slots = self.model.takes == "slots"
         names = groups if self._takes_slots else self.features.names
-        self.codes = self._codes(settings)
+        self.reasons = Reasons(settings, self.features.names, by_cross=self._takes_slots)
         self.policy = Policy(settings, shard=shard, shards=settings.flow.shards)
-        self.baseline = AttributionBaseline(len(self.codes))
+        self.baseline = AttributionBaseline(len(self.reasons.codes))
         self._payment_ids = self.ids["payment"]
         self.pending = Pending(
             len(settings.entities), len(names), slot_code(shape.slots) if self._takes_slots else "d", 1, 0
         )
         self.early = EarlyOutcomes(0, 0)
+        self.outcomes = Outcomes(
+            self.features, self.pending, self.early, self._teacher, self.clock, self.counts
+        )
+        self._outcome = self.outcomes.apply
+        self.graded = self.outcomes.graded
         self._unmoved: list[Payment] = []
         self._update_click = self.features.update_click
         parts = (self.features, self.model, self.baseline, self.pending)
@@ -172,41 +153,19 @@ class FraudShard(Intake):
         self.settings, self.learn = settings, learn
         self._currency = settings.flow.currency
         self.policy.configure(settings)
-        time, outcomes = settings.time, settings.outcomes
+        time = settings.time
         self._configure_intake(time, settings.ids)
         self._unmoved_max = max(time.quorum_min, time.quorum_alone_events)
         self._future_skew_ms = round(time.future_skew_hours_max * HOUR_MS)
-        self.pending.rows_max = outcomes.pending_max
-        self.pending.age_ms_max = round(outcomes.pending_days_max * DAY_MS)
-        self.early.outcomes_max = outcomes.early_max
-        self.early.age_ms_max = round(outcomes.early_days_max * DAY_MS)
-        self._correction_ms = round(outcomes.correction_days_max * DAY_MS)
-        self._withhold_blocked = outcomes.withhold_blocked
-        after = outcomes.legitimate_after_days
-        self._legitimate_after_ms = None if after is None else round(after * DAY_MS)
+        self.outcomes.configure(settings.outcomes, learn=learn)
         for name, entity in settings.entities.items():
             table = self.features.tables[name]
             table.entities_max, table.idle_ms_max = entity.entities_max, round(entity.idle_days_max * DAY_MS)
         configured = [shape_of(settings), settings.model.model_dump(mode="json")]
-        self.codes = self._codes(settings)
+        self.reasons.configure(settings)
         self.version = version_of(settings.model.name, configured)
         self._approval = _APPROVED | {"model": self.version}
         self._explained = self.model.cheap_explain
-        self._contribution_min = settings.reasons.contribution_min
-        self._reasons_max = settings.reasons.count_max
-
-    def _codes(self, settings: FraudSettings) -> list[tuple[str, list[tuple[int, _Comparison, float]]]]:
-        """For each contribution its reason code, and on which values that may be told."""
-        if not self._takes_slots:
-            return [(name, []) for name in self.features.names]
-        places = {name: place for place, name in enumerate(self.features.names)}
-        return [
-            (
-                cross.code,
-                [(places[when.name], _COMPARISONS[when.op], when.number) for when in cross.report_if],
-            )
-            for cross in settings.crosses.values()
-        ]
 
     # -- one input
 
@@ -238,7 +197,7 @@ class FraudShard(Intake):
         if self._unmoved and not self.clock.votes:
             self._settle_ahead()
         if self.early.ahead:
-            self._take_reached()
+            self.outcomes.take_reached()
         if not number % _ADVANCE_EVERY_INPUTS:
             self._advance(number)
         return output
@@ -288,7 +247,7 @@ class FraudShard(Intake):
             if verdict is not APPROVAL:
                 decision = decision.copy()
                 decision["action"] = action
-                codes = self._tell(decision, verdict, scorer.contributions, scorer.values)
+                codes = self.reasons.tell(decision, verdict, scorer.contributions, scorer.values)
             line = dumps(decision, None, ENCODING)
             detail = scorer.detail() + verdict.trace
         except Exception as error:  # noqa: BLE001  # whatever it is, only the clock has changed
@@ -311,49 +270,14 @@ class FraudShard(Intake):
         if not on_time:
             self._not_on_time(payment, timing)
         if self.early.waiting:
-            self._take_waiting(event_id)
+            self.outcomes.take_waiting(event_id)
         return _DECIDED, line, detail
-
-    def _tell(
-        self,
-        decision: dict[str, Any],
-        verdict: Verdict,
-        contributions: Sequence[float],
-        values: Sequence[float],
-    ) -> Sequence[str]:
-        """Add to a decision what isn't said of a plain approval: its path, and reasons; give their codes."""
-        told: list[dict[str, Any]] = [{"code": code, "contribution": None} for code in verdict.codes]
-        if (verdict.would or verdict.action) != "approve" and verdict.path in _BY_SCORE:
-            told += self._reasons(contributions, values)
-        decision["reasons"] = told
-        if verdict.path != "model":
-            decision["policy"] = verdict.counter
-        if verdict.would is not None:
-            decision["shadow_action"] = verdict.would
-        return [reason["code"] for reason in told]
 
     def _not_on_time(self, payment: Payment, timing: Timing) -> None:
         self._count(f"payments_{timing.name.lower()}")
         if timing is Timing.AHEAD:
             self._unmoved.append(payment)
             del self._unmoved[: -max(self._unmoved_max, self.clock.quorum)]
-
-    def _take_waiting(self, event_id: str) -> None:
-        """Apply the outcome that came before its payment, if there is one."""
-        early = self.early.take(event_id)
-        if early is not None:
-            self._outcome_of_before(event_id, early.label, early.event_time)
-
-    def _reasons(self, contributions: Sequence[float], values: Sequence[float]) -> list[dict[str, Any]]:
-        by_code: dict[str, float] = {}
-        for (code, report_if), contribution in zip(self.codes, contributions, strict=True):
-            if all(holds(values[place], number) for place, holds, number in report_if):
-                by_code[code] = by_code.get(code, 0.0) + contribution
-        told = [item for item in by_code.items() if item[1] >= self._contribution_min]
-        strongest = sorted(told, key=lambda item: -item[1])[: self._reasons_max]
-        if not strongest and self._reasons_max:
-            strongest = [(COMBINATION_CODE, sum(contributions))]
-        return [{"code": code, "contribution": round(contribution, 4)} for code, contribution in strongest]
 
     def _settle_ahead(self) -> None:
         """Move the state by the payments whose step ahead was accepted after all; forget the others."""
@@ -406,67 +330,6 @@ class FraudShard(Intake):
         else:
             self._count(f"clicks_{timing.name.lower()}")
 
-    def _outcome(self, about: str, label: int, time_ms: int) -> None:
-        """Apply an outcome whose time has come.
-
-        Raises
-        ------
-        NotLearned
-            If the model can't learn it; then nothing has changed.
-        """
-        pending = self.pending
-        place = pending.index.get(about)
-        if place is None:
-            self._count("outcomes_early")
-            self.early.wait(about, Early(label, time_ms), self.clock.now)
-            return
-        fields = pending.fields(place)
-        if self._withhold_blocked and fields[_FLAGS] & 1:
-            self._count("outcomes_withheld")
-            return
-        if fields[_LABEL] != UNLABELLED and not self._corrects(fields, place, label, time_ms):
-            return
-        rows, features = fields[pending.rows_from : pending.features_from], fields[pending.features_from :]
-        self._learn(features, fields[_SCORE], label)
-        # From here on nothing fails.
-        if fields[_LABEL] == UNLABELLED:
-            self.counts["outcomes_matched"] += 1
-            self.features.label(rows, fields[_NUMBER], fields[_FLAGS] >> 1, fields[_TIME_MS], label)
-        else:
-            self._count("outcomes_corrected")
-            before = int(fields[_LABEL] == FRAUD)
-            self.features.relabel(rows, fields[_NUMBER], fields[_FLAGS] >> 1, fields[_TIME_MS], before, label)
-        pending.label_at(place, _LABEL_STATE[label], time_ms)
-
-    def _outcome_of_before(self, about: str, label: int, time_ms: int) -> None:
-        """Apply an outcome that came with an earlier input; one that can't be learned has no effect."""
-        try:
-            self._outcome(about, label, time_ms)
-        except NotLearned:
-            self._count("outcomes_not_learned")
-
-    def _corrects(self, fields: tuple[Any, ...], place: int, label: int, time_ms: int) -> bool:
-        """Whether an outcome changes the label that its payment has already."""
-        labelled, state = fields[_LABEL], _LABEL_STATE[label]
-        if labelled == state or (labelled == ASSUMED and not label):
-            self._count("outcomes_repeated")
-            self.pending.label_at(place, state, time_ms)
-            return False
-        if time_ms - fields[_LABELLED_MS] > self._correction_ms and labelled != ASSUMED:
-            self._count("outcomes_too_late_to_correct")
-            return False
-        return True
-
-    def _learn(self, features: tuple[float, ...], score: float, label: int) -> None:
-        if self.learn:
-            try:
-                self._teach(features, label)
-            except Exception as error:
-                if self._teacher.untouched_by(error):
-                    raise NotLearned(error) from error
-                raise
-        self.graded.append((score, label))
-
     # -- what time brings
 
     def _advance(self, number: int) -> None:
@@ -474,32 +337,9 @@ class FraudShard(Intake):
         now = self.clock.now
         if not now:
             return
-        self.pending.expire(now, self._future_skew_ms)
-        self.early.expire(now)
-        if self._legitimate_after_ms is not None:
-            self._assume(now, self._legitimate_after_ms)
+        self.outcomes.advance(now, self._future_skew_ms)
         if not number % _SWEEP_EVERY_INPUTS:
             self.features.sweep(now, _SWEEP_ROWS)
-
-    def _take_reached(self) -> None:
-        """Apply one outcome, if any, whose time the clock has reached."""
-        held = self.early.reached(self.clock.now)
-        if held is not None:
-            self._outcome_of_before(held.about, held.label, held.event_time)
-
-    def _assume(self, now: int, after_ms: int) -> None:
-        for event_id in self.pending.take_due(now, after_ms):
-            row = self.pending.row(event_id)
-            if row is None:
-                continue
-            try:
-                self._learn(row.features, row.score, 0)
-            except NotLearned:
-                self._count("outcomes_not_learned")
-                continue
-            self._count("outcomes_assumed")
-            self.features.label(row.rows, row.number, row.flags, row.time_ms, 0)
-            self.pending.label(event_id, ASSUMED, now)
 
     @property
     def lists(self) -> Mapping[str, str]:
