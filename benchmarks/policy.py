@@ -19,7 +19,6 @@ from _conditions import conditions, fraud_settings
 
 from headrace.config.flow_kinds import SHIPPED
 from headrace.config.fraud_flow import FraudSettings
-from headrace.config.policy import PolicySettings
 from headrace.operators.events.contract import Payment
 from headrace.operators.policy import Policy, ReloadList, Verdict, act, list_content
 
@@ -158,14 +157,6 @@ def _policy(settings: FraudSettings, **declared: Any) -> Policy:
 
 
 # -- measuring
-
-
-def _acting_on(thresholds: PolicySettings) -> Callable[[Input], str]:
-    def decide(each: Input) -> str:
-        _payment, _values, score, _time_ms = each
-        return act(thresholds, score)
-
-    return decide
 
 
 def _measure(name: str, policy: Policy, inputs: Sequence[Input], rounds: int) -> float:

@@ -8,12 +8,11 @@ from typing import Final
 
 from headrace.errors import ConfigError, Mistake
 
-__all__ = ["PARTITION_MAX", "on_topics", "partition_name", "partition_of", "topic_of"]
+__all__ = ["on_topics", "partition_name", "partition_of", "topic_of"]
 
 _SCHEME: Final = "kafka:"
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _PARTITION: Final = re.compile(r"kafka:([A-Za-z0-9._-]{1,249})/([0-9]{1,6})")
-PARTITION_MAX: Final = 999_999
 
 
 def topic_of(address: str) -> str | None:

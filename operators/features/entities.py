@@ -8,9 +8,8 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BLANK", "NOBODY", "Column", "Entities"]
+__all__ = ["NOBODY", "Column", "Entities"]
 
-BLANK: Final = 0  # the row that stands for every entity not yet seen; it is never written
 NOBODY: Final = 1 << 62  # creation of a row without an owner: later than every input
 _ROWS_LOOKED_AT_MAX: Final = 16  # when the limit is reached, the idlest of so many rows goes
 # Rows are added by portions, as columns are many: a sixteenth of those that there are, within these limits.

@@ -65,8 +65,6 @@ class Delivery:
 
     Attributes
     ----------
-    held_back : int
-        Messages that were not sent because the topic has them.
     differing : int
         Decisions that were not sent, and are other ones than those that were delivered.
     dead_letters_cut : int
@@ -92,7 +90,6 @@ class Delivery:
         self._producer, self._topics, self._headings = producer, topics, Headings(source)
         self._acknowledged = {output: Acknowledged(ends[topic]) for output, topic in topics.items()}
         self._ahead = set(ahead)
-        self.held_back = 0
         if ahead:
             for acknowledged in self._acknowledged.values():
                 acknowledged.held = dict(acknowledged.ends)
@@ -117,7 +114,6 @@ class Delivery:
 
     def _not_ahead(self, output: str, messages: Sequence[Outgoing]) -> Sequence[Outgoing]:
         left = [each for each in messages if each.id not in self._ahead]
-        self.held_back += len(messages) - len(left)
         if output == DECISIONS and self._delivered:
             for each in messages:
                 there = self._delivered.pop(each.id, None)
