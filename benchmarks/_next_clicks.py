@@ -1,4 +1,4 @@
-"""How lists are judged: by the place of the session's next click in the list made just before it.
+"""How slates are judged: by the place of the session's next click in the slate made just before it.
 
 Two methods are compared on the same clicks. What is drawn anew in a bootstrap are sessions, not clicks, as
 the clicks of one visit are alike.
@@ -38,14 +38,14 @@ class Gain(NamedTuple):
 
 @dataclass
 class Judged:
-    """Ranks of next clicks, 0 for one that isn't in its list, with the session of each."""
+    """Ranks of next clicks, 0 for one that isn't in its slate, with the session of each."""
 
     sessions: list[str] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
     new: list[bool] = field(default_factory=list)
 
     def note(self, session: str, shown: Sequence[str], clicked: str, *, new: bool) -> None:
-        """Judge a list by what was clicked after it; `new` if the session had not clicked it before."""
+        """Judge a slate by what was clicked after it; `new` if the session had not clicked it before."""
         self.sessions.append(session)
         self.ranks.append(shown.index(clicked) + 1 if clicked in shown else 0)
         self.new.append(new)

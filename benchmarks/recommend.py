@@ -1,6 +1,6 @@
-"""Quality of lists: the recommend flow's engine beside plain VMIS-kNN, on the same clicks.
+"""Quality of slates: the recommend flow's engine beside plain VMIS-kNN, on the same clicks.
 
-Each click is learned from, a list is made, and the session's next click judges it. The clicks of the last
+Each click is learned from, a slate is made, and the session's next click judges it. The clicks of the last
 file are judged, or of a single file its second half. Without files: clicks of the simulator's preset
 `network-small`.
 """
@@ -29,7 +29,7 @@ _LIST = 20
 
 
 class Method(Protocol):
-    """What takes a click and gives a list."""
+    """What takes a click and gives a slate."""
 
     def answer(self, click: Click, excluded: Sequence[str]) -> list[str]:
         """Learn from the click, and list what may come next."""
@@ -107,20 +107,20 @@ def _clicks(path: Path) -> Iterator[Click]:
 
 
 def judge(clicks: Sequence[Click], method: Method, leave_out: str) -> tuple[Judged, list[int]]:
-    """What each next click says of the list before it, and the place of the click that asked."""
+    """What each next click says of the slate before it, and the place of the click that asked."""
     judged, asked = Judged(), []
-    lists: dict[str, tuple[int, list[str]]] = {}
+    slates: dict[str, tuple[int, list[str]]] = {}
     seen: dict[str, dict[str, None]] = {}
     for place, click in enumerate(clicks):
         session, item = click.session_id, click.item_id
         before = seen.setdefault(session, {})
         new = item not in before
-        if session in lists and (new or leave_out != "seen"):
-            at, shown = lists[session]
+        if session in slates and (new or leave_out != "seen"):
+            at, shown = slates[session]
             judged.note(session, shown, item, new=new)
             asked.append(at)
         before[item] = None
-        lists[session] = place, method.answer(click, _left_out(leave_out, item, list(before)))
+        slates[session] = place, method.answer(click, _left_out(leave_out, item, list(before)))
     return judged, asked
 
 
@@ -154,7 +154,7 @@ def _print_quality(found: Sequence[tuple[Judged, list[int]]], begin: int, leave_
 
 
 def _print_curve(found: Sequence[tuple[Judged, list[int]]]) -> None:
-    print("from nothing: HR@20 / MRR@20 of the lists of the clicks up to")
+    print("from nothing: HR@20 / MRR@20 of the slates of the clicks up to")
     begin = 0
     for end in _CURVE:
         ours, base = (_part(judged, asked, begin, end).quality() for judged, asked in found)

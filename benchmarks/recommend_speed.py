@@ -77,7 +77,7 @@ def measure(full: int, items: int, ranker: str) -> tuple[np.ndarray, Engine]:
 
 
 def remembered(engine: Engine, full: int) -> list[str]:
-    """Lines that say what clicks, items, sessions and lists take."""
+    """Lines that say what clicks, items, sessions and slates take."""
     of, used = engine._arrays.of, engine._used()
 
     def held(*names: str) -> int:
@@ -92,17 +92,17 @@ def remembered(engine: Engine, full: int) -> list[str]:
     items = held("newest", "bought", "heat", "clicks", "tag", "gone", "mark", "touched") + names
     live = sys.getsizeof(engine._sessions) + held("last", "number")
     live += sum(sys.getsizeof(name) + sys.getsizeof(place) for name, place in engine._sessions.items())
-    lists = held("shown", "features", "size", "length")
+    slates = held("shown", "features", "size", "length")
     return [
         f"a click {held('blocks', 'chunks') / full:.1f} bytes",
         f"an item {items / len(engine):.0f} bytes ({len(engine):,})",
         f"a live session {live / len(engine._sessions):.0f} bytes ({len(engine._sessions):,})",
-        f"what a list was ranked by {lists / len(engine._lists):,.0f} bytes ({len(engine._lists):,})",
+        f"what a slate was ranked by {slates / len(engine._slates):,.0f} bytes ({len(engine._slates):,})",
     ]
 
 
 def rankers() -> Iterator[str]:
-    """Lines that say what other rankers take for one list: scoring 128 candidates, and learning from 11."""
+    """Lines that say what other rankers take for one slate: scoring 128 candidates, and learning from 11."""
     steps = np.random.default_rng(1).integers(0, 251, (128, len(FEATURE_NAMES))).astype(np.uint8)
     for name in RANKERS:
         ranker = Pointwise(RankerSettings(name=name))

@@ -58,6 +58,8 @@ def restore(written: bytes) -> RunSettings:
     """
     read = json.loads(written)
     _rename(read)
+    if "list" in read:  # the table's name before
+        read["slate"] = read.pop("list")
     read.get("time", {}).setdefault("quorum_share", 0.0)
     kind = read.get("flow", {}).get("kind", FLOWS[0])
     return SETTINGS.get(kind, FraudSettings).model_validate(read)

@@ -24,7 +24,7 @@ class RankerSettings(_Settings):
     parameters
         The model's; those not given have its own defaults.
     negatives_max
-        Of the list that was shown, how many of the best that weren't clicked such a model learns from.
+        Of the slate that was shown, how many of the best that weren't clicked such a model learns from.
     """
 
     name: Name = NETWORK
@@ -56,7 +56,7 @@ class EngineSettings(_Settings):
     candidates_max
         Items that are ranked.
     shown_max
-        Sessions whose last list the ranker can still learn from; each takes 34 bytes a candidate.
+        Sessions whose last slate the ranker can still learn from; each takes 34 bytes a candidate.
     trending_half_life_hours
         After so long a click counts half as much for what is trending.
     """

@@ -15,10 +15,10 @@ from .recommend_rules import RulesTable
 from .tables import FlowTable, RunSettings
 
 __all__ = [
-    "ListTable",
     "RecommendFlowSettings",
     "RecommendPolicySettings",
     "RecommendSettings",
+    "SlateTable",
     "recommend_mistakes",
 ]
 
@@ -42,17 +42,17 @@ class RecommendFlowSettings(FlowTable):
     learn_from: Literal["all", "own"] = "all"
 
 
-class ListTable(_Settings):
-    """The lists that go out.
+class SlateTable(_Settings):
+    """The slates that go out.
 
     Attributes
     ----------
     items_max
-        Items of a list.
+        Items of a slate.
     leave_out
-        Which items of its session a list leaves out: the one that was just clicked, all, or none.
+        Which items of its session a slate leaves out: the one that was just clicked, all, or none.
     pending_max, pending_minutes_max
-        Lists that wait for their session's next click, and for how long.
+        Slates that wait for their session's next click, and for how long.
     """
 
     items_max: int = Field(default=20, ge=1, le=100)
@@ -62,7 +62,7 @@ class ListTable(_Settings):
 
 
 class RecommendPolicySettings(_Settings):
-    """What goes out in place of a session's own list.
+    """What goes out in place of a session's own slate.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class RecommendSettings(RunSettings):
     """All settings of the recommend flow, one attribute for each table of the file."""
 
     flow: RecommendFlowSettings = RecommendFlowSettings()
-    list: ListTable = ListTable()
+    slate: SlateTable = SlateTable()
     rules: RulesTable = RulesTable()
     engine: EngineSettings = EngineSettings()
     ranker: RankerSettings = RankerSettings()
@@ -110,10 +110,10 @@ def recommend_mistakes(settings: RecommendSettings) -> Iterator[Mistake]:
         yield Mistake("", "rules.categories_never", f"also in rules.categories_only: {', '.join(both)}")
     if settings.ranker.name == NETWORK and settings.ranker.parameters:
         yield Mistake("", "ranker.parameters", "not supported by the network")
-    if settings.list.items_max > settings.engine.candidates_max:
+    if settings.slate.items_max > settings.engine.candidates_max:
         yield Mistake(
             "",
-            "list.items_max",
+            "slate.items_max",
             f"must be at most engine.candidates_max ({settings.engine.candidates_max};"
-            f" is {settings.list.items_max})",
+            f" is {settings.slate.items_max})",
         )

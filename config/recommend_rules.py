@@ -1,4 +1,4 @@
-"""Typed settings of what a shop's lists may show."""
+"""Typed settings of what a shop's slates may show."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ Price = Annotated[float, Field(ge=0.0, le=1e12)]
 
 
 class RulesTable(_Settings):
-    """What lists may show, beside what the catalogue hides.
+    """What slates may show, beside what the catalogue hides.
 
     Attributes
     ----------
     never_show
-        Items that are on no list.
+        Items that are on no slate.
     categories_only, categories_never
         Categories that may be shown, if any is given, and those that may not.
     price_min, price_max
-        What an item on a list may cost; not set: no limit.
+        What an item on a slate may cost; not set: no limit.
     unknown_shown
         Whether an item is shown whose category or price is asked for above and not known.
     leave_out_bought
-        Whether lists leave out what the session or its known customer has bought.
+        Whether slates leave out what the session or its known customer has bought.
     leave_out_own
         Whether sellers see none of their own items: those with their customer id as seller.
     seller_items_max, category_items_max
-        Items of one seller and of one category in a list; not set: no limit.
+        Items of one seller and of one category in a slate; not set: no limit.
     fill
-        Whether a short list is filled with trending items, those of the session's categories first.
+        Whether a short slate is filled with trending items, those of the session's categories first.
     new_share
-        Share of a list's places that go to new items, whatever the ranker thinks of them.
+        Share of a slate's places that go to new items, whatever the ranker thinks of them.
     new_days_max, new_items_max
         How long after it was published, or else first seen, an item is new; and how many are remembered so.
     explore_share
-        Share of lists whose last place goes to a candidate that the ranker has put below the list.
+        Share of slates whose last place goes to a candidate that the ranker has put below the slate.
     seed
         Chance is drawn from it and from the click's event id.
     bot_clicks_per_minute_max

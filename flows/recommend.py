@@ -1,4 +1,4 @@
-"""The recommend flow: clicks in, a list of items for each of them out, dead letters aside."""
+"""The recommend flow: clicks in, a slate of items for each of them out, dead letters aside."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ class RecommendedItem(Struct, frozen=True):
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):
-    """What goes out for a click: a list of items for its session.
+    """What goes out for a click: a slate of items for its session.
 
     Attributes
     ----------

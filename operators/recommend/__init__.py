@@ -1,4 +1,4 @@
-"""What makes lists of items for sessions, and learns from their clicks."""
+"""What makes slates of items for sessions, and learns from their clicks."""
 
 __all__ = [
     "catalogue",
@@ -8,10 +8,10 @@ __all__ = [
     "explained",
     "exported",
     "kernels",
-    "lists",
     "pointwise",
     "ranked",
     "rules",
     "similarity",
+    "slates",
     "visitors",
 ]

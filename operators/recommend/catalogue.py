@@ -41,7 +41,7 @@ class Catalogue:
     engine
         It is told which items may not be shown, and says which it has dropped.
     rules
-        What lists may show.
+        What slates may show.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Catalogue:
         self.configure(rules)
 
     def configure(self, rules: RulesTable) -> None:
-        """Change the rules; they hold from the next list on."""
+        """Change the rules; they hold from the next slate on."""
         self._rules = rules
         self._engine.items.withhold(rules.never_show, new_hidden=rules.filters and not rules.unknown_shown)
         for number in self._engine.items.numbers():

@@ -1,4 +1,4 @@
-"""How widely lists spread over the items, and how much they prefer those that are popular anyway."""
+"""How widely slates spread over the items, and how much they prefer those that are popular anyway."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import msgspec
 
 __all__ = ["Popularity", "Spread"]
 
-_SHARE: Final = 0.001  # of the newest list in the running means
+_SHARE: Final = 0.001  # of the newest slate in the running means
 _DAY_MS: Final = 86_400_000
 Heat = Callable[[int, float], float]
 
 
 class Popularity(NamedTuple):
-    """Running means over about the last thousand lists, in clicks that still count for what is trending.
+    """Running means over about the last thousand slates, in clicks that still count for what is trending.
 
     Attributes
     ----------
     shown
-        Of the items of a list.
+        Of the items of a slate.
     clicked
-        Of the items that asked for lists.
+        Of the items that asked for slates.
     """
 
     shown: float
@@ -30,7 +30,7 @@ class Popularity(NamedTuple):
 
 
 class Spread:
-    """Which items lists have shown, and how popular they were.
+    """Which items slates have shown, and how popular they were.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ class Spread:
         self.items_max = items_max
         self._shown_ms: dict[int, int] = {}  # the item shown longest ago comes first
         self.popularity = Popularity(0.0, 0.0)
-        self._lists = 0
+        self._slates = 0
 
     def note(self, items: Sequence[int], clicked: int, at_ms: int, heat: Heat) -> None:
-        """Take note of a list; `heat` gives an item's popularity, or else the default that it is given."""
+        """Take note of a slate; `heat` gives an item's popularity, or else the default that it is given."""
         if not items:
             return
         shown_ms = self._shown_ms
@@ -63,8 +63,8 @@ class Spread:
             shown_ms[item] = at_ms
         while len(shown_ms) > self.items_max:
             del shown_ms[next(iter(shown_ms))]
-        self._lists += 1
-        share = max(_SHARE, 1.0 / self._lists)
+        self._slates += 1
+        share = max(_SHARE, 1.0 / self._slates)
         shown, asked = self.popularity
         self.popularity = Popularity(
             shown + share * (total / len(items) - shown), asked + share * (heat(clicked, 0.0) - asked)
@@ -77,7 +77,7 @@ class Spread:
         return len(ahead)
 
     def shown_since(self, since_ms: int) -> int:
-        """How many different items lists have shown since a time; what is noted meanwhile does no harm."""
+        """How many different items slates have shown since a time; what is noted meanwhile does no harm."""
         return sum(at_ms >= since_ms for at_ms in self._shown_ms.copy().values())
 
     def shown_of_late(self, now_ms: int) -> int:
@@ -86,9 +86,9 @@ class Spread:
 
     def save(self) -> bytes:
         """The state as bytes."""
-        return msgspec.msgpack.encode([list(self._shown_ms.items()), self.popularity, self._lists])
+        return msgspec.msgpack.encode([list(self._shown_ms.items()), self.popularity, self._slates])
 
     def load(self, saved: bytes) -> None:
         """Take over a saved state."""
-        shown, popularity, self._lists = msgspec.msgpack.decode(saved)
+        shown, popularity, self._slates = msgspec.msgpack.decode(saved)
         self._shown_ms, self.popularity = dict(shown), Popularity(*popularity)

@@ -1,4 +1,4 @@
-"""What a list's record keeps in the journal only: from which item of the session each of its items came."""
+"""What a slate's record keeps in the journal only: from which item of the session each of its items came."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 
 from .rules import Place
 
-__all__ = ["ListDetail", "Origin", "pack", "read"]
+__all__ = ["Origin", "SlateDetail", "pack", "read"]
 
 _SUPPORT_MAX: Final = 0xFFFF
 
 
 class Origin(NamedTuple):
-    """Where an item of a list came from.
+    """Where an item of a slate came from.
 
     Attributes
     ----------
@@ -29,13 +29,13 @@ class Origin(NamedTuple):
     support: int
 
 
-class ListDetail(NamedTuple):
+class SlateDetail(NamedTuple):
     """A detail taken apart.
 
     Attributes
     ----------
     origins
-        Of each item of the list, in its order.
+        Of each item of the slate, in its order.
     candidates
         How many items were ranked.
     """
@@ -45,7 +45,7 @@ class ListDetail(NamedTuple):
 
 
 def pack(places: Sequence[Place], candidates: int, name_of: Callable[[int], str]) -> bytes:
-    """The detail of a list, as MessagePack."""
+    """The detail of a slate, as MessagePack."""
     anchors = [place.anchor for place in places]
     names = {anchor: place for place, anchor in enumerate(dict.fromkeys(anchors))}
     return msgspec.msgpack.encode(
@@ -58,7 +58,7 @@ def pack(places: Sequence[Place], candidates: int, name_of: Callable[[int], str]
     )
 
 
-def read(detail: bytes) -> ListDetail:
+def read(detail: bytes) -> SlateDetail:
     """Take a detail apart.
 
     Raises
@@ -72,5 +72,5 @@ def read(detail: bytes) -> ListDetail:
         )
         origins = [Origin(names[place], seen) for place, seen in zip(places, support, strict=True)]
     except (msgspec.MsgspecError, IndexError) as error:
-        raise ValueError(f"no detail of a list: {error}") from error
-    return ListDetail(tuple(origins), candidates)
+        raise ValueError(f"no detail of a slate: {error}") from error
+    return SlateDetail(tuple(origins), candidates)

@@ -35,7 +35,7 @@ _RANKER: Final = {
     "outer": kernels.HIDDEN,
 }
 _OF_SESSIONS: Final[dict[str, DTypeLike]] = {"last": "i8", "number": "i4"}
-_OF_LISTS: Final[dict[str, DTypeLike]] = {"size": "i4", "length": "i4"}
+_OF_SLATES: Final[dict[str, DTypeLike]] = {"size": "i4", "length": "i4"}
 _NOT_SAVED: Final = frozenset({"active", "gradient", "share", "mark"})
 
 
@@ -57,13 +57,13 @@ class Engine:
 
     def __init__(self, settings: EngineSettings, ranker: Pointwise | None = None) -> None:
         self._pointwise = ranker
-        self._best: dict[int, list[int]] = {}  # of a list, the candidates that such a ranker put first
+        self._best: dict[int, list[int]] = {}  # of a slate, the candidates that such a ranker put first
         self._sessions: dict[str, int] = {}  # the session that was idle for longest comes first
         self._next_session = 0
-        self._lists: dict[str, int] = {}  # the list made longest ago comes first
+        self._slates: dict[str, int] = {}  # the slate made longest ago comes first
         self._slots = {"sessions": Slots(), "lists": Slots()}
-        self.lists_dropped = 0
-        self._width = 0  # candidates of a list that are kept
+        self.slates_dropped = 0
+        self._width = 0  # candidates of a slate that are kept
         self._room, self._room_arrays = new_room()
         self._arrays = Arrays(
             {
@@ -77,7 +77,7 @@ class Engine:
                 **{name: (size, "f8") for name, size in _RANKER.items()},
                 **{f"{name}_squares": (size, "f8") for name, size in _RANKER.items()},
                 "gradient": (kernels.WEIGHTS, "f8"),
-                **{name: (0, kind) for name, kind in (OF_ITEMS | _OF_SESSIONS | _OF_LISTS).items()},
+                **{name: (0, kind) for name, kind in (OF_ITEMS | _OF_SESSIONS | _OF_SLATES).items()},
                 "active": (0, "f8"),
                 "share": (0, "f8"),
                 "shown": (0, "i4"),
@@ -99,28 +99,28 @@ class Engine:
         arrays.resize_ring("orders", kernels.LINE, settings.order_lines_max, int(head[kernels.LINES]))
         self.items.configure(settings.items_max)
         arrays.grow(_OF_SESSIONS, settings.sessions_max)
-        arrays.grow(_OF_LISTS, settings.shown_max)
+        arrays.grow(_OF_SLATES, settings.shown_max)
         arrays.grow(("active",), settings.candidates_max * kernels.HIDDEN)
         arrays.grow(("share",), settings.candidates_max)
-        self._take_over_lists(settings)
+        self._take_over_slates(settings)
         self._view()
         self.items.keep_within()
         while len(self._sessions) > settings.sessions_max:
             self._drop_session(next(iter(self._sessions)))
 
-    def _take_over_lists(self, settings: EngineSettings) -> None:
-        """Make room for what lists were ranked by; with another number of candidates old ones are let go."""
+    def _take_over_slates(self, settings: EngineSettings) -> None:
+        """Make room for what slates were ranked by; with another number of candidates old ones are let go."""
         of, width = self._arrays.of, settings.candidates_max
         if self._width != width:
             self._width = width
-            self._lists.clear()
+            self._slates.clear()
             self._best.clear()
             self._slots["lists"] = Slots()
             of["shown"], of["features"] = np.zeros(0, np.int32), np.zeros(0, np.uint8)
         self._arrays.grow(("shown",), settings.shown_max * width)
         self._arrays.grow(("features",), settings.shown_max * width * kernels.FEATURES)
-        while len(self._lists) > settings.shown_max:
-            self._slots["lists"].give_back(self._lists.pop(next(iter(self._lists))))
+        while len(self._slates) > settings.shown_max:
+            self._slots["lists"].give_back(self._slates.pop(next(iter(self._slates))))
 
     def _view(self) -> None:
         """Hand the arrays to the kernels; anew whenever one of them was replaced."""
@@ -153,7 +153,7 @@ class Engine:
         NotLearned
             If it can't; then nothing has changed.
         """
-        row = self._lists.get(session)
+        row = self._slates.get(session)
         if row is not None and self._pointwise is not None:
             size = int(self._arrays.of["size"][row])
             found = np.flatnonzero(self._shown_of(row)[:size] == self._tagged(item))
@@ -166,7 +166,7 @@ class Engine:
         return slot | int(self._arrays.of["tag"][slot]) << _SLOT_BITS
 
     def learn_next(self, session: str, item: int, *, new: bool, taught: bool = False) -> bool:
-        """Let the ranker learn from what came after the session's last list, on what it saw then.
+        """Let the ranker learn from what came after the session's last slate, on what it saw then.
 
         Parameters
         ----------
@@ -180,11 +180,11 @@ class Engine:
         Returns
         -------
         bool
-            Whether the item was among the candidates of a list that is still remembered.
+            Whether the item was among the candidates of a slate that is still remembered.
         """
         if not taught:
             self.teach(session, item)
-        row = self._lists.pop(session, None)
+        row = self._slates.pop(session, None)
         if row is None:
             return False
         self._slots["lists"].give_back(row)
@@ -266,7 +266,7 @@ class Engine:
     def _drop_session(self, session: str) -> None:
         """Let a session end; what others learn from it stays."""
         self._slots["sessions"].give_back(self._sessions.pop(session))
-        row = self._lists.pop(session, None)
+        row = self._slates.pop(session, None)
         if row is not None:
             self._slots["lists"].give_back(row)
 
@@ -321,7 +321,7 @@ class Engine:
         live = self._session(session)
         count = kernels.past_of(*self._past_of, live, settings.session_clicks_max)
         anchored = self._add_past(count, past) if past else count
-        row = self._list_row(session)
+        row = self._slate_row(session)
         left_out = [each & _SLOT for each in excluded if self.items.number_at[each & _SLOT] == each]
         length = 1 + (count > _LENGTHS[0]) + (count > _LENGTHS[1]) + (count > _LENGTHS[2])
         most = settings.candidates_max if best is None else best
@@ -342,7 +342,7 @@ class Engine:
             candidates = kernels.rank(self._index, room, self._ranker, asked, length, most)
         else:
             candidates = kernels.search(self._index, room, asked)
-            of["size"][row] = 0  # nothing is learned from this list unless it is ranked
+            of["size"][row] = 0  # nothing is learned from this slate unless it is ranked
             shares = self._shares(ranker, self._features_of(row)[:candidates])
             kernels.order(room, cells(shares), candidates, most)
             kept = min(ranker.negatives_max, most, candidates)
@@ -369,15 +369,15 @@ class Engine:
                 count += 1
         return count
 
-    def _list_row(self, session: str) -> int:
-        """Where what a session's list was ranked by is kept; the list made longest ago makes room."""
-        row = self._lists.pop(session, None)
+    def _slate_row(self, session: str) -> int:
+        """Where what a session's slate was ranked by is kept; the slate made longest ago makes room."""
+        row = self._slates.pop(session, None)
         if row is None:
-            if len(self._lists) >= self._settings.shown_max:
-                self.lists_dropped += 1
-                self._slots["lists"].give_back(self._lists.pop(next(iter(self._lists))))
+            if len(self._slates) >= self._settings.shown_max:
+                self.slates_dropped += 1
+                self._slots["lists"].give_back(self._slates.pop(next(iter(self._slates))))
             row = self._slots["lists"].take()
-        self._lists[session] = row
+        self._slates[session] = row
         return row
 
     def _ranked(self, row: int, candidates: int, best: int) -> Ranked:
@@ -406,8 +406,8 @@ class Engine:
                 for kind, slots in {"items": self.items.slots, **self._slots}.items()
             },
             "sessions": list(self._sessions.items()),
-            "lists": list(self._lists.items()),
-            "rest": [self._next_session, self._width, self.lists_dropped],
+            "lists": list(self._slates.items()),
+            "rest": [self._next_session, self._width, self.slates_dropped],
             "sizes": {name: len(array) for name, array in self._arrays.of.items()},
         }
         used = self._used()
@@ -424,16 +424,16 @@ class Engine:
 
     def _used(self) -> dict[str, int]:
         """How many cells of an array say anything, where it is less than all."""
-        head, lists = self._arrays.of["head"], self._slots["lists"].used
+        head, slates = self._arrays.of["head"], self._slots["lists"].used
         return {
             "blocks": int(head[kernels.BLOCKS]) * kernels.BLOCK,
             "chunks": int(head[kernels.CHUNKS]) * kernels.CHUNK,
             "orders": int(head[kernels.LINES]) * kernels.LINE,
             **dict.fromkeys(OF_ITEMS, len(self.items.names)),
             **dict.fromkeys(_OF_SESSIONS, self._slots["sessions"].used),
-            **dict.fromkeys(_OF_LISTS, lists),
-            "shown": lists * self._width,
-            "features": lists * self._width * kernels.FEATURES,
+            **dict.fromkeys(_OF_SLATES, slates),
+            "shown": slates * self._width,
+            "features": slates * self._width * kernels.FEATURES,
         }
 
     def load(self, blobs: Mapping[str, bytes]) -> None:
@@ -444,11 +444,11 @@ class Engine:
             self._arrays.of[name] = padded(saved, size)
         self.items.load(names)
         self._slots = {kind: Slots(*names["slots"][kind]) for kind in self._slots}
-        self._sessions, self._lists = dict(names["sessions"]), dict(names["lists"])
+        self._sessions, self._slates = dict(names["sessions"]), dict(names["lists"])
         self._best = dict(names["best"])
         if self._pointwise is not None:
             self._pointwise.load(blobs["ranker"])
-        self._next_session, self._width, self.lists_dropped = names["rest"]
+        self._next_session, self._width, self.slates_dropped = names["rest"]
         self.configure(self._settings)
 
 

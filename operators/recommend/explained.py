@@ -1,4 +1,4 @@
-"""Says of each item of a recorded list why it was on it."""
+"""Says of each item of a recorded slate why it was on it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LIST_TEXTS: Final = {
     "deadline": "the click had waited too long",
     "ranker_failed": "the model in the ranker's place had raised an error",
 }
-"""What the reasons of an empty list mean."""
+"""What the reasons of an empty slate mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedItem:
-    """An item of a list.
+    """An item of a slate.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def explained_items(decision: Mapping[str, Any], detail: bytes) -> tuple[Explain
     Raises
     ------
     ValueError
-        If the detail is none of a list, or of another one.
+        If the detail is none of a slate, or of another one.
     """
     origins = read(detail).origins
     return tuple(

@@ -1,4 +1,4 @@
-"""What an exported ledger says of lists."""
+"""What an exported ledger says of slates."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import orjson
 from .detail import read
 from .explained import explained_items
 
-__all__ = ["ListLayout", "list_values"]
+__all__ = ["SlateLayout", "list_values"]
 
 
 @dataclass(frozen=True)
-class ListLayout:
-    """How lists are laid out in the journal: always the same."""
+class SlateLayout:
+    """How slates are laid out in the journal: always the same."""
 
 
 def list_values(
     items: Sequence[list[dict[str, Any]]], clicked: Sequence[str | None], details: Sequence[bytes]
 ) -> dict[str, list[Any]]:
-    """Columns of decisions: the clicked item, the list as JSON, how many items were ranked.
+    """Columns of decisions: the clicked item, the slate as JSON, how many items were ranked.
 
     Raises
     ------
     ValueError
-        If a detail is none of a list.
+        If a detail is none of a slate.
     """
     return {
         "item_id": list(clicked),

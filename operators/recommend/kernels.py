@@ -259,7 +259,7 @@ class Room(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a list is asked for.
+    """What a slate is asked for.
 
     `Room.past` holds `past` items of the session, and after them, up to `anchored`, items of earlier ones.
     Candidates and their features are written into `items` and `features`, from the row `first` on.
@@ -1065,7 +1065,7 @@ def learn(
     return True
 
 
-# -- a list
+# -- a slate
 
 
 @kernel

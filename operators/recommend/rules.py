@@ -1,4 +1,4 @@
-"""From ranked candidates to a list as a shop wants it: caps, filling, a share of places left to chance."""
+"""From ranked candidates to a slate as a shop wants it: caps, filling, a share of places left to chance."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from .ranked import Ranked
 __all__ = ["LIST_SOURCES", "Place", "Rules", "Visit"]
 
 LIST_SOURCES: Final = (*SOURCE_NAMES, "new")
-"""What an item of a list can come from."""
+"""What an item of a slate can come from."""
 
 _TRENDING: Final = SOURCE_NAMES.index("trending")
 _NEW: Final = len(SOURCE_NAMES)
 
 
 class Place(NamedTuple):
-    """An item of a list.
+    """An item of a slate.
 
     Attributes
     ----------
     item, score, source, anchor, support
         As in `Ranked`; the source as a place in `LIST_SOURCES`.
     propensity
-        Where chance put it here: how probable it was that this list would show it; else None.
+        Where chance put it here: how probable it was that this slate would show it; else None.
     """
 
     item: int
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """Who asks for a list.
+    """Who asks for a slate.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def _places_of(ranked: Ranked) -> list[Place]:
 
 
 class Rules:
-    """Arranges lists.
+    """Arranges slates.
 
     Parameters
     ----------
@@ -90,19 +90,19 @@ class Rules:
         self.counts: Counter[str] = Counter()
 
     def configure(self, rules: RulesTable, items_max: int) -> None:
-        """Change the rules; they hold from the next list on."""
+        """Change the rules; they hold from the next slate on."""
         self._rules, self._items_max = rules, items_max
         self._capped = rules.seller_items_max is not None or rules.category_items_max is not None
         self._chance = rules.new_share > 0.0 or rules.explore_share > 0.0
         self._seed = rules.seed.to_bytes(8, "big")
 
     def ranked_max(self, visit: Visit) -> int | None:
-        """How many candidates a list needs to see, None for all."""
+        """How many candidates a slate needs to see, None for all."""
         own = self._rules.leave_out_own and visit.customer is not None
         return None if self._capped or self._chance or own else self._items_max
 
     def arrange(self, ranked: Ranked, visit: Visit) -> list[Place]:
-        """The list: at most the configured number of places, the best first."""
+        """The slate: at most the configured number of places, the best first."""
         allowed = self._without_own(_places_of(ranked), visit)
         places = self._under_caps(allowed)
         if len(places) < self._items_max and self._rules.fill:
@@ -137,7 +137,7 @@ class Rules:
         return kept
 
     def _filled(self, places: list[Place], visit: Visit) -> list[Place]:
-        """The list with trending items at its end, those of the session's latest categories first."""
+        """The slate with trending items at its end, those of the session's latest categories first."""
         caps = _Caps(self._catalogue, self._rules)
         for place in places:
             caps.admit(place.item)
@@ -161,9 +161,9 @@ class Rules:
     # -- chance
 
     def _with_chance(self, places: list[Place], allowed: Sequence[Place], visit: Visit) -> list[Place]:
-        """Give new items their share of places, and a candidate from below the list its last one.
+        """Give new items their share of places, and a candidate from below the slate its last one.
 
-        Both are drawn uniformly from what isn't on the list anyway, apart from each other, and a new item is
+        Both are drawn uniformly from what isn't on the slate anyway, apart from each other, and a new item is
         no candidate for exploring: so the propensities are exact.
         """
         rules, draw = self._rules, _draws(self._seed, visit.event_id)
@@ -194,7 +194,7 @@ class Rules:
 
 
 class _Caps:
-    """How many items of each seller and category a list has."""
+    """How many items of each seller and category a slate has."""
 
     def __init__(self, catalogue: Catalogue, rules: RulesTable) -> None:
         self._catalogue, self._rules = catalogue, rules

@@ -1,4 +1,4 @@
-"""How alike two lists are."""
+"""How alike two slates are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PERSISTENCE: Final = 0.9
 
 
 def overlap(one: Sequence[str], other: Sequence[str]) -> float:
-    """Share of the longer list's items that are on both, in any order; 1 for two empty lists.
+    """Share of the longer slate's items that are on both, in any order; 1 for two empty slates.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def overlap(one: Sequence[str], other: Sequence[str]) -> float:
 def rank_biased_overlap(one: Sequence[str], other: Sequence[str], persistence: float = _PERSISTENCE) -> float:
     """Likeness of two rankings, in which what stands first counts most; 1 for the same ones.
 
-    The lists are taken to go on beyond their ends as they did up to there.
+    The slates are taken to go on beyond their ends as they did up to there.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def rank_biased_overlap(one: Sequence[str], other: Sequence[str], persistence: f
 
 
 def _shared(short: Sequence[str], place: dict[str, int], depths: int) -> tuple[list[int], int]:
-    """How many items are on both lists down to each depth, and down to the end of the shorter one."""
+    """How many items are on both slates down to each depth, and down to the end of the shorter one."""
     begins = [0] * depths
     for rank, item in enumerate(short):
         if item in place:

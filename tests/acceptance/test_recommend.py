@@ -14,7 +14,7 @@ LINE = re.compile(r"(all|new)\s+([\d,]+)\s+(engine|plain)\s+([\d.]+)\s+([\d.]+)"
 
 
 @pytest.mark.acceptance
-def test_lists_foresee_the_next_click_better_than_plain_neighbours(headrace_data: Path) -> None:
+def test_slates_foresee_the_next_click_better_than_plain_neighbours(headrace_data: Path) -> None:
     files = [str(headrace_data / "clicks" / f"serenade_{part}.jsonl.gz") for part in ("train", "test")]
     ended = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "recommend.py"), *files],

@@ -1,4 +1,4 @@
-"""How the benchmark of lists judges, and compares two methods."""
+"""How the benchmark of slates judges, and compares two methods."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clicks(words: str) -> list[Click]:
 
 
 class Always:
-    """A method that always lists the same, but for what is left out."""
+    """A method that always slates the same, but for what is left out."""
 
     def answer(self, click, excluded):
         return [item for item in "abc" if item not in excluded]

@@ -77,8 +77,8 @@ def files(tmp_path) -> Files:
         decision(6, 21.5, "review", 0.4),
     ]
     found.decisions.write_text("".join(json.dumps(line) + "\n" for line in decided))
-    lists = [listed(1, 0, "xy"), listed(2, 1, "ab"), listed(3, 8, "ab"), listed(4, 8, "b")]
-    found.lists.write_text("".join(json.dumps(line) + "\n" for line in lists))
+    slates = [listed(1, 0, "xy"), listed(2, 1, "ab"), listed(3, 8, "ab"), listed(4, 8, "b")]
+    found.slates.write_text("".join(json.dumps(line) + "\n" for line in slates))
     return found
 
 
@@ -92,14 +92,14 @@ def test_weeks_have_both_flows(files):
     assert [week.caught for week in found] == [1, 1, 0, 0]
     assert [week.stopped for week in found] == [1, 0, 0, 0]
     assert [week.judge.quality() is None for week in found] == [False, True, True, False]
-    assert [week.lists for week in found] == [2, 2, 0, 0]
+    assert [week.slates for week in found] == [2, 2, 0, 0]
     first, second = (week.foreseen.quality() for week in found[:2])
-    assert (first.lists, first.hit_rate, first.mrr) == (1, 1.0, 0.5)  # y was the second of x, y
+    assert (first.slates, first.hit_rate, first.mrr) == (1, 1.0, 0.5)  # y was the second of x, y
     assert [week.hits_possible for week in found] == [[0.75], [0.5], [], []]
     best = [week.judge_possible.quality() for week in found]
     assert best[0].average_precision == 0.5  # a fraud and a legitimate payment had the same odds
     assert best[3].average_precision == 1.0
-    assert (second.lists, second.hit_rate) == (1, 0.0)  # c was not on a, b; the other session is new
+    assert (second.slates, second.hit_rate) == (1, 0.0)  # c was not on a, b; the other session is new
 
 
 def test_lines_that_come_twice_happened_once():
@@ -111,7 +111,7 @@ def test_a_folder_that_holds_files_of_its_names_is_refused(tmp_path):
     refuse_used(tmp_path / "new")
     (tmp_path / "other.jsonl").touch()
     refuse_used(tmp_path)
-    names = ("events.jsonl", "lists.jsonl", "decisions.dead-letters.jsonl", "fraud-state")
+    names = ("events.jsonl", "slates.jsonl", "decisions.dead-letters.jsonl", "fraud-state")
     for name in names:
         (tmp_path / name).touch()
     with pytest.raises(ConfigError) as raised:
@@ -242,7 +242,7 @@ def test_it_closes_with_weeks_a_visitors_story_and_the_files(played):
     )
     assert "…" not in text
     assert f"--state {files.state('fraud')}" in text
-    for name in ("events.jsonl", "live.jsonl", "truth.csv", "lists.jsonl", "decisions.jsonl"):
+    for name in ("events.jsonl", "live.jsonl", "truth.csv", "slates.jsonl", "decisions.jsonl"):
         assert f"  {name}\n" in text
     told = text[text.index("From click to decision") :]
     for said in (" clicks i-", "is shown i-", ", place ", " orders i-", " pays ", "score 0."):
@@ -282,7 +282,7 @@ def test_a_run_that_can_not_begin_in_the_other_process_is_told(tmp_path):
         assert "truth.csv" in (there.error or "")
         pairs._there.close()  # as if the other process were gone
         (tmp_path / "recommend-state").rename(tmp_path / "before")
-        files.lists.unlink()
+        files.slates.unlink()
         _, there = pairs.run(*asked, *kept)
     assert there.error == "the process of the flow fraud ended before its time"
 

@@ -215,13 +215,13 @@ def test_the_view_fits_where_it_is_shown(monkeypatch):
 
 def test_two_runs_share_a_panel_until_both_have_ended():
     where = console(120, terminal=True)
-    lists = replace(HALFWAY, by_action={"recommend": 900, "none": 100}, decisions=1000, reasons={})
+    slates = replace(HALFWAY, by_action={"recommend": 900, "none": 100}, decisions=1000, reasons={})
     with views(where) as (watching, beside):
         watching.started(replace(REQUEST, flow="recommend"))
         beside.started(REQUEST)
-        watching.progress(lists)
+        watching.progress(slates)
         beside.progress(replace(HALFWAY, elapsed_s=20.0))
-        watching.finished(RunSummary(progress=lists, seconds=1.0))
+        watching.finished(RunSummary(progress=slates, seconds=1.0))
         assert "events in" not in said(where)  # the other one goes on
         drawn = said(where)
         beside.finished(RunSummary(progress=HALFWAY, seconds=2.0))

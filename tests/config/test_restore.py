@@ -33,3 +33,10 @@ def test_a_share_that_was_not_known_is_none():
     recorded = json.loads(canonical(load(None, flow="fraud")))
     del recorded["time"]["quorum_share"]
     assert restore(json.dumps(recorded).encode()).time.quorum_share == 0.0
+
+
+def test_the_table_of_slates_had_another_name():
+    settings = load(None, ("slate.items_max=7",), flow="recommend")
+    recorded = json.loads(canonical(settings))
+    recorded["list"] = recorded.pop("slate")
+    assert restore(json.dumps(recorded).encode()) == settings

@@ -54,7 +54,7 @@ SMALL_ENGINE = {
     "engine.sessions_max": 60,
     "engine.order_lines_max": 60,
     "engine.shown_max": 60,
-    "list.pending_max": 60,
+    "slate.pending_max": 60,
     "rules.new_share": 0.1,
     "rules.new_days_max": 400,
     "rules.explore_share": 0.2,

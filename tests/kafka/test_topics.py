@@ -187,7 +187,7 @@ def killed_some_time(world: World, running: Running, rng: random.Random) -> None
     running.kill()
 
 
-def inputs_of_lists(lines: list[bytes], shards: int) -> int:
+def inputs_of_slates(lines: list[bytes], shards: int) -> int:
     """How many inputs lines are to shards that all learn from all clicks, orders and catalogue."""
     shared = sum(
         f'"type": "{kind}"'.encode() in line for line in lines for kind in ("click", "order", "item")
@@ -210,7 +210,7 @@ def test_lists_outlive_kills_and_have_their_session_as_key(world, processes):
         killed_some_time(world, world.start(*options), rng)
         wait_until_gone(members(world) if processes > 1 else [])
     world.send(lines[kills * step :])
-    world.run(inputs_of_lists(lines, SHARDS), *options)
+    world.run(inputs_of_slates(lines, SHARDS), *options)
     world.check()
     sessions = {event["event_id"]: event["session_id"] for event in map(read, lines) if event}
     found = messages(world.brokers, world.to)

@@ -1,4 +1,4 @@
-"""What lists have learned a moment ago holds across kill -9: nothing waits for a checkpoint."""
+"""What slates have learned a moment ago holds across kill -9: nothing waits for a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def three_sessions() -> list[bytes]:
     return seen + [click(20 + number, 100 + number // 2, (OLD, NEW)[number % 2]) for number in range(6)]
 
 
-def lists(world: World) -> list[dict]:
+def slates(world: World) -> list[dict]:
     return [json.loads(line) for line in world.decisions.read_bytes().splitlines()]
 
 
@@ -50,13 +50,13 @@ def test_a_new_item_of_three_sessions_is_recommended_in_the_fourth_after_a_kill(
     first = write_lines(tmp_path / "first.jsonl", three_sessions())
     killed = World(tmp_path / "run", (first,), options, "recommend")
     assert killed.run(killed_at_its_end) == -signal.SIGKILL, killed.said
-    assert len(lists(killed)) == 26
+    assert len(slates(killed)) == 26
     held = checkpoint_numbers(killed.shards()[0])
     assert bool(held) == (checkpoint_inputs == 7)
     further = write_lines(tmp_path / "further.jsonl", [click(40, 200, OLD), click(41, 103, 10)])
     recovered = World(killed.folder, (first, further), options, "recommend")
     assert recovered.run() == 0, recovered.said
-    fourth = lists(recovered)[-2]
+    fourth = slates(recovered)[-2]
     assert fourth["event_id"] == "k40"
     assert items(fourth)[0] == f"i{NEW}"
 
@@ -69,4 +69,4 @@ def test_a_session_goes_on_after_a_kill_with_its_last_click(tmp_path):
     further = write_lines(tmp_path / "further.jsonl", [click(40, 102, 99)])
     recovered = World(killed.folder, (first, further), (), "recommend")
     assert recovered.run() == 0, recovered.said
-    assert "i77" in items(lists(recovered)[-1])
+    assert "i77" in items(slates(recovered)[-1])

@@ -1,4 +1,4 @@
-"""What a shop's lists may show: each rule by what goes out, and by its count."""
+"""What a shop's slates may show: each rule by what goes out, and by its count."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def told(house: House, item: str, **fields: object) -> None:
     house.tell("item", item_id=item, **fields)
 
 
-# -- what is on no list
+# -- what is on no slate
 
 
-def test_explicit_items_are_on_no_list_though_they_teach():
+def test_explicit_items_are_on_no_slate_though_they_teach():
     house = taught({"never_show": ["b", "z"]})
     assert "b" not in house.items("v", "a")
     assert house.shard.engine.items.hidden_count() == 1
@@ -52,7 +52,7 @@ def test_explicit_items_are_on_no_list_though_they_teach():
     assert "b" in house.items("v3", "a")
 
 
-def test_neither_is_what_the_catalogue_hides_when_lists_fall_back_or_are_filled():
+def test_neither_is_what_the_catalogue_hides_when_slates_fall_back_or_are_filled():
     house = taught(items="abc")
     told(house, "b", hidden=True)
     assert set(house.items("v", "a", overdue=True)) == {"c"}
@@ -126,8 +126,8 @@ def test_no_more_of_one_kind_than_its_cap_and_lower_ones_move_up(field):
     assert house.shard.counts["items_capped"] >= 3
 
 
-def test_a_short_list_is_filled_with_what_is_hot_in_the_categories_of_the_session():
-    house = taught(items="abcdefgh", list={"items_max": 6})
+def test_a_short_slate_is_filled_with_what_is_hot_in_the_categories_of_the_session():
+    house = taught(items="abcdefgh", slate={"items_max": 6})
     for place, item in enumerate("abcdefgh"):
         told(house, item, category=("odd", "even")[place % 2])
         house.click("hot", item)
@@ -207,7 +207,7 @@ def test_an_erased_customer_has_no_past():
     assert house.shard.visitors.past("c-1") == []
 
 
-def test_a_bot_gets_lists_and_teaches_nothing_until_it_calms_down():
+def test_a_bot_gets_slates_and_teaches_nothing_until_it_calms_down():
     house = taught({"bot_clicks_per_minute_max": 30}, "ab")
     # One click a second: the thirty-first of a minute is the first too many.
     for number in range(40):
@@ -249,15 +249,15 @@ def test_sessions_beyond_the_limit_are_counted_from_the_start():
 
 
 def test_new_items_get_their_share_of_places_and_their_propensity_is_how_often_they_are_shown():
-    house = taught({"new_share": 0.5, "new_days_max": 30.0}, "abcd", list={"items_max": 4})
+    house = taught({"new_share": 0.5, "new_days_max": 30.0}, "abcd", slate={"items_max": 4})
     for item in "abcdefgh":
         told(house, item, published_at=START_MS - 400 * DAY_MS)
     house.shard.catalogue.new_ms.clear()
     for number in range(5):
         told(house, f"n{number}", published_at=START_MS)
     shown, propensities = Counter(), set()
-    lists = 600
-    for number in range(lists):
+    slates = 600
+    for number in range(slates):
         items = house.click(f"v{number}", "a")["items"]
         assert len({item["item_id"] for item in items}) == len(items)
         new = [item for item in items if item["source"] == "new"]
@@ -267,7 +267,7 @@ def test_new_items_get_their_share_of_places_and_their_propensity_is_how_often_t
     assert set(shown) == {f"n{number}" for number in range(5)}
     assert len(propensities) == 1
     for item in shown:
-        assert shown[item] / lists == pytest.approx(min(propensities), abs=0.08)
+        assert shown[item] / slates == pytest.approx(min(propensities), abs=0.08)
     assert house.shard.counts["items_new"] == sum(shown.values())
 
 
@@ -300,28 +300,28 @@ def test_what_is_known_for_long_does_not_become_new_by_a_click_or_a_note():
     assert known("fresh") in new
 
 
-def test_a_share_of_lists_explores_and_says_how_probable_it_was():
-    house = taught({"explore_share": 0.5, "fill": False}, "abcdefgh", list={"items_max": 3})
-    lists, explored = 400, Counter()
+def test_a_share_of_slates_explores_and_says_how_probable_it_was():
+    house = taught({"explore_share": 0.5, "fill": False}, "abcdefgh", slate={"items_max": 3})
+    slates, explored = 400, Counter()
     house.shard.counts["items_explored"] = 0
-    for number in range(lists):
+    for number in range(slates):
         items = house.click(f"v{number}", "a")["items"]
         assert [("propensity" in item) for item in items[:2]] == [False, False]
         if "propensity" in items[2]:
             explored[items[2]["item_id"]] += 1
             assert items[2]["propensity"] == pytest.approx(0.5 / 4)
-    assert 0.4 < sum(explored.values()) / lists < 0.6
+    assert 0.4 < sum(explored.values()) / slates < 0.6
     assert len(explored) >= 4
     assert house.shard.counts["items_explored"] == sum(explored.values())
 
 
 def test_chance_is_the_same_for_the_same_seed_and_click():
-    def lists(seed: int) -> list[dict]:
-        house = taught({"explore_share": 0.5, "new_share": 0.2, "seed": seed}, list={"items_max": 3})
+    def slates(seed: int) -> list[dict]:
+        house = taught({"explore_share": 0.5, "new_share": 0.2, "seed": seed}, slate={"items_max": 3})
         return [house.click(f"v{number}", "a")["items"] for number in range(30)]
 
-    assert lists(1) == lists(1)
-    assert [_ids(each) for each in lists(1)] != [_ids(each) for each in lists(2)]
+    assert slates(1) == slates(1)
+    assert [_ids(each) for each in slates(1)] != [_ids(each) for each in slates(2)]
 
 
 def _ids(items: list[dict]) -> list[str]:
@@ -378,8 +378,8 @@ def drive(house: House, steps: list[tuple[str, int, int]]) -> list[object]:
 
 @settings(deadline=None, max_examples=40)
 @given(steps=STEPS, cut=st.integers(0, 80))
-def test_with_all_rules_a_loaded_shard_goes_on_to_the_same_bytes_and_lists_keep_them(steps, cut):
-    tables = {"rules": EVERYTHING, "list": {"items_max": 6}, "engine": {"items_max": 15}}
+def test_with_all_rules_a_loaded_shard_goes_on_to_the_same_bytes_and_slates_keep_them(steps, cut):
+    tables = {"rules": EVERYTHING, "slate": {"items_max": 6}, "engine": {"items_max": 15}}
     whole, first = House(**tables), House(**tables)
     answers = drive(whole, steps)
     told_first = drive(first, steps[:cut])

@@ -38,7 +38,7 @@ def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def test_every_click_gets_one_list_and_nothing_else_does(events, ran):
+def test_every_click_gets_one_slate_and_nothing_else_does(events, ran):
     asked = {}
     for line in events.read_bytes().splitlines():
         if not line.endswith(b'\xff"}'):
@@ -110,7 +110,7 @@ def test_a_new_item_is_recommended_also_across_a_restart(tmp_path):
 # -- what can be asked of a state
 
 
-def test_a_list_is_explained_item_by_item(ran):
+def test_a_slate_is_explained_item_by_item(ran):
     decision = next(each for each in read(ran / "d.jsonl")[500:] if len(each["items"]) > 5)
     done = headrace("explain", decision["event_id"], "--state", ran / "state", "--json")
     assert done.code == 0, done.said
@@ -166,10 +166,10 @@ def test_what_the_session_did_next_is_told_with_its_place(tmp_path):
     assert followed("k34") == []
     shown = " ".join(headrace("explain", "k30", "--state", state).text.split())
     assert f"put into the cart i2 place {place}" in shown
-    assert "clicked i7 not on the list" in shown
+    assert "clicked i7 not on the slate" in shown
 
 
-def test_the_ledger_is_whole_and_every_list_is_derived_again(ran):
+def test_the_ledger_is_whole_and_every_slate_is_derived_again(ran):
     assert headrace("ledger", "verify", "--state", ran / "state").code == 0
     done = headrace("replay", "--state", ran / "state", "--verify")
     assert done.code == 0, done.said
@@ -191,7 +191,7 @@ def test_a_state_of_another_flow_is_refused(events, ran):
     assert len(said) == 1
 
 
-def test_lists_are_exported_with_their_items(ran, tmp_path):
+def test_slates_are_exported_with_their_items(ran, tmp_path):
     done = headrace("ledger", "export", "--state", ran / "state", "--to", tmp_path / "x.csv")
     assert done.code == 0, done.said
     assert "with outcome" not in done.said
@@ -259,7 +259,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path):
     assert done.code == 2
     for said in (
         f"{config}: flow.learn_from: ",
-        f"{config}: list.items_max: ",
+        f"{config}: slate.items_max: ",
         f"{config}: list.leave_uot: unknown key; did you mean leave_out?",
         f"{config}: engine.candidates_max: ",
         f"{config}: model: unknown key",
@@ -270,7 +270,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("list.items_max=60", "engine.candidates_max=50"), "list.items_max: must be at most"),
+        (("slate.items_max=60", "engine.candidates_max=50"), "slate.items_max: must be at most"),
         (("flow.kind=recomend",), "flow.kind: there is no flow recomend; did you mean recommend?"),
         (("flow.kind=fraud",), "flow.kind: is a configuration of fraud, and recommend was asked for"),
         (("flow.currency=EUR",), "flow.currency: unknown key"),

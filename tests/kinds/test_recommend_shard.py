@@ -1,4 +1,4 @@
-"""The state machine of lists: what a click is answered, what is learned, what is judged."""
+"""The state machine of slates: what a click is answered, what is learned, what is judged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def house() -> House:
     return House()
 
 
-def test_the_first_click_of_all_gets_an_empty_list_with_its_reason(house):
+def test_the_first_click_of_all_gets_an_empty_slate_with_its_reason(house):
     decision = house.click("s1", "a")
     assert decision["decision_id"] == "recommend:e1"
     assert (decision["action"], decision["items"]) == ("none", [])
@@ -36,7 +36,7 @@ def test_a_new_item_clicked_in_three_sessions_is_recommended_in_the_fourth(house
     assert decision["action"] == "recommend"
 
 
-def test_a_list_reflects_the_click_that_asks_for_it(house):
+def test_a_slate_reflects_the_click_that_asks_for_it(house):
     for session in ("s1", "s2"):
         house.click(session, "a")
         house.click(session, "b")
@@ -50,8 +50,8 @@ def test_a_list_reflects_the_click_that_asks_for_it(house):
     ("leave_out", "among", "missing"),
     [("current", {"a"}, {"b"}), ("seen", set(), {"a", "b"}), ("nothing", {"a", "b"}, set())],
 )
-def test_what_a_list_leaves_out(leave_out, among, missing):
-    house = House(list={"leave_out": leave_out})
+def test_what_a_slate_leaves_out(leave_out, among, missing):
+    house = House(slate={"leave_out": leave_out})
     house.click("s0", "c")
     house.click("s1", "a")
     shown = set(house.items("s1", "b"))
@@ -59,8 +59,8 @@ def test_what_a_list_leaves_out(leave_out, among, missing):
     assert not missing & shown
 
 
-def test_a_list_has_no_more_items_than_it_may():
-    house = House(list={"items_max": 3})
+def test_a_slate_has_no_more_items_than_it_may():
+    house = House(slate={"items_max": 3})
     for number in range(10):
         house.click("s1", f"i{number}")
     assert len(house.items("s2", "i0")) == 3
@@ -81,7 +81,7 @@ def test_what_the_catalogue_hides_is_learned_from_and_never_shown(house, fields)
     assert decision["items"][0]["item_id"] == "b"
 
 
-def test_the_next_click_judges_the_list_before_it_is_learned_from(house):
+def test_the_next_click_judges_the_slate_before_it_is_learned_from(house):
     for session in ("s1", "s2"):
         house.click(session, "a")
         house.click(session, "b")
@@ -94,8 +94,8 @@ def test_the_next_click_judges_the_list_before_it_is_learned_from(house):
     assert (miss.rank, miss.new) == (0, True)
 
 
-def test_a_list_that_waited_for_too_long_is_not_judged():
-    house = House(list={"pending_minutes_max": 10.0})
+def test_a_slate_that_waited_for_too_long_is_not_judged():
+    house = House(slate={"pending_minutes_max": 10.0})
     house.click("s1", "a")
     house.click("s1", "b", after_ms=HOUR_MS)
     assert house.shard.graded == []
@@ -121,8 +121,8 @@ def test_clicks_before_the_clock_has_started_are_taken_in_once_it_has(house):
 
 @pytest.mark.parametrize("known_sessions", [0, 3])
 @pytest.mark.parametrize("after_ms", [0, 1000 * HOUR_MS, -1000 * HOUR_MS])
-def test_a_list_reflects_its_own_click_whatever_the_clock_makes_of_it(known_sessions, after_ms):
-    house = House(list={"leave_out": "nothing"})
+def test_a_slate_reflects_its_own_click_whatever_the_clock_makes_of_it(known_sessions, after_ms):
+    house = House(slate={"leave_out": "nothing"})
     for number in range(known_sessions):
         house.click(f"k{number}", "x")
         house.click(f"k{number}", "y")
@@ -186,7 +186,7 @@ def test_payments_and_outcomes_have_no_effect(house):
 
 
 @pytest.mark.parametrize(("fallback", "items"), [("trending", ["b"]), ("nothing", [])])
-def test_the_kill_switch_puts_another_list_in_place(fallback, items):
+def test_the_kill_switch_puts_another_slate_in_place(fallback, items):
     house = House(policy={"kill_switch": fallback})
     for session in ("s1", "s3", "s4"):
         house.click(session, "b")
@@ -207,7 +207,7 @@ def test_a_click_that_waited_too_long_gets_the_fallback():
     assert decision["reasons"][0]["code"] == "deadline"
 
 
-def test_a_list_that_the_configuration_does_not_have_is_refused(house):
+def test_a_slate_that_the_configuration_does_not_have_is_refused(house):
     kind, letter, _ = house.shard.command(ReloadList(name="vip", entries=(), digest=""), b"{}", (0, 0, 0))
     assert (kind, json.loads(letter)["reason"]) == (Kind.DEAD, "refused_command")
 
@@ -260,9 +260,9 @@ def test_without_learning_the_ranker_stays_and_the_index_moves():
             house.click(f"s{session}", "abcdefg"[session % 7])
             house.click(f"s{session}", "a")
             house.click(f"s{session}", "b")
-    lists = [house.click("s", "a")["items"] for house in (taught, untaught)]
-    assert lists[0][0]["item_id"] == lists[1][0]["item_id"] == "b"
-    assert lists[0][0]["score"] > lists[1][0]["score"]
+    slates = [house.click("s", "a")["items"] for house in (taught, untaught)]
+    assert slates[0][0]["item_id"] == slates[1][0]["item_id"] == "b"
+    assert slates[0][0]["score"] > slates[1][0]["score"]
 
 
 def test_a_shard_learns_from_others_clicks_and_answers_none_of_them():

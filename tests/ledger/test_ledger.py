@@ -30,7 +30,7 @@ from headrace.ledger.ledger import Ledger
 from headrace.ledger.tables import open_table
 from headrace.operators.decisions.detail import detail_layout
 from headrace.operators.events.decode import decode
-from headrace.operators.recommend.exported import ListLayout
+from headrace.operators.recommend.exported import SlateLayout
 from headrace.shard.durable import DurableShard
 
 START_MS = 1_700_000_000_000
@@ -307,13 +307,13 @@ def test_a_decision_without_its_detail_is_an_error_not_a_guess(tmp_path):
 
 def test_the_documented_columns_are_the_exported_ones():
     whole = (Path(__file__).parents[2] / "docs" / "ledger-export.md").read_text()
-    text, of_lists = whole.split("## Of lists")
+    text, of_slates = whole.split("## Of lists")
     rows, more = (
         [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| `")]
-        for part in (text, of_lists)
+        for part in (text, of_slates)
     )
     scored = {one.name for one in columns_of(detail_layout(load(None)))}
-    own = [one for one in columns_of(ListLayout()) if one.name not in scored]
+    own = [one for one in columns_of(SlateLayout()) if one.name not in scored]
     assert more == [[f"`{one.name}`", one.kind, one.meaning] for one in own]
     columns = columns_of(detail_layout(load(None)))
     fixed = [one for one in columns if not one.name.startswith(("feature_", "contribution_"))]

@@ -21,7 +21,7 @@ from headrace.dataflow.topic_reader import TopicReader
 from headrace.files.line_reader import LineReader
 from headrace.files.merged_reader import MergedReader
 from headrace.journal.batches import Batch, Mark
-from headrace.kinds.recommend.measures import LIST_METRICS
+from headrace.kinds.recommend.measures import SLATE_METRICS
 from headrace.metrics.exposition import application
 from headrace.metrics.labels import LABELS, PROCESS
 from headrace.metrics.measures import all_metrics
@@ -262,7 +262,7 @@ def test_counts_of_the_state_go_on_over_a_restart_and_are_absent_until_it_is_tak
     again = Fed(tmp_path / "shard-00").exposed()
     for name in ("headrace_recovery_inputs", "headrace_recovery_inputs_expected"):
         assert again[name] == {(("shard", "00"),): len(lines)}
-    ours = [metric for metric in METRICS if metric not in LIST_METRICS]
+    ours = [metric for metric in METRICS if metric not in SLATE_METRICS]
     of_the_state = [metric.name for metric in ours if metric.since == "state"]
     assert "headrace_decisions_total" in of_the_state
     for name in of_the_state:
@@ -377,7 +377,7 @@ def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
     recorder = fed.recorder
     recorder.opened([fed.shard], reader)
     seen = fed.exposed()
-    absent = {"headrace_reviews_unused", *OF_TOPICS, *(metric.name for metric in LIST_METRICS)}
+    absent = {"headrace_reviews_unused", *OF_TOPICS, *(metric.name for metric in SLATE_METRICS)}
     assert set(seen) == (NAMES | OF_HISTOGRAMS | set(PROCESS)) - absent - {
         m.name for m in METRICS if m.kind == "histogram"
     }

@@ -1,4 +1,4 @@
-"""What a run that makes lists tells over HTTP."""
+"""What a run that makes slates tells over HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worlds import clicks
 
 from headrace.config.loading import load
 from headrace.journal.batches import Batch
-from headrace.kinds.recommend.measures import LIST_METRICS
+from headrace.kinds.recommend.measures import SLATE_METRICS
 from headrace.metrics.exposition import application
 from headrace.metrics.recorder import Recorder
 from headrace.operators.events.decode import decode
@@ -28,7 +28,7 @@ def exposed(recorder: Recorder, settings) -> dict[str, dict[tuple[str, ...], flo
     return found
 
 
-def test_lists_have_their_own_metrics_and_none_of_scores():
+def test_slates_have_their_own_metrics_and_none_of_scores():
     settings, recorder = load(None, flow="recommend"), Recorder(1000)
     lines = clicks(600)
     shard = DurableShard(None, settings, telemetry=recorder)
@@ -49,14 +49,14 @@ def test_lists_have_their_own_metrics_and_none_of_scores():
     recorder.graded(graded, learned=True)
     recorder.decided(applied.decisions)
     seen = exposed(recorder, settings)
-    assert {metric.name for metric in LIST_METRICS} <= set(seen)
+    assert {metric.name for metric in SLATE_METRICS} <= set(seen)
     ranks = [each.rank for each in graded]
     assert len(ranks) > 300
-    assert seen["headrace_list_hit_rate"][()] == sum(map(bool, ranks)) / len(ranks)
-    assert seen["headrace_lists_judged_total"][()] == len(ranks)
+    assert seen["headrace_slate_hit_rate"][()] == sum(map(bool, ranks)) / len(ranks)
+    assert seen["headrace_slates_evaluated_total"][()] == len(ranks)
     assert sum(seen["headrace_decisions_total"].values()) == len(applied.decisions)
     assert set(seen["headrace_decisions_total"]) == {("recommend",), ("none",)}
-    assert 0.3 < seen["headrace_list_catalogue_share"][()] <= 1.0
-    assert seen["headrace_list_popularity"][("shown",)] > 0.0
+    assert 0.3 < seen["headrace_slate_catalogue_share"][()] <= 1.0
+    assert seen["headrace_slate_popularity"][("shown",)] > 0.0
     assert seen["headrace_kill_switch"] == {("00",): 0.0}
     assert "headrace_outcomes_total" not in seen

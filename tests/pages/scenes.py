@@ -148,11 +148,11 @@ SCENES = {
     "docs/runbooks/replay.md": Scene(
         first=MINE,
         before={
-            "headrace replay --state lists --config lists.toml": """
-                sed 's/^neighbours_max = .*/neighbours_max = 16/' "$PROJECT/config/recommend.toml" >lists.toml
+            "headrace replay --state slates --config slates.toml": """
+                sed 's/^neighbours_max = .*/neighbours_max = 9/' "$PROJECT/config/recommend.toml" >slates.toml
             """
         },
-        last="test -s report.html; test -s lists.html",
+        last="test -s report.html; test -s slates.html",
     ),
     "docs/runbooks/sources.md": Scene(
         first="""
@@ -211,13 +211,13 @@ SCENES = {
             "headrace run recommend --config live.toml": """
                 until_so test -e live/processes.json
                 send clicks <all.jsonl
-                wait_for lists 10
+                wait_for slates 10
                 kill -TERM $flow; wait $flow
             """
         },
         beside=["headrace run recommend --config live.toml"],
         stands_for={"kafka:": "kafka:$TOPICS-"},
-        last="wc -l lists.jsonl",
+        last="wc -l slates.jsonl",
         broker=True,
     ),
     "docs/security.md": Scene(

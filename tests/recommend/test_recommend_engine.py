@@ -14,8 +14,8 @@ from headrace.config.recommend import EngineSettings, RankerSettings
 from headrace.operators.recommend.coverage import Spread
 from headrace.operators.recommend.engine import Engine
 from headrace.operators.recommend.kernels import SOURCE_NAMES
-from headrace.operators.recommend.lists import Graded, ListWindow, PendingLists
 from headrace.operators.recommend.pointwise import Pointwise
+from headrace.operators.recommend.slates import Graded, PendingSlates, SlateWindow
 
 HOUR_MS = 3_600_000
 
@@ -113,41 +113,41 @@ def test_the_ranker_learns_which_of_two_likely_items_is_clicked():
         assert index.learn_next(name, b, new=True)
     assert share > 2 * first
     assert not index.learn_next("nobody", b, new=True)
-    assert not index.learn_next("t1", b, new=True)  # a list teaches once
+    assert not index.learn_next("t1", b, new=True)  # a slate teaches once
 
 
 # -- judging
 
 
-def test_lists_without_room_are_dropped_oldest_first():
-    lists = PendingLists()
-    lists.configure(2, 60.0)
+def test_slates_without_room_are_dropped_oldest_first():
+    slates = PendingSlates()
+    slates.configure(2, 60.0)
     for number in range(4):
-        lists.put(f"s{number}", 1000, [number])
-    assert len(lists) == 2
-    assert lists.of("s1") is None
-    assert lists.dropped_by_limit == 2
-    twin = PendingLists()
-    twin.load(lists.save())
-    assert twin.save() == lists.save()
+        slates.put(f"s{number}", 1000, [number])
+    assert len(slates) == 2
+    assert slates.of("s1") is None
+    assert slates.dropped_by_limit == 2
+    twin = PendingSlates()
+    twin.load(slates.save())
+    assert twin.save() == slates.save()
 
 
-def test_the_window_forgets_the_oldest_lists():
-    window = ListWindow(2)
+def test_the_window_forgets_the_oldest_slates():
+    window = SlateWindow(2)
     assert window.quality() is None
     window.extend([Graded(0, 5, new=True), Graded(1, 20, new=False)])
     twin = window.copy()
     window.extend([Graded(3, 10, new=False)])
     quality = window.quality()
     assert (quality.hit_rate, quality.mrr, quality.ndcg) == (1.0, pytest.approx(2 / 3), 0.75)
-    assert (quality.length, quality.new_hit_rate, quality.lists) == (15.0, None, 2)
+    assert (quality.length, quality.new_hit_rate, quality.slates) == (15.0, None, 2)
     assert twin.quality().hit_rate == 0.5
 
 
 # -- spread
 
 
-def test_lists_that_prefer_popular_items_are_told():
+def test_slates_that_prefer_popular_items_are_told():
     spread, heat = Spread(3), {1: 10.0, 2: 20.0, 3: 1.0}
     spread.note([1, 2], 3, 1000, heat.get)
     spread.note([], 3, 1500, heat.get)
@@ -202,7 +202,7 @@ SMALL = {
 }
 
 
-def test_no_list_names_an_item_that_was_dropped_or_left_out_or_comes_twice():
+def test_no_slate_names_an_item_that_was_dropped_or_left_out_or_comes_twice():
     index = engine(**SMALL)
     draw = Random(2)
     for place in range(3000):
@@ -214,7 +214,7 @@ def test_no_list_names_an_item_that_was_dropped_or_left_out_or_comes_twice():
         assert len(set(names)) == len(names)
         assert item not in ranked.items
         assert len(index) <= 120
-    assert index.lists_dropped > 0
+    assert index.slates_dropped > 0
 
 
 def test_a_session_of_many_clicks_keeps_its_past_across_chunks():

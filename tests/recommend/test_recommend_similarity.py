@@ -1,4 +1,4 @@
-"""How alike two lists are, against slow and obvious ways to say it."""
+"""How alike two slates are, against slow and obvious ways to say it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ P = 0.9
 
 
 def slow(one: list[str], other: list[str]) -> float:
-    """The sum itself, for lists of one length that agree from their end on as they did there."""
+    """The sum itself, for slates of one length that agree from their end on as they did there."""
     depths = range(1, len(one) + 1)
     agreement = [len(set(one[:depth]) & set(other[:depth])) / depth for depth in depths]
     total = sum((1 - P) * P ** (depth - 1) * agreement[depth - 1] for depth in depths)
@@ -21,7 +21,7 @@ def slow(one: list[str], other: list[str]) -> float:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_lists_of_one_length_are_as_alike_as_the_sum_says(seed):
+def test_slates_of_one_length_are_as_alike_as_the_sum_says(seed):
     draws = random.Random(seed)
     names = [f"i{number}" for number in range(30)]
     one, other = draws.sample(names, 20), draws.sample(names, 20)

@@ -33,7 +33,7 @@ def test_an_item_clicked_many_times_is_counted_once_a_session():
     assert often.weights("9") == once.weights("9")
 
 
-def test_a_click_is_in_the_very_next_list_and_makes_its_whole_session_newer():
+def test_a_click_is_in_the_very_next_slate_and_makes_its_whole_session_newer():
     plain = index("1a 1b 2a 2c 9a")
     assert plain.neighbours("9") == [("2", 1.0), ("1", 1.0)]
     plain.take("1", "d")
@@ -52,7 +52,7 @@ def test_only_the_end_of_a_session_is_looked_at():
     assert [other for other, _ in plain.neighbours("9")] == ["2"]
 
 
-def test_what_is_excluded_is_not_listed_and_no_list_is_longer_than_asked():
+def test_what_is_excluded_is_not_listed_and_no_slate_is_longer_than_asked():
     plain = index("1a 1b 1c 1d 9a")
     assert plain.rank("9", 2, ("a", "c")) == ["b", "d"]
     assert plain.rank("9", 1, ("a",)) == ["b"]

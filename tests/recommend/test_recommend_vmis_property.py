@@ -1,4 +1,4 @@
-"""The plain reference, moved by each click, against one that looks through all clicks anew for each list."""
+"""The plain reference, moved by each click, against one that looks through all clicks anew for each slate."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def anew(
 
 
 @given(clicks=CLICKS, limits=LIMITS)
-def test_each_list_is_that_of_an_index_made_anew(clicks, limits):
+def test_each_slate_is_that_of_an_index_made_anew(clicks, limits):
     plain = PlainVmis(**limits)
     for place, (session, item) in enumerate(clicks, 1):
         plain.take(session, item)
@@ -85,11 +85,11 @@ def test_an_engine_loaded_at_any_click_goes_on_to_the_same_bytes(clicks, cut):
             blobs = first.save()
             first = Engine(EngineSettings())
             first.load(blobs)
-        lists = []
+        slates = []
         for engine in (whole, first):
             number = engine.items.number_of(item)
             engine.learn_next(session, number, new=number not in engine.history(session))
             engine.take(session, number, 1000 + place)
-            lists.append(engine.rank(session, (number,)))
-        assert lists[0] == lists[1]
+            slates.append(engine.rank(session, (number,)))
+        assert slates[0] == slates[1]
     assert whole.save() == first.save()

@@ -37,8 +37,8 @@ EXPORTED = {
         "list_content lists read_list read_lists verdict"
     ),
     "operators.recommend": (
-        "catalogue coverage detail engine explained exported kernels lists pointwise ranked rules similarity "
-        "visitors"
+        "catalogue coverage detail engine explained exported kernels pointwise ranked rules similarity "
+        "slates visitors"
     ),
     "operators.simulator": (
         "CUSTOMERS_MIN TRUTH_FILES Ceilings Network World ceilings count_events event_blocks presets "
@@ -62,7 +62,7 @@ EXPORTED = {
     "kafka": "connection delivery outlet partition_merge producer read_back reader repair starts topics",
     "kinds": "",
     "kinds.fraud": "kind machine replay_changes replay_report replay_rows",
-    "kinds.recommend": "kind replay_lists replay_report",
+    "kinds.recommend": "kind replay_slates replay_report",
     "ledger": "explained export index keys ledger tables verify",
     "metrics": "http_server labels latency measures metric scrape serving",
     "replay": "examples intervals options past verify walk",

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.operators.decisions.prequential import Prequential
-from headrace.operators.recommend.lists import Graded, ListWindow
+from headrace.operators.recommend.slates import Graded, SlateWindow
 from headrace.runtime.members import Member, Reporter, Said, _told, await_listening, instructions, together
 from headrace.runtime.runs import Latency, Progress
 from headrace.shard.positions import Plan
@@ -47,11 +47,11 @@ def test_quality_is_that_of_all_scores(first, second):
 
 @given(LISTS, LISTS)
 def test_quality_of_lists_is_that_of_all_lists(first, second):
-    whole, parts = ListWindow(1000), [ListWindow(1000), ListWindow(1000)]
+    whole, parts = SlateWindow(1000), [SlateWindow(1000), SlateWindow(1000)]
     whole.extend(first + second)
     for part, graded in zip(parts, (first, second), strict=True):
         part.extend(graded)
-    found = together([told(Progress(lists=each.quality())) for each in parts]).lists
+    found = together([told(Progress(slates=each.quality())) for each in parts]).slates
     expected = whole.quality()
     if expected is None:
         assert found is None
@@ -130,7 +130,7 @@ def test_instructions_say_what_a_process_is_to_do_and_how_often_all_were_started
     assert launched.troubles() == ["process 0 is stalled"]
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux lists who listens")
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux slates who listens")
 def test_others_are_waited_for_until_they_listen():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What is done to a state of lists between two runs, and while one goes on: copied, asked, told, stopped."""
+"""What is done to a state of slates between two runs, and while one goes on: copied, asked, told, stopped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def decisions(world: World) -> list[dict]:
     return [json.loads(line) for line in world.decisions.read_bytes().splitlines()]
 
 
-def test_a_restored_state_goes_on_to_the_same_lists(tmp_path, halves):
+def test_a_restored_state_goes_on_to_the_same_slates(tmp_path, halves):
     first, further = halves
     world = ran(tmp_path / "run", first)
     (tmp_path / "other").mkdir()
@@ -71,8 +71,8 @@ def test_a_dead_letter_is_tried_again_and_gets_its_list(tmp_path, halves):
 def test_another_configuration_is_told_and_holds_from_there(tmp_path, halves):
     world = ran(tmp_path / "run", halves[0])
     before = len(decisions(world))
-    went_on = ran(tmp_path / "run", *halves, list__items_max=5, engine__neighbours_max=20)
-    for said in ("list.items_max: 20 → 5", "engine.neighbours_max: 64 → 20"):
+    went_on = ran(tmp_path / "run", *halves, slate__items_max=5, engine__neighbours_max=20)
+    for said in ("slate.items_max: 20 → 5", "engine.neighbours_max: 64 → 20"):
         assert f"changed since the last run: {said}" in went_on.said
     lengths = [len(each["items"]) for each in decisions(went_on)]
     assert max(lengths[:before]) == 20

@@ -91,13 +91,13 @@ class Files:
         return self.folder / "decisions.jsonl"
 
     @property
-    def lists(self) -> Path:
+    def slates(self) -> Path:
         """What clicks were answered."""
-        return self.folder / "lists.jsonl"
+        return self.folder / "slates.jsonl"
 
     def output(self, flow: str) -> Path:
         """Where a flow writes what it decides."""
-        return self.lists if flow == "recommend" else self.decisions
+        return self.slates if flow == "recommend" else self.decisions
 
     def state(self, flow: str) -> Path:
         """The folder of a flow's state."""

@@ -42,10 +42,10 @@ def demo(
     """Watch both flows decide and learn, on a simulated shop.
 
     Its visitors, items, customers and frauds are made up anew from the seed. Each click is answered with a
-    list of items; each payment is checked for fraud, also by what its session clicked before. The flows know
+    slate of items; each payment is checked for fraud, also by what its session clicked before. The flows know
     nothing at first. They catch up with weeks of events as fast as they can, which tells their throughput;
-    then the last events arrive one by one, which tells their latency. Lists are judged by next clicks, scores
-    by the truth, which no flow ever sees, and both are held against the best that anybody could reach.
+    then the last events arrive one by one, which tells their latency. Slates are judged by next clicks,
+    scores by the truth, which no flow ever sees, and both are held against the best that anybody could reach.
     """
     from headrace.cli.demo import SESSIONS, Files, make_world, refuse_used, request
     from headrace.cli.demo_runs import beside
@@ -70,9 +70,9 @@ def demo(
         for speed, words in [(None, caught_up), *([(made.speed, live)] if made.speed else [])]:
             if speed:
                 echo(live_opening(made), err=True)
-            lists, payments = (request(files, flow, each, speed) for flow, each in flows.items())
+            slates, payments = (request(files, flow, each, speed) for flow, each in flows.items())
             with views(errors, words) as (watching, other):
-                summaries = pairs.run(lists, payments, watching, other)
+                summaries = pairs.run(slates, payments, watching, other)
             for summary in summaries:
                 end(summary.error, summary.exit_code)
     show(files, console_of(), made.possible)

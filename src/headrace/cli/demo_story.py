@@ -28,7 +28,7 @@ from headrace.operators.events.contract import (
     Recommendation,
 )
 from headrace.operators.events.decode import decode_one
-from headrace.operators.recommend.lists import Graded, ListWindow, rank_of
+from headrace.operators.recommend.slates import Graded, SlateWindow, rank_of
 
 if TYPE_CHECKING:
     from headrace.operators.simulator import Ceilings
@@ -93,10 +93,10 @@ class Week:
     ----------
     begins_ms
         Its first moment, milliseconds since the epoch, UTC.
-    lists
+    slates
         How many clicks were answered.
     foreseen
-        Where next clicks stood in the lists before them.
+        Where next clicks stood in the slates before them.
     payments, frauds
         How many payments were decided, and how many of them were frauds.
     caught
@@ -112,8 +112,8 @@ class Week:
     """
 
     begins_ms: int
-    lists: int = 0
-    foreseen: ListWindow = field(default_factory=lambda: ListWindow(_JUDGED_MAX))
+    slates: int = 0
+    foreseen: SlateWindow = field(default_factory=lambda: SlateWindow(_JUDGED_MAX))
     payments: int = 0
     frauds: int = 0
     caught: int = 0
@@ -146,8 +146,8 @@ def _decisions(files: Files) -> Iterator[Decision]:
         yield from map(_decision.decode, lines)
 
 
-def _lists(files: Files) -> Iterator[Recommendation]:
-    with open(files.lists, "rb") as lines:
+def _slates(files: Files) -> Iterator[Recommendation]:
+    with open(files.slates, "rb") as lines:
         yield from map(_list.decode, lines)
 
 
@@ -162,9 +162,9 @@ def weeks(files: Files, shop: Shop, truth: Mapping[str, int], possible: Ceilings
             decision, truth[decision.event_id], possible.frauds[decision.event_id]
         )
     last: dict[str, tuple[str, ...]] = {}
-    for each in _lists(files):
+    for each in _slates(files):
         click, week = shop.clicks[each.event_id], _week(found, each.event_time)
-        week.lists += 1
+        week.slates += 1
         before = last.get(click.session_id)
         if before is not None:
             week.foreseen.extend([Graded(rank_of(click.item_id, before), len(before), new=False)])
@@ -196,7 +196,7 @@ def _table(found: Sequence[Week]) -> Table:
     for week in found:
         table.add_row(
             _at(week.begins_ms, "%Y-%m-%d"),
-            f"{week.lists:,}",
+            f"{week.slates:,}",
             _hits(week),
             f"{week.payments:,}",
             f"{week.frauds:,}",
@@ -209,15 +209,15 @@ def _table(found: Sequence[Week]) -> Table:
 
 _LEGEND: Final = (
     "Each share stands beside the best that anybody could reach here. Hit rate: next clicks that were on the"
-    " list before them; the best lists know every visitor's plans. AP: average precision of the scores"
+    " list before them; the best slates know every visitor's plans. AP: average precision of the scores"
     " against the truth; the best scores know every plan, but not the coin that decides which payments are"
     " frauds at a compromised merchant."
 )
 
 
 def _hits(week: Week) -> str:
-    lists, possible = week.foreseen.quality(), week.hits_possible
-    return f"{lists.hit_rate:.2f} of {sum(possible) / len(possible):.2f}" if lists else "-"
+    slates, possible = week.foreseen.quality(), week.hits_possible
+    return f"{slates.hit_rate:.2f} of {sum(possible) / len(possible):.2f}" if slates else "-"
 
 
 def _precision(week: Week) -> str:
@@ -237,9 +237,9 @@ def _at(ms: int, form: str = "%H:%M:%S") -> str:
 def story(files: Files, shop: Shop, truth: Mapping[str, int]) -> Iterator[str]:
     """One visitor's way from the first clicks to what was decided on the payment, as lines of text.
 
-    The visitor is one whose fraud was stopped, if there is any, and of these one who took most from lists.
+    The visitor is one whose fraud was stopped, if there is any, and of these one who took most from slates.
     """
-    shown = {each.event_id: tuple(item.item_id for item in each.items) for each in _lists(files)}
+    shown = {each.event_id: tuple(item.item_id for item in each.items) for each in _slates(files)}
     chosen = _chosen(_decisions(files), shop, truth, shown)
     if chosen is None:
         return
@@ -294,7 +294,7 @@ def _click(
     rank = 0 if before is None else rank_of(click.item_id, shown.get(before.event_id, ()))
     place = ""
     if before is not None and rank:
-        place = f", place {rank} of its list: {ledger.explain(before.event_id).items[rank - 1].text}"
+        place = f", place {rank} of its slate: {ledger.explain(before.event_id).items[rank - 1].text}"
     yield f"  {_at(click.event_time)} clicks {click.item_id}{place}"
     items = shown.get(click.event_id, ())
     more = f" and {len(items) - _ITEMS_TOLD} more" if len(items) > _ITEMS_TOLD else ""
@@ -333,5 +333,5 @@ def show(files: Files, console: Console, possible: Ceilings) -> None:
     for line in story(files, shop, truth):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"\nThe files are in {files.folder}:", highlight=False, markup=False, soft_wrap=True)
-    for path in (files.events, files.live, files.truth, files.lists, files.decisions):
+    for path in (files.events, files.live, files.truth, files.slates, files.decisions):
         console.print(f"  {path.name}", highlight=False, markup=False)

@@ -115,7 +115,7 @@ def _sections(found: Explained, width: int) -> Iterator[tuple[str, RenderableTyp
         elif found.items:
             yield "Items", _items(found)
         else:
-            yield "Reasons for the empty list", _reasons(found)
+            yield "Reasons for the empty slate", _reasons(found)
         if "items" in (found.decision or {}):
             yield "What the session did next", _followed(found)
         yield "Event", _fields(found.input)
@@ -235,7 +235,7 @@ def _followed(found: Explained) -> RenderableType:
         return Text("nothing so far, or nothing in time")
     table = _grid("left", "left", "left", "left", "left")
     for each in found.followed:
-        place = f"place {each.rank}" if each.rank else "not on the list"
+        place = f"place {each.rank}" if each.rank else "not on the slate"
         table.add_row(_DONE[each.kind], each.item_id, place, _time(each.event_time), each.event_id)
     return table
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.terminal import console_of
-from headrace.operators.recommend.lists import ListQuality
+from headrace.operators.recommend.slates import SlateQuality
 from headrace.runtime.runs import Latency, Observer, Progress, RunRequest, RunSummary
 from headrace.shard import machine
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 ACTIONS: Final = machine.ACTIONS["fraud"]
-LIST_ACTIONS: Final = machine.ACTIONS["recommend"]
+SLATE_ACTIONS: Final = machine.ACTIONS["recommend"]
 _STYLES: Final = {
     "approve": "green",
     "review": "yellow",
@@ -154,22 +154,22 @@ def _batched(request: RunRequest | None) -> bool:
 
 def _actions(progress: Progress) -> tuple[str, ...]:
     """What decisions of this flow say."""
-    return LIST_ACTIONS if LIST_ACTIONS[0] in progress.by_action else ACTIONS
+    return SLATE_ACTIONS if SLATE_ACTIONS[0] in progress.by_action else ACTIONS
 
 
 def _quality(progress: Progress, judge: str) -> str:
-    if LIST_ACTIONS[0] in progress.by_action:
-        return _list_quality(progress.lists)
+    if SLATE_ACTIONS[0] in progress.by_action:
+        return _slate_quality(progress.slates)
     quality = progress.quality
     if quality is None:
         return f"quality - (no {judge} yet)"
     return f"average precision {quality.average_precision:.3f}, AUC {quality.auc:.3f} against {judge}"
 
 
-def _list_quality(lists: ListQuality | None) -> str:
-    if lists is None:
+def _slate_quality(slates: SlateQuality | None) -> str:
+    if slates is None:
         return "quality - (no next click yet)"
-    return f"HR {lists.hit_rate:.3f}, MRR {lists.mrr:.3f}, NDCG {lists.ndcg:.3f} against next clicks"
+    return f"HR {slates.hit_rate:.3f}, MRR {slates.mrr:.3f}, NDCG {slates.ndcg:.3f} against next clicks"
 
 
 def _judge(request: RunRequest | None) -> str:
@@ -207,7 +207,7 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
     actions = ", ".join(f"{progress.by_action.get(action, 0):,} {action}" for action in _actions(progress))
     yield f"{progress.inputs:,} events in {seconds:.1f} s, {rate:,.0f} a second"
     yield f"{progress.decisions:,} decisions ({actions}) in {_place(request.to)}"
-    if LIST_ACTIONS[0] not in progress.by_action:
+    if SLATE_ACTIONS[0] not in progress.by_action:
         yield (
             f"{progress.outcomes_matched:,} outcomes matched, {progress.outcomes_unmatched:,} not;"
             f" {progress.outcomes_corrected:,} corrections, {progress.outcomes_late:,} too late;"
@@ -245,8 +245,8 @@ def _beside(summary: RunSummary) -> str:
 
 
 def _judged(progress: Progress) -> str:
-    if progress.lists is not None:
-        return f" (the last {progress.lists.lists:,} judged)"
+    if progress.slates is not None:
+        return f" (the last {progress.slates.slates:,} judged)"
     quality = progress.quality
     return f" ({quality.frauds:,} frauds among the last {quality.payments:,} judged)" if quality else ""
 
@@ -421,7 +421,7 @@ def _panel(
     """A run's panel; a close one leaves no line empty."""
     figures = _figures(progress, _judge(request), latency=not _batched(request))
     tables = [_decisions(progress), figures]
-    tables += [_reasons(progress)] if progress.reasons or LIST_ACTIONS[0] not in progress.by_action else []
+    tables += [_reasons(progress)] if progress.reasons or SLATE_ACTIONS[0] not in progress.by_action else []
     columns = _beside_each_other(tables, width)
     title = f"headrace {request.flow}" if request else "headrace"
     body = Group(_bar(progress, rate, width), *([] if close else [""]), columns)
@@ -474,18 +474,18 @@ def _decisions(progress: Progress) -> Table:
 
 
 def _figures(progress: Progress, judge: str, *, latency: bool) -> Table:
-    quality, seen, lists = progress.quality, progress.latency, progress.lists
+    quality, seen, slates = progress.quality, progress.latency, progress.slates
     table = _pairs(f"against {judge}", "so far")
-    if LIST_ACTIONS[0] in progress.by_action:
-        table.add_row("HR, MRR", f"{lists.hit_rate:.3f}, {lists.mrr:.3f}" if lists else "-")
+    if SLATE_ACTIONS[0] in progress.by_action:
+        table.add_row("HR, MRR", f"{slates.hit_rate:.3f}, {slates.mrr:.3f}" if slates else "-")
     else:
         table.add_row("average precision", f"{quality.average_precision:.3f}" if quality else "-")
         table.add_row("AUC", f"{quality.auc:.3f}" if quality else "-")
     if latency:
         table.add_row("latency p50, p99", f"{seen.p50_ms:.2f}, {seen.p99_ms:.2f} ms" if seen else "-")
     table.add_row("event time", _time(progress.event_time_ms))
-    if LIST_ACTIONS[0] in progress.by_action:
-        table.add_row("lists that wait", f"{progress.pending:,}")
+    if SLATE_ACTIONS[0] in progress.by_action:
+        table.add_row("pending slates", f"{progress.pending:,}")
     else:
         table.add_row("outcomes, pending", f"{progress.outcomes_matched:,}, {progress.pending:,}")
     return table

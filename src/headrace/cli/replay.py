@@ -18,7 +18,7 @@ from headrace.errors import DecisionsDiffer, JournalDamaged
 if TYPE_CHECKING:
     from headrace.config.tables import RunSettings
     from headrace.kinds.fraud.replay_report import Report
-    from headrace.kinds.recommend.replay_report import ListReport
+    from headrace.kinds.recommend.replay_report import SlateReport
     from headrace.replay.options import Options
     from headrace.replay.past import Past
 
@@ -133,7 +133,7 @@ def replay(
     With --verify, every recorded decision is derived anew under the configurations of the time and compared
     byte for byte. With --config, --set or --no-learn, the recorded inputs are decided under another
     configuration, or by a model that doesn't learn, beginning with nothing, and the differences are reported:
-    other policies, features or models of payments, other limits of lists. The state is only read, also while
+    other policies, features or models of payments, other limits of slates. The state is only read, also while
     a flow runs on it.
     """
     from headrace.replay.options import Options
@@ -194,13 +194,13 @@ def _verify(state: Path, *, json: bool, other_kernel: bool) -> None:
 
 def _replayed(
     state: Path, config: Path | None, overrides: list[str], options: Options, *, learn: bool
-) -> Report | ListReport:
+) -> Report | SlateReport:
     from headrace.config.fraud_flow import of_fraud
     from headrace.config.recommend_flow import RecommendSettings
     from headrace.kinds.fraud.replay_changes import decide_again
     from headrace.kinds.fraud.replay_report import report_of
-    from headrace.kinds.recommend.replay_lists import list_again
-    from headrace.kinds.recommend.replay_report import list_report_of
+    from headrace.kinds.recommend.replay_report import slate_report_of
+    from headrace.kinds.recommend.replay_slates import slate_again
     from headrace.ledger.ledger import shard_directories
     from headrace.replay.past import Past
 
@@ -208,13 +208,15 @@ def _replayed(
     past = Past(directories)
     settings = _settings(config, overrides, past)
     if isinstance(settings, RecommendSettings):
-        _refuse_for_lists(options)
+        _refuse_for_slates(options)
         with _deciding(directories) as progress:
-            lists = list_again(
+            slates = slate_again(
                 past, settings, learn=learn, examples_max=options.examples_max, progress=progress
             )
         with _drawing(past, options) as drawn:
-            return list_report_of(lists, past.configurations, settings, options, learn=learn, progress=drawn)
+            return slate_report_of(
+                slates, past.configurations, settings, options, learn=learn, progress=drawn
+            )
     settings = of_fraud(settings)
     with _deciding(directories) as progress:
         payments = decide_again(
@@ -224,7 +226,7 @@ def _replayed(
         return report_of(payments, past.configurations, settings, options, progress=drawn)
 
 
-def _refuse_for_lists(options: Options) -> None:
+def _refuse_for_slates(options: Options) -> None:
     if options.cost or options.horizon_days is not None:
         raise typer.BadParameter(
             "costs and a horizon are not supported for slates",
@@ -266,7 +268,7 @@ def _see_that_it_is_outside(html: Path, state: Path) -> None:
         raise typer.BadParameter("must not be in the state's folder", param_hint="--html")
 
 
-def _tell(report: Report | ListReport, html: Path | None, *, json: bool) -> None:
+def _tell(report: Report | SlateReport, html: Path | None, *, json: bool) -> None:
     from headrace.cli.replay_page import report_page
     from headrace.cli.replay_view import report_json, report_view
     from headrace.config.private_files import opener

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from headrace.cli import replay_slate_words as list_words
+from headrace.cli import replay_slate_words as slate_words
 from headrace.cli import replay_words as words
 from headrace.cli.replay_charts import interval_chart, recall_chart, week_chart
 from headrace.config.printable import html_text
 from headrace.kinds.fraud.replay_report import Report
 from headrace.kinds.fraud.replay_rows import ACTIONS, Example
-from headrace.kinds.recommend.replay_report import ListReport
+from headrace.kinds.recommend.replay_report import SlateReport
 from headrace.replay.intervals import Compared, Interval
 
 __all__ = ["report_page"]
@@ -54,9 +54,9 @@ _TITLE: Final = "<h1>The past under another configuration</h1>"
 _KEY: Final = '<p class="key"><span class="old"></span>old<span class="new"></span>new</p>'
 
 
-def report_page(report: Report | ListReport) -> str:
+def report_page(report: Report | SlateReport) -> str:
     """The page. What events hold is escaped, and a policy in the page forbids whatever is loaded or run."""
-    body = _body(report) if isinstance(report, Report) else _list_body(report)
+    body = _body(report) if isinstance(report, Report) else _slate_body(report)
     return _page(report.settings_digest, body)
 
 
@@ -70,14 +70,14 @@ def _page(digest: str, body: Iterable[str]) -> str:
     )
 
 
-def _list_body(report: ListReport) -> Iterator[str]:
-    yield _paragraphs(list_words.period(report))
-    for number, part in enumerate(list_words.parts(report)):
+def _slate_body(report: SlateReport) -> Iterator[str]:
+    yield _paragraphs(slate_words.period(report))
+    for number, part in enumerate(slate_words.parts(report)):
         yield f"<h2>{html_text(part.title)}</h2>" + _paragraphs(part.sentences)
         yield _table(part.head, part.rows) if part.rows else ""
         yield "" if part.points is None else _list(part.points)
         if number == 1 and report.judged:
-            yield _KEY + interval_chart(report.quality, list_words.LIST_MEASURED)
+            yield _KEY + interval_chart(report.quality, slate_words.LIST_MEASURED)
 
 
 def _body(report: Report) -> Iterator[str]:

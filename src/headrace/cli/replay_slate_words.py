@@ -1,4 +1,4 @@
-"""What is said of a replay of lists, in words and tables that terminal and page share."""
+"""What is said of a replay of slates, in words and tables that terminal and page share."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from headrace.cli import replay_words as words
-from headrace.kinds.recommend.replay_lists import FOLLOWED, GAINED, LOST, ListExample
-from headrace.kinds.recommend.replay_report import ListReport
+from headrace.kinds.recommend.replay_report import SlateReport
+from headrace.kinds.recommend.replay_slates import FOLLOWED, GAINED, LOST, SlateExample
 from headrace.operators.recommend.explained import ExplainedItem
 from headrace.replay.intervals import Compared
 
@@ -20,11 +20,11 @@ LIST_MEASURED: Final = {
     "new_hit_rate": "hit rate, new items",
     "new_mrr": "reciprocal rank, new items",
     "new_ndcg": "NDCG, new items",
-    "carts_on_list": "carts on list",
-    "orders_on_list": "orders on list",
+    "carts_on_list": "carts on slate",
+    "orders_on_list": "orders on slate",
 }
 _ITEMS_SHOWN: Final = 3
-_EXAMPLE_HEAD: Final = ("list", "next click", "old", "new")
+_EXAMPLE_HEAD: Final = ("slate", "next click", "old", "new")
 _EXAMPLES: Final = {
     GAINED: "Next clicks that stand higher now",
     LOST: "Next clicks that stand lower now",
@@ -43,7 +43,7 @@ class Part(NamedTuple):
     head, rows
         A table behind it; with an empty head, pairs of a name and what is said of it.
     points
-        A list of sentences behind that; None for none, empty for a list in which there is nothing.
+        A slate of sentences behind that; None for none, empty for a slate in which there is nothing.
     """
 
     title: str
@@ -53,17 +53,17 @@ class Part(NamedTuple):
     points: Sequence[str] | None = None
 
 
-def period(report: ListReport) -> Iterator[str]:
-    """Which lists count."""
+def period(report: SlateReport) -> Iterator[str]:
+    """Which slates count."""
     period = report.period
-    if not report.lists:
+    if not report.slates:
         yield "No click was answered by both configurations."
         return
     yield (
-        f"{report.lists:,} clicks were answered by both, from {words.day(period.first_ms)} to"
+        f"{report.slates:,} clicks were answered by both, from {words.day(period.first_ms)} to"
         f" {words.day(period.last_ms)}. {words.began(period.warm_up_days)}"
     )
-    yield f"{report.compared:,} lists from {words.day(period.from_ms)} on are compared."
+    yield f"{report.compared:,} slates from {words.day(period.from_ms)} on are compared."
     yield (
         f"{report.judged:,} of them are judged by what their session clicked next, {report.judged_new:,} of"
         f" these clicks on items that were new to the session; {report.sessions:,} sessions."
@@ -72,9 +72,9 @@ def period(report: ListReport) -> Iterator[str]:
         yield "Nothing can be judged: no next click came in time. Choose a shorter --warm-up-days."
 
 
-def parts(report: ListReport) -> Iterator[Part]:
+def parts(report: SlateReport) -> Iterator[Part]:
     """All sections behind the first words."""
-    yield Part("Lists changed", list(_changed(report)))
+    yield Part("Slates changed", list(_changed(report)))
     yield Part(
         "What sessions did next",
         [_followed(*(report.followed[kind] for kind in FOLLOWED))],
@@ -89,24 +89,24 @@ def parts(report: ListReport) -> Iterator[Part]:
     yield Part(words.PARTS["origin"], rows=list(words.origin(report)))
 
 
-def _changed(report: ListReport) -> Iterator[str]:
+def _changed(report: SlateReport) -> Iterator[str]:
     changes, whole = report.changes, max(report.compared, 1)
     yield (
-        f"{changes.changed:,} of {report.compared:,} lists ({changes.changed / whole:.2%}) are others,"
+        f"{changes.changed:,} of {report.compared:,} slates ({changes.changed / whole:.2%}) are others,"
         f" {changes.other_items:,} ({changes.other_items / whole:.2%}) by their items and not by the order"
         f" alone; {changes.other_first:,} ({changes.other_first / whole:.2%}) begin with another item."
     )
     if changes.overlap is not None and changes.likeness is not None:
         yield (
-            f"Old and new have {changes.overlap:.1%} of the items in common (mean overlap of whole lists);"
-            f" rank-biased overlap {changes.likeness:.3f} (persistence 0.9; 1 for the same lists)."
+            f"Old and new have {changes.overlap:.1%} of the items in common (mean overlap of whole slates);"
+            f" rank-biased overlap {changes.likeness:.3f} (persistence 0.9; 1 for the same slates)."
         )
 
 
 def _followed(carts: int, orders: int) -> str:
     return (
-        f"After these lists, {carts:,} items were put into the cart and {orders:,} ordered; how many of them"
-        " were on their session's last list say the last two lines."
+        f"After these slates, {carts:,} items were put into the cart and {orders:,} ordered; how many of them"
+        " were on their session's last slate say the last two lines."
     )
 
 
@@ -115,7 +115,7 @@ def _measured(name: str, compared: Compared) -> tuple[str, ...]:
     return (name, *sides, words.spread(name, compared.difference, signed=True, between="\n"))
 
 
-def _example(each: ListExample) -> tuple[str, ...]:
+def _example(each: SlateExample) -> tuple[str, ...]:
     return (
         f"{each.event_id}\n{words.day(each.event_time)}, session {each.session_id}\nclicked {each.clicked}",
         each.next_clicked,
@@ -132,18 +132,18 @@ def _side(items: Sequence[ExplainedItem], rank: int) -> str:
     return "\n".join([place, *(f"{number}. {item.item_id}: {item.text}" for number, item in told)])
 
 
-def limits(report: ListReport) -> Iterator[str]:
+def limits(report: SlateReport) -> Iterator[str]:
     """What a replay can't know."""
     yield (
-        "The clicks followed the old lists: what was not shown could not be clicked there, and what was"
+        "The clicks followed the old slates: what was not shown could not be clicked there, and what was"
         " shown was clicked because it was shown. The measures are therefore biased towards the old"
         " configuration; a new one that looks a little worse may be better. Only both at once, on sessions"
         " drawn by lot, would tell."
     )
-    yield "What a session would have clicked, put into the cart or ordered on the new list is in no journal."
+    yield "What a session would have clicked, put into the cart or ordered on the new slate is in no journal."
     yield (
-        "Both lists of a click wait for the next one as long as the new configuration says"
-        " (list.pending_minutes_max); an item counts as new to a session that was quiet for longer."
+        "Both slates of a click wait for the next one as long as the new configuration says"
+        " (slate.pending_minutes_max); an item counts as new to a session that was quiet for longer."
     )
     if not report.learn:
         yield "The new ranker did not learn (--no-learn)."

@@ -13,14 +13,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli import replay_slate_words as list_words
+from headrace.cli import replay_slate_words as slate_words
 from headrace.cli import replay_words as words
 from headrace.cli.replay_slate_words import Part
 from headrace.config.paths import path_text
 from headrace.kinds.fraud.replay_report import Report, Week
 from headrace.kinds.fraud.replay_rows import ACTIONS, Example
-from headrace.kinds.recommend.replay_lists import ListExample
-from headrace.kinds.recommend.replay_report import ListReport
+from headrace.kinds.recommend.replay_report import SlateReport
+from headrace.kinds.recommend.replay_slates import SlateExample
 from headrace.replay.past import Recorded
 from headrace.replay.verify import Rederived
 
@@ -86,9 +86,9 @@ def _left_out(shard: Rederived) -> Iterator[str]:
 # ---------------------------------------------------------------- another configuration: JSON
 
 
-def report_json(report: Report | ListReport) -> bytes:
+def report_json(report: Report | SlateReport) -> bytes:
     """A report as indented JSON; what isn't defined is null."""
-    plain = report_plain(report) if isinstance(report, Report) else _list_report_plain(report)
+    plain = report_plain(report) if isinstance(report, Report) else _slate_report_plain(report)
     return orjson.dumps(plain, option=orjson.OPT_INDENT_2)
 
 
@@ -131,9 +131,9 @@ def report_plain(report: Report) -> dict[str, Any]:
     }
 
 
-def _list_report_plain(report: ListReport) -> dict[str, Any]:
+def _slate_report_plain(report: SlateReport) -> dict[str, Any]:
     replayed = report.replayed
-    plain = ("version", "kernel", "lists", "compared", "judged", "judged_new", "sessions", "followed")
+    plain = ("version", "kernel", "slates", "compared", "judged", "judged_new", "sessions", "followed")
     return {
         **{name: getattr(report, name) for name in plain},
         **{name: getattr(replayed, name) for name in _RANGED},
@@ -142,15 +142,15 @@ def _list_report_plain(report: ListReport) -> dict[str, Any]:
         "period": report.period._asdict(),
         "changed": report.changes._asdict(),
         "quality": _measures(report.quality),
-        "examples": {by: list(map(_list_example, found)) for by, found in report.examples.items()},
+        "examples": {by: list(map(_slate_example, found)) for by, found in report.examples.items()},
         "not_comparable": {name: getattr(replayed, name) for name in _UNCOMPARED},
         "commands": {name: getattr(replayed, name) for name in _COMMANDED},
         "counts": replayed.counts,
-        "limits": list(list_words.limits(report)),
+        "limits": list(slate_words.limits(report)),
     }
 
 
-def _list_example(each: ListExample) -> dict[str, Any]:
+def _slate_example(each: SlateExample) -> dict[str, Any]:
     return {**each._asdict(), **{side: list(map(asdict, getattr(each, side))) for side in ("old", "new")}}
 
 
@@ -173,10 +173,10 @@ def _measures(found: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- another configuration: terminal
 
 
-def report_view(report: Report | ListReport) -> RenderableType:
+def report_view(report: Report | SlateReport) -> RenderableType:
     """A report for a terminal."""
     if not isinstance(report, Report):
-        return _list_report_view(report)
+        return _slate_report_view(report)
     parts: list[RenderableType] = [Text("\n".join(words.period(report)))]
     for name, body in _sections(report):
         parts += ["", Text(words.PARTS[name], style="bold"), Padding(body, (0, 0, 0, 2), expand=False)]
@@ -195,9 +195,9 @@ def _sections(report: Report) -> Iterator[tuple[str, RenderableType]]:
     yield "origin", _pairs(words.origin(report))
 
 
-def _list_report_view(report: ListReport) -> RenderableType:
-    shown: list[RenderableType] = [Text("\n".join(list_words.period(report)))]
-    for part in list_words.parts(report):
+def _slate_report_view(report: SlateReport) -> RenderableType:
+    shown: list[RenderableType] = [Text("\n".join(slate_words.period(report)))]
+    for part in slate_words.parts(report):
         shown += ["", Text(part.title, style="bold"), Padding(_part(part), (0, 0, 0, 2), expand=False)]
     return Group(*shown)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from headrace.kinds.fraud.replay_changes import Replayed
 from headrace.kinds.fraud.replay_report import Report
 from headrace.kinds.fraud.replay_rows import Example
-from headrace.kinds.recommend.replay_report import ListReport
+from headrace.kinds.recommend.replay_report import SlateReport
 from headrace.replay.intervals import Interval
 from headrace.replay.walk import Walked
 
@@ -263,7 +263,7 @@ def limits(report: Report) -> Iterator[str]:
         yield f"{who} only watched (shadow mode): what is compared is what would have been done."
 
 
-def origin(report: Report | ListReport) -> Iterator[tuple[str, str]]:
+def origin(report: Report | SlateReport) -> Iterator[tuple[str, str]]:
     """Configurations, versions, kernels, and the range of the inputs."""
     for each in report.recorded:
         learns = "" if each.learn else ", without learning"

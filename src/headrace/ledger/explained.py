@@ -140,7 +140,7 @@ class ExplainedOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedFollowUp:
-    """What a session did after a list.
+    """What a session did after a slate.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class ExplainedFollowUp:
     event_id, item_id, event_time
         Of the event; an order is told once for each item.
     rank
-        Where the item stood on the list, from 1; 0 if it wasn't on it.
+        Where the item stood on the slate, from 1; 0 if it wasn't on it.
     """
 
     kind: str
@@ -221,13 +221,13 @@ class Explained:
     others
         Where the same id was decided besides: an event that came again after its id was forgotten.
     items
-        Of a list, best first.
+        Of a slate, best first.
     delivered
         The decision that consumers have, where it is another one: it was delivered before the state lost its
         end and made this one anew. None otherwise.
     followed
-        What the session of a list did next: carts, orders, and its next click as the last one, as far as they
-        came within the time that the list waited.
+        What the session of a slate did next: carts, orders, and its next click as the last one, as far as
+        they came within the time that the slate waited.
     """
 
     decision_id: str

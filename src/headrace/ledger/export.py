@@ -27,7 +27,7 @@ from headrace.ledger.export_columns import Column, Layout, Values, columns_of
 from headrace.ledger.export_outcomes import Outcomes, Progress, tell
 from headrace.ledger.export_rows import Group
 from headrace.operators.decisions.detail import detail_layout
-from headrace.operators.recommend.exported import ListLayout
+from headrace.operators.recommend.exported import SlateLayout
 
 __all__ = ["Exported", "Rows", "Selection", "export"]
 
@@ -82,15 +82,15 @@ class Exported:
         Decisions left out because they were erased.
     gone
         Records of the journals' beginnings that are no longer kept.
-    of_lists
-        Whether they are lists, which have no outcomes.
+    of_slates
+        Whether they are slates, which have no outcomes.
     """
 
     rows: int = 0
     with_outcome: int = 0
     erased: int = 0
     gone: int = 0
-    of_lists: bool = False
+    of_slates: bool = False
 
 
 def export(
@@ -138,7 +138,7 @@ def export(
             values = group.values(columns, outcomes)
             rows.write(values)
             exported.rows += len(group)
-            exported.of_lists = isinstance(group.layout, ListLayout)
+            exported.of_slates = isinstance(group.layout, SlateLayout)
             exported.with_outcome += int(np.count_nonzero(values.get("outcomes", ())))
     if not columns:
         rows.begin(columns_of(_first_layout(directories)))
@@ -220,7 +220,7 @@ class _Shard:
 
 
 def _layout_of(settings: RunSettings) -> Layout:
-    return detail_layout(settings) if isinstance(settings, FraudSettings) else ListLayout()
+    return detail_layout(settings) if isinstance(settings, FraudSettings) else SlateLayout()
 
 
 def _first_layout(directories: Sequence[Path]) -> Layout:

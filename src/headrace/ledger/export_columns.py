@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from headrace.operators.decisions.detail import DetailLayout
-from headrace.operators.recommend.exported import ListLayout
+from headrace.operators.recommend.exported import SlateLayout
 
 __all__ = ["EVENT_FIELDS", "Column", "Layout", "Values", "columns_of"]
 
@@ -17,7 +17,7 @@ EVENT_FIELDS: Final = ("customer_id", "merchant_id", "session_id", "order_id", "
 """Fields of an event that have a column of their own, where it has them."""
 
 Values = Sequence[Any] | np.ndarray[Any, Any]
-Layout = DetailLayout | ListLayout
+Layout = DetailLayout | SlateLayout
 
 
 class Column(NamedTuple):
@@ -27,7 +27,7 @@ class Column(NamedTuple):
     ----------
     name, kind
         Its name; `text`, `int`, `float`, `time` (milliseconds since the epoch, UTC), `bool`, `json`
-        (as text) or `reasons` (a list of objects with `code` and `contribution`).
+        (as text) or `reasons` (a slate of objects with `code` and `contribution`).
     meaning
         What stands in it.
     """
@@ -81,14 +81,14 @@ _POSITION_COLUMNS: Final = (
 _OF_SCORES: Final = ("score", "shadow_action", "policy_trace")
 _LIST_COLUMNS: Final = (
     Column("item_id", "text", "the item that was clicked"),
-    Column("items", "json", "the list, best first: id, score, source, anchor, support, and text"),
+    Column("items", "json", "the slate, best first: id, score, source, anchor, support, and text"),
     Column("candidates", "int", "how many items were ranked"),
 )
 
 
 def columns_of(layout: Layout) -> list[Column]:
     """The columns of a table whose decisions have a layout."""
-    if isinstance(layout, ListLayout):
+    if isinstance(layout, SlateLayout):
         shared = [column for column in _DECISION_COLUMNS if column.name not in _OF_SCORES]
         return [*shared, *_LIST_COLUMNS, *_POSITION_COLUMNS]
     return [

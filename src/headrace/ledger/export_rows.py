@@ -13,7 +13,7 @@ from headrace.journal.records import Record
 from headrace.ledger.export_columns import EVENT_FIELDS, Column, Layout, Values
 from headrace.ledger.export_outcomes import Outcomes
 from headrace.operators.decisions.detail import read_trace
-from headrace.operators.recommend.exported import ListLayout, list_values
+from headrace.operators.recommend.exported import SlateLayout, list_values
 
 __all__ = ["Group"]
 
@@ -91,7 +91,7 @@ class Group:
         for add, value in zip(self._add, values, strict=True):
             add(value)
         self._details.append(record.detail)
-        if isinstance(self.layout, ListLayout):
+        if isinstance(self.layout, SlateLayout):
             self._items.append(decision["items"])
             self._clicked.append(event.get("item_id"))
 
@@ -103,7 +103,7 @@ class Group:
 
     def _unpacked(self) -> dict[str, Values]:
         layout = self.layout
-        if isinstance(layout, ListLayout):
+        if isinstance(layout, SlateLayout):
             return dict(list_values(self._items, self._clicked, self._details))
         size, kind = layout.packed.size, np.dtype(list(layout.columns))
         fixed = np.frombuffer(b"".join(detail[:size] for detail in self._details), dtype=kind)

@@ -19,7 +19,7 @@ from headrace.ledger.explained import ExplainedFollowUp
 from headrace.ledger.index import Place
 from headrace.operators.events.contract import Cart, Click, Order
 from headrace.operators.events.decode import decode_one
-from headrace.operators.recommend.lists import rank_of
+from headrace.operators.recommend.slates import rank_of
 from headrace.shard.apply_record import DELIVERED
 
 __all__ = ["delivered_otherwise", "followed"]
@@ -33,22 +33,22 @@ _NOTE_FRAMES_MAX: Final = 64  # it is written in the next turn of the flow
 def followed(
     directory: Path, place: Place, click: Click, items: Sequence[str], minutes_max: float
 ) -> Iterator[ExplainedFollowUp]:
-    """Carts and orders of the session up to its next click, and that click, each with its place in the list.
+    """Carts and orders of the session up to its next click, and that click, each with its place in the slate.
 
-    At most 256 MB of the journal are read, up to the first event that is later than the list can wait.
+    At most 256 MB of the journal are read, up to the first event that is later than the slate can wait.
 
     Parameters
     ----------
     directory
         The shard's.
     place
-        Of the list's record.
+        Of the slate's record.
     click
-        What asked for the list.
+        What asked for the slate.
     items
-        Of the list, best first.
+        Of the slate, best first.
     minutes_max
-        How long the list waited for the session's next click.
+        How long the slate waited for the session's next click.
     """
     mark, until_ms = click.session_id.encode(), click.event_time + minutes_max * _MINUTE_MS
     for record in _behind(directory, place):

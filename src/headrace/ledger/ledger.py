@@ -382,7 +382,7 @@ def _followed(
     if not isinstance(click, Click):
         return ()
     items = [item["item_id"] for item in decision["items"]]
-    return tuple(followed(shard.directory, place, click, items, settings.list.pending_minutes_max))
+    return tuple(followed(shard.directory, place, click, items, settings.slate.pending_minutes_max))
 
 
 def _why(settings: RunSettings, decision: dict[str, Any], kept: bytes) -> dict[str, Any]:

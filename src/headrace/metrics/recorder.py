@@ -17,7 +17,7 @@ from headrace.journal.checkpoint import Finished
 from headrace.operators.decisions.prequential import OutcomeWindow
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import NoValue, Undecodable
-from headrace.operators.recommend.lists import Graded, ListWindow
+from headrace.operators.recommend.slates import Graded, SlateWindow
 from headrace.shard.durable import DurableShard
 from headrace.shard.telemetry import Stage
 from headrace.shard.waiting import NEVER
@@ -92,7 +92,7 @@ class Histogram:
         self.total += value * count
 
     def add_all(self, values: list[float]) -> None:
-        """Count values; the list is sorted in place."""
+        """Count values; the slate is sorted in place."""
         if len(values) < _FEW:
             for value in values:
                 self.add(value)
@@ -175,7 +175,7 @@ class Recorder:
         self._busy_ns: dict[str, int] = dict.fromkeys(get_args(Stage), 0)
         self._events: Counter[type] = Counter()
         self._window = OutcomeWindow(window_outcomes_max)
-        self._lists = ListWindow(window_outcomes_max)
+        self._slates = SlateWindow(window_outcomes_max)
         self._checkpoints: dict[str, CheckpointTally] = {}
         self._began = self._moved = time.monotonic()
         self.current: Phase = "recovering"
@@ -231,10 +231,10 @@ class Recorder:
             self._scores.add_all(scores)
 
     def graded(self, graded: Sequence[Any], *, learned: bool) -> None:
-        """Scores were judged by outcomes, or lists by next clicks."""
+        """Scores were judged by outcomes, or slates by next clicks."""
         with self._lock:
             if graded and isinstance(graded[0], Graded):
-                self._lists.extend(graded)
+                self._slates.extend(graded)
             else:
                 self._window.extend(graded)
             if learned:
@@ -312,10 +312,10 @@ class Recorder:
         with self._lock:
             return self._window.copy()
 
-    def lists(self) -> ListWindow:
-        """The last lists that were judged."""
+    def slates(self) -> SlateWindow:
+        """The last slates that were judged."""
         with self._lock:
-            return self._lists.copy()
+            return self._slates.copy()
 
     def checkpoints(self, shard: str) -> CheckpointTally:
         """The tally of a shard, by the name of its folder."""

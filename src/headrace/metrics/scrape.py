@@ -22,7 +22,7 @@ from headrace.journal.segments import segment_numbers, segment_path
 from headrace.journal.writer import JournalWriter
 from headrace.metrics.recorder import Histogram, Recorder
 from headrace.operators.decisions.prequential import WindowQuality
-from headrace.operators.recommend.lists import ListQuality
+from headrace.operators.recommend.slates import SlateQuality
 from headrace.shard.deduplication import IdMemory
 from headrace.shard.durable import DurableShard
 from headrace.shard.machine import ACTIONS, Machine
@@ -80,9 +80,9 @@ class Scrape:
         return self.recorder.window().quality()
 
     @cached_property
-    def list_quality(self) -> ListQuality | None:
-        """Quality of lists over the window of next clicks."""
-        return self.recorder.lists().quality()
+    def slate_quality(self) -> SlateQuality | None:
+        """Quality of slates over the window of next clicks."""
+        return self.recorder.slates().quality()
 
     def counted(self, keys: Iterable[tuple[str, str]]) -> Iterator[Sample]:
         """Counts of the shards by their keys, each with the label that stands for it."""

@@ -18,7 +18,7 @@ import msgspec
 import orjson
 
 from headrace.operators.decisions.prequential import quality_of
-from headrace.operators.recommend.lists import quality_of_lists
+from headrace.operators.recommend.slates import quality_of_slates
 from headrace.runtime.attempts import COUNTED, added
 from headrace.runtime.interrupts import die_with_parent, end_at_once
 from headrace.runtime.liveness import BEAT_S, Beat, Pulse
@@ -332,6 +332,6 @@ def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Prog
         event_time_ms=max((each.event_time_ms for each in parts), default=0),
         latency=worst if latencies else None,
         quality=quality_of([each.counted for each in parts if each.counted is not None]),
-        lists=quality_of_lists([each.lists for each in parts if each.lists is not None]),
+        slates=quality_of_slates([each.slates for each in parts if each.slates is not None]),
         recovered="; ".join(each.recovered for each in parts if each.recovered),
     )

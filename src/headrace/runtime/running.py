@@ -32,7 +32,7 @@ from headrace.metrics.latency import LatencyHistogram
 from headrace.operators.decisions.prequential import Prequential
 from headrace.operators.policy.lists import changed_lists, read_lists
 from headrace.operators.policy.verdict import DAY_MS
-from headrace.operators.recommend.lists import ListWindow
+from headrace.operators.recommend.slates import SlateWindow
 from headrace.runtime.interrupts import met_by
 from headrace.runtime.runs import Latency, Observer, Progress, RunRequest, RunSummary
 from headrace.runtime.skips import numbered, skips_of
@@ -175,7 +175,7 @@ class Tally:
         self.settings: RunSettings = request.settings
         self.started = self.reported = time.monotonic()
         self.latency, self.quality = LatencyHistogram(), Prequential()
-        self.lists = ListWindow(self.settings.metrics.window_outcomes_max)
+        self.slates = SlateWindow(self.settings.metrics.window_outcomes_max)
         self.truth = read_truth(request.truth, self.settings.input.truth_rows_max) if request.truth else None
         self.inputs = self.decisions = self.dead_letters = 0
         self.deciding = self.stopping = self.draining = False
@@ -305,7 +305,7 @@ class Tally:
         if applied.decisions:
             self.telemetry.decided(applied.decisions)
         if isinstance(self.settings, RecommendSettings):
-            self.lists.extend(graded)
+            self.slates.extend(graded)
         elif self.truth is None:
             self.quality.extend(graded)
         else:
@@ -376,7 +376,7 @@ class Tally:
             event_time_ms=max((state.clock.now for state in states), default=0),
             reasons=_reasons(counts),
             quality=self.quality.quality(),
-            lists=self.lists.quality(),
+            slates=self.slates.quality(),
             pending=sum(each.pending for each in held),
             entities=sum(each.entities for each in held),
             skipped=self._skipped(),

@@ -13,7 +13,7 @@ from headrace.dataflow.telemetry import Telemetry
 from headrace.errors import NothingUsable
 from headrace.files.sources import IfMoved
 from headrace.operators.decisions.prequential import Counted, Quality
-from headrace.operators.recommend.lists import ListQuality
+from headrace.operators.recommend.slates import SlateQuality
 
 __all__ = [
     "Latency",
@@ -149,8 +149,8 @@ class Progress:
         Of the scores against the truth, or else the outcomes that came; None before there is any.
     counted
         What it was computed from, where it is put together with that of other processes; None otherwise.
-    lists
-        How well lists foresaw the next click; None in other flows, and before there is any.
+    slates
+        How well slates foresaw the next click; None in other flows, and before there is any.
     pending, entities
         Decisions that wait for their outcome, and entities that are known, now.
     skipped
@@ -179,7 +179,7 @@ class Progress:
     reasons: Mapping[str, int] = field(default_factory=dict)
     quality: Quality | None = None
     counted: Counted | None = None
-    lists: ListQuality | None = None
+    slates: SlateQuality | None = None
     pending: int = 0
     entities: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)

@@ -31,8 +31,8 @@ __all__ = [
 
 DECISIONS: Final = "decisions"
 DEAD_LETTERS: Final = "dead_letters"
-# What protocol, key and headers of a message take; what a decision does without the items of a list, and what
-# one of these does: ids of 128 characters, which as JSON may take six bytes each.
+# What protocol, key and headers of a message take; what a decision does without the items of a slate, and
+# what one of these does: ids of 128 characters, which as JSON may take six bytes each.
 _FRAME_BYTES: Final = 4096
 _DECISION_BYTES_MAX: Final = 16_384
 _ITEM_BYTES_MAX: Final = 1024
@@ -42,9 +42,9 @@ _OUTPUTS: Final = {int(Kind.DECIDED): DECISIONS, int(Kind.DEAD): DEAD_LETTERS}
 def message_bytes_needed(settings: RunSettings) -> int:
     """How large the messages may be that a flow has to send, whatever comes in.
 
-    A dead letter can be cut, a decision can't; its size has a bound, as ids and lists have one.
+    A dead letter can be cut, a decision can't; its size has a bound, as ids and slates have one.
     """
-    items = settings.list.items_max if isinstance(settings, RecommendSettings) else 0
+    items = settings.slate.items_max if isinstance(settings, RecommendSettings) else 0
     around = _FRAME_BYTES + settings.kafka.pass_headers_bytes_max
     return around + _DECISION_BYTES_MAX + items * _ITEM_BYTES_MAX
 

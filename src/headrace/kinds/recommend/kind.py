@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.kinds.recommend.machine import RecommendShard, shape_of
-from headrace.kinds.recommend.measures import LIST_METRICS
+from headrace.kinds.recommend.measures import SLATE_METRICS
 from headrace.shard.kinds import Kind
 
 __all__ = ["RECOMMEND"]
@@ -14,5 +14,5 @@ RECOMMEND: Final = Kind(
     machine=RecommendShard,
     without_model=RecommendShard,
     shape_of=shape_of,
-    metrics=LIST_METRICS,
+    metrics=SLATE_METRICS,
 )

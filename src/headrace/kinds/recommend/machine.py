@@ -1,4 +1,4 @@
-"""The state machine of a recommend shard: each click to a list of items, and to what is learned from it."""
+"""The state machine of a recommend shard: each click to a slate of items, and to what is learned from it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from headrace.operators.recommend.catalogue import Catalogue
 from headrace.operators.recommend.coverage import Spread
 from headrace.operators.recommend.engine import Engine, prepare
 from headrace.operators.recommend.kernels import SOURCE_NAMES
-from headrace.operators.recommend.lists import Graded, PendingLists, rank_of
 from headrace.operators.recommend.pointwise import Pointwise
 from headrace.operators.recommend.ranked import NotRanked, Ranked
 from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
+from headrace.operators.recommend.slates import Graded, PendingSlates, rank_of
 from headrace.operators.recommend.visitors import Bots, Visitors
 from headrace.shard.base import Intake, under, version_of
 from headrace.shard.clock import Timing
@@ -40,12 +40,12 @@ _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _ON_TIME: Final = Timing.ON_TIME
 _SCORE_DIGITS: Final = 6
 _TRENDING: Final = SOURCE_NAMES.index("trending")
-_NO_LIST: Final = Ranked([], [], [], [], [], 0)
+_NO_SLATE: Final = Ranked([], [], [], [], [], 0)
 KILL_SWITCH: Final = "kill_switch"
 OVERDUE: Final = "deadline"
 NOT_RANKED: Final = "ranker_failed"
 RULED: Final = ("own", "capped", "filled", "new", "explored")
-"""What rules do to items of a list: leave them out, put them in."""
+"""What rules do to items of a slate: leave them out, put them in."""
 EMPTY_REASONS: Final = ("no_candidates", KILL_SWITCH, OVERDUE, NOT_RANKED)
 _COUNTED: Final = (
     "recommend",
@@ -81,10 +81,10 @@ def shape_of(settings: RecommendSettings) -> dict[str, Any]:
 
 
 class RecommendShard(Intake):
-    """Answers each click with a list of items, and learns from clicks and orders.
+    """Answers each click with a slate of items, and learns from clicks and orders.
 
-    A click first judges its session's last list and teaches the ranker, on what that saw then; then the index
-    takes it in; the list that it asks for is made last, so that it reflects the click.
+    A click first evaluates its session's last slate and teaches the ranker, on what that saw then; then the
+    index takes it in; the slate that it asks for is made last, so that it reflects the click.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class RecommendShard(Intake):
         self.catalogue = Catalogue(self.engine, settings.rules)
         self.rules = Rules(self.engine, self.catalogue)
         self.visitors, self._bots = Visitors(), Bots(settings.engine.sessions_max)
-        self.pending: PendingLists[Sequence[int]] = PendingLists()
+        self.pending: PendingSlates[Sequence[int]] = PendingSlates()
         self.spread = Spread(settings.engine.items_max)
         self.kill_switch = False
         self._unmoved: list[tuple[str, str, int]] = []
@@ -115,7 +115,7 @@ class RecommendShard(Intake):
     def configure(self, settings: RecommendSettings, *, learn: bool) -> None:
         """Take over a configuration of the same shape; it holds from the next input on."""
         self.settings, self.learn = settings, learn
-        self._shards, table = settings.flow.shards, settings.list
+        self._shards, table = settings.flow.shards, settings.slate
         self._configure_intake(settings.time, settings.ids)
         self._unmoved_max = max(settings.time.quorum_min, settings.time.quorum_alone_events)
         rules = settings.rules
@@ -245,7 +245,7 @@ class RecommendShard(Intake):
         return self._shards == 1 or keyed(session, self._shards) == self.shard
 
     def _judge(self, session: str, item: int, at: int, *, bot: bool) -> None:
-        """Judge the session's last list by what it clicks now, and let the ranker learn."""
+        """Judge the session's last slate by what it clicks now, and let the ranker learn."""
         shown = self.pending.take(session, at)
         if shown is None or bot:
             return
@@ -255,10 +255,10 @@ class RecommendShard(Intake):
         if self.learn:
             self.engine.learn_next(session, item, new=new, taught=True)
 
-    # -- lists
+    # -- slates
 
     def _answer(self, click: Click, item: int, at: int, *, overdue: bool) -> Output:
-        path, ranked, places = self._path(overdue=overdue), _NO_LIST, list[Place]()
+        path, ranked, places = self._path(overdue=overdue), _NO_SLATE, list[Place]()
         visit = self._visit(click, item, at)
         if path is None:
             past = self.visitors.past(click.customer_id) if click.customer_id is not None else ()
@@ -285,7 +285,7 @@ class RecommendShard(Intake):
         }
         if path is not None:
             decision["policy"] = path
-        self._count_list(places, path)
+        self._count_slate(places, path)
         shown = [place.item for place in places]
         self.pending.put(click.session_id, at, shown)
         self.spread.note(shown, item, at, self.engine.heat)
@@ -296,7 +296,7 @@ class RecommendShard(Intake):
         )
 
     def _path(self, *, overdue: bool) -> str | None:
-        """What stands in the way of the session's own list."""
+        """What stands in the way of the session's own slate."""
         if self.kill_switch:
             return KILL_SWITCH
         return OVERDUE if overdue else None
@@ -331,7 +331,7 @@ class RecommendShard(Intake):
             said["propensity"] = place.propensity
         return said
 
-    def _count_list(self, places: Sequence[Place], path: str | None) -> None:
+    def _count_slate(self, places: Sequence[Place], path: str | None) -> None:
         counts = self.counts
         counts["recommend" if places else "none"] += 1
         counts["items_shown"] += len(places)
@@ -365,7 +365,7 @@ class RecommendShard(Intake):
         self.visitors.buys(order.customer_id, order.session_id, numbers)
 
     def _follow_up(self, kind: str, session: str, item_id: str) -> None:
-        """Count what was put into the cart or ordered, by whether it was on the session's last list."""
+        """Count what was put into the cart or ordered, by whether it was on the session's last slate."""
         shown = self.pending.of(session)
         if shown is not None:
             on_it = self.engine.items.known(item_id) in shown.items
@@ -383,13 +383,13 @@ class RecommendShard(Intake):
             self._set_clock(command.to_ms)
             self._settle_ahead()
         elif isinstance(command, ReloadList):
-            message = f"name: the configuration has no list {command.name!r}"
+            message = f"name: the configuration has no slate {command.name!r}"
             return self._dead(Undecodable(REFUSED, message, None), payload, position)
         self._count("commands")
         return _APPLIED
 
     def _put_back(self, to_ms: int) -> int:
-        """Give sessions, lists and items from after a time that time; an index of clicks has no windows."""
+        """Give sessions, slates and items from after a time that time; an index of clicks has no windows."""
         changed = self.pending.put_back(to_ms) + self.engine.put_back(to_ms)
         return changed + self.catalogue.put_back(to_ms) + self.spread.put_back(to_ms)
 

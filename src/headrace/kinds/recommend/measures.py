@@ -1,4 +1,4 @@
-"""The metrics that lists have beside those of every flow."""
+"""The metrics that slates have beside those of every flow."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from headrace.metrics.scrape import Reader, Sample, Scrape
 from headrace.operators.recommend.coverage import Popularity
 from headrace.operators.recommend.rules import LIST_SOURCES
 
-__all__ = ["LIST_METRICS"]
+__all__ = ["SLATE_METRICS"]
 
 
 def _slates(scrape: Scrape) -> list[RecommendShard]:
     return scrape.machines(RecommendShard)
 
 
-def _of_lists(name: str) -> Reader:
-    """Read a figure of the window's lists, by its name in `ListQuality`."""
+def _of_slates(name: str) -> Reader:
+    """Read a figure of the window's slates, by its name in `SlateQuality`."""
 
     def read(scrape: Scrape) -> Iterator[Sample]:
-        quality = scrape.list_quality
+        quality = scrape.slate_quality
         value = None if quality is None else getattr(quality, name)
         if value is not None:
             yield (), value
@@ -31,8 +31,8 @@ def _of_lists(name: str) -> Reader:
     return read
 
 
-def _list_counts(key: str) -> Reader:
-    """Read a count that only lists have."""
+def _slate_counts(key: str) -> Reader:
+    """Read a count that only slates have."""
 
     def read(scrape: Scrape) -> Iterator[Sample]:
         if _slates(scrape):
@@ -41,12 +41,12 @@ def _list_counts(key: str) -> Reader:
     return read
 
 
-def _list_sources(scrape: Scrape) -> Iterator[Sample]:
-    """By the source that spoke most for a list's first item."""
+def _slate_sources(scrape: Scrape) -> Iterator[Sample]:
+    """By the source that spoke most for a slate's first item."""
     return scrape.counted((name, f"source_{name}") for name in (LIST_SOURCES if _slates(scrape) else ()))
 
 
-def _empty_lists(scrape: Scrape) -> Iterator[Sample]:
+def _empty_slates(scrape: Scrape) -> Iterator[Sample]:
     """By reason."""
     return scrape.counted((name, f"empty_{name}") for name in (EMPTY_REASONS if _slates(scrape) else ()))
 
@@ -71,10 +71,10 @@ def _visitors_dropped(scrape: Scrape) -> Iterator[Sample]:
 def _learnable_dropped(scrape: Scrape) -> Iterator[Sample]:
     """Over all shards."""
     if _slates(scrape):
-        yield (), sum(state.engine.lists_dropped for state in _slates(scrape))
+        yield (), sum(state.engine.slates_dropped for state in _slates(scrape))
 
 
-def _lists_waiting(scrape: Scrape) -> Iterator[Sample]:
+def _slates_waiting(scrape: Scrape) -> Iterator[Sample]:
     """Over all shards."""
     if _slates(scrape):
         yield (), sum(len(state.pending) for state in _slates(scrape))
@@ -96,102 +96,102 @@ def _popularity_of_items(scrape: Scrape) -> Iterator[Sample]:
 
 
 def _follow_ups(scrape: Scrape) -> Iterator[Sample]:
-    """By what was done, and whether with an item of the session's last list."""
+    """By what was done, and whether with an item of the session's last slate."""
     for kind, on_it in product(("cart", "order"), ("from", "beside")) if _slates(scrape) else ():
         yield (kind, on_it), scrape.counts[f"{kind}s_{on_it}_list"]
 
 
-LIST_METRICS: Final = (
+SLATE_METRICS: Final = (
     Metric(
-        "headrace_list_hit_rate",
+        "headrace_slate_hit_rate",
         "gauge",
-        "Share of next clicks that were on their session's last list, of the last ones judged.",
+        "Share of next clicks that were on their session's last slate, of the last ones judged.",
         (),
         "now",
-        _of_lists("hit_rate"),
+        _of_slates("hit_rate"),
     ),
     Metric(
-        "headrace_list_reciprocal_rank",
+        "headrace_slate_reciprocal_rank",
         "gauge",
-        "Mean of 1 / rank of the next click, 0 where it wasn't on the list, of the last ones judged.",
+        "Mean of 1 / rank of the next click, 0 where it wasn't on the slate, of the last ones judged.",
         (),
         "now",
-        _of_lists("mrr"),
+        _of_slates("mrr"),
     ),
     Metric(
-        "headrace_list_ndcg",
+        "headrace_slate_ndcg",
         "gauge",
         "Mean of 1 / log2(1 + rank) of the next click, of the last ones judged.",
         (),
         "now",
-        _of_lists("ndcg"),
+        _of_slates("ndcg"),
     ),
     Metric(
-        "headrace_list_new_hit_rate",
+        "headrace_slate_new_hit_rate",
         "gauge",
         "As the hit rate, of next clicks on items that were new to their session.",
         (),
         "now",
-        _of_lists("new_hit_rate"),
+        _of_slates("new_hit_rate"),
     ),
     Metric(
-        "headrace_list_new_reciprocal_rank",
+        "headrace_slate_new_reciprocal_rank",
         "gauge",
         "As the reciprocal rank, of items that were new to their session.",
         (),
         "now",
-        _of_lists("new_mrr"),
+        _of_slates("new_mrr"),
     ),
     Metric(
-        "headrace_list_length",
+        "headrace_slate_length",
         "gauge",
         "Mean number of items, of the last ones judged.",
         (),
         "now",
-        _of_lists("length"),
+        _of_slates("length"),
     ),
     Metric(
-        "headrace_lists_judged_total",
+        "headrace_slates_evaluated_total",
         "counter",
         "Lists that a next click followed in time.",
         (),
         "state",
-        _list_counts("lists_judged"),
+        _slate_counts("lists_judged"),
     ),
     Metric(
-        "headrace_lists_waiting",
+        "headrace_slates_waiting",
         "gauge",
         "Lists that wait for their session's next click.",
         (),
         "now",
-        _lists_waiting,
+        _slates_waiting,
     ),
     Metric(
-        "headrace_lists_empty_total",
+        "headrace_slates_empty_total",
         "counter",
-        "Empty lists, by reason.",
+        "Empty slates, by reason.",
         ("reason",),
         "state",
-        _empty_lists,
+        _empty_slates,
     ),
     Metric(
-        "headrace_lists_by_origin_total",
+        "headrace_slates_by_origin_total",
         "counter",
         "Lists, by what spoke most for their first item.",
         ("origin",),
         "state",
-        _list_sources,
+        _slate_sources,
     ),
     Metric(
-        "headrace_list_items_total",
+        "headrace_slate_items_total",
         "counter",
-        "Items of all lists.",
+        "Items of all slates.",
         (),
         "state",
-        _list_counts("items_shown"),
+        _slate_counts("items_shown"),
     ),
     Metric(
-        "headrace_list_items_ruled_total",
+        "headrace_slate_items_ruled_total",
         "counter",
         "Items that rules left out (`own`, `capped`) or put in (`filled`, `new`, `explored`).",
         ("rule",),
@@ -201,7 +201,7 @@ LIST_METRICS: Final = (
     Metric(
         "headrace_items_hidden",
         "gauge",
-        "Known items that the catalogue or a rule keeps off all lists.",
+        "Known items that the catalogue or a rule keeps off all slates.",
         (),
         "now",
         _hidden_items,
@@ -212,15 +212,15 @@ LIST_METRICS: Final = (
         "Clicks that taught nothing, as their session made too many in a minute.",
         (),
         "state",
-        _list_counts("clicks_of_bots"),
+        _slate_counts("clicks_of_bots"),
     ),
     Metric(
-        "headrace_lists_not_ranked_total",
+        "headrace_slates_not_ranked_total",
         "counter",
         "Lists that could not be ranked, as the model in the ranker's place raised an error.",
         (),
         "state",
-        _list_counts("lists_not_ranked"),
+        _slate_counts("lists_not_ranked"),
     ),
     Metric(
         "headrace_visitors_dropped_total",
@@ -231,7 +231,7 @@ LIST_METRICS: Final = (
         _visitors_dropped,
     ),
     Metric(
-        "headrace_lists_unlearnable_total",
+        "headrace_slates_unlearnable_total",
         "counter",
         "Lists that can no longer be learned from, as newer ones needed the room.",
         (),
@@ -239,25 +239,25 @@ LIST_METRICS: Final = (
         _learnable_dropped,
     ),
     Metric(
-        "headrace_lists_followed_total",
+        "headrace_slates_followed_total",
         "counter",
-        "Items put into the cart or ordered after a list, by whether they were on it.",
+        "Items put into the cart or ordered after a slate, by whether they were on it.",
         ("event", "item"),
         "state",
         _follow_ups,
     ),
     Metric(
-        "headrace_list_catalogue_share",
+        "headrace_slate_catalogue_share",
         "gauge",
-        "Share of the known items that lists have shown in the last day of event time.",
+        "Share of the known items that slates have shown in the last day of event time.",
         (),
         "now",
         _catalogue_share,
     ),
     Metric(
-        "headrace_list_popularity",
+        "headrace_slate_popularity",
         "gauge",
-        "Clicks of late that items have had: the mean over those on lists, and over those clicked.",
+        "Clicks of late that items have had: the mean over those on slates, and over those clicked.",
         ("items",),
         "now",
         _popularity_of_items,

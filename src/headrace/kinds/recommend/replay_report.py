@@ -1,4 +1,4 @@
-"""What another configuration would have changed in lists: how many, and how well they foresaw what came."""
+"""What another configuration would have changed in slates: how many, and how well they foresaw what came."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from headrace import __version__
 from headrace.config.canonical import digest
 from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.provenance import kernel
-from headrace.kinds.recommend.replay_lists import (
+from headrace.kinds.recommend.replay_slates import (
     FOLLOWED,
     GAINED,
     LOST,
     FollowUps,
-    ListExample,
-    Lists,
-    ListsReplayed,
+    SlateExample,
+    Slates,
+    SlatesReplayed,
 )
-from headrace.operators.recommend.lists import reciprocal
+from headrace.operators.recommend.slates import reciprocal
 from headrace.replay.intervals import Compared, compared, drawn
 from headrace.replay.options import Options, warm_up_of
 from headrace.replay.past import Recorded
 
-__all__ = ["LIST_MEASURES", "Changes", "ListPeriod", "ListReport", "list_report_of"]
+__all__ = ["LIST_MEASURES", "Changes", "SlatePeriod", "SlateReport", "slate_report_of"]
 
 LIST_MEASURES: Final = (
     "hit_rate",
@@ -45,17 +45,17 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-class ListPeriod(NamedTuple):
-    """Which lists count; times are milliseconds since the epoch.
+class SlatePeriod(NamedTuple):
+    """Which slates count; times are milliseconds since the epoch.
 
     Attributes
     ----------
     first_ms, last_ms
-        Event times of the first list and of the last one.
+        Event times of the first slate and of the last one.
     warm_up_days
         Whole days (UTC) at the beginning that don't count.
     from_ms
-        Lists from here on are compared.
+        Slates from here on are compared.
     """
 
     first_ms: int
@@ -65,14 +65,14 @@ class ListPeriod(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """How much lists differ.
+    """How much slates differ.
 
     Attributes
     ----------
     changed, other_items, other_first
-        Lists whose order or items differ; whose items do; whose first item does.
+        Slates whose order or items differ; whose items do; whose first item does.
     overlap, likeness
-        Means over all compared lists: share of the longer one that is on both, and rank-biased overlap; None
+        Means over all compared slates: share of the longer one that is on both, and rank-biased overlap; None
         without any.
     """
 
@@ -84,8 +84,8 @@ class Changes(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListReport:
-    """Everything that is told of a replay of lists under another configuration.
+class SlateReport:
+    """Everything that is told of a replay of slates under another configuration.
 
     Attributes
     ----------
@@ -96,12 +96,12 @@ class ListReport:
     settings_digest, model, learn
         Of the other configuration; whether its ranker learned.
     period
-        Which lists count.
-    lists, compared, judged, judged_new, sessions
-        Lists that both made; of these behind the warm-up; of these with a next click in time; of these with
+        Which slates count.
+    slates, compared, judged, judged_new, sessions
+        Slates that both made; of these behind the warm-up; of these with a next click in time; of these with
         one on an item that was new to its session; sessions of the judged ones.
     followed
-        Items put into the cart and ordered after compared lists, by kind.
+        Items put into the cart and ordered after compared slates, by kind.
     changes
         Among the compared ones.
     quality
@@ -118,8 +118,8 @@ class ListReport:
     settings_digest: str
     model: str
     learn: bool
-    period: ListPeriod
-    lists: int
+    period: SlatePeriod
+    slates: int
     compared: int
     judged: int
     judged_new: int
@@ -127,20 +127,20 @@ class ListReport:
     followed: Mapping[str, int]
     changes: Changes
     quality: Mapping[str, Compared]
-    examples: Mapping[str, Sequence[ListExample]]
-    replayed: ListsReplayed
+    examples: Mapping[str, Sequence[SlateExample]]
+    replayed: SlatesReplayed
 
 
-def list_report_of(
-    replayed: ListsReplayed,
+def slate_report_of(
+    replayed: SlatesReplayed,
     recorded: Sequence[Recorded],
     settings: RecommendSettings,
     options: Options,
     *,
     learn: bool = True,
     progress: Callable[[int], None] = lambda _done: None,
-) -> ListReport:
-    """Judge what came of making lists again.
+) -> SlateReport:
+    """Judge what came of making slates again.
 
     Parameters
     ----------
@@ -157,13 +157,13 @@ def list_report_of(
     progress
         Told of each draw of the bootstrap.
     """
-    lists, period = replayed.lists, _period(replayed.lists, options)
-    compared_ones = lists.time_ms >= period.from_ms
-    judged = compared_ones & (lists.old_rank >= 0)
+    slates, period = replayed.slates, _period(replayed.slates, options)
+    compared_ones = slates.time_ms >= period.from_ms
+    judged = compared_ones & (slates.old_rank >= 0)
     follow_ups = _of(replayed.follow_ups, replayed.follow_ups.time_ms >= period.from_ms)
-    figures = _Figures(_of(lists, judged), follow_ups)
+    figures = _Figures(_of(slates, judged), follow_ups)
     found = drawn(figures.of, figures.sessions, resamples=options.resamples, progress=progress)
-    return ListReport(
+    return SlateReport(
         version=__version__,
         kernel=kernel(),
         recorded=recorded,
@@ -171,13 +171,13 @@ def list_report_of(
         model=replayed.model,
         learn=learn,
         period=period,
-        lists=int(lists.time_ms.size),
+        slates=int(slates.time_ms.size),
         compared=int(compared_ones.sum()),
         judged=int(judged.sum()),
-        judged_new=int(lists.fresh[judged].sum()),
-        sessions=int(np.unique(lists.session[judged]).size),
+        judged_new=int(slates.fresh[judged].sum()),
+        sessions=int(np.unique(slates.session[judged]).size),
         followed={name: int((follow_ups.kind == number).sum()) for number, name in enumerate(FOLLOWED)},
-        changes=_changes(_of(lists, compared_ones)),
+        changes=_changes(_of(slates, compared_ones)),
         quality=compared(LIST_MEASURES, found, with_intervals=True),
         examples={by: _examples(replayed, period, by, options.examples_max) for by in (GAINED, LOST)},
         replayed=replayed,
@@ -189,54 +189,54 @@ def _of(columns: Any, chosen: Bools) -> Any:
     return type(columns)(*(column[chosen] for column in columns))
 
 
-def _period(lists: Lists, options: Options) -> ListPeriod:
-    time_ms = lists.time_ms
+def _period(slates: Slates, options: Options) -> SlatePeriod:
+    time_ms = slates.time_ms
     first, last = (int(time_ms.min()), int(time_ms.max())) if time_ms.size else (0, 0)
     warm_up, from_ms = warm_up_of(first, last, options.warm_up_days)
-    return ListPeriod(first, last, warm_up, from_ms)
+    return SlatePeriod(first, last, warm_up, from_ms)
 
 
-def _changes(lists: Lists) -> Changes:
-    some = bool(lists.time_ms.size)
+def _changes(slates: Slates) -> Changes:
+    some = bool(slates.time_ms.size)
     return Changes(
-        int(lists.changed.sum()),
-        int(lists.other_items.sum()),
-        int(lists.other_first.sum()),
-        float(lists.overlap.mean()) if some else None,
-        float(lists.likeness.mean()) if some else None,
+        int(slates.changed.sum()),
+        int(slates.other_items.sum()),
+        int(slates.other_first.sum()),
+        float(slates.overlap.mean()) if some else None,
+        float(slates.likeness.mean()) if some else None,
     )
 
 
 def _examples(
-    replayed: ListsReplayed, period: ListPeriod, by: str, examples_max: int
-) -> Sequence[ListExample]:
+    replayed: SlatesReplayed, period: SlatePeriod, by: str, examples_max: int
+) -> Sequence[SlateExample]:
     """The largest ones behind the warm-up."""
     found = chain(*(of.get(by, ()) for of in replayed.examples.values()))
     kept = [each for each in found if each.event_time >= period.from_ms]
     return sorted(kept, key=lambda each: -_moved(each))[:examples_max]
 
 
-def _moved(example: ListExample) -> float:
+def _moved(example: SlateExample) -> float:
     return abs(reciprocal(example.new_rank) - reciprocal(example.old_rank))
 
 
 class _Figures:
     """The measures of both configurations, for any weighting of the sessions."""
 
-    def __init__(self, lists: Lists, follow_ups: FollowUps) -> None:
-        both = np.concatenate([lists.session, follow_ups.session])
+    def __init__(self, slates: Slates, follow_ups: FollowUps) -> None:
+        both = np.concatenate([slates.session, follow_ups.session])
         numbers, cluster = np.unique(both, return_inverse=True)
         self.sessions = int(numbers.size)
-        of_lists, of_follow_ups = cluster[: lists.session.size], cluster[lists.session.size :]
-        fresh = lists.fresh == 1
+        of_slates, of_follow_ups = cluster[: slates.session.size], cluster[slates.session.size :]
+        fresh = slates.fresh == 1
         kinds = [follow_ups.kind == number for number in range(len(FOLLOWED))]
-        self._counts = self._summed(of_lists, [np.ones(fresh.size), fresh])
+        self._counts = self._summed(of_slates, [np.ones(fresh.size), fresh])
         self._follow_counts = self._summed(of_follow_ups, kinds)
         self._sides = []
-        for rank, on_list in ((lists.old_rank, follow_ups.on_old), (lists.new_rank, follow_ups.on_new)):
+        for rank, on_slate in ((slates.old_rank, follow_ups.on_old), (slates.new_rank, follow_ups.on_new)):
             gains = _gains(rank)
-            judged = self._summed(of_lists, [*gains, *(gain * fresh for gain in gains)])
-            self._sides.append((judged, self._summed(of_follow_ups, [kind * on_list for kind in kinds])))
+            judged = self._summed(of_slates, [*gains, *(gain * fresh for gain in gains)])
+            self._sides.append((judged, self._summed(of_follow_ups, [kind * on_slate for kind in kinds])))
 
     def _summed(self, cluster: Any, columns: Sequence[Any]) -> Floats:
         """Sums of each session, shape (columns, sessions)."""
@@ -246,7 +246,7 @@ class _Figures:
         """Measures in their order, first all of the old, then all of the new; NaN where not defined."""
         judged, fresh = (self._counts @ weights).tolist()
         wholes = np.array([judged] * 3 + [fresh] * 3 + (self._follow_counts @ weights).tolist())
-        parts = [np.concatenate([lists @ weights, followed @ weights]) for lists, followed in self._sides]
+        parts = [np.concatenate([slates @ weights, followed @ weights]) for slates, followed in self._sides]
         undefined = np.full(wholes.size, np.nan)
         return np.concatenate(
             [np.divide(part, wholes, out=undefined.copy(), where=wholes > 0) for part in parts]

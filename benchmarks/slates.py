@@ -1,6 +1,6 @@
-"""Measures what lists cost: learning from all clicks against a shard's own, by number of shards.
+"""Measures what slates cost: learning from all clicks against a shard's own, by number of shards.
 
-usage: python benchmarks/lists.py [--days N] [EVENTS ...]
+usage: python benchmarks/slates.py [--days N] [EVENTS ...]
 
 Without files: the first days of the simulator's preset `network-small`; and if HEADRACE_DATA names the
 folder with the real data, the clicks of an online shop as well. Prints a Markdown table for each.
@@ -25,15 +25,24 @@ from _next_clicks import Judged
 
 SETTINGS = ((1, "all"), (2, "all"), (4, "all"), (2, "own"), (4, "own"))
 DAYS = 14
-HEAD = ("shards", "learn from", "lists a second", "CPU a click", "peak memory", "journal a list", "HR", "MRR")
+HEAD = (
+    "shards",
+    "learn from",
+    "slates a second",
+    "CPU a click",
+    "peak memory",
+    "journal",
+    "HR",
+    "MRR",
+)
 
 
 class Ran(NamedTuple):
-    """One run: wall and CPU seconds, lists, peak memory and journal in bytes, the quality of all lists."""
+    """One run: wall and CPU seconds, slates, peak memory and journal in bytes, the quality of all slates."""
 
     seconds: float
     cpu_seconds: float
-    lists: int
+    slates: int
     memory_bytes: int
     journal_bytes: int
     hit_rate: float
@@ -47,7 +56,7 @@ def headrace(*arguments: object) -> list[str]:
 
 def run(events: Sequence[Path], folder: Path, shards: int, learn_from: str) -> Ran:
     """Run the flow as a user does, with a state."""
-    to, state = folder / "lists.jsonl", folder / "state"
+    to, state = folder / "slates.jsonl", folder / "state"
     sources = [part for path in events for part in ("--from", path)]
     overrides = ("--set", f"flow.shards={shards}", "--set", f"flow.learn_from={learn_from}")
     begun = time.perf_counter()
@@ -59,12 +68,12 @@ def run(events: Sequence[Path], folder: Path, shards: int, learn_from: str) -> R
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit((folder / "said").read_text())
-    judged, lists = judge(events, to)
+    judged, slates = judge(events, to)
     quality = judged.quality()
     return Ran(
         seconds,
         used.ru_utime + used.ru_stime,
-        lists,
+        slates,
         used.ru_maxrss * 1024,
         sum(path.stat().st_size for path in state.rglob("*.seg")),
         quality.hit_rate,
@@ -73,22 +82,22 @@ def run(events: Sequence[Path], folder: Path, shards: int, learn_from: str) -> R
 
 
 def judge(events: Sequence[Path], to: Path) -> tuple[Judged, int]:
-    """Judge each list by its session's next click; and how many lists there are."""
+    """Judge each slate by its session's next click; and how many slates there are."""
     asked = {event["event_id"]: event for path in events for event in clicks(path)}
-    judged, lists = Judged(), 0
+    judged, slates = Judged(), 0
     last: dict[str, list[str]] = {}
     seen: dict[str, set[str]] = {}
     with to.open("rb") as lines:
         for line in lines:
             decision = orjson.loads(line)
-            click, lists = asked[decision["event_id"]], lists + 1
+            click, slates = asked[decision["event_id"]], slates + 1
             session, item = click["session_id"], click["item_id"]
             known = seen.setdefault(session, set())
             if session in last:
                 judged.note(session, last[session], item, new=item not in known)
             known.add(item)
             last[session] = [each["item_id"] for each in decision["items"]]
-    return judged, lists
+    return judged, slates
 
 
 def clicks(path: Path) -> Iterator[dict[str, str]]:
@@ -112,10 +121,10 @@ def table(name: str, events: Sequence[Path], folder: Path) -> None:
         cells = (
             str(shards),
             learn_from if shards > 1 else "-",
-            f"{ran.lists / ran.seconds:,.0f}",
-            f"{ran.cpu_seconds / ran.lists * 1e6:,.0f} us",
+            f"{ran.slates / ran.seconds:,.0f}",
+            f"{ran.cpu_seconds / ran.slates * 1e6:,.0f} us",
             f"{ran.memory_bytes / 1e6:,.0f} MB",
-            f"{ran.journal_bytes / ran.lists:,.0f} bytes",
+            f"{ran.journal_bytes / ran.slates:,.0f} bytes",
             f"{ran.hit_rate:.3f}",
             f"{ran.reciprocal_rank:.3f}",
         )
@@ -126,7 +135,7 @@ def main() -> None:
     """Measure what is named, or the simulated shop and, where it is, the real one."""
     options = _options()
     print(conditions(["numba"]))
-    with TemporaryDirectory(prefix="headrace-lists-") as name:
+    with TemporaryDirectory(prefix="headrace-slates-") as name:
         folder = Path(name)
         if options.events:
             table("the named files", options.events, folder)

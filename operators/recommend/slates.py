@@ -10,11 +10,11 @@ import msgspec
 
 __all__ = [
     "Graded",
-    "ListQuality",
-    "ListWindow",
-    "PendingLists",
+    "PendingSlates",
     "Shown",
-    "quality_of_lists",
+    "SlateQuality",
+    "SlateWindow",
+    "quality_of_slates",
     "rank_of",
     "reciprocal",
 ]
@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 
 class Graded(NamedTuple):
-    """A list, and where in it the next click was.
+    """A slate, and where in it the next click was.
 
     Attributes
     ----------
     rank
-        From 1; 0 if the item was not on the list.
+        From 1; 0 if the item was not on the slate.
     length
-        Items of the list.
+        Items of the slate.
     new
         Whether the item was new to the session.
     """
@@ -43,94 +43,94 @@ class Graded(NamedTuple):
 
 
 class Shown(NamedTuple, Generic[T]):
-    """A list that went out: numbers of its items, or whatever is kept of it."""
+    """A slate that went out: numbers of its items, or whatever is kept of it."""
 
     time_ms: int
     items: T
 
 
-class PendingLists(Generic[T]):
-    """The last list of each session, limited in age and in number.
+class PendingSlates(Generic[T]):
+    """The last slate of each session, limited in age and in number.
 
     Attributes
     ----------
     expired, dropped_by_limit : int
-        Lists whose session was quiet for too long, or of which there were too many.
+        Slates whose session was quiet for too long, or of which there were too many.
     """
 
     def __init__(self) -> None:
-        self._lists: dict[str, Shown[T]] = {}  # the oldest comes first
+        self._slates: dict[str, Shown[T]] = {}  # the oldest comes first
         self.expired = self.dropped_by_limit = 0
         self.configure(1, 1.0)
 
-    def configure(self, lists_max: int, minutes_max: float) -> None:
+    def configure(self, slates_max: int, minutes_max: float) -> None:
         """Change the limits."""
-        self._lists_max, self._age_ms_max = lists_max, round(minutes_max * _MINUTE_MS)
+        self._slates_max, self._age_ms_max = slates_max, round(minutes_max * _MINUTE_MS)
 
     def __len__(self) -> int:
-        return len(self._lists)
+        return len(self._slates)
 
     def of(self, session: str) -> Shown[T] | None:
-        """The session's last list."""
-        return self._lists.get(session)
+        """The session's last slate."""
+        return self._slates.get(session)
 
     def take(self, session: str, now_ms: int) -> Shown[T] | None:
-        """The session's last list, which waits no longer; None if there is none that is young enough."""
-        shown = self._lists.pop(session, None)
+        """The session's last slate, which waits no longer; None if there is none that is young enough."""
+        shown = self._slates.pop(session, None)
         if shown is not None and now_ms - shown.time_ms > self._age_ms_max:
             self.expired += 1
             return None
         return shown
 
     def waits(self, session: str, now_ms: int) -> bool:
-        """Whether `take` would give a list."""
-        shown = self._lists.get(session)
+        """Whether `take` would give a slate."""
+        shown = self._slates.get(session)
         return shown is not None and now_ms - shown.time_ms <= self._age_ms_max
 
     def put(self, session: str, time_ms: int, items: T) -> None:
-        """Let a list wait, and drop at most two that are too old or too many."""
-        lists = self._lists
-        lists.pop(session, None)
-        lists[session] = Shown(time_ms, items)
+        """Let a slate wait, and drop at most two that are too old or too many."""
+        slates = self._slates
+        slates.pop(session, None)
+        slates[session] = Shown(time_ms, items)
         for _ in range(2):
-            oldest = next(iter(lists))
-            if len(lists) > self._lists_max:
+            oldest = next(iter(slates))
+            if len(slates) > self._slates_max:
                 self.dropped_by_limit += 1
-            elif time_ms - lists[oldest].time_ms > self._age_ms_max:
+            elif time_ms - slates[oldest].time_ms > self._age_ms_max:
                 self.expired += 1
             else:
                 return
-            del lists[oldest]
+            del slates[oldest]
 
     def put_back(self, to_ms: int) -> int:
-        """Give lists from after a time that time; say how many."""
-        ahead = [session for session, shown in self._lists.items() if shown.time_ms > to_ms]
+        """Give slates from after a time that time; say how many."""
+        ahead = [session for session, shown in self._slates.items() if shown.time_ms > to_ms]
         for session in ahead:
-            self._lists[session] = self._lists[session]._replace(time_ms=to_ms)
+            self._slates[session] = self._slates[session]._replace(time_ms=to_ms)
         return len(ahead)
 
     def forget(self, session: str) -> None:
-        """Drop a session's list."""
-        self._lists.pop(session, None)
+        """Drop a session's slate."""
+        self._slates.pop(session, None)
 
     def save(self) -> bytes:
         """The state as bytes."""
-        lists = [[session, *shown] for session, shown in self._lists.items()]
-        return msgspec.msgpack.encode([lists, self.expired, self.dropped_by_limit])
+        slates = [[session, *shown] for session, shown in self._slates.items()]
+        return msgspec.msgpack.encode([slates, self.expired, self.dropped_by_limit])
 
     def load(self, saved: bytes) -> None:
         """Take over a saved state."""
-        lists, self.expired, self.dropped_by_limit = msgspec.msgpack.decode(saved)
-        self._lists = {session: Shown(time_ms, items) for session, time_ms, items in lists}
+        slates, self.expired, self.dropped_by_limit = msgspec.msgpack.decode(saved)
+        self._slates = {session: Shown(time_ms, items) for session, time_ms, items in slates}
 
 
-class ListQuality(NamedTuple):
-    """How well lists foresaw the next click; lists that no click followed are not judged.
+class SlateQuality(NamedTuple):
+    """How well slates foresaw the next click; slates that no click followed are not judged.
 
     Attributes
     ----------
     hit_rate
-        Share of next clicks that were on the list.
+        Share of next clicks that were on the slate.
     mrr
         Mean of 1 / rank, 0 where the click was not on it.
     ndcg
@@ -139,7 +139,7 @@ class ListQuality(NamedTuple):
         The same, of clicks on items that were new to their session; None before there was any.
     length
         Mean number of items.
-    lists, new_lists
+    slates, new_slates
         How many were judged; of them, how many that were followed by a click on such an item.
     """
 
@@ -149,88 +149,88 @@ class ListQuality(NamedTuple):
     new_hit_rate: float | None
     new_mrr: float | None
     length: float
-    lists: int
-    new_lists: int
+    slates: int
+    new_slates: int
 
 
-class ListWindow:
-    """The last judged lists, for their quality.
+class SlateWindow:
+    """The last judged slates, for their quality.
 
     Parameters
     ----------
-    lists_max
+    slates_max
         How many are kept; each takes 3 bytes.
 
     Examples
     --------
-    >>> window = ListWindow(10)
+    >>> window = SlateWindow(10)
     >>> window.extend([Graded(1, 20, False), Graded(2, 20, True), Graded(0, 20, True)])
     >>> quality = window.quality()
-    >>> round(quality.hit_rate, 2), quality.mrr, quality.new_mrr, quality.lists
+    >>> round(quality.hit_rate, 2), quality.mrr, quality.new_mrr, quality.slates
     (0.67, 0.5, 0.25, 3)
     """
 
-    def __init__(self, lists_max: int) -> None:
-        self._lists_max = lists_max
-        self._ring = bytearray(3 * lists_max)  # rank, length, new
+    def __init__(self, slates_max: int) -> None:
+        self._slates_max = slates_max
+        self._ring = bytearray(3 * slates_max)  # rank, length, new
         self.judged = 0
 
     def extend(self, graded: Sequence[Graded]) -> None:
-        """Take in judged lists."""
+        """Take in judged slates."""
         for each in graded:
-            at = 3 * (self.judged % self._lists_max)
+            at = 3 * (self.judged % self._slates_max)
             self._ring[at : at + 3] = bytes((min(each.rank, 255), min(each.length, 255), each.new))
             self.judged += 1
 
-    def copy(self) -> ListWindow:
+    def copy(self) -> SlateWindow:
         """The same window, to compute from while this one goes on."""
-        twin = ListWindow(0)
-        twin._lists_max, twin._ring, twin.judged = self._lists_max, self._ring[:], self.judged
+        twin = SlateWindow(0)
+        twin._slates_max, twin._ring, twin.judged = self._slates_max, self._ring[:], self.judged
         return twin
 
-    def quality(self) -> ListQuality | None:
+    def quality(self) -> SlateQuality | None:
         """The quality over the window; None while it is empty."""
-        held = min(self.judged, self._lists_max)
+        held = min(self.judged, self._slates_max)
         if not held:
             return None
         ranks, lengths, new = (self._ring[part : 3 * held : 3] for part in range(3))
         fresh = [rank for rank, is_new in zip(ranks, new, strict=True) if is_new]
-        return ListQuality(
+        return SlateQuality(
             hit_rate=_mean([1.0 if rank else 0.0 for rank in ranks]),
             mrr=_mean([reciprocal(rank) for rank in ranks]),
             ndcg=_mean([1.0 / log2(1 + rank) if rank else 0.0 for rank in ranks]),
             new_hit_rate=_mean([1.0 if rank else 0.0 for rank in fresh]) if fresh else None,
             new_mrr=_mean([reciprocal(rank) for rank in fresh]) if fresh else None,
             length=_mean(list(map(float, lengths))),
-            lists=held,
-            new_lists=len(fresh),
+            slates=held,
+            new_slates=len(fresh),
         )
 
 
-def quality_of_lists(parts: Sequence[ListQuality]) -> ListQuality | None:
-    """The quality over several windows, as if one had judged all their lists; None if there are none."""
+def quality_of_slates(parts: Sequence[SlateQuality]) -> SlateQuality | None:
+    """The quality over several windows, as if one had judged all their slates; None if there are none."""
     if not parts:
         return None
-    counts, new = [each.lists for each in parts], [each.new_lists for each in parts]
-    return ListQuality(
+    counts, new = [each.slates for each in parts], [each.new_slates for each in parts]
+    return SlateQuality(
         hit_rate=_weighted([each.hit_rate for each in parts], counts),
         mrr=_weighted([each.mrr for each in parts], counts),
         ndcg=_weighted([each.ndcg for each in parts], counts),
         new_hit_rate=_weighted([each.new_hit_rate or 0.0 for each in parts], new) if any(new) else None,
         new_mrr=_weighted([each.new_mrr or 0.0 for each in parts], new) if any(new) else None,
         length=_weighted([each.length for each in parts], counts),
-        lists=sum(counts),
-        new_lists=sum(new),
+        slates=sum(counts),
+        new_slates=sum(new),
     )
 
 
 def rank_of(item: T, items: Sequence[T]) -> int:
-    """Where an item stands on a list, from 1; 0 if it isn't on it."""
+    """Where an item stands on a slate, from 1; 0 if it isn't on it."""
     return items.index(item) + 1 if item in items else 0
 
 
 def reciprocal(rank: int) -> float:
-    """What a rank is worth: 1 / rank, and 0 where the item wasn't on the list."""
+    """What a rank is worth: 1 / rank, and 0 where the item wasn't on the slate."""
     return 1.0 / rank if rank else 0.0
 
 

@@ -1,4 +1,4 @@
-"""`headrace replay` of lists under another configuration: what it says is what a run would have done."""
+"""`headrace replay` of slates under another configuration: what it says is what a run would have done."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headrace.cli import app as cli
 from headrace.config.loading import lay_over
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.segments import first_boundary, segment_path
-from headrace.kinds.recommend.replay_lists import list_again
+from headrace.kinds.recommend.replay_slates import slate_again
 from headrace.operators.recommend.similarity import overlap
 from headrace.replay.past import Past
 
@@ -32,7 +32,7 @@ SHORT = overrides(
     journal__checkpoints_max=1,
     journal__keep_bytes_max=500_000,
 )
-OTHER = ("engine.neighbours_max=4", "list.leave_out=seen")
+OTHER = ("engine.neighbours_max=4", "slate.leave_out=seen")
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +85,8 @@ def decisions(world: World) -> dict[str, list[str]]:
 
 
 def ranks(world: World, lines: list[bytes]) -> list[tuple[int, bool]]:
-    """Where each session's next click stood in the last list, and whether its item was new to it."""
-    lists, last, seen, found = decisions(world), {}, {}, []
+    """Where each session's next click stood in the last slate, and whether its item was new to it."""
+    slates, last, seen, found = decisions(world), {}, {}, []
     for line in dict.fromkeys(lines):
         if line.endswith(b'\xff"}'):
             continue
@@ -96,7 +96,7 @@ def ranks(world: World, lines: list[bytes]) -> list[tuple[int, bool]]:
             if session in last:
                 rank = last[session].index(item) + 1 if item in last[session] else 0
                 found.append((rank, item not in seen[session]))
-            last[session] = lists[event["event_id"]]
+            last[session] = slates[event["event_id"]]
             seen.setdefault(session, set()).add(item)
     return found
 
@@ -109,14 +109,14 @@ def ranks(world: World, lines: list[bytes]) -> list[tuple[int, bool]]:
 def test_the_same_configuration_changes_nothing(made, compared, settings):
     world = made(**settings)
     said = compared(world.state, "--set", "journal.fsync=true")
-    assert said["lists"] == said["compared"] == len(decisions(world))
+    assert said["slates"] == said["compared"] == len(decisions(world))
     assert (said["changed"]["changed"], said["changed"]["overlap"], said["changed"]["likeness"]) == (0, 1, 1)
     assert all(each["difference"]["value"] == 0.0 for each in said["quality"].values())
     assert said["examples"] == {"gained": [], "lost": []}
     assert said["not_comparable"] == {"erased": 0, "erased_decisions": 0, "old_only": {}, "new_only": 0}
 
 
-def test_the_measures_are_those_of_the_lists_that_went_out(made, compared, lines):
+def test_the_measures_are_those_of_the_slates_that_went_out(made, compared, lines):
     world = made()
     said, found = compared(world.state, "--set", "journal.fsync=true"), ranks(world, lines)
     fresh = [rank for rank, new in found if new]
@@ -133,8 +133,8 @@ def test_the_measures_are_those_of_the_lists_that_went_out(made, compared, lines
             assert measured["low"] <= measured["value"] <= measured["high"]
 
 
-def test_it_makes_the_lists_that_a_run_would_have_made(made, compared, lines):
-    old, new = made(), made(engine__neighbours_max=4, list__leave_out="seen")
+def test_it_makes_the_slates_that_a_run_would_have_made(made, compared, lines):
+    old, new = made(), made(engine__neighbours_max=4, slate__leave_out="seen")
     said = compared(old.state, *(part for each in OTHER for part in ("--set", each)))
     before, after = decisions(old), decisions(new)
     assert said["changed"]["changed"] == sum(before[each] != after[each] for each in before)
@@ -156,7 +156,7 @@ def test_it_makes_the_lists_that_a_run_would_have_made(made, compared, lines):
 def test_carts_and_orders_are_judged_by_their_sessions_last_list(tmp_path, compared):
     walk = [click(number, number // 2, 1 + number % 2) for number in range(20)]
     bought = [{"item_id": "i2", "quantity": 1, "price": 1.0}, {"item_id": "i9", "quantity": 1, "price": 1.0}]
-    asks = click(30, 50, 1)  # its list has the item 2, and never one that nobody clicked
+    asks = click(30, 50, 1)  # its slate has the item 2, and never one that nobody clicked
     cart = click(31, 50, 2, type="cart")
     order = json.loads(click(32, 50, 2)) | {
         "type": "order",
@@ -165,11 +165,11 @@ def test_carts_and_orders_are_judged_by_their_sessions_last_list(tmp_path, compa
         "items": bought,
     }
     del order["item_id"]
-    other = click(33, 51, 2, type="cart")  # its session saw no list
+    other = click(33, 51, 2, type="cart")  # its session saw no slate
     events = write_lines(tmp_path / "e.jsonl", [*walk, asks, cart, json.dumps(order).encode(), other])
     world = World(tmp_path / "run", (events,), (), "recommend")
     assert world.run() == 0, world.said
-    said = compared(world.state, "--set", "list.items_max=10")
+    said = compared(world.state, "--set", "slate.items_max=10")
     assert said["followed"] == {"cart": 1, "order": 2}
     assert said["quality"]["carts_on_list"]["old"]["value"] == 1.0
     assert said["quality"]["orders_on_list"]["new"]["value"] == 0.5
@@ -187,7 +187,7 @@ def test_without_learning_the_ranker_stays_as_it_began(made, compared):
 def test_days_of_warm_up_are_left_out_of_everything(made, compared):
     world = made()
     said = compared(world.state, "--set", OTHER[0], "--warm-up-days", "1")
-    assert 0 <= said["compared"] < said["lists"]
+    assert 0 <= said["compared"] < said["slates"]
     assert said["period"]["warm_up_days"] == 1
     assert all(each["event_time"] >= said["period"]["from_ms"] for each in said["examples"]["gained"])
 
@@ -212,9 +212,9 @@ def test_it_begins_with_the_oldest_input_that_is_kept(tmp_path, lines, compared)
     assert world.run() == 0, world.said
     begins = first_boundary(world.shards()[0]).ordinal
     assert begins > 0
-    said = compared(world.state, "--set", "list.items_max=20")
+    said = compared(world.state, "--set", "slate.items_max=20")
     assert said["ordinal_first"] == begins
-    assert 0 < said["lists"] < len(decisions(world))
+    assert 0 < said["slates"] < len(decisions(world))
 
 
 def test_the_kill_switch_is_on_also_where_its_command_is_gone(tmp_path, lines, compared):
@@ -235,7 +235,7 @@ def test_the_kill_switch_is_on_also_where_its_command_is_gone(tmp_path, lines, c
     said = compared(world.state, "--set", "policy.kill_switch=nothing")
     assert said["commands"]["commands"] == 0
     # What came twice is a new click where the first one is gone.
-    answered = said["lists"] + said["not_comparable"]["new_only"]
+    answered = said["slates"] + said["not_comparable"]["new_only"]
     assert said["counts"]["empty_kill_switch"] == answered > 0
 
 
@@ -245,9 +245,9 @@ def test_an_erased_customer_is_not_comparable(tmp_path, compared):
     world = World(tmp_path / "run", (events,), (), "recommend")
     assert world.run() == 0, world.said
     assert headrace("erase", "--customer", "c1", "--state", world.state).code == 0
-    said = compared(world.state, "--set", "list.items_max=10")
+    said = compared(world.state, "--set", "slate.items_max=10")
     assert said["not_comparable"]["erased_decisions"] == 30
-    assert said["lists"] == 60
+    assert said["slates"] == 60
 
 
 def test_what_events_hold_is_told_as_it_is_and_the_page_runs_nothing(tmp_path, replay):
@@ -258,7 +258,7 @@ def test_what_events_hold_is_told_as_it_is_and_the_page_runs_nothing(tmp_path, r
     world = World(tmp_path / "run", (write_lines(tmp_path / "e.jsonl", lines),), (), "recommend")
     assert world.run() == 0, world.said
     page = tmp_path / "report.html"
-    ended = replay(world.state, *WHOLE, "--set", "list.items_max=1", "--html", page)
+    ended = replay(world.state, *WHOLE, "--set", "slate.items_max=1", "--html", page)
     assert ended.code == 0, ended.err
     assert "[red]x" in ended.out
     text = page.read_text()
@@ -278,13 +278,13 @@ def test_what_events_hold_is_told_as_it_is_and_the_page_runs_nothing(tmp_path, r
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--set", "list.items_max=9", "--horizon-days", "3"), "not supported for slates"),
-        (("--set", "list.items_max=9", "--review-cost", "3"), "not supported for slates"),
+        (("--set", "slate.items_max=9", "--horizon-days", "3"), "not supported for slates"),
+        (("--set", "slate.items_max=9", "--review-cost", "3"), "not supported for slates"),
         (("--set", "engine.neighbours=9"), "engine.neighbours: unknown key; did you mean neighbours_max?"),
         (("--set", "flow.kind=fraud"), "flow.kind"),
     ],
 )
-def test_what_makes_no_sense_for_lists_is_refused(made, replay, arguments, said):
+def test_what_makes_no_sense_for_slates_is_refused(made, replay, arguments, said):
     ended = replay(made().state, *arguments)
     assert ended.code == 2
     assert said in " ".join(ended.err.split())
@@ -302,7 +302,7 @@ def test_a_past_of_nothing_is_told_without_failing(tmp_path, replay):
     world = World(tmp_path / "run", (write_lines(tmp_path / "e.jsonl", []),), (), "recommend")
     assert world.run() == 0, world.said
     for form in ((), ("--json",)):
-        ended = replay(world.state, *form, "--set", "list.items_max=9")
+        ended = replay(world.state, *form, "--set", "slate.items_max=9")
         assert ended.code == 0, ended.err
     settings = Past(world.shards()).configurations[-1].settings
-    assert list_again(Past(world.shards()), lay_over(settings, (), "it")).lists.time_ms.size == 0
+    assert slate_again(Past(world.shards()), lay_over(settings, (), "it")).slates.time_ms.size == 0

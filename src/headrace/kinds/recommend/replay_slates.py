@@ -1,4 +1,4 @@
-"""Makes the lists of the past once more under another configuration, beside those that went out then."""
+"""Makes the slates of the past once more under another configuration, beside those that went out then."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.events.contract import Cart, Click, Event, Order
 from headrace.operators.events.decode import Undecodable
 from headrace.operators.recommend.explained import ExplainedItem, explained_items
-from headrace.operators.recommend.lists import PendingLists, rank_of, reciprocal
 from headrace.operators.recommend.similarity import overlap, rank_biased_overlap
+from headrace.operators.recommend.slates import PendingSlates, rank_of, reciprocal
 from headrace.replay.examples import Examples
 from headrace.replay.past import Past
 from headrace.replay.walk import Progress, Walk, Walked, why_not
@@ -30,10 +30,10 @@ __all__ = [
     "GAINED",
     "LOST",
     "FollowUps",
-    "ListExample",
-    "Lists",
-    "ListsReplayed",
-    "list_again",
+    "SlateExample",
+    "Slates",
+    "SlatesReplayed",
+    "slate_again",
 ]
 
 GAINED: Final = "gained"
@@ -48,8 +48,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-class Lists(NamedTuple):
-    """Lists that both configurations made, n of them; each array has the shape (n,).
+class Slates(NamedTuple):
+    """Slates that both configurations made, n of them; each array has the shape (n,).
 
     Attributes
     ----------
@@ -60,10 +60,10 @@ class Lists(NamedTuple):
     changed, other_items, other_first
         1 where order or items differ; where items do; where the first item does.
     overlap, likeness
-        Share of the longer list that is on both; rank-biased overlap.
+        Share of the longer slate that is on both; rank-biased overlap.
     old_rank, new_rank
-        Where the session's next click stood, from 1; 0 where it wasn't on the list, and -1 where there was no
-        next click in time.
+        Where the session's next click stood, from 1; 0 where it wasn't on the slate, and -1 where there was
+        no next click in time.
     fresh
         1 where that click was on an item that was new to the session.
     """
@@ -81,18 +81,18 @@ class Lists(NamedTuple):
 
 
 class FollowUps(NamedTuple):
-    """Items put into the cart or ordered after lists, n of them; each array has the shape (n,).
+    """Items put into the cart or ordered after slates, n of them; each array has the shape (n,).
 
     Attributes
     ----------
     time_ms
         Event time.
     session
-        Number of the session, as of its lists.
+        Number of the session, as of its slates.
     kind
         Number in `FOLLOWED`.
     on_old, on_new
-        1 where the item was on the session's last list.
+        1 where the item was on the session's last slate.
     """
 
     time_ms: Ints
@@ -102,19 +102,19 @@ class FollowUps(NamedTuple):
     on_new: Ints
 
 
-class ListExample(NamedTuple):
-    """A click whose two lists differ in where the next click stood.
+class SlateExample(NamedTuple):
+    """A click whose two slates differ in where the next click stood.
 
     Attributes
     ----------
     event_id, event_time, session_id
-        Of the click that asked for the lists.
+        Of the click that asked for the slates.
     clicked, next_clicked
         What it was on, and what the session clicked next.
     old_rank, new_rank
-        Of that; 0 where it wasn't on the list.
+        Of that; 0 where it wasn't on the slate.
     old, new
-        The lists with what speaks for each item, best first.
+        The slates with what speaks for each item, best first.
     """
 
     event_id: str
@@ -129,12 +129,12 @@ class ListExample(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class ListsReplayed(Walked):
-    """What came of making the lists again.
+class SlatesReplayed(Walked):
+    """What came of making the slates again.
 
     Attributes
     ----------
-    lists
+    slates
         Those that both made.
     follow_ups
         Carts and orders after them.
@@ -142,28 +142,28 @@ class ListsReplayed(Walked):
         By day (since the epoch, UTC), and by whether the next click stood higher (`gained`) or lower (`lost`)
         than then.
     model
-        Of the other configuration, as its lists have it.
+        Of the other configuration, as its slates have it.
     """
 
-    lists: Lists
+    slates: Slates
     follow_ups: FollowUps
-    examples: dict[int, dict[str, list[ListExample]]]
+    examples: dict[int, dict[str, list[SlateExample]]]
     model: str
 
 
-def list_again(
+def slate_again(
     past: Past,
     settings: RecommendSettings,
     *,
     learn: bool = True,
     examples_max: int = 10,
     progress: Progress | None = None,
-) -> ListsReplayed:
+) -> SlatesReplayed:
     """Answer all clicks that a past holds under a configuration, from an empty state.
 
     Inputs come in the order of the journals, decoded anew, and go to as many shards as the configuration
-    has. The kill switch is on where it was on, and inputs that were overdue are so again. Both lists of a
-    click wait for the session's next click as long as `list.pending_minutes_max` of the configuration says.
+    has. The kill switch is on where it was on, and inputs that were overdue are so again. Both slates of a
+    click wait for the session's next click as long as `slate.pending_minutes_max` of the configuration says.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def list_again(
 
 
 class _Pair(NamedTuple):
-    """Both lists of a click, while they wait for the next one.
+    """Both slates of a click, while they wait for the next one.
 
     Attributes
     ----------
@@ -216,7 +216,7 @@ class _Pair(NamedTuple):
 
 @dataclass(slots=True)
 class _Columns:
-    """Columns of `Lists` and of `FollowUps` while they grow, 30 bytes a list."""
+    """Columns of `Slates` and of `FollowUps` while they grow, 30 bytes a slate."""
 
     time_ms: array[int] = field(default_factory=lambda: array("q"))
     session: array[int] = field(default_factory=lambda: array("I"))
@@ -231,7 +231,7 @@ class _Columns:
     follow_ups: list[tuple[int, int, int, int, int]] = field(default_factory=list)
 
     def add(self, time_ms: int, session: int, old: Sequence[str], new: Sequence[str]) -> int:
-        """Add both lists of a click that nobody has judged yet, and say in which row."""
+        """Add both slates of a click that nobody has judged yet, and say in which row."""
         changed = old != new
         self.time_ms.append(time_ms)
         self.session.append(session)
@@ -245,9 +245,9 @@ class _Columns:
         self.fresh.append(0)
         return len(self.time_ms) - 1
 
-    def lists(self) -> Lists:
-        """All lists."""
-        return Lists(*(_array(getattr(self, name)) for name in Lists._fields))
+    def slates(self) -> Slates:
+        """All slates."""
+        return Slates(*(_array(getattr(self, name)) for name in Slates._fields))
 
     def followed(self) -> FollowUps:
         """All follow-ups."""
@@ -261,8 +261,8 @@ class _Run(Walk[RecommendShard]):
     def __init__(self, past: Past, settings: RecommendSettings, *, learn: bool, examples_max: int) -> None:
         shards = range(settings.flow.shards)
         super().__init__(past, [RecommendShard(settings, shard=number, learn=learn) for number in shards])
-        self.pending: PendingLists[_Pair] = PendingLists()
-        self.pending.configure(settings.list.pending_max, settings.list.pending_minutes_max)
+        self.pending: PendingSlates[_Pair] = PendingSlates()
+        self.pending.configure(settings.slate.pending_max, settings.slate.pending_minutes_max)
         self.sessions: dict[str, int] = {}
         self.columns, self.examples = _Columns(), Examples(examples_max)
         self.old_only: Counter[str] = Counter()
@@ -275,7 +275,7 @@ class _Run(Walk[RecommendShard]):
             state.kill_switch = msgspec.msgpack.decode(heads[0])["kill_switch"]
 
     def input(self, record: Record, event: Event | Undecodable) -> None:
-        """Answer a click, and let what other events say meet both lists."""
+        """Answer a click, and let what other events say meet both slates."""
         output = self.apply(record, event)
         kind, line, _ = output
         if isinstance(event, Click) and record.kind == kind == _DECIDED:
@@ -314,7 +314,7 @@ class _Run(Walk[RecommendShard]):
             self.examples.add(columns.time_ms[row], {by: abs(gain)}, (pair, click.item_id))
 
     def _follow(self, event: Event | Undecodable) -> None:
-        """Note what was put into the cart, or ordered, and on which of its session's lists it was."""
+        """Note what was put into the cart, or ordered, and on which of its session's slates it was."""
         if isinstance(event, Cart):
             session, kind, items = event.session_id, 0, [event.item_id]
         elif isinstance(event, Order) and event.session_id is not None:
@@ -328,10 +328,10 @@ class _Run(Walk[RecommendShard]):
                 (event.event_time, number, kind, item in pair.old, item in pair.new) for item in items
             ]
 
-    def replayed(self) -> ListsReplayed:
+    def replayed(self) -> SlatesReplayed:
         """Everything that was gathered."""
-        return ListsReplayed(
-            lists=self.columns.lists(),
+        return SlatesReplayed(
+            slates=self.columns.slates(),
             follow_ups=self.columns.followed(),
             examples=self.examples.days(_example),
             model=self.states[0].version,
@@ -349,10 +349,10 @@ def _array(column: array[Any]) -> Any:
     return np.array(column, dtype=np.float64 if column.typecode == "f" else np.int64)
 
 
-def _example(change: tuple[_Pair, str]) -> ListExample:
+def _example(change: tuple[_Pair, str]) -> SlateExample:
     pair, next_clicked = change
     old_line, old_detail, new_line, new_detail = pair.change
-    return ListExample(
+    return SlateExample(
         pair.click.event_id,
         pair.click.event_time,
         pair.click.session_id,
