@@ -1,4 +1,4 @@
-"""How slates are judged: by the place of the session's next click in the slate made just before it.
+"""How slates are evaluated: by the place of the session's next click in the slate made just before it.
 
 Two methods are compared on the same clicks. What is drawn anew in a bootstrap are sessions, not clicks, as
 the clicks of one visit are alike.
@@ -14,18 +14,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Gain", "Judged", "Quality", "bootstrap"]
+__all__ = ["Evaluated", "Gain", "Quality", "bootstrap"]
 
 _DRAWS = 2000
 
 
 class Quality(NamedTuple):
-    """Means over judged clicks: share of hits, reciprocal rank, discounted gain."""
+    """Means over evaluated clicks: share of hits, reciprocal rank, discounted gain."""
 
     hit_rate: float
     reciprocal_rank: float
     ndcg: float
-    judged: int
+    evaluated: int
 
 
 class Gain(NamedTuple):
@@ -37,7 +37,7 @@ class Gain(NamedTuple):
 
 
 @dataclass
-class Judged:
+class Evaluated:
     """Ranks of next clicks, 0 for one that isn't in its slate, with the session of each."""
 
     sessions: list[str] = field(default_factory=list)
@@ -45,15 +45,15 @@ class Judged:
     new: list[bool] = field(default_factory=list)
 
     def note(self, session: str, shown: Sequence[str], clicked: str, *, new: bool) -> None:
-        """Judge a slate by what was clicked after it; `new` if the session had not clicked it before."""
+        """Evaluate a slate by what was clicked after it; `new` if the session had not clicked it before."""
         self.sessions.append(session)
         self.ranks.append(shown.index(clicked) + 1 if clicked in shown else 0)
         self.new.append(new)
 
-    def only_new(self) -> Judged:
+    def only_new(self) -> Evaluated:
         """Those whose item was new to its session."""
         kept = [place for place, new in enumerate(self.new) if new]
-        return Judged(
+        return Evaluated(
             [self.sessions[place] for place in kept],
             [self.ranks[place] for place in kept],
             [True] * len(kept),
@@ -71,13 +71,13 @@ class Judged:
         )
 
 
-def bootstrap(better: Judged, base: Judged, *, seed: int = 1) -> tuple[Gain, Gain]:
+def bootstrap(better: Evaluated, base: Evaluated, *, seed: int = 1) -> tuple[Gain, Gain]:
     """Gain in hit rate and in reciprocal rank of one method over another, by a paired bootstrap.
 
     Raises
     ------
     ValueError
-        If they weren't judged on the same clicks, or on none.
+        If they weren't evaluated on the same clicks, or on none.
     """
     if not base.ranks or better.sessions != base.sessions:
         raise ValueError("a paired bootstrap needs the same clicks twice")

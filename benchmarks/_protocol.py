@@ -1,4 +1,4 @@
-"""How fraud scores are judged: by the published protocol of the Fraud Detection Handbook.
+"""How fraud scores are evaluated: by the published protocol of the Fraud Detection Handbook.
 
 Seven days to train on, seven in which their outcomes come, seven to test on. Cards that are known as
 defrauded by then are left out of the test, as there is nothing left to decide about them.
@@ -34,8 +34,8 @@ __all__ = [
     "Quality",
     "Run",
     "Week",
-    "judge",
-    "judge_run",
+    "evaluate",
+    "evaluate_run",
     "mean",
     "read",
     "read_scores",
@@ -95,7 +95,7 @@ class Week(NamedTuple):
     train
         Which payments are trained on, shape (n,): those of the training week whose outcome came in time.
     test
-        Which payments are judged, shape (n,).
+        Which payments are evaluated, shape (n,).
     """
 
     train: Bools
@@ -148,15 +148,15 @@ def weeks(payments: Payments, count: int) -> list[Week]:
     return found
 
 
-def judge(payments: Payments, test: Bools, scores: Floats) -> Quality:
-    """Judge the scores of a test week's payments.
+def evaluate(payments: Payments, test: Bools, scores: Floats) -> Quality:
+    """Evaluate the scores of a test week's payments.
 
     Parameters
     ----------
     payments
         All payments, n of them.
     test
-        Which of them are judged, shape (n,).
+        Which of them are evaluated, shape (n,).
     scores
         Theirs, shape (k,).
     """
@@ -186,12 +186,12 @@ def read_scores(decisions: Path) -> dict[str, float]:
         return {decision["event_id"]: decision["score"] for decision in map(orjson.loads, lines)}
 
 
-def judge_run(payments: Payments, rounds: Sequence[Week], run: Run) -> Quality:
+def evaluate_run(payments: Payments, rounds: Sequence[Week], run: Run) -> Quality:
     """The mean quality of a run over several rounds; every payment of a test must have its score."""
     found = []
     for week in rounds:
         tested = [payments.ids[row] for row in np.flatnonzero(week.test)]
-        found.append(judge(payments, week.test, np.array([run.scores[event] for event in tested])))
+        found.append(evaluate(payments, week.test, np.array([run.scores[event] for event in tested])))
     return mean(found)
 
 

@@ -7,7 +7,8 @@ on these very weeks. Nobody could have known them; the cost policy knew nothing 
 
 A cost policy is as good as its scores are calibrated. Two more columns show how much that is: the same policy
 on scores that were mapped to the fraud rates of the three weeks before (isotonic regression on outcomes
-reported until then), and, in hindsight, to those of the judged weeks themselves in four ranges of the amount.
+reported until then), and, in hindsight, to those of the evaluated weeks themselves in four ranges of the
+amount.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ _SETTINGS: Final = {
 }
 
 
-class Judged(NamedTuple):
-    """Payments of the judged weeks, n of them; everything is of shape (n,).
+class Evaluated(NamedTuple):
+    """Payments of the evaluated weeks, n of them; everything is of shape (n,).
 
     Attributes
     ----------
     score
         As the flow gave it.
     recalibrated, hindsight
-        Mapped to the fraud rates of the weeks before, and of the judged weeks by ranges of the amount.
+        Mapped to the fraud rates of the weeks before, and of the evaluated weeks by ranges of the amount.
     amount, fraud
         The truth among them.
     """
@@ -73,14 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     print(conditions(["numpy", "river", "scikit-learn"]))
     for name, payments, scores in _runs(options):
-        judged = _judged(payments, scores, options.weeks)
+        evaluated = _evaluated(payments, scores, options.weeks)
         print(
-            f"\n{name}: last {options.weeks} weeks, {judged.fraud.size:,} payments of"
-            f" {judged.amount.mean():.2f} on average, {judged.fraud.sum():,} frauds of"
-            f" {judged.amount[judged.fraud].mean():.2f}"
+            f"\n{name}: last {options.weeks} weeks, {evaluated.fraud.size:,} payments of"
+            f" {evaluated.amount.mean():.2f} on average, {evaluated.fraud.sum():,} frauds of"
+            f" {evaluated.amount[evaluated.fraud].mean():.2f}"
         )
-        _print_costs(judged)
-        _print_calibration(judged)
+        _print_costs(evaluated)
+        _print_calibration(evaluated)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("truth", type=Path, nargs="?", help="their truth; .gz or not")
     parser.add_argument("--preset", action="append", choices=presets(), help="default: demo, handbook-small")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--weeks", type=int, default=3, help="judged, the last ones; default: 3")
+    parser.add_argument("--weeks", type=int, default=3, help="evaluated, the last ones; default: 3")
     parser.add_argument("--config", help="a configuration in place of the flow's own")
     return parser
 
@@ -116,13 +117,15 @@ def _scored(events: Path, truth: Path, options: argparse.Namespace, folder: str)
     return payments, np.array([run.scores[event] for event in payments.ids])
 
 
-def _judged(payments: Payments, scores: Floats, weeks: int) -> Judged:
+def _evaluated(payments: Payments, scores: Floats, weeks: int) -> Evaluated:
     start_s = (int(payments.day.max()) + 1) * DAY_S - weeks * _WEEK_S
-    judged = payments.time_s >= start_s
-    known = ~judged & (payments.time_s >= start_s - _WEEKS_BEFORE * _WEEK_S) & (payments.reported_s < start_s)
-    score, amount, fraud = scores[judged], payments.amount[judged], payments.fraud[judged]
+    evaluated = payments.time_s >= start_s
+    known = (
+        ~evaluated & (payments.time_s >= start_s - _WEEKS_BEFORE * _WEEK_S) & (payments.reported_s < start_s)
+    )
+    score, amount, fraud = scores[evaluated], payments.amount[evaluated], payments.fraud[evaluated]
     recalibrated = _recalibrated(scores[known], payments.fraud[known], score)
-    return Judged(score, recalibrated, _in_hindsight(score, amount, fraud), amount, fraud)
+    return Evaluated(score, recalibrated, _in_hindsight(score, amount, fraud), amount, fraud)
 
 
 def _in_hindsight(score: Floats, amount: Floats, fraud: Bools) -> Floats:
@@ -183,17 +186,17 @@ def decided(cost: CostSettings, scores: Floats, amount: Floats) -> Ints:
     return np.array([_ACTIONS.index(cheapest(costs_of(*pair))) for pair in pairs], dtype=np.int64)
 
 
-def _print_costs(judged: Judged) -> None:
+def _print_costs(evaluated: Evaluated) -> None:
     print(
         f"{'cost settings':<35} {'approve all':>11} {'best pair':>9} {'(review, block)':>16}"
         f" {'by cost':>15} {'recalibrated':>15} {'in hindsight':>15}  reviews, blocks by cost"
     )
     for name, cost in _SETTINGS.items():
-        charged = charges(cost, judged.amount, judged.fraud)
-        best = best_thresholds(charged, judged.score)
+        charged = charges(cost, evaluated.amount, evaluated.fraud)
+        best = best_thresholds(charged, evaluated.score)
         pair = f"({best.review_at:.3f}, {best.block_at:.3f})"
-        calibrations = (judged.score, judged.recalibrated, judged.hindsight)
-        actions = [decided(cost, scores, judged.amount) for scores in calibrations]
+        calibrations = (evaluated.score, evaluated.recalibrated, evaluated.hindsight)
+        actions = [decided(cost, scores, evaluated.amount) for scores in calibrations]
         spent = "".join(_spent(_total(charged, each), best.cost) for each in actions)
         _, reviews, blocks = np.bincount(actions[0], minlength=3)
         start = f"{name:<35} {charged[0].sum():>11,.0f} {best.cost:>9,.0f} {pair:>16}"
@@ -208,15 +211,15 @@ def _total(charged: Floats, actions: Ints) -> float:
     return float(charged[actions, np.arange(actions.size)].sum())
 
 
-def _print_calibration(judged: Judged) -> None:
+def _print_calibration(evaluated: Evaluated) -> None:
     print("calibration: scores, payments, frauds expected by score, by recalibrated score, and found")
-    places = np.clip(np.digitize(judged.score, _EDGES) - 1, 0, len(_EDGES) - 2)
+    places = np.clip(np.digitize(evaluated.score, _EDGES) - 1, 0, len(_EDGES) - 2)
     for place in range(len(_EDGES) - 1):
         of = places == place
-        expected, recalibrated = judged.score[of].sum(), judged.recalibrated[of].sum()
+        expected, recalibrated = evaluated.score[of].sum(), evaluated.recalibrated[of].sum()
         print(
             f"  {_EDGES[place]:.2f} to {_EDGES[place + 1]:.2f} {of.sum():>8,}"
-            f" {expected:>9.1f} {recalibrated:>9.1f} {judged.fraud[of].sum():>7,}"
+            f" {expected:>9.1f} {recalibrated:>9.1f} {evaluated.fraud[of].sum():>7,}"
         )
 
 

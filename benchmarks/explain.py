@@ -119,7 +119,7 @@ def build(state: Path, decisions: int, settings: FraudSettings) -> None:
     events = _events(decisions)
     while part := list(islice(events, _BATCH)):
         shard.process(_batch(part, shard.position), part, None)
-        shard.graded()
+        shard.evaluated()
     shard.close()
     segments = sorted((state / "shard-00").glob("journal-*.seg"))
     print(

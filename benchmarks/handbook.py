@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from _conditions import conditions
 from _forest import features, forest_scores
-from _protocol import Payments, Quality, Week, judge, judge_run, mean, read, run_flow, weeks
+from _protocol import Payments, Quality, Week, evaluate, evaluate_run, mean, read, run_flow, weeks
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,14 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rounds = weeks(payments, options.weeks)
     tested = sum(int(week.test.sum()) for week in rounds)
     print(
-        f"{options.events.name}: {len(payments.ids):,} payments, {tested:,} judged, test weeks: {len(rounds)}"
+        f"{options.events.name}: {len(payments.ids):,} payments, {tested:,} evaluated,"
+        f" test weeks: {len(rounds)}"
     )
     if options.forest:
         _print("random forest, batch", _forest(payments, rounds))
     with TemporaryDirectory() as folder:
         config = ("--config", options.config) if options.config else ()
         run = run_flow(options.events, Path(folder, "decisions.jsonl"), config)
-    _print("fraud flow", judge_run(payments, rounds, run))
+    _print("fraud flow", evaluate_run(payments, rounds, run))
     print(f"the flow took {run.seconds:.1f} s, start of the process included")
 
 
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _forest(payments: Payments, rounds: Sequence[Week]) -> Quality:
     table = features(payments)
-    return mean([judge(payments, week.test, forest_scores(payments, table, week)) for week in rounds])
+    return mean([evaluate(payments, week.test, forest_scores(payments, table, week)) for week in rounds])
 
 
 def _print(name: str, found: Quality) -> None:

@@ -314,7 +314,7 @@ def _bare(brokers: str, source: str, to: str, count: int, core: int) -> None:
                 kind, out, _ = shard.apply(event, payload, (0, offset, 0))
                 if kind == _DECIDED:
                     decided.append(decision_of(event, out))
-            shard.graded.clear()
+            shard.evaluated.clear()
             producer.send(to, [message_of(DECISIONS, each, headings) for each in decided])
             done += len(decoded)
     producer.flush()

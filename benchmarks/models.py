@@ -1,7 +1,7 @@
 """Models: the quality and the cost of each one that can be configured, on one world of the simulator.
 
 Each decides on the same events with the shipped configuration and its own default parameters, starts cold,
-and learns from the outcomes as they come. Judged are the scores of the last week.
+and learns from the outcomes as they come. Evaluated are the scores of the last week.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 from _conditions import conditions, fraud_settings, held_to_one_core
-from _protocol import Quality, judge, read, weeks
+from _protocol import Quality, evaluate, read, weeks
 
 from headrace.journal.records import Kind
 from headrace.kinds.fraud.machine import FraudShard
@@ -47,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tested = [payments.ids[row] for row in np.flatnonzero(week.test)]
     print(
         f"{options.preset}, seed {options.seed}, {options.days} days: {len(lines):,} events;"
-        f" {len(tested):,} payments of the last 7 days judged"
+        f" {len(tested):,} payments of the last 7 days evaluated"
     )
     print("CPU us/event: features, score, reasons, policy and learning; no reading, decoding or writing")
     print(_HEADER, flush=True)
     for model in options.model or MODELS:
         found = _measure(model, lines)
         scores = np.array([found.scores[event_id] for event_id in tested])
-        print(_line(model, judge(payments, week.test, scores), found.us), flush=True)
+        print(_line(model, evaluate(payments, week.test, scores), found.us), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +76,7 @@ def _measure(model: str, lines: Sequence[bytes]) -> Measured:
         output = shard.apply(event, line, (0, 0, 1))
         if output[0] == Kind.DECIDED:
             decided.append(output[1])
-        shard.graded.clear()
+        shard.evaluated.clear()
     us = (time.process_time() - started) / len(lines) * 1e6
     decisions: list[dict[str, Any]] = [orjson.loads(line) for line in decided]
     return Measured({decision["event_id"]: decision["score"] for decision in decisions}, us)

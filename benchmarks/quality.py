@@ -1,8 +1,8 @@
 """Quality: the fraud flow beside a batch random forest, on worlds of the simulator.
 
-Both are judged on the same payments of the last week. The forest is trained on the 15 features of the Fraud
-Detection Handbook and the week of payments whose outcomes have just come; the flow starts cold and learns
-from the same file's outcomes as they come.
+Both are evaluated on the same payments of the last week. The forest is trained on the 15 features of the
+Fraud Detection Handbook and the week of payments whose outcomes have just come; the flow starts cold and
+learns from the same file's outcomes as they come.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from _conditions import conditions
 from _forest import features, forest_scores
-from _protocol import Payments, Quality, Run, judge, judge_run, read, run_flow, weeks
+from _protocol import Payments, Quality, Run, evaluate, evaluate_run, read, run_flow, weeks
 
 from headrace.operators.simulator import presets, simulate, write
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run it for each preset and seed, and print a line each."""
     options = _parser().parse_args(arguments)
     print(conditions(["numpy", "river", "scikit-learn"]))
-    print("forest: 100 trees of depth 20; last 7 days judged, AP = average precision, CP = card precision")
+    print("forest: 100 trees of depth 20; last 7 days evaluated, AP = average precision, CP = card precision")
     print(_HEADER, flush=True)
     rows = []
     for preset in options.preset or _PRESETS:
@@ -81,12 +81,12 @@ def _measure(preset: str, seed: int, options: argparse.Namespace) -> Row:
         rate = written / (time.perf_counter() - started)
         payments = read(events, truth)
         week = weeks(payments, 1)[0]
-        forest = judge(payments, week.test, forest_scores(payments, features(payments), week))
+        forest = evaluate(payments, week.test, forest_scores(payments, features(payments), week))
         if options.forest_only:
             return Row(payments, forest, None, 0.0, rate)
         config = ("--config", options.config) if options.config else ()
         run: Run = run_flow(events, Path(folder, "decisions.jsonl"), config)
-    return Row(payments, forest, judge_run(payments, [week], run), run.seconds, rate)
+    return Row(payments, forest, evaluate_run(payments, [week], run), run.seconds, rate)
 
 
 def _line(preset: str, seed: int, row: Row) -> str:

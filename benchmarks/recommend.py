@@ -1,7 +1,7 @@
 """Quality of slates: the recommend flow's engine beside plain VMIS-kNN, on the same clicks.
 
-Each click is learned from, a slate is made, and the session's next click judges it. The clicks of the last
-file are judged, or of a single file its second half. Without files: clicks of the simulator's preset
+Each click is learned from, a slate is made, and the session's next click evaluates it. The clicks of the last
+file are evaluated, or of a single file its second half. Without files: clicks of the simulator's preset
 `network-small`.
 """
 
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from _conditions import conditions, simulated
-from _next_clicks import Judged, bootstrap
+from _next_clicks import Evaluated, bootstrap
 
 from headrace.config.recommend import EngineSettings
 from headrace.operators.events.contract import Click
@@ -65,16 +65,16 @@ class Plain:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Judge both methods, and print what they reached."""
+    """Evaluate both methods, and print what they reached."""
     options = _parser().parse_args(arguments)
     print(conditions(["numpy"]))
     with TemporaryDirectory(prefix="headrace-recommend-") as folder:
         files = options.events or [simulated("network-small", Path(folder))]
         clicks, begin = read(files, options.clicks_max)
-    print(f"{len(clicks):,} clicks, judged from click {begin + 1:,} on; left out: {options.leave_out}")
-    judged = [judge(clicks, method, options.leave_out) for method in (Learned(), Plain())]
-    _print_quality(judged, begin, options.leave_out)
-    _print_curve(judged)
+    print(f"{len(clicks):,} clicks, evaluated from click {begin + 1:,} on; left out: {options.leave_out}")
+    evaluated = [evaluate(clicks, method, options.leave_out) for method in (Learned(), Plain())]
+    _print_quality(evaluated, begin, options.leave_out)
+    _print_curve(evaluated)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def read(files: Sequence[Path], clicks_max: int) -> tuple[list[Click], int]:
-    """The clicks of all files one after another, and where the judged ones begin."""
+    """The clicks of all files one after another, and where the evaluated ones begin."""
     parts = [list(islice(_clicks(path), clicks_max)) for path in files]
     clicks = [click for part in parts for click in part]
     return clicks, len(clicks) - len(parts[-1]) if len(parts) > 1 else len(clicks) // 2
@@ -106,9 +106,9 @@ def _clicks(path: Path) -> Iterator[Click]:
                 yield event
 
 
-def judge(clicks: Sequence[Click], method: Method, leave_out: str) -> tuple[Judged, list[int]]:
+def evaluate(clicks: Sequence[Click], method: Method, leave_out: str) -> tuple[Evaluated, list[int]]:
     """What each next click says of the slate before it, and the place of the click that asked."""
-    judged, asked = Judged(), []
+    evaluated, asked = Evaluated(), []
     slates: dict[str, tuple[int, list[str]]] = {}
     seen: dict[str, dict[str, None]] = {}
     for place, click in enumerate(clicks):
@@ -117,33 +117,33 @@ def judge(clicks: Sequence[Click], method: Method, leave_out: str) -> tuple[Judg
         new = item not in before
         if session in slates and (new or leave_out != "seen"):
             at, shown = slates[session]
-            judged.note(session, shown, item, new=new)
+            evaluated.note(session, shown, item, new=new)
             asked.append(at)
         before[item] = None
         slates[session] = place, method.answer(click, _left_out(leave_out, item, list(before)))
-    return judged, asked
+    return evaluated, asked
 
 
 def _left_out(leave_out: str, item: str, seen: list[str]) -> list[str]:
     return {"current": [item], "seen": seen, "nothing": []}[leave_out]
 
 
-def _part(judged: Judged, asked: Sequence[int], begin: int, end: int) -> Judged:
+def _part(evaluated: Evaluated, asked: Sequence[int], begin: int, end: int) -> Evaluated:
     kept = [row for row, place in enumerate(asked) if begin <= place < end]
-    return Judged(
-        [judged.sessions[row] for row in kept],
-        [judged.ranks[row] for row in kept],
-        [judged.new[row] for row in kept],
+    return Evaluated(
+        [evaluated.sessions[row] for row in kept],
+        [evaluated.ranks[row] for row in kept],
+        [evaluated.new[row] for row in kept],
     )
 
 
-def _print_quality(found: Sequence[tuple[Judged, list[int]]], begin: int, leave_out: str) -> None:
-    learned, plain = (_part(judged, asked, begin, 1 << 62) for judged, asked in found)
-    print(f"{'next clicks':<12} {'judged':>7}  {'method':<7} {'HR@20':>6} {'MRR@20':>6} {'NDCG@20':>7}")
+def _print_quality(found: Sequence[tuple[Evaluated, list[int]]], begin: int, leave_out: str) -> None:
+    learned, plain = (_part(evaluated, asked, begin, 1 << 62) for evaluated, asked in found)
+    print(f"{'next clicks':<12} {'evaluated':>7}  {'method':<7} {'HR@20':>6} {'MRR@20':>6} {'NDCG@20':>7}")
     kinds = [("all", learned, plain), ("new", learned.only_new(), plain.only_new())]
     for kind, ours, base in kinds[leave_out == "seen" :]:
-        for name, judged in (("engine", ours), ("plain", base)):
-            hits, places, ndcg, count = judged.quality()
+        for name, evaluated in (("engine", ours), ("plain", base)):
+            hits, places, ndcg, count = evaluated.quality()
             print(f"{kind:<12} {count:>7,}  {name:<7} {hits:>6.3f} {places:>6.3f} {ndcg:>7.3f}")
         if ours.ranks:
             for measure, gain in zip(("HR", "MRR"), bootstrap(ours, base), strict=True):
@@ -153,16 +153,16 @@ def _print_quality(found: Sequence[tuple[Judged, list[int]]], begin: int, leave_
                 )
 
 
-def _print_curve(found: Sequence[tuple[Judged, list[int]]]) -> None:
+def _print_curve(found: Sequence[tuple[Evaluated, list[int]]]) -> None:
     print("from nothing: HR@20 / MRR@20 of the slates of the clicks up to")
     begin = 0
     for end in _CURVE:
-        ours, base = (_part(judged, asked, begin, end).quality() for judged, asked in found)
-        if not ours.judged:
+        ours, base = (_part(evaluated, asked, begin, end).quality() for evaluated, asked in found)
+        if not ours.evaluated:
             break
         print(
             f"{begin + 1:>7,} to {end:>7,}: engine {ours.hit_rate:.3f} / {ours.reciprocal_rank:.3f},"
-            f" plain {base.hit_rate:.3f} / {base.reciprocal_rank:.3f} ({ours.judged:,} judged)"
+            f" plain {base.hit_rate:.3f} / {base.reciprocal_rank:.3f} ({ours.evaluated:,} evaluated)"
         )
         begin = end
 

@@ -1,6 +1,6 @@
 """Measures what a click costs the recommend engine, and what it remembers, with a full index.
 
-The index is filled first; then for each further click all is done that a shard does: judge, learn, update,
+The index is filled first; then for each further click all is done that a shard does: evaluate, learn, update,
 and rank 20 items. Clicks are made up: sessions keep to a kind of item mostly, and kinds and items differ in
 how much they are liked.
 
@@ -158,7 +158,7 @@ def _print(seconds: np.ndarray, full: int, ranker: str) -> None:
     how = "compiled" if compiled() else "plain Python"
     print(
         f"{how}, {ranker}, {full:,} clicks in the index: CPU a click p50 {p50:.3f} ms, p99 {p99:.3f} ms,"
-        f" p99.9 {p999:.3f} ms (judge, learn, update, rank 20; {len(seconds):,} clicks)"
+        f" p99.9 {p999:.3f} ms (evaluate, learn, update, rank 20; {len(seconds):,} clicks)"
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from _conditions import conditions
-from _protocol import Quality, judge_run, read, run_flow, weeks
+from _protocol import Quality, evaluate_run, read, run_flow, weeks
 
 from headrace.config.flow_kinds import SHIPPED
 from headrace.operators.simulator import presets, simulate, write
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run it for each seed, and print a line for each configuration."""
     options = _parser().parse_args(arguments)
     print(conditions(["numpy", "river", "scikit-learn"]))
-    print(f"preset {options.preset}; mean of the last {_WEEKS} weeks, each judged apart; cold start")
+    print(f"preset {options.preset}; mean of the last {_WEEKS} weeks, each evaluated apart; cold start")
     print(
         f"{'seed':>4}  {'configuration':<22} {'AP':>6} {'AUC':>6} {'CP@100':>6} {'AP gain':>8} {'flow s':>7}"
     )
@@ -54,7 +54,7 @@ def _measure(preset: str, seed: int) -> list[float]:
         rounds = weeks(payments, _WEEKS)
         for title, config in _configurations(folder):
             run = run_flow(events, folder / "decisions.jsonl", ("--config", str(config)))
-            found.append(judge_run(payments, rounds, run))
+            found.append(evaluate_run(payments, rounds, run))
             _print(seed, title, found, run.seconds)
     return [each.average_precision - found[0].average_precision for each in found[1:]]
 

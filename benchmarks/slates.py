@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import orjson
 from _conditions import conditions
-from _next_clicks import Judged
+from _next_clicks import Evaluated
 
 SETTINGS = ((1, "all"), (2, "all"), (4, "all"), (2, "own"), (4, "own"))
 DAYS = 14
@@ -68,8 +68,8 @@ def run(events: Sequence[Path], folder: Path, shards: int, learn_from: str) -> R
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit((folder / "said").read_text())
-    judged, slates = judge(events, to)
-    quality = judged.quality()
+    evaluated, slates = evaluate(events, to)
+    quality = evaluated.quality()
     return Ran(
         seconds,
         used.ru_utime + used.ru_stime,
@@ -81,10 +81,10 @@ def run(events: Sequence[Path], folder: Path, shards: int, learn_from: str) -> R
     )
 
 
-def judge(events: Sequence[Path], to: Path) -> tuple[Judged, int]:
-    """Judge each slate by its session's next click; and how many slates there are."""
+def evaluate(events: Sequence[Path], to: Path) -> tuple[Evaluated, int]:
+    """Evaluate each slate by its session's next click; and how many slates there are."""
     asked = {event["event_id"]: event for path in events for event in clicks(path)}
-    judged, slates = Judged(), 0
+    evaluated, slates = Evaluated(), 0
     last: dict[str, list[str]] = {}
     seen: dict[str, set[str]] = {}
     with to.open("rb") as lines:
@@ -94,10 +94,10 @@ def judge(events: Sequence[Path], to: Path) -> tuple[Judged, int]:
             session, item = click["session_id"], click["item_id"]
             known = seen.setdefault(session, set())
             if session in last:
-                judged.note(session, last[session], item, new=item not in known)
+                evaluated.note(session, last[session], item, new=item not in known)
             known.add(item)
             last[session] = [each["item_id"] for each in decision["items"]]
-    return judged, slates
+    return evaluated, slates
 
 
 def clicks(path: Path) -> Iterator[dict[str, str]]:

@@ -257,7 +257,7 @@ class _Drive:
         began = time.perf_counter()
         self.shard.process(batch, list(events), None)
         self.took_ms.append((time.perf_counter() - began) * 1000)
-        self.shard.graded()
+        self.shard.evaluated()
 
 
 def _cut(events: Iterator[Event]) -> Iterator[list[Event]]:

@@ -149,7 +149,7 @@ def _bare(events: Path, to: Path, settings: FraudSettings) -> int:
             if kind == _DECIDED:
                 decided.append(out)
         output.write(decided)
-        shard.graded.clear()
+        shard.evaluated.clear()
         count += len(decoded)
     output.close()
     return count
@@ -310,7 +310,7 @@ class _Stages:
         outputs = self.watch("apply").time(
             lambda: [apply(event, payload, _NOWHERE) for event, payload in inputs], len(inputs)
         )
-        self.shard.graded.clear()
+        self.shard.evaluated.clear()
         self._encode([out for kind, out, _ in outputs if kind == _DECIDED])
         self._journal(batch, outputs)
 

@@ -17,6 +17,7 @@ _ORDERED: Final[tuple[str, ...]] = ("entities", "features", "bins", "crosses")
 _ORDERED_IN_POLICY: Final = ("lists", "rules")
 _RENAMED: Final = {
     "crosses": {"told_when": "report_if"},
+    "kafka": {"watermark_seconds": "output_offsets_seconds"},
     "time": {
         "late_days_max": "allowed_lateness_days",
         "ahead_hours_max": "future_skew_hours_max",

@@ -79,7 +79,9 @@ def parse(text: str) -> ast.expr:
     line = text.replace("\n", " ").replace("\r", " ").strip()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape or number is judged by its value, like any other
+            warnings.simplefilter(
+                "ignore"
+            )  # an odd escape or number is evaluated by its value, like any other
             return ast.parse(line, mode="eval").body
     except SyntaxError as error:
         place = f" at character {error.offset}" if error.offset else ""

@@ -112,7 +112,7 @@ class KafkaSettings(Settings):
         when a state writes to it for the first time.
     create_partitions, create_replicas
         Of topics that are created; replicas not set: as the brokers do by default.
-    watermark_seconds
+    output_offsets_seconds
         So often it is journalled up to where the outputs are known to be complete; what came later is read
         back after a crash.
     settle_ms
@@ -171,7 +171,7 @@ class KafkaSettings(Settings):
     look_back_messages: int = Field(default=100, ge=1, le=100_000)
     create_partitions: int = Field(default=1, ge=1, le=10_000)
     create_replicas: int | None = Field(default=None, ge=1, le=32)
-    watermark_seconds: float = Field(default=10.0, ge=0.05, le=3600.0)
+    output_offsets_seconds: float = Field(default=10.0, ge=0.05, le=3600.0)
     settle_ms: int = Field(default=1000, ge=0, le=600_000)
     unpacked_bytes_max: int = Field(default=67_108_864, ge=2_000_000, le=2_147_483_647)
     unreadable: Literal["dead_letter", "stop"] = "dead_letter"

@@ -189,7 +189,7 @@ class MetricsSettings(_Settings):
     host
         The address to listen on.
     window_outcomes_max
-        Quality is judged on so many of the last outcomes.
+        Quality is evaluated on so many of the last outcomes.
     stalled_seconds_max
         A flow that has not moved for longer is not healthy.
     requests_max

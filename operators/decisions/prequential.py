@@ -1,4 +1,4 @@
-"""The quality of scores so far, each judged by an outcome that came after it, in fixed memory."""
+"""The quality of scores so far, each evaluated by an outcome that came after it, in fixed memory."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Prequential:
     """Histograms of the scores of frauds and of legitimate payments, over a sliding window.
 
     The window is two halves: when the newer one is full it becomes the older one, so that between a half and
-    the whole of `window` judged scores count. Scores are binned by log-odds, 0.02 each, since most scores of
-    rare frauds lie near 0; scores in one bin count as equal.
+    the whole of `window` evaluated scores count. Scores are binned by log-odds, 0.02 each, since most scores
+    of rare frauds lie near 0; scores in one bin count as equal.
 
     Parameters
     ----------
     window
-        Judged scores that count at most.
+        Evaluated scores that count at most.
 
     References
     ----------
@@ -71,12 +71,12 @@ class Prequential:
         self._waiting: list[tuple[float, int]] = []
 
     def add(self, score: float, label: int) -> None:
-        """Judge a score (0 to 1) by its label, 1 for a fraud and 0 for a legitimate payment."""
+        """Evaluate a score (0 to 1) by its label, 1 for a fraud and 0 for a legitimate payment."""
         self.extend([(score, label)])
 
-    def extend(self, graded: Sequence[tuple[float, int]]) -> None:
-        """Judge scores by their labels; they are counted many at once, and when the quality is asked for."""
-        self._waiting += graded
+    def extend(self, evaluated: Sequence[tuple[float, int]]) -> None:
+        """Evaluate scores by their labels; they are counted many at once, and when quality is asked for."""
+        self._waiting += evaluated
         if len(self._waiting) >= _COUNTED_AT_ONCE:
             self._count()
 
@@ -89,12 +89,12 @@ class Prequential:
             self._newer_total += 1
 
     def counted(self) -> Counted:
-        """The window's scores, to be judged together with those of others (`quality_of`)."""
+        """The window's scores, to be evaluated together with those of others (`quality_of`)."""
         legitimate, frauds = self._window()
         return _filled(legitimate), _filled(frauds)
 
     def quality(self) -> Quality | None:
-        """The quality over the window; None until both a fraud and a legitimate payment were judged."""
+        """The quality over the window; None until both a fraud and a legitimate payment were evaluated."""
         return _quality(*self._window())
 
     def _window(self) -> tuple[list[int], list[int]]:
@@ -107,7 +107,7 @@ class Prequential:
 
 
 def quality_of(parts: Iterable[Counted]) -> Quality | None:
-    """The quality over several windows, as if one had judged all their scores; None as for one."""
+    """The quality over several windows, as if one had evaluated all their scores; None as for one."""
     counts = _empty()
     for part in parts:
         for label in (0, 1):
@@ -195,7 +195,7 @@ class WindowQuality(NamedTuple):
 
 
 class OutcomeWindow:
-    """The last outcomes with the scores they judge; the quality is computed when it is asked for.
+    """The last outcomes with the scores they evaluate; the quality is computed when it is asked for.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ class OutcomeWindow:
     (1.0, 3, 0.33)
     """
 
-    __slots__ = ("_outcomes_max", "_ring", "judged")
+    __slots__ = ("_outcomes_max", "_ring", "evaluated")
 
     def __init__(self, outcomes_max: int) -> None:
         import numpy as np  # here already, so that the first one who asks doesn't hold the flow up by it
@@ -224,29 +224,29 @@ class OutcomeWindow:
         del np
         self._outcomes_max = outcomes_max
         self._ring = array("d", bytes(16 * outcomes_max))  # score, label, score, label, ...
-        self.judged = 0
+        self.evaluated = 0
 
-    def extend(self, graded: Sequence[tuple[float, int]]) -> None:
+    def extend(self, evaluated: Sequence[tuple[float, int]]) -> None:
         """Take in scores (0 to 1) and their labels, 1 for a fraud and 0 for a legitimate payment."""
-        kept = graded[-self._outcomes_max :]
-        at = 2 * ((self.judged + len(graded) - len(kept)) % self._outcomes_max)
+        kept = evaluated[-self._outcomes_max :]
+        at = 2 * ((self.evaluated + len(evaluated) - len(kept)) % self._outcomes_max)
         flat = array("d", chain.from_iterable(kept))
         room = len(self._ring) - at
         self._ring[at : at + len(flat)] = flat[:room]
         self._ring[: len(flat[room:])] = flat[room:]
-        self.judged += len(graded)
+        self.evaluated += len(evaluated)
 
     def copy(self) -> OutcomeWindow:
         """The same window, to compute from while this one goes on."""
         twin = OutcomeWindow(0)
-        twin._outcomes_max, twin._ring, twin.judged = self._outcomes_max, self._ring[:], self.judged
+        twin._outcomes_max, twin._ring, twin.evaluated = self._outcomes_max, self._ring[:], self.evaluated
         return twin
 
     def quality(self) -> WindowQuality | None:
         """The quality over the window; None while it is empty."""
         import numpy as np
 
-        held = min(self.judged, self._outcomes_max)
+        held = min(self.evaluated, self._outcomes_max)
         if not held:
             return None
         pairs = np.array(self._ring[: 2 * held]).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""How widely slates spread over the items, and how much they prefer those that are popular anyway."""
+"""How many of the items slates cover, and how much they prefer those that are popular anyway."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-__all__ = ["Popularity", "Spread"]
+__all__ = ["Coverage", "Popularity"]
 
 _SHARE: Final = 0.001  # of the newest slate in the running means
 _DAY_MS: Final = 86_400_000
@@ -29,7 +29,7 @@ class Popularity(NamedTuple):
     clicked: float
 
 
-class Spread:
+class Coverage:
     """Which items slates have shown, and how popular they were.
 
     Parameters
@@ -39,9 +39,9 @@ class Spread:
 
     Examples
     --------
-    >>> spread = Spread(10)
-    >>> spread.note([1, 2], 3, 1000, {1: 8.0, 2: 4.0, 3: 2.0}.get)
-    >>> spread.shown_since(0), spread.popularity
+    >>> coverage = Coverage(10)
+    >>> coverage.note([1, 2], 3, 1000, {1: 8.0, 2: 4.0, 3: 2.0}.get)
+    >>> coverage.shown_since(0), coverage.popularity
     (2, Popularity(shown=6.0, clicked=2.0))
     """
 

@@ -1,4 +1,4 @@
-"""Lists that wait for what their session clicks next, and how they are judged by it."""
+"""Lists that wait for what their session clicks next, and how they are evaluated by it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 
 __all__ = [
-    "Graded",
+    "Evaluated",
     "PendingSlates",
     "Shown",
     "SlateQuality",
@@ -24,7 +24,7 @@ _MINUTE_MS: Final = 60_000
 T = TypeVar("T")
 
 
-class Graded(NamedTuple):
+class Evaluated(NamedTuple):
     """A slate, and where in it the next click was.
 
     Attributes
@@ -125,7 +125,7 @@ class PendingSlates(Generic[T]):
 
 
 class SlateQuality(NamedTuple):
-    """How well slates foresaw the next click; slates that no click followed are not judged.
+    """How well slates foresaw the next click; slates that no click followed are not evaluated.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class SlateQuality(NamedTuple):
     length
         Mean number of items.
     slates, new_slates
-        How many were judged; of them, how many that were followed by a click on such an item.
+        How many were evaluated; of them, how many that were followed by a click on such an item.
     """
 
     hit_rate: float
@@ -154,7 +154,7 @@ class SlateQuality(NamedTuple):
 
 
 class SlateWindow:
-    """The last judged slates, for their quality.
+    """The last evaluated slates, for their quality.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class SlateWindow:
     Examples
     --------
     >>> window = SlateWindow(10)
-    >>> window.extend([Graded(1, 20, False), Graded(2, 20, True), Graded(0, 20, True)])
+    >>> window.extend([Evaluated(1, 20, False), Evaluated(2, 20, True), Evaluated(0, 20, True)])
     >>> quality = window.quality()
     >>> round(quality.hit_rate, 2), quality.mrr, quality.new_mrr, quality.slates
     (0.67, 0.5, 0.25, 3)
@@ -173,24 +173,24 @@ class SlateWindow:
     def __init__(self, slates_max: int) -> None:
         self._slates_max = slates_max
         self._ring = bytearray(3 * slates_max)  # rank, length, new
-        self.judged = 0
+        self.evaluated = 0
 
-    def extend(self, graded: Sequence[Graded]) -> None:
-        """Take in judged slates."""
-        for each in graded:
-            at = 3 * (self.judged % self._slates_max)
+    def extend(self, evaluated: Sequence[Evaluated]) -> None:
+        """Take in evaluated slates."""
+        for each in evaluated:
+            at = 3 * (self.evaluated % self._slates_max)
             self._ring[at : at + 3] = bytes((min(each.rank, 255), min(each.length, 255), each.new))
-            self.judged += 1
+            self.evaluated += 1
 
     def copy(self) -> SlateWindow:
         """The same window, to compute from while this one goes on."""
         twin = SlateWindow(0)
-        twin._slates_max, twin._ring, twin.judged = self._slates_max, self._ring[:], self.judged
+        twin._slates_max, twin._ring, twin.evaluated = self._slates_max, self._ring[:], self.evaluated
         return twin
 
     def quality(self) -> SlateQuality | None:
         """The quality over the window; None while it is empty."""
-        held = min(self.judged, self._slates_max)
+        held = min(self.evaluated, self._slates_max)
         if not held:
             return None
         ranks, lengths, new = (self._ring[part : 3 * held : 3] for part in range(3))
@@ -208,7 +208,7 @@ class SlateWindow:
 
 
 def quality_of_slates(parts: Sequence[SlateQuality]) -> SlateQuality | None:
-    """The quality over several windows, as if one had judged all their slates; None if there are none."""
+    """The quality over several windows, as if one had evaluated all their slates; None if there are none."""
     if not parts:
         return None
     counts, new = [each.slates for each in parts], [each.new_slates for each in parts]

@@ -1,4 +1,4 @@
-"""The interval that a comparison of two commits is judged by."""
+"""The interval that a comparison of two commits is evaluated by."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class TestMetrics:
 
         rng = np.random.default_rng(1)
         scores = rng.integers(0, 20, payments.fraud.size) / 20 + payments.fraud * 0.2
-        found = protocol.judge(payments, np.ones(scores.size, dtype=np.bool_), scores)
+        found = protocol.evaluate(payments, np.ones(scores.size, dtype=np.bool_), scores)
         assert found.average_precision == pytest.approx(
             average_precision_score(payments.fraud, scores), abs=1e-12
         )
@@ -48,7 +48,7 @@ class TestMetrics:
             customer=np.array([7, 8, 7, 8]),
             fraud=np.array([True, False, True, True]),
         )
-        found = protocol.judge(two_days, np.ones(4, dtype=np.bool_), np.array([0.9, 0.1, 0.9, 0.8]))
+        found = protocol.evaluate(two_days, np.ones(4, dtype=np.bool_), np.array([0.9, 0.1, 0.9, 0.8]))
         assert found.card_precision == pytest.approx((0.01 + 0.01) / 2)
 
 

@@ -91,7 +91,7 @@ def test_weeks_have_both_flows(files):
     assert [week.frauds for week in found] == [1, 1, 0, 1]
     assert [week.caught for week in found] == [1, 1, 0, 0]
     assert [week.stopped for week in found] == [1, 0, 0, 0]
-    assert [week.judge.quality() is None for week in found] == [False, True, True, False]
+    assert [week.evaluate.quality() is None for week in found] == [False, True, True, False]
     assert [week.slates for week in found] == [2, 2, 0, 0]
     first, second = (week.foreseen.quality() for week in found[:2])
     assert (first.slates, first.hit_rate, first.mrr) == (1, 1.0, 0.5)  # y was the second of x, y

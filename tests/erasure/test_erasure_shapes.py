@@ -57,7 +57,7 @@ SHAPES: dict[str, Callable[[str], bytes]] = {
 def test_an_id_is_found_in_every_shape(shape: str, who: str) -> None:
     if shape == "latin-1" and "東" in who:
         who = who.replace("東", "o")
-    assert Shapes(who).judge(SHAPES[shape](who)) is NAMED
+    assert Shapes(who).evaluate(SHAPES[shape](who)) is NAMED
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -66,13 +66,13 @@ def test_an_id_is_found_in_every_shape(shape: str, who: str) -> None:
 def test_another_id_is_not_found(shape: str, who: str, other: str) -> None:
     if who.lower() in SHAPES[shape](other).decode("latin-1").lower() or who in other:
         return
-    judged = Shapes(who).judge(SHAPES[shape](other))
-    assert judged is not NAMED
-    assert judged is NOT or shape == "framed" or not (who + other).isascii()
+    evaluated = Shapes(who).evaluate(SHAPES[shape](other))
+    assert evaluated is not NAMED
+    assert evaluated is NOT or shape == "framed" or not (who + other).isascii()
 
 
 @pytest.mark.parametrize(
-    ("who", "payload", "judged"),
+    ("who", "payload", "evaluated"),
     [
         ("c-7", b'{"customer_id":"c-71"}', NOT),
         ("c-7", b'{"customer_id":"xc-7"', NOT),
@@ -102,11 +102,11 @@ def test_another_id_is_not_found(shape: str, who: str, other: str) -> None:
         ("anna", b'{"merchant":"anna"}', NAMED),
     ],
 )
-def test_what_counts_as_the_id(who: str, payload: bytes, judged: Judgement) -> None:
-    assert Shapes(who).judge(payload) is judged
+def test_what_counts_as_the_id(who: str, payload: bytes, evaluated: Judgement) -> None:
+    assert Shapes(who).evaluate(payload) is evaluated
 
 
 @settings(max_examples=300, deadline=None)
 @given(payload=st.binary(max_size=200), who=st.text(min_size=1, max_size=6))
-def test_any_bytes_are_judged(payload: bytes, who: str) -> None:
-    Shapes(who).judge(payload)
+def test_any_bytes_are_evaluated(payload: bytes, who: str) -> None:
+    Shapes(who).evaluate(payload)

@@ -18,7 +18,7 @@ from headrace.journal.end import journal_end
 from headrace.journal.segments import first_boundary, segment_numbers
 from headrace.ledger.verify import verify_shard
 from headrace.operators.events.decode import decode
-from headrace.shard.acknowledged import Watermark, note_of
+from headrace.shard.acknowledged import OutputOffsets, note_of
 from headrace.shard.durable import DurableShard
 from headrace.state.inspection import inspect, source_names
 
@@ -173,10 +173,10 @@ class TestWhatIsGoneIsSaid:
         assert ended.outputs() == before
 
 
-def test_the_first_segment_that_is_left_knows_configuration_sources_and_watermarks(tmp_path):
+def test_the_first_segment_that_is_left_knows_configuration_sources_and_output_offsets(tmp_path):
     shard = DurableShard(tmp_path, load(None, LIMITS[1::2]), needed=lambda: 1000)
     shard.register(0, "kafka:events/0")
-    note = note_of(Watermark("decisions", "decided", {0: 7, 1: 9}, 5))
+    note = note_of(OutputOffsets("decisions", "decided", {0: 7, 1: 9}, 5))
     shard.note_sink(note)
     for start in range(0, 200, 20):
         process(shard, [payment(number) for number in range(start, start + 20)])

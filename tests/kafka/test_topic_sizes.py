@@ -60,7 +60,7 @@ def test_a_dead_letter_that_is_too_large_goes_out_cut_and_the_flow_goes_on(world
     assert b64decode(json.loads(kept)["payload_base64"]) == LARGE
     # What is sent by a repair is the same.
     world.anew("second")
-    running = world.start("--set", "kafka.watermark_seconds=3600")
+    running = world.start("--set", "kafka.output_offsets_seconds=3600")
     running.wait_for(lambda: inputs_in(world.state) >= 3, "three inputs")
     running.kill()
     running = world.start()

@@ -86,7 +86,7 @@ def first_segments(world: World) -> list[int]:
 
 
 def check_repair_finds_all(world: World) -> None:
-    """What is kept of each journal goes back to every watermark of its shard."""
+    """What is kept of each journal goes back to all acknowledged offsets of its shard."""
     for shard in shards(world):
         sinks = journal_end(shard, 0, cut_torn_tail=False).sinks
         assert sorted(sinks) == ["dead_letters", "decisions"]
@@ -140,10 +140,10 @@ def test_with_old_segments_deleted_kills_lose_and_repeat_nothing(world, lines, p
     assert outputs(world) == found
 
 
-def test_nothing_behind_a_watermark_is_deleted(world, lines):
-    """D-REPAIR-5: while watermarks stand still, so does the journal's beginning; later the old goes."""
+def test_nothing_behind_acknowledged_offsets_is_deleted(world, lines):
+    """D-REPAIR-5: while output offsets stand still, so does the journal's beginning; later the old goes."""
     world.send(lines[:1000])
-    running = world.start(*KEEP_LITTLE, "--set", "kafka.watermark_seconds=3600")
+    running = world.start(*KEEP_LITTLE, "--set", "kafka.output_offsets_seconds=3600")
     running.wait_for(reaches(world, 1000), "inputs")
     running.kill()
     assert first_segments(world) == [1] * SHARDS
@@ -187,7 +187,7 @@ def test_a_customer_is_erased_at_once_from_a_stopped_state(broker, tmp_path, cou
     before, later = customers(200), stream(100, first=300)
     with closing(World(broker, tmp_path, partitions=count, shards=count)) as world:
         world.send(before)
-        running = world.start("--set", "kafka.watermark_seconds=3600")
+        running = world.start("--set", "kafka.output_offsets_seconds=3600")
         running.wait_for(reaches(world, len(before)), "inputs")
         if killed:
             running.kill()

@@ -1,4 +1,4 @@
-"""The state machine of slates: what a click is answered, what is learned, what is judged."""
+"""The state machine of slates: what a click is answered, what is learned, what is evaluated."""
 
 from __future__ import annotations
 
@@ -81,24 +81,24 @@ def test_what_the_catalogue_hides_is_learned_from_and_never_shown(house, fields)
     assert decision["items"][0]["item_id"] == "b"
 
 
-def test_the_next_click_judges_the_slate_before_it_is_learned_from(house):
+def test_the_next_click_evaluates_the_slate_before_it_is_learned_from(house):
     for session in ("s1", "s2"):
         house.click(session, "a")
         house.click(session, "b")
-    house.shard.graded.clear()
+    house.shard.evaluated.clear()
     shown = house.items("s3", "a")
     house.click("s3", "b")
     house.click("s3", "never seen before")
-    hit, miss = house.shard.graded
+    hit, miss = house.shard.evaluated
     assert (hit.rank, hit.length, hit.new) == (shown.index("b") + 1, len(shown), True)
     assert (miss.rank, miss.new) == (0, True)
 
 
-def test_a_slate_that_waited_for_too_long_is_not_judged():
+def test_a_slate_that_waited_for_too_long_is_not_evaluated():
     house = House(slate={"pending_minutes_max": 10.0})
     house.click("s1", "a")
     house.click("s1", "b", after_ms=HOUR_MS)
-    assert house.shard.graded == []
+    assert house.shard.evaluated == []
     assert house.shard.pending.expired == 1
 
 

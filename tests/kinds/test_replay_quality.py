@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.config.policy import CostSettings
-from headrace.kinds.fraud.replay_quality import MEASURES, Judged, charges, compare, measure, recall_curve
+from headrace.kinds.fraud.replay_quality import MEASURES, Evaluated, charges, compare, measure, recall_curve
 from headrace.operators.policy.cost import expected_costs
 
 COST = CostSettings(review_cost=3.0, review_catch_share=0.7, fraud_loss_fixed=5.0)
 FRAUDS_OF_EACH = 20
 
 
-def judged(rows) -> Judged:
+def evaluated(rows) -> Evaluated:
     """Payments from rows of customer, fraud, amount, old action, new action, old score, new score."""
     columns = list(zip(*rows, strict=True)) or [()] * 7
     kinds = (np.int64, bool, float, np.int64, np.int64, float, float)
-    return Judged(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)))
+    return Evaluated(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
 def slowly(rows, score_at: int, action_at: int) -> dict[str, float | None]:
@@ -61,7 +61,7 @@ ROWS = st.lists(
 @given(ROWS)
 @settings(max_examples=200, deadline=None)
 def test_measures_are_their_definitions(rows):
-    found = measure(judged(rows), COST)
+    found = measure(evaluated(rows), COST)
     assert tuple(found) == MEASURES
     sides = {"old": slowly(rows, 5, 3), "new": slowly(rows, 6, 4)}
     for name, compared in found.items():
@@ -79,7 +79,7 @@ def test_measures_are_their_definitions(rows):
 def test_intervals_are_those_of_resampled_customers(rows):
     """Each draw is laid out as a list of payments and measured by the definitions."""
     resamples = 40
-    found = compare(judged(rows), COST, resamples=resamples)
+    found = compare(evaluated(rows), COST, resamples=resamples)
     random = np.random.default_rng(20_260_101)
     numbers = sorted({row[0] for row in rows})
     draws: dict[str, list[tuple[float | None, float | None]]] = {name: [] for name in MEASURES}
@@ -115,29 +115,29 @@ def width(found) -> float:
 
 def test_customers_are_drawn_not_payments():
     rows = clustered(16)
-    together = compare(judged(rows), COST, resamples=400)
+    together = compare(evaluated(rows), COST, resamples=400)
     apart = [(number, *row[1:]) for number, row in enumerate(rows)]
-    assert width(together) > 3 * width(compare(judged(apart), COST, resamples=400))
+    assert width(together) > 3 * width(compare(evaluated(apart), COST, resamples=400))
     assert together["recall"].old.value == 0.75
 
 
 def test_the_difference_of_two_equal_sides_is_nothing_at_all():
     rows = [(*row[:4], row[3], row[5], row[5]) for row in clustered(10)]
-    for compared in compare(judged(rows), COST, resamples=100).values():
+    for compared in compare(evaluated(rows), COST, resamples=100).values():
         assert compared.difference == (0.0, 0.0, 0.0)
         assert compared.old == compared.new
 
 
 def test_the_draws_are_the_same_each_time():
     rows = clustered(12)
-    assert compare(judged(rows), COST, resamples=50) == compare(judged(rows), COST, resamples=50)
+    assert compare(evaluated(rows), COST, resamples=50) == compare(evaluated(rows), COST, resamples=50)
 
 
 def test_each_draw_is_told_and_none_are_made_without_payments():
     told = []
-    compare(judged(clustered(4)), COST, resamples=7, progress=told.append)
+    compare(evaluated(clustered(4)), COST, resamples=7, progress=told.append)
     assert told == [1] * 7
-    nothing = compare(judged([]), COST, resamples=7, progress=told.append)
+    nothing = compare(evaluated([]), COST, resamples=7, progress=told.append)
     assert told == [1] * 7
     assert nothing["recall"].old == (None, None, None)
     assert nothing["cost"].new.value == 0.0

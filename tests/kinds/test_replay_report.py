@@ -1,4 +1,4 @@
-"""Which payments a report compares and judges, and what it says of those that nobody knows about."""
+"""Which payments a report compares and evaluates, and what it says of those that nobody knows about."""
 
 from __future__ import annotations
 
@@ -88,20 +88,20 @@ def example(event_id: str, day: int, amount: float, old: float, new: float) -> E
 # -- which payments count
 
 
-def test_a_third_is_warm_up_and_the_youngest_are_not_judged():
+def test_a_third_is_warm_up_and_the_youngest_are_not_evaluated():
     found = report()
     assert (found.period.warm_up_days, found.period.from_ms) == (13, START_MS + 13 * DAY_MS)
     assert (found.period.horizon_days, found.period.horizon_from) == (3, "delays")
     assert found.compared == 2 * (DAYS - 13)
     # At noon of the third day before the end the horizon has not passed; at its midnight it has.
-    assert found.judged == 2 * (DAYS - 13 - 3) + 1
+    assert found.evaluated == 2 * (DAYS - 13 - 3) + 1
     assert found.unknown.not_due == 5
     assert found.frauds == sum(1 for number in range(26, 75) if number % 10 == 0)
 
 
 def test_what_is_given_goes_before():
     found = report(options=replace(OPTIONS, warm_up_days=0, horizon_days=10))
-    assert (found.compared, found.judged) == (2 * DAYS, 2 * (DAYS - 10) + 1)
+    assert (found.compared, found.evaluated) == (2 * DAYS, 2 * (DAYS - 10) + 1)
     assert found.period.horizon_from == "given"
 
 
@@ -168,7 +168,7 @@ def test_weeks_add_up_to_the_whole():
     new = payments().new_action.copy()
     new[::3] = BLOCK
     found = report(payments=payments(new_action=new))
-    assert sum(week.payments for week in found.weeks) == found.judged
+    assert sum(week.payments for week in found.weeks) == found.evaluated
     assert sum(week.frauds for week in found.weeks) == found.frauds
     assert sum(week.cost.new for week in found.weeks) == pytest.approx(found.quality["cost"].new.value)
     assert [week.payments for week in found.weeks] == [14, 14, 14, 7]
@@ -177,7 +177,7 @@ def test_weeks_add_up_to_the_whole():
 # -- what nobody knows
 
 
-def test_stopped_and_silent_payments_are_not_judged_but_bounded():
+def test_stopped_and_silent_payments_are_not_evaluated_but_bounded():
     label, stopped, old = payments().label.copy(), payments().stopped.copy(), payments().old_action.copy()
     label[[40, 41, 43, 78]] = UNKNOWN
     stopped[[40, 41]], old[[40, 41]] = True, BLOCK
@@ -186,7 +186,7 @@ def test_stopped_and_silent_payments_are_not_judged_but_bounded():
     assert (unknown.stopped, unknown.stopped_amount) == (2, 30.0)
     assert (unknown.silent, unknown.silent_amount) == (1, 20.0)
     assert (unknown.not_due, unknown.not_due_without) == (5, 1)
-    assert found.judged == 49 - 3
+    assert found.evaluated == 49 - 3
     legitimate, fraud = found.if_legitimate["cost"], found.if_fraud["cost"]
     known = found.quality["cost"].old.value
     assert legitimate.old.value == pytest.approx(known + 2 * 10.0 + 0.1 * 30.0)
@@ -317,6 +317,6 @@ def test_json_has_everything_as_plain_values(rich_report):
 def test_nothing_at_all_is_told_without_failing():
     nothing = Payments(*(getattr(payments(), name)[:0] for name in Payments._fields))
     found = report(payments=nothing, delays_ms=np.zeros(0))
-    assert (found.payments, found.judged) == (0, 0)
+    assert (found.payments, found.evaluated) == (0, 0)
     assert "No payment was decided by both" in report_page(found)
     assert json.loads(report_json(found))["quality"]["recall"]["new"]["value"] is None

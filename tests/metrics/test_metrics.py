@@ -80,7 +80,7 @@ class Fed:
             self.recorder.decoded(events)
             applied = self.shard.process(batch, events, None)
             self.recorder.decided(applied.decisions)
-            self.recorder.graded(self.shard.graded(), learned=True)
+            self.recorder.evaluated(self.shard.evaluated(), learned=True)
 
     def exposed(self) -> dict[str, dict[tuple, float]]:
         return exposed(self.recorder, self.settings)

@@ -45,12 +45,12 @@ def test_slates_have_their_own_metrics_and_none_of_scores():
         marks=(),
     )
     applied = shard.process(batch, list(decode(lines, 65_536)), None)
-    graded = shard.graded()
-    recorder.graded(graded, learned=True)
+    evaluated = shard.evaluated()
+    recorder.evaluated(evaluated, learned=True)
     recorder.decided(applied.decisions)
     seen = exposed(recorder, settings)
     assert {metric.name for metric in SLATE_METRICS} <= set(seen)
-    ranks = [each.rank for each in graded]
+    ranks = [each.rank for each in evaluated]
     assert len(ranks) > 300
     assert seen["headrace_slate_hit_rate"][()] == sum(map(bool, ranks)) / len(ranks)
     assert seen["headrace_slates_evaluated_total"][()] == len(ranks)

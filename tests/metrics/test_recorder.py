@@ -101,8 +101,8 @@ def test_latency_is_that_of_each_decision():
 
 def test_outcomes_that_only_judge_are_no_updates():
     recorder = Recorder(10)
-    recorder.graded([(0.1, 0), (0.9, 1)], learned=True)
-    recorder.graded([(0.2, 0)], learned=False)
+    recorder.evaluated([(0.1, 0), (0.9, 1)], learned=True)
+    recorder.evaluated([(0.2, 0)], learned=False)
     assert recorder.updates == 2
     assert recorder.window().quality().payments == 3
 

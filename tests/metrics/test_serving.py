@@ -222,7 +222,7 @@ def test_the_option_goes_before_the_configured_port_and_the_window_is_configured
     with served(settings, 0, None) as it:
         assert it is not None
         assert port_of(it) != 1
-        it.recorder.graded([(0.1, 0)] * 5, learned=True)
+        it.recorder.evaluated([(0.1, 0)] * 5, learned=True)
         quality = it.recorder.window().quality()
         assert quality is not None
         assert quality.payments == 2

@@ -65,7 +65,7 @@ class Noted:
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         self.lines += [line for _, line in decisions]
 
-    def graded(self, graded: Sequence[tuple[float, int]], *, learned: bool) -> None:
+    def evaluated(self, evaluated: Sequence[tuple[float, int]], *, learned: bool) -> None:
         assert learned
 
     def checkpointed(self, finished: Finished) -> None:

@@ -11,11 +11,11 @@ from random import Random
 import pytest
 
 from headrace.config.recommend import EngineSettings, RankerSettings
-from headrace.operators.recommend.coverage import Spread
+from headrace.operators.recommend.coverage import Coverage
 from headrace.operators.recommend.engine import Engine
 from headrace.operators.recommend.kernels import SOURCE_NAMES
 from headrace.operators.recommend.pointwise import Pointwise
-from headrace.operators.recommend.slates import Graded, PendingSlates, SlateWindow
+from headrace.operators.recommend.slates import Evaluated, PendingSlates, SlateWindow
 
 HOUR_MS = 3_600_000
 
@@ -116,7 +116,7 @@ def test_the_ranker_learns_which_of_two_likely_items_is_clicked():
     assert not index.learn_next("t1", b, new=True)  # a slate teaches once
 
 
-# -- judging
+# -- evaluating
 
 
 def test_slates_without_room_are_dropped_oldest_first():
@@ -135,31 +135,31 @@ def test_slates_without_room_are_dropped_oldest_first():
 def test_the_window_forgets_the_oldest_slates():
     window = SlateWindow(2)
     assert window.quality() is None
-    window.extend([Graded(0, 5, new=True), Graded(1, 20, new=False)])
+    window.extend([Evaluated(0, 5, new=True), Evaluated(1, 20, new=False)])
     twin = window.copy()
-    window.extend([Graded(3, 10, new=False)])
+    window.extend([Evaluated(3, 10, new=False)])
     quality = window.quality()
     assert (quality.hit_rate, quality.mrr, quality.ndcg) == (1.0, pytest.approx(2 / 3), 0.75)
     assert (quality.length, quality.new_hit_rate, quality.slates) == (15.0, None, 2)
     assert twin.quality().hit_rate == 0.5
 
 
-# -- spread
+# -- coverage
 
 
 def test_slates_that_prefer_popular_items_are_told():
-    spread, heat = Spread(3), {1: 10.0, 2: 20.0, 3: 1.0}
-    spread.note([1, 2], 3, 1000, heat.get)
-    spread.note([], 3, 1500, heat.get)
-    spread.note([3], 1, 2000, heat.get)
-    assert spread.popularity == (8.0, 5.5)
-    assert (spread.shown_since(0), spread.shown_since(1500)) == (3, 1)
-    spread.note([4], 4, 3000, heat.get)
-    assert spread.shown_since(0) == 3  # the one shown longest ago made room
-    twin = Spread(3)
-    twin.load(spread.save())
-    assert twin.save() == spread.save()
-    assert twin.popularity == spread.popularity
+    coverage, heat = Coverage(3), {1: 10.0, 2: 20.0, 3: 1.0}
+    coverage.note([1, 2], 3, 1000, heat.get)
+    coverage.note([], 3, 1500, heat.get)
+    coverage.note([3], 1, 2000, heat.get)
+    assert coverage.popularity == (8.0, 5.5)
+    assert (coverage.shown_since(0), coverage.shown_since(1500)) == (3, 1)
+    coverage.note([4], 4, 3000, heat.get)
+    assert coverage.shown_since(0) == 3  # the one shown longest ago made room
+    twin = Coverage(3)
+    twin.load(coverage.save())
+    assert twin.save() == coverage.save()
+    assert twin.popularity == coverage.popularity
 
 
 def test_what_the_ranker_learns_from_is_what_it_ranked_by():

@@ -488,7 +488,7 @@ def test_quality_is_that_of_the_outcomes_in_the_journal(plain, compared):
     label = {event["about"]: event["label"] for event in events if event["type"] == "outcome"}
     known = [each for each in plain.decisions if each["event_id"] in label]
     said = compared(plain, "--set", "policy.block_at=0.02")
-    assert said["judged"] == len(known)
+    assert said["evaluated"] == len(known)
     assert said["frauds"] == sum(label[each["event_id"]] for each in known)
     assert said["unknown"]["stopped"] + said["unknown"]["silent"] == len(plain.decisions) - len(known)
     flagged = [each for each in known if each["action"] != "approve"]
@@ -562,7 +562,7 @@ def test_outcomes_that_the_configuration_of_the_time_withheld_are_not_used(tmp_p
     assert blocked > 3
     said = compared(state, "--set", "outcomes.withhold_blocked=false", "--set", "policy.rules={}")
     assert said["not_comparable"]["withheld"] == blocked
-    assert (said["unknown"]["stopped"], said["judged"]) == (blocked, 41 - blocked)
+    assert (said["unknown"]["stopped"], said["evaluated"]) == (blocked, 41 - blocked)
     assert said["counts"]["outcomes_matched"] == 41 - blocked
     assert said["if_fraud"]["precision"]["old"]["value"] == 1.0
     assert said["if_legitimate"]["precision"]["old"]["value"] == 0.0

@@ -110,7 +110,11 @@ def test_the_same_configuration_changes_nothing(made, compared, settings):
     world = made(**settings)
     said = compared(world.state, "--set", "journal.fsync=true")
     assert said["slates"] == said["compared"] == len(decisions(world))
-    assert (said["changed"]["changed"], said["changed"]["overlap"], said["changed"]["likeness"]) == (0, 1, 1)
+    assert (said["changed"]["changed"], said["changed"]["overlap"], said["changed"]["similarity"]) == (
+        0,
+        1,
+        1,
+    )
     assert all(each["difference"]["value"] == 0.0 for each in said["quality"].values())
     assert said["examples"] == {"gained": [], "lost": []}
     assert said["not_comparable"] == {"erased": 0, "erased_decisions": 0, "old_only": {}, "new_only": 0}
@@ -120,7 +124,7 @@ def test_the_measures_are_those_of_the_slates_that_went_out(made, compared, line
     world = made()
     said, found = compared(world.state, "--set", "journal.fsync=true"), ranks(world, lines)
     fresh = [rank for rank, new in found if new]
-    assert (said["judged"], said["judged_new"]) == (len(found), len(fresh))
+    assert (said["evaluated"], said["evaluated_new"]) == (len(found), len(fresh))
     for prefix, of in (("", [rank for rank, _ in found]), ("new_", fresh)):
         expected = {
             "hit_rate": sum(rank > 0 for rank in of),
@@ -141,7 +145,7 @@ def test_it_makes_the_slates_that_a_run_would_have_made(made, compared, lines):
     assert said["changed"]["other_first"] == sum(before[each][:1] != after[each][:1] for each in before)
     mean = sum(overlap(before[each], after[each]) for each in before) / len(before)
     assert said["changed"]["overlap"] == pytest.approx(mean, abs=1e-6)
-    assert said["changed"]["likeness"] < 1.0
+    assert said["changed"]["similarity"] < 1.0
     hits = [rank for rank, _ in ranks(new, lines)]
     assert said["quality"]["mrr"]["new"]["value"] == pytest.approx(
         sum(1 / rank for rank in hits if rank) / len(hits)
@@ -153,7 +157,7 @@ def test_it_makes_the_slates_that_a_run_would_have_made(made, compared, lines):
     assert all(item["text"] for item in gained["new"])
 
 
-def test_carts_and_orders_are_judged_by_their_sessions_last_list(tmp_path, compared):
+def test_carts_and_orders_are_evaluated_by_their_sessions_last_list(tmp_path, compared):
     walk = [click(number, number // 2, 1 + number % 2) for number in range(20)]
     bought = [{"item_id": "i2", "quantity": 1, "price": 1.0}, {"item_id": "i9", "quantity": 1, "price": 1.0}]
     asks = click(30, 50, 1)  # its slate has the item 2, and never one that nobody clicked

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.operators.decisions.prequential import Prequential
-from headrace.operators.recommend.slates import Graded, SlateWindow
+from headrace.operators.recommend.slates import Evaluated, SlateWindow
 from headrace.runtime.members import Member, Reporter, Said, _told, await_listening, instructions, together
 from headrace.runtime.runs import Latency, Progress
 from headrace.shard.positions import Plan
 
-GRADED = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), max_size=60)
-LISTS = st.lists(st.builds(Graded, st.integers(0, 20), st.just(20), st.booleans()), max_size=60)
+EVALUATED = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), max_size=60)
+LISTS = st.lists(st.builds(Evaluated, st.integers(0, 20), st.just(20), st.booleans()), max_size=60)
 
 
 def told(progress: Progress) -> Progress:
@@ -35,12 +35,12 @@ def told(progress: Progress) -> Progress:
     return said.progress
 
 
-@given(GRADED, GRADED)
+@given(EVALUATED, EVALUATED)
 def test_quality_is_that_of_all_scores(first, second):
     whole, parts = Prequential(), [Prequential(), Prequential()]
     whole.extend(first + second)
-    for part, graded in zip(parts, (first, second), strict=True):
-        part.extend(graded)
+    for part, evaluated in zip(parts, (first, second), strict=True):
+        part.extend(evaluated)
     found = together([told(Progress(quality=each.quality(), counted=each.counted())) for each in parts])
     assert found.quality == whole.quality()
 
@@ -49,8 +49,8 @@ def test_quality_is_that_of_all_scores(first, second):
 def test_quality_of_lists_is_that_of_all_lists(first, second):
     whole, parts = SlateWindow(1000), [SlateWindow(1000), SlateWindow(1000)]
     whole.extend(first + second)
-    for part, graded in zip(parts, (first, second), strict=True):
-        part.extend(graded)
+    for part, evaluated in zip(parts, (first, second), strict=True):
+        part.extend(evaluated)
     found = together([told(Progress(slates=each.quality())) for each in parts]).slates
     expected = whole.quality()
     if expected is None:

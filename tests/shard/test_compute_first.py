@@ -119,13 +119,13 @@ class TestLearning:
     def test_an_outcome_that_can_not_be_learned_is_a_dead_letter_and_nothing_more(self, model, faults):
         shop = Shop(model)
         shop.pay("late")
-        before, graded = state_of(shop.shard), list(shop.shard.graded)
+        before, evaluated = state_of(shop.shard), list(shop.shard.evaluated)
         faults.left = 1
         letter = letter_of(shop.tell("late", 0))
         assert letter["reason"] == "internal_error"
         assert letter["message"] == r"Broken: at 0x\n\x1b[2J"
         assert state_of(shop.shard) == before
-        assert shop.shard.graded == graded
+        assert shop.shard.evaluated == evaluated
         assert shop.shard.counts["dead_internal_error"] == 1
 
     def test_nor_is_a_correction(self, model, faults):
@@ -310,7 +310,7 @@ class TestRanking:
     def test_a_click_that_can_not_be_learned_is_a_dead_letter_and_nothing_more(self, model, faults, nth):
         visit = Visit(model)
         visit.click("t", "a")
-        before, graded = ranked_state(visit), list(visit.shard.graded)
+        before, evaluated = ranked_state(visit), list(visit.shard.evaluated)
         learned = iter([0] * (nth - 1))
         strike = faults.strike
         faults.strike = lambda each: next(learned, None) is None and strike(each)
@@ -320,7 +320,7 @@ class TestRanking:
             return  # trees don't learn from what was clicked, and there was nothing else
         assert letter_of(output)["reason"] == "internal_error"
         assert ranked_state(visit) == before
-        assert visit.shard.graded == graded
+        assert visit.shard.evaluated == evaluated
         assert visit.click("t", "b")[0] == Kind.DECIDED
 
     def test_what_follows_is_decided_as_if_it_had_not_come(self, model, faults):

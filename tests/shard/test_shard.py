@@ -396,7 +396,7 @@ def test_outcomes_of_blocked_payments_can_be_withheld() -> None:
         assert (feeder.shard.model.save() == before) == (feeder is withheld)
     assert told.counts["outcomes_matched"] == withheld.counts["outcomes_withheld"] == 1
     assert withheld.counts["outcomes_matched"] == 0
-    assert withheld.shard.graded == []
+    assert withheld.shard.evaluated == []
     approving = Feeder("outcomes.withhold_blocked=true")
     approving.pay("p")
     approving.tell("p", 1)

@@ -1,4 +1,4 @@
-"""Runs on topics without a broker: marks, merging, watermarks, repair (clauses of docs/specs/delivery.md)."""
+"""Runs on topics without a broker: marks, merging, output offsets, repair (clauses of the delivery spec)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headrace.kafka.partition_merge import PartitionMerge
 from headrace.kafka.repair import Repaired, repair
 from headrace.operators.events.decode import decode
 from headrace.shard import topic_shard
-from headrace.shard.acknowledged import Acknowledged, Watermark, note_of, watermark_of
+from headrace.shard.acknowledged import Acknowledged, OutputOffsets, note_of, output_offsets_of
 from headrace.shard.commands import KillSwitch, encode_command
 from headrace.shard.decision_line import decision_id
 from headrace.shard.durable import DurableShard
@@ -229,10 +229,10 @@ def test_a_full_buffer_is_paused_until_there_is_room():
     assert (merge.to_resume(), merge.to_resume()) == ([0], [])
 
 
-# -- watermarks
+# -- output offsets
 
 
-def test_a_watermark_waits_for_what_was_sent_before_it_and_no_longer():
+def test_output_offsets_wait_for_what_was_sent_before_it_and_no_longer():
     """D-REPAIR-1."""
     sent = Acknowledged({0: 100, 1: 200})
     first = sent.sent(2)
@@ -248,18 +248,24 @@ def test_a_watermark_waits_for_what_was_sent_before_it_and_no_longer():
     assert (sent.answer(), sent.ends) == (None, {0: 101, 1: 202})
 
 
-def test_a_watermark_is_journalled_and_found_again(opened, tmp_path):
+def test_output_offsets_are_journalled_and_found_again(opened, tmp_path):
     shard = opened()
-    mark = Watermark("decisions", "out", {0: 3, 11: 5}, 42)
+    mark = OutputOffsets("decisions", "out", {0: 3, 11: 5}, 42)
     shard.durable.note_sink(note_of(mark))
-    assert watermark_of(journal_end(tmp_path / "shard-00", 0, cut_torn_tail=False).sinks["decisions"]) == mark
+    assert (
+        output_offsets_of(journal_end(tmp_path / "shard-00", 0, cut_torn_tail=False).sinks["decisions"])
+        == mark
+    )
     shard.durable.close(with_checkpoint=False)
     again = opened().durable
-    assert watermark_of(again.sinks["decisions"]) == mark
+    assert output_offsets_of(again.sinks["decisions"]) == mark
     given(TopicShard(again), batch({0: range(1)}))
     again.checkpoint()
     again.wait_for_checkpoint()
-    assert watermark_of(journal_end(tmp_path / "shard-00", 0, cut_torn_tail=False).sinks["decisions"]) == mark
+    assert (
+        output_offsets_of(journal_end(tmp_path / "shard-00", 0, cut_torn_tail=False).sinks["decisions"])
+        == mark
+    )
 
 
 def test_what_every_shard_passes_over_has_a_letter_of_each_also_when_it_is_sent_again(opened, tmp_path):
@@ -327,7 +333,7 @@ def mended(folder: Path, outlet: Outlet, topics=TOPICS):
 
 @pytest.fixture
 def half_sent(opened, tmp_path):
-    """A shard with ten decisions and a dead letter behind a watermark; some of them were sent."""
+    """A shard with ten decisions and a dead letter behind its output offsets; some of them were sent."""
     outlet = Outlet()
     folder = tmp_path / "shard-00"
     mended(folder, outlet)
@@ -393,7 +399,7 @@ def test_what_is_owed_goes_to_the_former_topic(half_sent):
     assert sorted(outlet.topics["out"]) == EXPECTED
     assert outlet.topics["elsewhere"] == []
     end = journal_end(folder, 0, cut_torn_tail=True)
-    assert watermark_of(end.sinks["decisions"]) == Watermark("decisions", "elsewhere", {0: 0}, 10)
+    assert output_offsets_of(end.sinks["decisions"]) == OutputOffsets("decisions", "elsewhere", {0: 0}, 10)
     del outlet.topics["elsewhere"]  # nothing is owed to it
     assert mended(folder, outlet, TOPICS).sent == {"decisions": 0, "dead_letters": 0}
 

@@ -1,4 +1,4 @@
-"""What a network's effects come to: each one is found in its lines, or in a model judged on them."""
+"""What a network's effects come to: each one is found in its lines, or in a model evaluated on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headrace.operators.simulator.network.world import COMPROMISED, simulate_net
 from headrace.shard.clock import EventClock, Timing
 from headrace.shard.routing import party_of
 
-# A seed gives the same bytes on every Python (test_network.py), so one Python is enough to judge them.
+# A seed gives the same bytes on every Python (test_network.py), so one Python is enough to evaluate them.
 pytestmark = pytest.mark.slow
 
 # The small network without anything but ordinary customers and stolen accounts, many of them.
@@ -72,9 +72,9 @@ def model(view, trained):
     return forest.fit(view.features()[trained], view.fraud[trained])
 
 
-def quality(view, forest, judged):
+def quality(view, forest, evaluated):
     """Area under the ROC curve of a forest on some of the payments."""
-    return auc(view.fraud[judged], forest.predict_proba(view.features()[judged])[:, 1])
+    return auc(view.fraud[evaluated], forest.predict_proba(view.features()[evaluated])[:, 1])
 
 
 def between(view, first, end):

@@ -13,7 +13,7 @@ from headrace.operators.events.contract import Click
 from headrace.operators.simulator import simulate
 from headrace.operators.simulator.network.lines import Kind
 
-# A seed gives the same bytes on every Python (test_network.py), so one Python is enough to judge them.
+# A seed gives the same bytes on every Python (test_network.py), so one Python is enough to evaluate them.
 pytestmark = pytest.mark.slow
 
 HOUR_MS = 3_600_000
@@ -61,7 +61,7 @@ def new_names(seen, key, form):
 
 
 def margin_of(tables):
-    """Four standard errors of an AUC on as many frauds as are judged."""
+    """Four standard errors of an AUC on as many frauds as are evaluated."""
     return 4 / np.sqrt(12 * sum(int(fraud.sum()) for _, fraud in tables[len(tables) // 2 :]))
 
 

@@ -371,7 +371,7 @@ def small_worlds(preset, seeds, **options):
 
 
 class TestNothingLeaks:
-    """The margins are four standard errors of an AUC on as many frauds as are judged."""
+    """The margins are four standard errors of an AUC on as many frauds as are evaluated."""
 
     @pytest.mark.parametrize("preset", ["handbook-small", "shop"])
     def test_cents_event_ids_and_order_find_no_fraud(self, preset):

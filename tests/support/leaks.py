@@ -33,10 +33,12 @@ def found(tables):
     from sklearn.tree import DecisionTreeClassifier
 
     half = len(tables) // 2
-    learned, judged = (
+    learned, evaluated = (
         [np.concatenate(parts) for parts in zip(*part, strict=True)]
         for part in (tables[:half], tables[half:])
     )
     tree = DecisionTreeClassifier(max_depth=5, min_samples_leaf=200, random_state=0)
     line = make_pipeline(StandardScaler(), LogisticRegression())
-    return [auc(judged[1], model.fit(*learned).predict_proba(judged[0])[:, 1]) for model in (tree, line)]
+    return [
+        auc(evaluated[1], model.fit(*learned).predict_proba(evaluated[0])[:, 1]) for model in (tree, line)
+    ]

@@ -25,7 +25,7 @@ PATIENCE_S = 600
 SHARDS = 4
 QUICK = (
     *("--set", "input.batch_lines_max=16", "--set", "journal.checkpoint_inputs_max=150"),
-    *("--set", "kafka.watermark_seconds=0.1", "--set", "kafka.settle_ms=200"),
+    *("--set", "kafka.output_offsets_seconds=0.1", "--set", "kafka.settle_ms=200"),
     # On a busy machine brokers take their time.
     *("--set", "kafka.metadata_seconds_max=120", "--set", "kafka.read_back_seconds_max=600"),
     *("--set", "processes.backoff_seconds_max=0.1", "--set", "processes.restarts_max=1000"),

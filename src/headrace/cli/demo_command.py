@@ -44,7 +44,7 @@ def demo(
     Its visitors, items, customers and frauds are made up anew from the seed. Each click is answered with a
     slate of items; each payment is checked for fraud, also by what its session clicked before. The flows know
     nothing at first. They catch up with weeks of events as fast as they can, which tells their throughput;
-    then the last events arrive one by one, which tells their latency. Slates are judged by next clicks,
+    then the last events arrive one by one, which tells their latency. Slates are evaluated by next clicks,
     scores by the truth, which no flow ever sees, and both are held against the best that anybody could reach.
     """
     from headrace.cli.demo import SESSIONS, Files, make_world, refuse_used, request

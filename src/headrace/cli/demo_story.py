@@ -28,7 +28,7 @@ from headrace.operators.events.contract import (
     Recommendation,
 )
 from headrace.operators.events.decode import decode_one
-from headrace.operators.recommend.slates import Graded, SlateWindow, rank_of
+from headrace.operators.recommend.slates import Evaluated, SlateWindow, rank_of
 
 if TYPE_CHECKING:
     from headrace.operators.simulator import Ceilings
@@ -103,10 +103,10 @@ class Week:
         Frauds that were blocked or reviewed.
     stopped
         Legitimate payments that were blocked.
-    judge
+    evaluate
         The quality of the scores.
     hits_possible
-        Of each judged list, the chance that the best one would have had the next click.
+        Of each evaluated list, the chance that the best one would have had the next click.
     judge_possible
         The quality of the best scores.
     """
@@ -118,7 +118,7 @@ class Week:
     frauds: int = 0
     caught: int = 0
     stopped: int = 0
-    judge: Prequential = field(default_factory=lambda: Prequential(_JUDGED_MAX))
+    evaluate: Prequential = field(default_factory=lambda: Prequential(_JUDGED_MAX))
     hits_possible: list[float] = field(default_factory=list)
     judge_possible: Prequential = field(default_factory=lambda: Prequential(_JUDGED_MAX))
 
@@ -128,7 +128,7 @@ class Week:
         self.frauds += label
         self.caught += label and decision.action != "approve"
         self.stopped += not label and decision.action == "block"
-        self.judge.add(decision.score, label)
+        self.evaluate.add(decision.score, label)
         self.judge_possible.add(odds, label)
 
 
@@ -167,7 +167,7 @@ def weeks(files: Files, shop: Shop, truth: Mapping[str, int], possible: Ceilings
         week.slates += 1
         before = last.get(click.session_id)
         if before is not None:
-            week.foreseen.extend([Graded(rank_of(click.item_id, before), len(before), new=False)])
+            week.foreseen.extend([Evaluated(rank_of(click.item_id, before), len(before), new=False)])
             week.hits_possible.append(possible.hits[click.event_id])
         last[click.session_id] = tuple(item.item_id for item in each.items)
     return found
@@ -221,7 +221,7 @@ def _hits(week: Week) -> str:
 
 
 def _precision(week: Week) -> str:
-    scores, possible = week.judge.quality(), week.judge_possible.quality()
+    scores, possible = week.evaluate.quality(), week.judge_possible.quality()
     return (
         f"{scores.average_precision:.2f} of {possible.average_precision:.2f}" if scores and possible else "-"
     )

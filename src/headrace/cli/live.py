@@ -157,13 +157,13 @@ def _actions(progress: Progress) -> tuple[str, ...]:
     return SLATE_ACTIONS if SLATE_ACTIONS[0] in progress.by_action else ACTIONS
 
 
-def _quality(progress: Progress, judge: str) -> str:
+def _quality(progress: Progress, evaluate: str) -> str:
     if SLATE_ACTIONS[0] in progress.by_action:
         return _slate_quality(progress.slates)
     quality = progress.quality
     if quality is None:
-        return f"quality - (no {judge} yet)"
-    return f"average precision {quality.average_precision:.3f}, AUC {quality.auc:.3f} against {judge}"
+        return f"quality - (no {evaluate} yet)"
+    return f"average precision {quality.average_precision:.3f}, AUC {quality.auc:.3f} against {evaluate}"
 
 
 def _slate_quality(slates: SlateQuality | None) -> str:
@@ -172,7 +172,7 @@ def _slate_quality(slates: SlateQuality | None) -> str:
     return f"HR {slates.hit_rate:.3f}, MRR {slates.mrr:.3f}, NDCG {slates.ndcg:.3f} against next clicks"
 
 
-def _judge(request: RunRequest | None) -> str:
+def _evaluate(request: RunRequest | None) -> str:
     if request and request.flow == "recommend":
         return "next clicks"
     return "truth" if request and request.truth else "outcomes"
@@ -182,7 +182,7 @@ def _top(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS_SHOWN]
 
 
-def progress_line(progress: Progress, rate: float, judge: str, *, latency: bool = True) -> str:
+def progress_line(progress: Progress, rate: float, evaluate: str, *, latency: bool = True) -> str:
     """How far a run has come, as one line of text, with its latency where that means something."""
     share, eta = _share(progress), eta_s(progress)
     parts = [
@@ -193,7 +193,7 @@ def progress_line(progress: Progress, rate: float, judge: str, *, latency: bool 
             f"{action} {_percent(progress.by_action.get(action, 0), progress.decisions)}"
             for action in _actions(progress)
         ),
-        _quality(progress, judge),
+        _quality(progress, evaluate),
         _latency(progress.latency) if latency else "",
         f"{_duration(eta)} left" if eta is not None else "",
     ]
@@ -225,8 +225,8 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
 
 
 def quality_text(request: RunRequest, progress: Progress) -> str:
-    """How well a run decides, and over how many judged decisions."""
-    return f"{_quality(progress, _judge(request)).removeprefix('quality ')}{_judged(progress)}"
+    """How well a run decides, and over how many evaluated decisions."""
+    return f"{_quality(progress, _evaluate(request)).removeprefix('quality ')}{_evaluated(progress)}"
 
 
 def _reviews_unused(unused: Mapping[int, int], per_day: int | None) -> str:
@@ -244,11 +244,11 @@ def _beside(summary: RunSummary) -> str:
     return f" in {summary.dead_letters}" if summary.dead_letters and summary.progress.dead_letters else ""
 
 
-def _judged(progress: Progress) -> str:
+def _evaluated(progress: Progress) -> str:
     if progress.slates is not None:
-        return f" (the last {progress.slates.slates:,} judged)"
+        return f" (the last {progress.slates.slates:,} evaluated)"
     quality = progress.quality
-    return f" ({quality.frauds:,} frauds among the last {quality.payments:,} judged)" if quality else ""
+    return f" ({quality.frauds:,} frauds among the last {quality.payments:,} evaluated)" if quality else ""
 
 
 class PlainLines:
@@ -292,7 +292,7 @@ class PlainLines:
         if progress.elapsed_s >= self._next_s:
             self._next_s = progress.elapsed_s + self._every_s
             latency = not _batched(self._request)
-            self._write(progress_line(progress, rate, _judge(self._request), latency=latency))
+            self._write(progress_line(progress, rate, _evaluate(self._request), latency=latency))
 
     def warning(self, message: str) -> None:
         """Write a warning."""
@@ -419,7 +419,7 @@ def _panel(
     request: RunRequest | None, progress: Progress, rate: float, width: int, *, close: bool = False
 ) -> Panel:
     """A run's panel; a close one leaves no line empty."""
-    figures = _figures(progress, _judge(request), latency=not _batched(request))
+    figures = _figures(progress, _evaluate(request), latency=not _batched(request))
     tables = [_decisions(progress), figures]
     tables += [_reasons(progress)] if progress.reasons or SLATE_ACTIONS[0] not in progress.by_action else []
     columns = _beside_each_other(tables, width)
@@ -473,9 +473,9 @@ def _decisions(progress: Progress) -> Table:
     return table
 
 
-def _figures(progress: Progress, judge: str, *, latency: bool) -> Table:
+def _figures(progress: Progress, evaluate: str, *, latency: bool) -> Table:
     quality, seen, slates = progress.quality, progress.latency, progress.slates
-    table = _pairs(f"against {judge}", "so far")
+    table = _pairs(f"against {evaluate}", "so far")
     if SLATE_ACTIONS[0] in progress.by_action:
         table.add_row("HR, MRR", f"{slates.hit_rate:.3f}, {slates.mrr:.3f}" if slates else "-")
     else:

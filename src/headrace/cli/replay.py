@@ -73,7 +73,7 @@ Horizon = Annotated[
         metavar="N",
         min=0,
         max=_DAYS_MAX,
-        help="Judge payments that are so old; as 95 of 100 outcomes took otherwise.",
+        help="Evaluate payments that are so old; as 95 of 100 outcomes took otherwise.",
     ),
 ]
 

@@ -76,7 +76,7 @@ def _slate_body(report: SlateReport) -> Iterator[str]:
         yield f"<h2>{html_text(part.title)}</h2>" + _paragraphs(part.sentences)
         yield _table(part.head, part.rows) if part.rows else ""
         yield "" if part.points is None else _list(part.points)
-        if number == 1 and report.judged:
+        if number == 1 and report.evaluated:
             yield _KEY + interval_chart(report.quality, slate_words.LIST_MEASURED)
 
 
@@ -84,7 +84,7 @@ def _body(report: Report) -> Iterator[str]:
     yield _paragraphs(words.period(report))
     yield _heading("changed") + _paragraphs([words.changed(report)]) + _matrix(report)
     yield _heading("quality") + _quality(report) + _paragraphs([words.costs(report)])
-    if report.judged:
+    if report.evaluated:
         yield _charts(report)
     yield _heading("unknown") + _paragraphs(words.unknowns(report)) + _bounds(report)
     for name, examples in (("amount", report.by_amount), ("score", report.by_score)):

@@ -65,11 +65,12 @@ def period(report: SlateReport) -> Iterator[str]:
     )
     yield f"{report.compared:,} slates from {words.day(period.from_ms)} on are compared."
     yield (
-        f"{report.judged:,} of them are judged by what their session clicked next, {report.judged_new:,} of"
-        f" these clicks on items that were new to the session; {report.sessions:,} sessions."
+        f"{report.evaluated:,} of them are evaluated by what their session clicked next,"
+        f" {report.evaluated_new:,} of these clicks on items that were new to the session;"
+        f" {report.sessions:,} sessions."
     )
-    if not report.judged:
-        yield "Nothing can be judged: no next click came in time. Choose a shorter --warm-up-days."
+    if not report.evaluated:
+        yield "Nothing can be evaluated: no next click came in time. Choose a shorter --warm-up-days."
 
 
 def parts(report: SlateReport) -> Iterator[Part]:
@@ -96,10 +97,10 @@ def _changed(report: SlateReport) -> Iterator[str]:
         f" {changes.other_items:,} ({changes.other_items / whole:.2%}) by their items and not by the order"
         f" alone; {changes.other_first:,} ({changes.other_first / whole:.2%}) begin with another item."
     )
-    if changes.overlap is not None and changes.likeness is not None:
+    if changes.overlap is not None and changes.similarity is not None:
         yield (
             f"Old and new have {changes.overlap:.1%} of the items in common (mean overlap of whole slates);"
-            f" rank-biased overlap {changes.likeness:.3f} (persistence 0.9; 1 for the same slates)."
+            f" rank-biased overlap {changes.similarity:.3f} (persistence 0.9; 1 for the same slates)."
         )
 
 

@@ -98,7 +98,7 @@ def report_plain(report: Report) -> dict[str, Any]:
     plain = ("version", "kernel", "currency", "payments")
     counted = (
         "compared",
-        "judged",
+        "evaluated",
         "frauds",
         "learned_beyond",
         "reviewed_by_one",
@@ -133,7 +133,7 @@ def report_plain(report: Report) -> dict[str, Any]:
 
 def _slate_report_plain(report: SlateReport) -> dict[str, Any]:
     replayed = report.replayed
-    plain = ("version", "kernel", "slates", "compared", "judged", "judged_new", "sessions", "followed")
+    plain = ("version", "kernel", "slates", "compared", "evaluated", "evaluated_new", "sessions", "followed")
     return {
         **{name: getattr(report, name) for name in plain},
         **{name: getattr(replayed, name) for name in _RANGED},

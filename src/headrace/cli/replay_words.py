@@ -137,12 +137,12 @@ def period(report: Report) -> Iterator[str]:
     )
     yield f"{report.compared:,} payments from {day(period.from_ms)} on are compared."
     yield (
-        f"{report.judged:,} of them are judged, {report.frauds:,} frauds among them: those whose outcome is"
-        f" known and that are {period.horizon_days} days old ({_HORIZONS[period.horizon_from]})."
+        f"{report.evaluated:,} of them are evaluated, {report.frauds:,} frauds among them: those whose"
+        f" outcome is known and that are {period.horizon_days} days old ({_HORIZONS[period.horizon_from]})."
     )
-    if not report.judged:
+    if not report.evaluated:
         yield (
-            "Nothing can be judged: what is left between warm-up and horizon has no outcomes. Choose a"
+            "Nothing can be evaluated: what is left between warm-up and horizon has no outcomes. Choose a"
             " shorter --warm-up-days or --horizon-days."
         )
 
@@ -189,10 +189,10 @@ def unknowns(report: Report) -> Iterator[str]:
     if unknown.assumed_legitimate:
         yield (
             f"{unknown.assumed_legitimate:,} payments went through, nothing was heard of them, and they count"
-            " as legitimate (legitimate_after_days); they are judged."
+            " as legitimate (legitimate_after_days); they are evaluated."
         )
     yield (
-        f"{unknown.not_due:,} payments are younger than the horizon and not judged;"
+        f"{unknown.not_due:,} payments are younger than the horizon and not evaluated;"
         f" {unknown.not_due_without:,} of them have no outcome yet."
     )
 
@@ -236,7 +236,7 @@ def limits(report: Report) -> Iterator[str]:
         yield (
             f"{report.replayed.withheld:,} outcomes of blocked payments stand in the journal, but the"
             " configuration of the time withheld them (withhold_blocked); they are used neither to learn nor"
-            " to judge."
+            " to evaluate."
         )
     if report.learned_beyond:
         yield (

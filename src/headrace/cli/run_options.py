@@ -77,7 +77,7 @@ Config = Annotated[
 Learn = Annotated[bool, typer.Option("--learn/--no-learn", help="Let outcomes teach the model.")]
 Truth = Annotated[
     Path | None,
-    typer.Option(metavar="CSV", help="Judge the scores by these answers, not by the outcomes."),
+    typer.Option(metavar="CSV", help="Evaluate the scores by these answers, not by the outcomes."),
 ]
 Start = Annotated[
     str,

@@ -69,8 +69,8 @@ class Telemetry(ShardTelemetry, Protocol):
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         """Decisions are about to go out: lines, each with the ordinal of its input."""
 
-    def graded(self, graded: Sequence[Any], *, learned: bool) -> None:
-        """Outcomes have judged scores (with their labels) or lists, and whether they taught the model."""
+    def evaluated(self, evaluated: Sequence[Any], *, learned: bool) -> None:
+        """Outcomes have evaluated scores (with their labels) or lists, and whether they taught the model."""
 
     def latency(self, accepted_ns: int, count: int, now_ns: int) -> None:
         """Decisions of one batch were written.
@@ -120,7 +120,7 @@ class _Silent(Silent):
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         """Say nothing."""
 
-    def graded(self, graded: Sequence[Any], *, learned: bool) -> None:
+    def evaluated(self, evaluated: Sequence[Any], *, learned: bool) -> None:
         """Say nothing."""
 
     def latency(self, accepted_ns: int, count: int, now_ns: int) -> None:

@@ -232,13 +232,13 @@ class _Search:
                 if value is not None:
                     values[value] = None
             return
-        judged = self._shapes.judge(record.input)
+        evaluated = self._shapes.evaluate(record.input)
         if not dead:
-            if judged is Judgement.NAMED:
+            if evaluated is Judgement.NAMED:
                 self._mentions[shard, record.ordinal] = None
-        elif judged is Judgement.NAMED:
+        elif evaluated is Judgement.NAMED:
             self._found.add(shard, record, event or _Event())
-        elif judged is Judgement.UNSURE:
+        elif evaluated is Judgement.UNSURE:
             self._found.unsure.setdefault(shard, {})[record.ordinal] = None
 
     def _take_command(self, shard: str, record: Record) -> None:

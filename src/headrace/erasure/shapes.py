@@ -85,7 +85,7 @@ class Shapes:
         wild = "".join(re.escape(each) if each < "\x80" else "[\x80-\xff]{1,4}" for each in self._id)
         self._wild = None if self._id.isascii() else re.compile(wild)
 
-    def judge(self, payload: bytes) -> Judgement:
+    def evaluate(self, payload: bytes) -> Judgement:
         """Say whether bytes name the customer.
 
         Bytes that are no text, such as compressed ones, and don't show the id either, may hold it all the
@@ -125,7 +125,7 @@ class Shapes:
         return self._value(said, _Place(customer=False, keyed=False), depth)
 
     def _plain(self, text: str) -> Judgement:
-        """Judge a text without a structure, as it is and with each kind of escape taken back."""
+        """Evaluate a text without a structure, as it is and with each kind of escape taken back."""
         found = Judgement.NOT
         for variant in dict.fromkeys((text, *_unescaped(text))):
             found = max(found, self._variant(normalize("NFC", variant)))
@@ -144,7 +144,7 @@ class Shapes:
         return found
 
     def _at(self, text: str, start: int, end: int) -> Judgement:
-        """Judge a place at which the id stands in a text."""
+        """Evaluate a place at which the id stands in a text."""
         beside = text[start - 1 : start] + text[end : end + 1]
         if any(each.isalnum() for each in beside):
             return Judgement.NOT
@@ -191,7 +191,7 @@ class Shapes:
         return self._inner(value, place, depth)
 
     def _inner(self, text: str, place: _Place, depth: int) -> Judgement:
-        """Judge a longer text that is a value in JSON."""
+        """Evaluate a longer text that is a value in JSON."""
         if depth < _DEPTH_MAX and text.lstrip()[:1] in ("{", "["):
             return self._text(text, depth + 1)
         found = self._plain(text)

@@ -37,7 +37,7 @@ class JournalEnd:
     names
         Of the sources that the shard knows, by number.
     sinks
-        The newest watermark of each output, as it was noted.
+        The newest acknowledged offsets of each output, as they were noted.
     topic_ids
         What the brokers call the topics of these sources, by number; states of earlier versions have none.
     in_force

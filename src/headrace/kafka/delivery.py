@@ -9,7 +9,7 @@ from headrace.config.addresses import partition_of
 from headrace.kafka.cloudevents import ID, Headers, Headings
 from headrace.kafka.producer import DecisionProducer, ProducerRecord
 from headrace.operators.events.oversized import cut_dead_letter
-from headrace.shard.acknowledged import Acknowledged, Watermark
+from headrace.shard.acknowledged import Acknowledged, OutputOffsets
 from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, Outgoing
 
 __all__ = ["Delivery", "message_of"]
@@ -56,7 +56,7 @@ class Delivery:
     source
         What messages name as their source.
     ahead
-        Ids that the topics have already: they are not sent again, and watermarks keep the `ends` until
+        Ids that the topics have already: they are not sent again, and output offsets keep the `ends` until
         `release`.
     line_bytes_max
         Dead letters are cut to this length, with their newline; None for no limit.
@@ -170,15 +170,15 @@ class Delivery:
         """Messages that wait to be acknowledged, and their bytes as of about a second ago."""
         return self._producer.counts.pending, self._producer.queued_bytes
 
-    # -- watermarks
+    # -- acknowledged output offsets
 
     def ask(self) -> None:
-        """Begin watermarks as things stand now, unless some still wait."""
+        """Begin output offsets as things stand now, unless some still wait."""
         for acknowledged in self._acknowledged.values():
             if not acknowledged.asking:
                 acknowledged.ask()
 
-    def watermarks(self) -> list[tuple[int, Watermark]]:
+    def output_offsets(self) -> list[tuple[int, OutputOffsets]]:
         """Those that have become good, with the shards they are for."""
         found = []
         for output, acknowledged in self._acknowledged.items():
@@ -187,6 +187,7 @@ class Delivery:
                 ordinals, ends = answer
                 topic = self._topics[output]
                 found += [
-                    (shard, Watermark(output, topic, ends, ordinal)) for shard, ordinal in ordinals.items()
+                    (shard, OutputOffsets(output, topic, ends, ordinal))
+                    for shard, ordinal in ordinals.items()
                 ]
         return found

@@ -112,7 +112,7 @@ class DecisionProducer:
             "linger.ms": settings.linger_ms,
             "partitioner": "murmur2_random",
             "message.max.bytes": settings.message_bytes_max,
-            # A broker judges the batch as a whole.
+            # A broker evaluates the batch as a whole.
             "batch.size": self._batch_bytes_max,
             "queue.buffering.max.messages": settings.send_queue_messages_max,
             "queue.buffering.max.kbytes": settings.send_queue_bytes_max // 1024,

@@ -1,7 +1,7 @@
 """Brings output topics to what the journals say, before a flow starts.
 
-The topics are read back from the shards' watermarks; what the journals have behind them and the topics lack
-is sent; then each shard notes a new watermark. Whatever interrupts that, it can be done again.
+The topics are read back from the shards' output offsets; what the journals have behind them and the topics
+lack is sent; then each shard notes new output offsets. Whatever interrupts that, it can be done again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from headrace.journal.end import JournalEnd
 from headrace.journal.records import NO_SOURCE, Kind, Record
 from headrace.journal.scan import records_from
 from headrace.journal.writer import JournalWriter
-from headrace.shard.acknowledged import Watermark, note_of, watermark_of
+from headrace.shard.acknowledged import OutputOffsets, note_of, output_offsets_of
 from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, Outgoing, outgoing_of
 
 __all__ = ["Outlet", "Repaired", "repair"]
@@ -132,16 +132,16 @@ def repair(
             continue
         there = set(outlet.read_back(topic, starts, quiet_ms))
         read += len(there)
-        for end, watermark in wanted:
-            for message in _owed(end, watermark, line_bytes_max):
+        for end, offsets in wanted:
+            for message in _owed(end, offsets, line_bytes_max):
                 if message.id not in there:
-                    outlet.send(watermark.output, topic, message)
-                    sent[watermark.output] += 1
+                    outlet.send(offsets.output, topic, message)
+                    sent[offsets.output] += 1
                 there.discard(message.id)
         if there:
             ahead |= there
             held[topic] = starts
-            if any(watermark.output == DECISIONS for _, watermark in wanted):
+            if any(offsets.output == DECISIONS for _, offsets in wanted):
                 most = _DELIVERED_MAX - len(delivered)
                 delivered |= dict(islice(outlet.values(topic, starts, there), most))
     outlet.flush()
@@ -151,23 +151,26 @@ def repair(
 
 def _by_topic(
     ends: Sequence[JournalEnd],
-) -> Iterator[tuple[str, list[tuple[JournalEnd, Watermark]]]]:
-    """Topics that the shards have watermarks for, with the shards and those."""
-    pairs = [(end, watermark_of(note)) for end in ends for note in end.sinks.values()]
+) -> Iterator[tuple[str, list[tuple[JournalEnd, OutputOffsets]]]]:
+    """Topics that the shards have output offsets for, with the shards and those."""
+    pairs = [(end, output_offsets_of(note)) for end in ends for note in end.sinks.values()]
     pairs.sort(key=lambda pair: (pair[1].topic, pair[1].output, pair[0].shard))
     for topic, group in groupby(pairs, key=lambda pair: pair[1].topic):
         yield topic, list(group)
 
 
-def _owing(wanted: Sequence[tuple[JournalEnd, Watermark]]) -> bool:
-    """Whether a shard has journalled behind its watermark."""
+def _owing(wanted: Sequence[tuple[JournalEnd, OutputOffsets]]) -> bool:
+    """Whether a shard has journalled behind its output offsets."""
     return any(mark.ordinal < end.boundary.ordinal for end, mark in wanted)
 
 
-def _starts(wanted: Sequence[tuple[JournalEnd, Watermark]], ends: Mapping[int, int]) -> dict[int, int] | None:
+def _starts(
+    wanted: Sequence[tuple[JournalEnd, OutputOffsets]], ends: Mapping[int, int]
+) -> dict[int, int] | None:
     """Where a topic is to be read back from, by partition; None if there is no need.
 
-    There is one when a shard has journalled behind its watermark, or the topic has grown behind all of them.
+    There is one when a shard has journalled behind its output offsets, or the topic has grown behind all of
+    them.
     """
     grown = any(end > max(mark.ends.get(each, 0) for _, mark in wanted) for each, end in ends.items())
     if not grown and not _owing(wanted):
@@ -175,10 +178,10 @@ def _starts(wanted: Sequence[tuple[JournalEnd, Watermark]], ends: Mapping[int, i
     return {each: min(mark.ends.get(each, 0) for _, mark in wanted) for each in sorted(ends)}
 
 
-def _owed(end: JournalEnd, watermark: Watermark, line_bytes_max: int) -> Iterator[Outgoing]:
-    for records in _in_portions(records_from(end.directory, watermark.ordinal)):
+def _owed(end: JournalEnd, offsets: OutputOffsets, line_bytes_max: int) -> Iterator[Outgoing]:
+    for records in _in_portions(records_from(end.directory, offsets.ordinal)):
         for output, _, message in outgoing_of(records, end.shard, end.names, line_bytes_max):
-            if output == watermark.output:
+            if output == offsets.output:
                 yield message
 
 
@@ -199,7 +202,7 @@ def _note(
     held: Mapping[str, Mapping[int, int]],
     open_writer: Callable[[JournalEnd], JournalWriter],
 ) -> None:
-    """Journal new watermarks in every shard that needs some, at its end.
+    """Journal new output offsets in every shard that needs some, at its end.
 
     Where a topic is ahead of the journals, they keep the place from which it was read back: a crash before
     all of that has come again must find it again.
@@ -207,7 +210,9 @@ def _note(
     now = {topic: held.get(topic) or outlet.ends(topic) for topic in topics.values()}
     for end in ends:
         ordinal = end.boundary.ordinal
-        notes = [note_of(Watermark(output, topic, now[topic], ordinal)) for output, topic in topics.items()]
+        notes = [
+            note_of(OutputOffsets(output, topic, now[topic], ordinal)) for output, topic in topics.items()
+        ]
         news = [note for note in notes if end.sinks.get(note["output"]) != note]
         if news:
             make_folder(end.directory)

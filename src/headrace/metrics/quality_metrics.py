@@ -30,7 +30,7 @@ QUALITY: Final = (
     Metric(
         "headrace_prequential_outcomes",
         "gauge",
-        "Outcomes in the window that quality is judged on.",
+        "Outcomes in the window that quality is evaluated on.",
         (),
         "now",
         scrape.of_quality(lambda seen: seen.payments),

@@ -17,7 +17,7 @@ from headrace.journal.checkpoint import Finished
 from headrace.operators.decisions.prequential import OutcomeWindow
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import NoValue, Undecodable
-from headrace.operators.recommend.slates import Graded, SlateWindow
+from headrace.operators.recommend.slates import Evaluated, SlateWindow
 from headrace.shard.durable import DurableShard
 from headrace.shard.telemetry import Stage
 from headrace.shard.waiting import NEVER
@@ -155,7 +155,7 @@ class Recorder:
     Parameters
     ----------
     window_outcomes_max
-        Outcomes that quality is judged on.
+        Outcomes that quality is evaluated on.
 
     Attributes
     ----------
@@ -230,15 +230,15 @@ class Recorder:
         with self._lock:
             self._scores.add_all(scores)
 
-    def graded(self, graded: Sequence[Any], *, learned: bool) -> None:
-        """Scores were judged by outcomes, or slates by next clicks."""
+    def evaluated(self, evaluated: Sequence[Any], *, learned: bool) -> None:
+        """Scores were evaluated by outcomes, or slates by next clicks."""
         with self._lock:
-            if graded and isinstance(graded[0], Graded):
-                self._slates.extend(graded)
+            if evaluated and isinstance(evaluated[0], Evaluated):
+                self._slates.extend(evaluated)
             else:
-                self._window.extend(graded)
+                self._window.extend(evaluated)
             if learned:
-                self.updates += len(graded)
+                self.updates += len(evaluated)
 
     def latency(self, accepted_ns: int, count: int, now_ns: int) -> None:
         """Decisions of one batch were written."""
@@ -313,7 +313,7 @@ class Recorder:
             return self._window.copy()
 
     def slates(self) -> SlateWindow:
-        """The last slates that were judged."""
+        """The last slates that were evaluated."""
         with self._lock:
             return self._slates.copy()
 

@@ -37,7 +37,7 @@ RUN: Final = (
     Metric(
         "headrace_stalled_seconds",
         "gauge",
-        "For how long the running flow has not asked for input; `/healthz` judges it.",
+        "For how long the running flow has not asked for input; `/healthz` checks it.",
         (),
         "now",
         scrape.of_recorder(lambda recorder: recorder.stalled_s),

@@ -1,4 +1,4 @@
-"""What a report of a replay judges."""
+"""What a report of a replay evaluates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _WARM_UP_SHARE_MAX: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is judged, and how.
+    """What is evaluated, and how.
 
     Attributes
     ----------
     warm_up_days
-        Days at the beginning that are not judged; None for 28, but at most a third of the past.
+        Days at the beginning that are not evaluated; None for 28, but at most a third of the past.
     horizon_days
-        A payment is judged when it is so old; None for what the outcomes say, see `Period`.
+        A payment is evaluated when it is so old; None for what the outcomes say, see `Period`.
     cost
         Numbers of `CostSettings` that go before those of the configurations.
     resamples

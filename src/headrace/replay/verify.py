@@ -321,7 +321,7 @@ class _Rederiving:
             else:
                 self._compare(frame, number, record, self._applied(self.state, record))
         if self.state is not None:
-            self.state.graded.clear()
+            self.state.evaluated.clear()
 
     def _applied(self, state: Machine, record: Record) -> Output:
         try:

@@ -108,7 +108,7 @@ class Walk(ABC, Generic[M]):
             self.input(record, event_of(record, payload_of(record), self._line_bytes_max))
         if not self.noted["inputs"] % _CLEAR_EVERY:
             for state in self.states:
-                state.graded.clear()
+                state.evaluated.clear()
 
     def _command(self, record: Record) -> None:
         command, position = decode_command(record.input), (record.source, record.offset, record.line)

@@ -51,7 +51,7 @@ class DeliveryNotes:
         if self._catching_up and self._caught_up():
             self._catching_up = False
             self._delivery.release()
-        self._note_watermarks()
+        self._note_output_offsets()
 
     def _caught_up(self) -> bool:
         """Whether all shards have passed where the partitions ended when the run began."""
@@ -74,10 +74,10 @@ class DeliveryNotes:
                     decision_id,
                 )
 
-    def _note_watermarks(self) -> None:
-        for number, watermark in self._delivery.watermarks():
-            durable, note = self._parts[number].durable, note_of(watermark)
-            if durable.sinks.get(watermark.output) != note:
+    def _note_output_offsets(self) -> None:
+        for number, offsets in self._delivery.output_offsets():
+            durable, note = self._parts[number].durable, note_of(offsets)
+            if durable.sinks.get(offsets.output) != note:
                 durable.note_sink(note)
 
     def settle(self) -> None:
@@ -86,6 +86,6 @@ class DeliveryNotes:
         for part in self._parts.values():
             part.note_marks()
         self._delivery.flush()
-        self._note_watermarks()  # else one that was asked for before would stand in the way
+        self._note_output_offsets()  # else one that was asked for before would stand in the way
         self._delivery.ask()
-        self._note_watermarks()
+        self._note_output_offsets()

@@ -96,7 +96,7 @@ class Pulse:
 
 
 class Liveness:
-    """Judges heartbeats of some processes that work together.
+    """Evaluates heartbeats of some processes that work together.
 
     Until one decides, and when it has been told to stop, it may take four times as long.
 

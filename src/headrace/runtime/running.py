@@ -300,18 +300,18 @@ class Tally:
         if self._limited is not None and self.attempt is not None and not self.attempt.careful:
             self._limited.limit_batches(None)
             self._limited = None
-        graded = shard.graded()
-        self.telemetry.graded(graded, learned=shard.learn)
+        evaluated = shard.evaluated()
+        self.telemetry.evaluated(evaluated, learned=shard.learn)
         if applied.decisions:
             self.telemetry.decided(applied.decisions)
         if isinstance(self.settings, RecommendSettings):
-            self.slates.extend(graded)
+            self.slates.extend(evaluated)
         elif self.truth is None:
-            self.quality.extend(graded)
+            self.quality.extend(evaluated)
         else:
-            self._judge(applied, self.truth)
+            self._evaluate(applied, self.truth)
 
-    def _judge(self, applied: Applied, truth: dict[str, int]) -> None:
+    def _evaluate(self, applied: Applied, truth: dict[str, int]) -> None:
         for _, line in applied.decisions:
             if line.isspace():
                 continue  # the line of an erased record, given out again

@@ -51,7 +51,7 @@ class RunRequest:
     learn
         Whether outcomes teach the model.
     truth
-        CSV with the answers, to judge the scores by; None to judge by the outcomes as they come.
+        CSV with the answers, to evaluate the scores by; None to evaluate by the outcomes as they come.
     if_moved
         What to do with a new source that begins as a known one did.
     skips

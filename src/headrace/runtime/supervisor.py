@@ -272,9 +272,9 @@ class Supervisor:
                 if self._stopping and not self._signalled:
                     self._signalled = True
                     self._signal(signal.SIGTERM)
-                self._judge(liveness, [index for index, code in enumerate(codes) if code is None])
+                self._evaluate(liveness, [index for index, code in enumerate(codes) if code is None])
 
-    def _judge(self, liveness: Liveness, alive: Sequence[int]) -> None:
+    def _evaluate(self, liveness: Liveness, alive: Sequence[int]) -> None:
         """Tell of processes that are stalled, and kill those that do so for too long."""
         stalled = {index: seconds for index, seconds in liveness.stalled().items() if index in alive}
         changed = [child for child in self._children if child.stalled != (child.member.index in stalled)]

@@ -35,7 +35,7 @@ from headrace.runtime.running import Tally, own_errors, state_left_alone_by_gc
 from headrace.runtime.runs import Observer, Progress, RunRequest, RunSummary, useless_state
 from headrace.runtime.skips import notes_of_skips
 from headrace.runtime.topic_reading import begin, open_reading, topic_reader
-from headrace.shard.acknowledged import watermark_of
+from headrace.shard.acknowledged import output_offsets_of
 from headrace.shard.durable import DurableShard
 from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, line_bytes_max
 from headrace.shard.positions import Plan
@@ -133,7 +133,9 @@ class TopicRun(Tally):
         source, ahead = request.settings.kafka.ce_source, plan.ahead
         limit = sent_bytes_max(request, plan)
         self.delivery = Delivery(producer, topics, self._ends(topics), source, ahead, limit, plan.delivered)
-        self._notes = DeliveryNotes(self.delivery, self.parts, plan, request.settings.kafka.watermark_seconds)
+        self._notes = DeliveryNotes(
+            self.delivery, self.parts, plan, request.settings.kafka.output_offsets_seconds
+        )
         self.reading = open_reading(connection, plan, member, stack)
         commands = self._commands() if member.index == 0 else None
         self.reader = topic_reader(
@@ -182,7 +184,7 @@ class TopicRun(Tally):
         if not self.plan.ahead:
             return {topic: end_offsets(self._connection, topic) for topic in topics.values()}
         # The repair has noted the same in every shard.
-        notes = [watermark_of(note) for shard in self.shards for note in shard.sinks.values()]
+        notes = [output_offsets_of(note) for shard in self.shards for note in shard.sinks.values()]
         return {mark.topic: mark.ends for mark in notes}
 
     # -- commands
@@ -243,7 +245,7 @@ class TopicRun(Tally):
         self.observer.progress(progress)
         dead_letters = self.request.dead_letters if progress.dead_letters else None
         notes = notes_of_skips(self.skips, progress.skipped)
-        # Of several processes one may well have had nothing of use: their launcher judges them together.
+        # Of several processes one may well have had nothing of use: their launcher evaluates them together.
         alone = self.member.count == 1
         useless = useless_state(progress, self.settings.flow.kind, dead_letters) if alone else None
         summary = self.summary(useless, dead_letters, notes=notes)

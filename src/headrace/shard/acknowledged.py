@@ -1,6 +1,6 @@
-"""Watermarks of outputs on topics: from where on a topic may lack what a journal says.
+"""Acknowledged output offsets of topics: from where on a topic may lack what a journal says.
 
-A watermark is journalled by each shard for each of its outputs. Everything that the shard's inputs before its
+They are journalled by each shard for each of its outputs. Everything that the shard's inputs before its
 `ordinal` led to is in the topic; whatever comes of later ones stands in no partition before its `ends`.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["Acknowledged", "Watermark", "note_of", "watermark_of"]
+__all__ = ["Acknowledged", "OutputOffsets", "note_of", "output_offsets_of"]
 
 
-class Watermark(NamedTuple):
+class OutputOffsets(NamedTuple):
     """How far an output is complete.
 
     Attributes
@@ -35,27 +35,27 @@ class Watermark(NamedTuple):
     ordinal: int
 
 
-def note_of(watermark: Watermark) -> dict[str, Any]:
+def note_of(offsets: OutputOffsets) -> dict[str, Any]:
     """The note that a journal keeps of it."""
-    ends = {str(partition): watermark.ends[partition] for partition in sorted(watermark.ends)}
+    ends = {str(partition): offsets.ends[partition] for partition in sorted(offsets.ends)}
     return {
         "control": "sink",
-        "output": watermark.output,
-        "topic": watermark.topic,
+        "output": offsets.output,
+        "topic": offsets.topic,
         "ends": ends,
-        "ordinal": watermark.ordinal,
+        "ordinal": offsets.ordinal,
     }
 
 
-def watermark_of(note: Mapping[str, Any]) -> Watermark:
+def output_offsets_of(note: Mapping[str, Any]) -> OutputOffsets:
     """What a journal's note says."""
     ends = {int(partition): offset for partition, offset in note["ends"].items()}
-    return Watermark(note["output"], note["topic"], ends, note["ordinal"])
+    return OutputOffsets(note["output"], note["topic"], ends, note["ordinal"])
 
 
 @dataclass
 class _Asked:
-    """A watermark that waits for what was sent before it."""
+    """Output offsets that wait for what was sent before it."""
 
     ordinals: dict[int, int]
     ends: dict[int, int]
@@ -65,8 +65,8 @@ class Acknowledged:
     """What one process has sent to one topic, and what the topic has acknowledged.
 
     Acknowledgements come in order within a partition only. So everything is counted in the section in which
-    it was sent: `ask` ends a section, and the watermark it asks for is good once that section and all before
-    it are acknowledged.
+    it was sent: `ask` ends a section, and the output offsets it asks for are good once that section and all
+    before it are acknowledged.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Acknowledged:
     Attributes
     ----------
     held
-        Ends that watermarks are to have in place of those that were acknowledged; None for no such.
+        Ends that output offsets are to have in place of those that were acknowledged; None for no such.
     """
 
     def __init__(self, ends: Mapping[int, int]) -> None:
@@ -105,18 +105,18 @@ class Acknowledged:
         self._reached[shard] = ordinal_next
 
     def ask(self) -> None:
-        """Begin a watermark: it will be as things stand now."""
+        """Begin output offsets: they will be as things stand now."""
         ends = self.ends if self.held is None else self.held
         self._asked.append((self.section, _Asked(dict(self._reached), dict(ends))))
         self.section += 1
 
     @property
     def asking(self) -> bool:
-        """Whether a watermark still waits."""
+        """Whether output offsets still wait."""
         return bool(self._asked)
 
     def answer(self) -> tuple[Mapping[int, int], Mapping[int, int]] | None:
-        """Ordinals by shard, and ends by partition, of the newest watermark that has become good."""
+        """Ordinals by shard, and ends by partition, of the newest output offsets that have become good."""
         good = None
         while self._asked and self._settled(self._asked[0][0]):
             good = self._asked.popleft()[1]

@@ -295,11 +295,11 @@ class DurableShard:
         if self._checkpoints is not None:
             self._checkpoints.ask_erasure(command, ordinal)
 
-    def graded(self) -> list[Any]:
+    def evaluated(self) -> list[Any]:
         """How decisions turned out whose outcomes came since the last call."""
-        graded = self.state.graded.copy()  # the list itself is the machine's, and parts of it hold it
-        self.state.graded.clear()
-        return graded
+        evaluated = self.state.evaluated.copy()  # the list itself is the machine's, and parts of it hold it
+        self.state.evaluated.clear()
+        return evaluated
 
     # -- checkpoints
 

@@ -61,7 +61,7 @@ class Machine(Protocol):
         Inputs that were of use so far.
     counts
         What it has counted since its first input.
-    graded
+    evaluated
         How decisions turned out, since somebody took it away; of what kind is the flow's own.
     source_names
         Names of the sources by their number, for dead letters.
@@ -75,7 +75,7 @@ class Machine(Protocol):
 
     number: int
     counts: dict[str, int]
-    graded: list[Any]
+    evaluated: list[Any]
     source_names: Mapping[int, str]
     clock: EventClock
     ids: dict[str, IdMemory]

@@ -196,7 +196,7 @@ class Recovery:
                     f" input {record.ordinal} applied again gives another result than the recorded one"
                 )
         self.found.position = frame.head.ordinal_next
-        self.found.state.graded.clear()
+        self.found.state.evaluated.clear()
 
     def _replay_control(self, note: dict[str, Any]) -> None:
         if note["control"] == "config":

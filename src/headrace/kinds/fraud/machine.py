@@ -141,7 +141,7 @@ class FraudShard(Intake):
             self.features, self.pending, self.early, self._teacher, self.clock, self.counts
         )
         self._outcome = self.outcomes.apply
-        self.graded = self.outcomes.graded
+        self.evaluated = self.outcomes.evaluated
         self._unmoved: list[Payment] = []
         self._update_click = self.features.update_click
         parts = (self.features, self.model, self.baseline, self.pending)

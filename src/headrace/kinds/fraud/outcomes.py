@@ -19,13 +19,13 @@ from headrace.operators.models import NotLearned, Teacher
 from headrace.shard.base import DAY_MS
 from headrace.shard.clock import EventClock
 
-__all__ = ["Graded", "Outcomes"]
+__all__ = ["Evaluated", "Outcomes"]
 
 _LABEL_STATE: Final = (LEGITIMATE, FRAUD)
 # Places in what `Pending.fields` gives.
 _TIME_MS, _NUMBER, _LABELLED_MS, _SCORE, _FLAGS, _LABEL = range(6)
 
-Graded = tuple[float, int]
+Evaluated = tuple[float, int]
 """A score and how its payment turned out."""
 
 
@@ -49,7 +49,7 @@ class Outcomes:
     ----------
     learn
         Whether the model learns.
-    graded
+    evaluated
         Scores and how their payments turned out, until somebody takes note of them.
     """
 
@@ -66,7 +66,7 @@ class Outcomes:
         self._teacher, self._teach = teacher, teacher.learning_one()
         self._clock, self._counts = clock, counts
         self.learn = True
-        self.graded: list[Graded] = []
+        self.evaluated: list[Evaluated] = []
 
     def configure(self, settings: OutcomeSettings, *, learn: bool) -> None:
         """Take over a configuration; it holds from the next input on."""
@@ -141,7 +141,7 @@ class Outcomes:
                 if self._teacher.untouched_by(error):
                     raise NotLearned(error) from error
                 raise
-        self.graded.append((score, label))
+        self.evaluated.append((score, label))
 
     def take_waiting(self, event_id: str) -> None:
         """Apply the outcome that came before its payment, if there is one."""

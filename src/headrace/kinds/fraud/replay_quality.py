@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headrace.config.policy import CostSettings
 from headrace.replay.intervals import Compared, compared, drawn, once
 
-__all__ = ["MEASURES", "Judged", "charges", "compare", "measure", "recall_curve"]
+__all__ = ["MEASURES", "Evaluated", "charges", "compare", "measure", "recall_curve"]
 
 MEASURES: Final = ("precision", "recall", "average_precision", "cost")
 _CURVE_POINTS_MAX: Final = 200
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-class Judged(NamedTuple):
+class Evaluated(NamedTuple):
     """Payments whose outcome is known, n of them; each array has the shape (n,).
 
     Attributes
@@ -60,18 +60,18 @@ def charges(cost: CostSettings, amount: Floats, fraud: Bools) -> Floats:
     return np.stack([lost, reviewed, blocked])
 
 
-def measure(judged: Judged, cost: CostSettings) -> dict[str, Compared]:
+def measure(evaluated: Evaluated, cost: CostSettings) -> dict[str, Compared]:
     """All measures without intervals.
 
     *Precision* is the share of frauds among what is reviewed or blocked, *recall* the share of the frauds
     that is, *average precision* looks at the scores alone, *cost* is in the flow's currency.
     """
-    figures = _Figures(judged, cost)
+    figures = _Figures(evaluated, cost)
     return compared(MEASURES, once(figures.of, figures.customers), with_intervals=False)
 
 
 def compare(
-    judged: Judged,
+    evaluated: Evaluated,
     cost: CostSettings,
     *,
     resamples: int,
@@ -84,7 +84,7 @@ def compare(
 
     Parameters
     ----------
-    judged
+    evaluated
         The payments.
     cost
         What right and wrong actions cost.
@@ -93,7 +93,7 @@ def compare(
     progress
         Told of each draw.
     """
-    figures = _Figures(judged, cost)
+    figures = _Figures(evaluated, cost)
     found = drawn(figures.of, figures.customers, resamples=resamples, progress=progress)
     return compared(MEASURES, found, with_intervals=True)
 
@@ -120,18 +120,18 @@ class _Ranked:
     Only thresholds at which a fraud comes add to it; the payments between two of them are summed up at once.
     """
 
-    def __init__(self, judged: Judged, scores: Floats) -> None:
+    def __init__(self, evaluated: Evaluated, scores: Floats) -> None:
         self._starts = np.zeros(0, dtype=np.int64)
-        if not judged.fraud.any():
+        if not evaluated.fraud.any():
             return
         order = np.argsort(-scores, kind="stable")
-        ranked, fraud = scores[order], judged.fraud[order]
+        ranked, fraud = scores[order], evaluated.fraud[order]
         last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
         hits = np.cumsum(fraud)[last]
         ends = last[np.diff(hits, prepend=0) > 0] + 1
         self._starts = np.append(0, ends[:-1])
         used = int(ends[-1])
-        self._customer, self._fraud = judged.customer[order][:used], fraud[:used].astype(np.float64)
+        self._customer, self._fraud = evaluated.customer[order][:used], fraud[:used].astype(np.float64)
 
     def average_precision(self, weights: Floats) -> float:
         """The average precision when each customer counts as often as the weights say."""
@@ -151,20 +151,20 @@ class _Ranked:
 class _Figures:
     """The measures of both configurations, for any weighting of the customers."""
 
-    def __init__(self, judged: Judged, cost: CostSettings) -> None:
-        numbers, customer = np.unique(judged.customer, return_inverse=True)
-        judged = judged._replace(customer=customer)
+    def __init__(self, evaluated: Evaluated, cost: CostSettings) -> None:
+        numbers, customer = np.unique(evaluated.customer, return_inverse=True)
+        evaluated = evaluated._replace(customer=customer)
         self.customers = int(numbers.size)
-        charged = charges(cost, judged.amount, judged.fraud)
-        every = np.arange(judged.fraud.size)
-        columns: list[Floats | Bools] = [judged.fraud]
-        for action in (judged.old_action, judged.new_action):
+        charged = charges(cost, evaluated.amount, evaluated.fraud)
+        every = np.arange(evaluated.fraud.size)
+        columns: list[Floats | Bools] = [evaluated.fraud]
+        for action in (evaluated.old_action, evaluated.new_action):
             flagged = action > 0
-            columns += [flagged & judged.fraud, flagged, charged[action, every]]
+            columns += [flagged & evaluated.fraud, flagged, charged[action, every]]
         self._sums = np.stack(
             [np.bincount(customer, weights=column, minlength=self.customers) for column in columns]
         )
-        self._ranked = [_Ranked(judged, scores) for scores in (judged.old_score, judged.new_score)]
+        self._ranked = [_Ranked(evaluated, scores) for scores in (evaluated.old_score, evaluated.new_score)]
 
     def of(self, weights: Floats) -> Floats:
         """Measures in their order, first all of the old, then all of the new; NaN where not defined."""

@@ -16,7 +16,7 @@ from headrace.config.fraud_flow import FraudSettings, of_fraud
 from headrace.config.policy import CostSettings
 from headrace.journal.provenance import kernel
 from headrace.kinds.fraud.replay_changes import Replayed
-from headrace.kinds.fraud.replay_quality import Judged, charges, compare, measure, recall_curve
+from headrace.kinds.fraud.replay_quality import Evaluated, charges, compare, measure, recall_curve
 from headrace.kinds.fraud.replay_rows import UNKNOWN, Bools, Example, Payments
 from headrace.replay.intervals import Compared
 from headrace.replay.options import Options, warm_up_of
@@ -52,10 +52,10 @@ class Period(NamedTuple):
     from_ms
         Payments from here on are compared.
     horizon_days, horizon_from
-        So old a payment must be to be judged; and whether that was `given`, is `legitimate_after_days`, or
+        So old a payment must be to be evaluated; and whether that was `given`, is `legitimate_after_days`, or
         comes from the `delays` of the outcomes: 95 of 100 had come by then.
     until_ms
-        Payments up to here are judged.
+        Payments up to here are evaluated.
     """
 
     first_ms: int
@@ -92,7 +92,7 @@ class Matrix(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """Payments of the judged period without an outcome.
+    """Payments of the evaluated period without an outcome.
 
     Attributes
     ----------
@@ -102,9 +102,9 @@ class Unknown(NamedTuple):
         Let through, but nothing was heard of them.
     assumed_legitimate
         Let through, nothing was heard of them, and by `legitimate_after_days` they count as legitimate: these
-        are judged.
+        are evaluated.
     not_due
-        Younger than the horizon, and how many of them have no outcome yet: none of these is judged.
+        Younger than the horizon, and how many of them have no outcome yet: none of these is evaluated.
     not_due_without
     """
 
@@ -125,7 +125,7 @@ class Costs(NamedTuple):
 
 
 class Week(NamedTuple):
-    """Payments judged in a week of event time, from a day on, with what either side cost and stopped."""
+    """Payments evaluated in a week of event time, from a day on, with what either side cost and stopped."""
 
     from_ms: int
     payments: int
@@ -150,7 +150,7 @@ class Report:
         Of the flow.
     period
         Which payments count.
-    compared, judged, frauds
+    compared, evaluated, frauds
         Payments that both decided, behind the warm-up; of these with known outcome and old enough; frauds
         among these.
     matrix
@@ -158,7 +158,7 @@ class Report:
     costs
         What `cost` is counted with.
     quality
-        Measures on the judged ones, with intervals.
+        Measures on the evaluated ones, with intervals.
     unknown
         Payments whose outcome isn't known.
     if_legitimate, if_fraud
@@ -168,7 +168,7 @@ class Report:
     curves
         Points of recall and precision of the old scores and of the new ones.
     weeks
-        The judged payments week by week.
+        The evaluated payments week by week.
     old_shadow, new_shadow
         Whether a configuration only watched; its actions are what it would have done.
     learned_beyond
@@ -188,7 +188,7 @@ class Report:
     currency: str
     period: Period
     compared: int
-    judged: int
+    evaluated: int
     frauds: int
     matrix: Matrix
     costs: Costs
@@ -220,7 +220,7 @@ def report_of(
     *,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> Report:
-    """Judge what came of deciding again.
+    """Evaluate what came of deciding again.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def report_of(
     settings
         The other configuration.
     options
-        What is judged, and how.
+        What is evaluated, and how.
     progress
         Told of each draw of the bootstrap.
     """
@@ -241,8 +241,8 @@ def report_of(
     compared = (payments.time_ms >= period.from_ms) & (payments.time_ms <= replayed.now_ms)
     due = compared & (payments.time_ms <= period.until_ms)
     label, assumed = _assumed(payments, due, last, settings)
-    judged = due & (label != UNKNOWN)
-    known = _judged(payments, label, judged)
+    evaluated = due & (label != UNKNOWN)
+    known = _evaluated(payments, label, evaluated)
     reviewed_by_one = (payments.old_action == _REVIEW) != (payments.new_action == _REVIEW)
     by_amount, by_score = _examples(replayed, period, options.examples_max)
     return Report(
@@ -254,7 +254,7 @@ def report_of(
         currency=settings.flow.currency,
         period=period,
         compared=int(compared.sum()),
-        judged=int(judged.sum()),
+        evaluated=int(evaluated.sum()),
         frauds=int(known.fraud.sum()),
         matrix=_matrix(payments, compared),
         costs=costs,
@@ -264,7 +264,7 @@ def report_of(
         if_fraud=_if(payments, label, due, 1, costs.settings),
         by_amount=by_amount,
         by_score=by_score,
-        weeks=_weeks(payments, judged, known, period, costs.settings),
+        weeks=_weeks(payments, evaluated, known, period, costs.settings),
         curves=_curves(known),
         old_shadow=any(each.policy.shadow for each in olds),
         new_shadow=settings.policy.shadow,
@@ -323,8 +323,8 @@ def _assumed(payments: Payments, due: Bools, last: FraudSettings, settings: Frau
     return np.where(assumed, 0, payments.label), int(assumed.sum())
 
 
-def _judged(payments: Payments, label: Any, of: Bools) -> Judged:
-    return Judged(
+def _evaluated(payments: Payments, label: Any, of: Bools) -> Evaluated:
+    return Evaluated(
         payments.customer[of],
         label[of] == 1,
         payments.amount[of],
@@ -353,7 +353,7 @@ def _unknown(payments: Payments, label: Any, compared: Bools, due: Bools, assume
     )
 
 
-def _curves(known: Judged) -> dict[str, list[tuple[float, float]]]:
+def _curves(known: Evaluated) -> dict[str, list[tuple[float, float]]]:
     return {
         "old": recall_curve(known.fraud, known.old_score),
         "new": recall_curve(known.fraud, known.new_score),
@@ -383,7 +383,7 @@ def _costs(last: FraudSettings, settings: FraudSettings, given: Mapping[str, flo
 
 def _if(payments: Payments, label: Any, due: Bools, unknown: int, cost: CostSettings) -> dict[str, Compared]:
     """Measures on all payments that are due, when those of unknown outcome have a label."""
-    return measure(_judged(payments, np.where(label == UNKNOWN, unknown, label), due), cost)
+    return measure(_evaluated(payments, np.where(label == UNKNOWN, unknown, label), due), cost)
 
 
 def _learned_beyond(payments: Payments, settings: FraudSettings) -> int:
@@ -407,12 +407,12 @@ def _score_change(example: Example) -> float:
 
 
 def _weeks(
-    payments: Payments, judged: Bools, known: Judged, period: Period, cost: CostSettings
+    payments: Payments, evaluated: Bools, known: Evaluated, period: Period, cost: CostSettings
 ) -> list[Week]:
     if not known.fraud.size:
         return []
     week_ms = _WEEK_DAYS * DAY_MS
-    week = (payments.time_ms[judged] - period.from_ms) // week_ms
+    week = (payments.time_ms[evaluated] - period.from_ms) // week_ms
     charged, every = charges(cost, known.amount, known.fraud), np.arange(known.fraud.size)
 
     def sums(column: Any) -> Any:

@@ -17,13 +17,13 @@ from headrace.operators.events.decode import Undecodable, canonical_digest
 from headrace.operators.models import NotLearned
 from headrace.operators.recommend import detail, kernels
 from headrace.operators.recommend.catalogue import Catalogue
-from headrace.operators.recommend.coverage import Spread
+from headrace.operators.recommend.coverage import Coverage
 from headrace.operators.recommend.engine import Engine, prepare
 from headrace.operators.recommend.kernels import SOURCE_NAMES
 from headrace.operators.recommend.pointwise import Pointwise
 from headrace.operators.recommend.ranked import NotRanked, Ranked
 from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
-from headrace.operators.recommend.slates import Graded, PendingSlates, rank_of
+from headrace.operators.recommend.slates import Evaluated, PendingSlates, rank_of
 from headrace.operators.recommend.visitors import Bots, Visitors
 from headrace.shard.base import Intake, under, version_of
 from headrace.shard.clock import Timing
@@ -99,7 +99,7 @@ class RecommendShard(Intake):
     def __init__(self, settings: RecommendSettings, *, shard: int = 0, learn: bool = True) -> None:
         super().__init__(_COUNTED)
         self.shard = shard
-        self.graded: list[Graded] = []
+        self.evaluated: list[Evaluated] = []
         prepare()
         ranker = None if settings.ranker.name == NETWORK else Pointwise(settings.ranker)
         self.engine = Engine(settings.engine, ranker)
@@ -107,7 +107,7 @@ class RecommendShard(Intake):
         self.rules = Rules(self.engine, self.catalogue)
         self.visitors, self._bots = Visitors(), Bots(settings.engine.sessions_max)
         self.pending: PendingSlates[Sequence[int]] = PendingSlates()
-        self.spread = Spread(settings.engine.items_max)
+        self.coverage = Coverage(settings.engine.items_max)
         self.kill_switch = False
         self._unmoved: list[tuple[str, str, int]] = []
         self.configure(settings, learn=learn)
@@ -126,7 +126,7 @@ class RecommendShard(Intake):
         self._bots.sessions_max = settings.engine.sessions_max
         self._leave_out_bought = rules.leave_out_bought
         self._bot_clicks_max = rules.bot_clicks_per_minute_max
-        self.spread.items_max = settings.engine.items_max
+        self.coverage.items_max = settings.engine.items_max
         self.pending.configure(table.pending_max, table.pending_minutes_max)
         self._items_max, self._leave_out = table.items_max, table.leave_out
         configured = [
@@ -188,7 +188,7 @@ class RecommendShard(Intake):
         return answer
 
     def _teach(self, click: Click, at: int) -> None:
-        """Let a ranker that may fail learn from a click before that changes anything; `_judge` does the rest.
+        """Let a ranker that may fail learn from a click before that changes anything else.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class RecommendShard(Intake):
         item = engine.items.number_of(click.item_id)
         own, bot = self._own(session), self._bots.clicks(session, at) > self._bot_clicks_max
         if own:
-            self._judge(session, item, at, bot=bot)
+            self._evaluate(session, item, at, bot=bot)
         if timing is not _ON_TIME:
             self._count(f"clicks_{timing.name.lower()}")
         if bot:
@@ -244,13 +244,13 @@ class RecommendShard(Intake):
         """Whether the shard answers for a session; others' clicks come to it to be learned from."""
         return self._shards == 1 or keyed(session, self._shards) == self.shard
 
-    def _judge(self, session: str, item: int, at: int, *, bot: bool) -> None:
-        """Judge the session's last slate by what it clicks now, and let the ranker learn."""
+    def _evaluate(self, session: str, item: int, at: int, *, bot: bool) -> None:
+        """Evaluate the session's last slate by what it clicks now, and let the ranker learn."""
         shown = self.pending.take(session, at)
         if shown is None or bot:
             return
         new = item not in self.engine.history(session)
-        self.graded.append(Graded(rank_of(item, shown.items), len(shown.items), new))
+        self.evaluated.append(Evaluated(rank_of(item, shown.items), len(shown.items), new))
         self.counts["lists_judged"] += 1
         if self.learn:
             self.engine.learn_next(session, item, new=new, taught=True)
@@ -288,7 +288,7 @@ class RecommendShard(Intake):
         self._count_slate(places, path)
         shown = [place.item for place in places]
         self.pending.put(click.session_id, at, shown)
-        self.spread.note(shown, item, at, self.engine.heat)
+        self.coverage.note(shown, item, at, self.engine.heat)
         return (
             _DECIDED,
             dumps(decision, None, ENCODING),
@@ -391,7 +391,7 @@ class RecommendShard(Intake):
     def _put_back(self, to_ms: int) -> int:
         """Give sessions, slates and items from after a time that time; an index of clicks has no windows."""
         changed = self.pending.put_back(to_ms) + self.engine.put_back(to_ms)
-        return changed + self.catalogue.put_back(to_ms) + self.spread.put_back(to_ms)
+        return changed + self.catalogue.put_back(to_ms) + self.coverage.put_back(to_ms)
 
     def _erase(self, command: Erase) -> None:
         """Forget a customer's sessions; what the ranker's weights and the items' counts learned stays."""
@@ -440,7 +440,7 @@ class RecommendShard(Intake):
         blobs: dict[str, bytes | array[int] | array[float]] = {
             "head": msgspec.msgpack.encode(head),
             "pending": self.pending.save(),
-            "spread": self.spread.save(),
+            "spread": self.coverage.save(),
         }
         blobs |= self._saved_ids()
         blobs |= {f"engine/{name}": blob for name, blob in self.engine.save().items()}
@@ -455,5 +455,5 @@ class RecommendShard(Intake):
         self.visitors.load(head["visitors"])
         self._bots.load(head["bots"])
         self.pending.load(blobs["pending"])
-        self.spread.load(blobs["spread"])
+        self.coverage.load(blobs["spread"])
         self.engine.load(under("engine/", blobs))

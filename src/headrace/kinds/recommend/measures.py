@@ -84,14 +84,14 @@ def _catalogue_share(scrape: Scrape) -> Iterator[Sample]:
     """Of the known items, of the shard that has shown most."""
     known = [state for state in _slates(scrape) if len(state.engine)]
     if known:
-        shares = [state.spread.shown_of_late(state.clock.now) / len(state.engine) for state in known]
+        shares = [state.coverage.shown_of_late(state.clock.now) / len(state.engine) for state in known]
         yield (), min(1.0, max(shares))
 
 
 def _popularity_of_items(scrape: Scrape) -> Iterator[Sample]:
     """By whether shown or clicked, the mean over the shards."""
     for name in Popularity._fields if _slates(scrape) else ():
-        means = [getattr(state.spread.popularity, name) for state in _slates(scrape)]
+        means = [getattr(state.coverage.popularity, name) for state in _slates(scrape)]
         yield (name,), sum(means) / len(means)
 
 
@@ -105,7 +105,7 @@ SLATE_METRICS: Final = (
     Metric(
         "headrace_slate_hit_rate",
         "gauge",
-        "Share of next clicks that were on their session's last slate, of the last ones judged.",
+        "Share of next clicks that were on their session's last slate, of the last ones evaluated.",
         (),
         "now",
         _of_slates("hit_rate"),
@@ -113,7 +113,7 @@ SLATE_METRICS: Final = (
     Metric(
         "headrace_slate_reciprocal_rank",
         "gauge",
-        "Mean of 1 / rank of the next click, 0 where it wasn't on the slate, of the last ones judged.",
+        "Mean of 1 / rank of the next click, 0 where it wasn't on the slate, of the last ones evaluated.",
         (),
         "now",
         _of_slates("mrr"),
@@ -121,7 +121,7 @@ SLATE_METRICS: Final = (
     Metric(
         "headrace_slate_ndcg",
         "gauge",
-        "Mean of 1 / log2(1 + rank) of the next click, of the last ones judged.",
+        "Mean of 1 / log2(1 + rank) of the next click, of the last ones evaluated.",
         (),
         "now",
         _of_slates("ndcg"),
@@ -145,7 +145,7 @@ SLATE_METRICS: Final = (
     Metric(
         "headrace_slate_length",
         "gauge",
-        "Mean number of items, of the last ones judged.",
+        "Mean number of items, of the last ones evaluated.",
         (),
         "now",
         _of_slates("length"),

@@ -71,7 +71,7 @@ class Changes(NamedTuple):
     ----------
     changed, other_items, other_first
         Slates whose order or items differ; whose items do; whose first item does.
-    overlap, likeness
+    overlap, similarity
         Means over all compared slates: share of the longer one that is on both, and rank-biased overlap; None
         without any.
     """
@@ -80,7 +80,7 @@ class Changes(NamedTuple):
     other_items: int
     other_first: int
     overlap: float | None
-    likeness: float | None
+    similarity: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,15 +97,15 @@ class SlateReport:
         Of the other configuration; whether its ranker learned.
     period
         Which slates count.
-    slates, compared, judged, judged_new, sessions
+    slates, compared, evaluated, evaluated_new, sessions
         Slates that both made; of these behind the warm-up; of these with a next click in time; of these with
-        one on an item that was new to its session; sessions of the judged ones.
+        one on an item that was new to its session; sessions of the evaluated ones.
     followed
         Items put into the cart and ordered after compared slates, by kind.
     changes
         Among the compared ones.
     quality
-        Measures on the judged ones, with intervals.
+        Measures on the evaluated ones, with intervals.
     examples
         The largest gains and losses: `gained`, `lost`.
     replayed
@@ -121,8 +121,8 @@ class SlateReport:
     period: SlatePeriod
     slates: int
     compared: int
-    judged: int
-    judged_new: int
+    evaluated: int
+    evaluated_new: int
     sessions: int
     followed: Mapping[str, int]
     changes: Changes
@@ -140,7 +140,7 @@ def slate_report_of(
     learn: bool = True,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> SlateReport:
-    """Judge what came of making slates again.
+    """Evaluate what came of making slates again.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def slate_report_of(
     settings
         The other configuration.
     options
-        What is judged, and how; costs and a horizon have no meaning here.
+        What is evaluated, and how; costs and a horizon have no meaning here.
     learn
         Whether the other ranker learned.
     progress
@@ -159,9 +159,9 @@ def slate_report_of(
     """
     slates, period = replayed.slates, _period(replayed.slates, options)
     compared_ones = slates.time_ms >= period.from_ms
-    judged = compared_ones & (slates.old_rank >= 0)
+    evaluated = compared_ones & (slates.old_rank >= 0)
     follow_ups = _of(replayed.follow_ups, replayed.follow_ups.time_ms >= period.from_ms)
-    figures = _Figures(_of(slates, judged), follow_ups)
+    figures = _Figures(_of(slates, evaluated), follow_ups)
     found = drawn(figures.of, figures.sessions, resamples=options.resamples, progress=progress)
     return SlateReport(
         version=__version__,
@@ -173,9 +173,9 @@ def slate_report_of(
         period=period,
         slates=int(slates.time_ms.size),
         compared=int(compared_ones.sum()),
-        judged=int(judged.sum()),
-        judged_new=int(slates.fresh[judged].sum()),
-        sessions=int(np.unique(slates.session[judged]).size),
+        evaluated=int(evaluated.sum()),
+        evaluated_new=int(slates.fresh[evaluated].sum()),
+        sessions=int(np.unique(slates.session[evaluated]).size),
         followed={name: int((follow_ups.kind == number).sum()) for number, name in enumerate(FOLLOWED)},
         changes=_changes(_of(slates, compared_ones)),
         quality=compared(LIST_MEASURES, found, with_intervals=True),
@@ -203,7 +203,7 @@ def _changes(slates: Slates) -> Changes:
         int(slates.other_items.sum()),
         int(slates.other_first.sum()),
         float(slates.overlap.mean()) if some else None,
-        float(slates.likeness.mean()) if some else None,
+        float(slates.similarity.mean()) if some else None,
     )
 
 
@@ -235,8 +235,8 @@ class _Figures:
         self._sides = []
         for rank, on_slate in ((slates.old_rank, follow_ups.on_old), (slates.new_rank, follow_ups.on_new)):
             gains = _gains(rank)
-            judged = self._summed(of_slates, [*gains, *(gain * fresh for gain in gains)])
-            self._sides.append((judged, self._summed(of_follow_ups, [kind * on_slate for kind in kinds])))
+            evaluated = self._summed(of_slates, [*gains, *(gain * fresh for gain in gains)])
+            self._sides.append((evaluated, self._summed(of_follow_ups, [kind * on_slate for kind in kinds])))
 
     def _summed(self, cluster: Any, columns: Sequence[Any]) -> Floats:
         """Sums of each session, shape (columns, sessions)."""
@@ -244,8 +244,8 @@ class _Figures:
 
     def of(self, weights: Floats) -> Floats:
         """Measures in their order, first all of the old, then all of the new; NaN where not defined."""
-        judged, fresh = (self._counts @ weights).tolist()
-        wholes = np.array([judged] * 3 + [fresh] * 3 + (self._follow_counts @ weights).tolist())
+        evaluated, fresh = (self._counts @ weights).tolist()
+        wholes = np.array([evaluated] * 3 + [fresh] * 3 + (self._follow_counts @ weights).tolist())
         parts = [np.concatenate([slates @ weights, followed @ weights]) for slates, followed in self._sides]
         undefined = np.full(wholes.size, np.nan)
         return np.concatenate(

@@ -59,7 +59,7 @@ class Slates(NamedTuple):
         Number of the session, from 0.
     changed, other_items, other_first
         1 where order or items differ; where items do; where the first item does.
-    overlap, likeness
+    overlap, similarity
         Share of the longer slate that is on both; rank-biased overlap.
     old_rank, new_rank
         Where the session's next click stood, from 1; 0 where it wasn't on the slate, and -1 where there was
@@ -74,7 +74,7 @@ class Slates(NamedTuple):
     other_items: Ints
     other_first: Ints
     overlap: Floats
-    likeness: Floats
+    similarity: Floats
     old_rank: Ints
     new_rank: Ints
     fresh: Ints
@@ -224,14 +224,14 @@ class _Columns:
     other_items: array[int] = field(default_factory=lambda: array("b"))
     other_first: array[int] = field(default_factory=lambda: array("b"))
     overlap: array[float] = field(default_factory=lambda: array("f"))
-    likeness: array[float] = field(default_factory=lambda: array("f"))
+    similarity: array[float] = field(default_factory=lambda: array("f"))
     old_rank: array[int] = field(default_factory=lambda: array("h"))
     new_rank: array[int] = field(default_factory=lambda: array("h"))
     fresh: array[int] = field(default_factory=lambda: array("b"))
     follow_ups: list[tuple[int, int, int, int, int]] = field(default_factory=list)
 
     def add(self, time_ms: int, session: int, old: Sequence[str], new: Sequence[str]) -> int:
-        """Add both slates of a click that nobody has judged yet, and say in which row."""
+        """Add both slates of a click that nobody has evaluated yet, and say in which row."""
         changed = old != new
         self.time_ms.append(time_ms)
         self.session.append(session)
@@ -239,7 +239,7 @@ class _Columns:
         self.other_items.append(changed and set(old) != set(new))
         self.other_first.append(changed and old[:1] != new[:1])
         self.overlap.append(overlap(old, new) if changed else 1.0)
-        self.likeness.append(rank_biased_overlap(old, new) if changed else 1.0)
+        self.similarity.append(rank_biased_overlap(old, new) if changed else 1.0)
         for column in (self.old_rank, self.new_rank):
             column.append(_NOT_JUDGED)
         self.fresh.append(0)
@@ -293,7 +293,7 @@ class _Run(Walk[RecommendShard]):
         before = self.pending.take(click.session_id, at)
         seen: tuple[str, ...] = ()
         if before is not None:
-            self._judge(before.items, click)
+            self._evaluate(before.items, click)
             seen = before.items.seen
         if click.item_id not in seen:
             seen = (*seen, click.item_id)[-_SEEN_MAX:]
@@ -303,7 +303,7 @@ class _Run(Walk[RecommendShard]):
         change = (record.output, record.detail, line, detail)
         self.pending.put(click.session_id, at, _Pair(row, click, seen, old, new, change))
 
-    def _judge(self, pair: _Pair, click: Click) -> None:
+    def _evaluate(self, pair: _Pair, click: Click) -> None:
         columns, row = self.columns, pair.row
         old, new = (rank_of(click.item_id, items) for items in (pair.old, pair.new))
         columns.old_rank[row], columns.new_rank[row] = old, new
