@@ -24,7 +24,7 @@ class TestByShard:
 
     def test_one_shard_gets_the_batch_as_it_is(self):
         [(key, part)] = self.split(1, None, b"1", b"2")
-        assert (key, part.shard, part.places) == (shard_keys(1)[0], 0, None)
+        assert (key, part.shard, part.indices) == (shard_keys(1)[0], 0, None)
         assert part.events == [1, 2]
 
     def test_a_line_that_is_no_event_keeps_its_place(self):
@@ -33,17 +33,17 @@ class TestByShard:
 
     def test_every_shard_gets_its_part_also_an_empty_one(self):
         parts = self.split(3, number_mod(3), b"0", b"1", b"4", b"3", b"x")
-        assert [(part.shard, part.places) for _, part in parts] == [(0, [0, 3, 4]), (1, [1, 2]), (2, [])]
+        assert [(part.shard, part.indices) for _, part in parts] == [(0, [0, 3, 4]), (1, [1, 2]), (2, [])]
         assert [key for key, _ in parts] == shard_keys(3)
 
     def test_an_event_of_no_shard_is_for_all(self):
         parts = self.split(2, lambda event: None if event == 7 else event, b"0", b"7", b"1")
-        assert [part.places for _, part in parts] == [[0, 1], [1, 2]]
+        assert [part.indices for _, part in parts] == [[0, 1], [1, 2]]
 
     def test_how_long_decoding_takes_is_told_for_each_batch(self):
         told, decoded = [], []
 
-        class Heard(type(SILENT)):
+        class BrokerLiveness(type(SILENT)):
             def batch(self, stage, ns, events):
                 told.append((stage, events))
 
@@ -51,6 +51,6 @@ class TestByShard:
                 decoded.append(events)
 
         given = [batch(0, b"1", b"x"), batch(2, b"3")]
-        collect(lambda up: by_shard("by_shard", up, decoder, 2, number_mod(2), Heard()), given)
+        collect(lambda up: by_shard("by_shard", up, decoder, 2, number_mod(2), BrokerLiveness()), given)
         assert told == [("decode", 2), ("decode", 1)]
         assert decoded == [[1, None], [3]]

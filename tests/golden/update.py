@@ -12,7 +12,7 @@ from golden_corpus import DIGESTS, differences, digests, read_digests, read_expe
 from golden_flows import FLOWS
 from golden_play import in_process
 
-from headrace.journal.provenance import kernel
+from headrace.journal.provenance import numeric_platform
 
 LINE_CHARACTERS = 200
 
@@ -41,7 +41,7 @@ def main() -> int:
                 apart = differences(before.get(name, {}), case, None, exact=True)
                 say(*(f"{name}: {line}"[:LINE_CHARACTERS] for line in apart))
             write(flow, cases)
-    DIGESTS.write_text(json.dumps({"kernel": kernel(), "cases": now}, indent=1) + "\n")
+    DIGESTS.write_text(json.dumps({"kernel": numeric_platform(), "cases": now}, indent=1) + "\n")
     return 0
 
 

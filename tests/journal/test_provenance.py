@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from headrace.config.loading import load
-from headrace.journal.provenance import InForce, changes, in_force_now
+from headrace.journal.provenance import Provenance, changes, provenance_now
 from headrace.operators.policy.lists import changed_lists, list_content
 
 
-def of(*overrides: str, learn: bool = True) -> InForce:
-    return in_force_now(load(None, overrides), learn=learn)
+def of(*overrides: str, learn: bool = True) -> Provenance:
+    return provenance_now(load(None, overrides), learn=learn)
 
 
 def test_the_same_is_no_change():
@@ -30,11 +30,11 @@ def test_each_key_path_with_both_values_once_for_all_shards():
 
 
 def test_other_code_and_another_machine_are_told():
-    before = of()._replace(code="0.0.1", kernel=None)
+    before = of()._replace(code="0.0.1", platform=None)
     now = of()
     assert changes([before], now) == [
         f"version of Headrace: 0.0.1 → {now.code}",
-        f"Python, machine and C library: not set → {now.kernel}",
+        f"Python, machine and C library: not set → {now.platform}",
     ]
 
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from headrace.config.kafka import KafkaSettings
-from headrace.kafka.broker_liveness import Heard
+from headrace.kafka.broker_liveness import BrokerLiveness
 from headrace.kafka.connection import Connection
 from headrace.kafka.starts import EARLIEST, LATEST, Partition, at_time, loss, parse_start
 
@@ -26,9 +26,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def heard(clock) -> Heard:
+def heard(clock) -> BrokerLiveness:
     connection = Connection(KafkaSettings(brokers=("one:9092",), silent_seconds_max=10.0))
-    return Heard(connection, clock)
+    return BrokerLiveness(connection, clock)
 
 
 def told(answers: int, **partitions: int) -> str:

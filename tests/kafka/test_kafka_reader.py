@@ -242,11 +242,11 @@ def test_a_topic_that_is_deleted_ends_reading(broker, topic):
 def test_added_partitions_are_noticed(broker, topic, caplog):
     with reading(broker.brokers, {Partition(topic, 0): EARLIEST}, metadata_seconds=0.5) as reader:
         taken(reader, 10)
-        assert reader.heard.grown == {}
+        assert reader.liveness.grown == {}
         admin = AdminClient({"bootstrap.servers": broker.brokers})
         admin.create_partitions([NewPartitions(topic, 3)])[topic].result(600)
-        until(reader, lambda: reader.heard.grown)
-        assert reader.heard.grown == {topic: (2, 3)}
+        until(reader, lambda: reader.liveness.grown)
+        assert reader.liveness.grown == {topic: (2, 3)}
     assert f"topic {topic} has grown from 2 to 3 partitions" in caplog.text
 
 
@@ -287,16 +287,16 @@ def test_reading_goes_on_after_the_broker_was_away(own_broker, caplog):
     with reading(own_broker.brokers, {where: EARLIEST}, silent_seconds_max=1.0) as reader:
         assert taken(reader, 1)[where] == [(0, b"before")]
         own_broker.stop()
-        until(reader, lambda: reader.heard.silences)
-        assert reader.heard.silent_seconds > 1.0
+        until(reader, lambda: reader.liveness.silences)
+        assert reader.liveness.silent_seconds > 1.0
         own_broker.start()
         fill(own_broker.brokers, "away", 0, [b"after"])
         assert taken(reader, 1)[where] == [(1, b"after")]
-        until(reader, lambda: reader.heard.silent_seconds < 1.0)
+        until(reader, lambda: reader.liveness.silent_seconds < 1.0)
     # Once for each silence; a busy machine may add some.
-    assert caplog.text.count("nothing heard of the brokers") == reader.heard.silences
+    assert caplog.text.count("nothing heard of the brokers") == reader.liveness.silences
     assert "Connection refused" in caplog.text
-    assert caplog.text.count("are heard again") == reader.heard.silences
+    assert caplog.text.count("are heard again") == reader.liveness.silences
 
 
 def test_a_broker_that_hangs_is_noticed(own_broker, caplog):
@@ -304,10 +304,10 @@ def test_a_broker_that_hangs_is_noticed(own_broker, caplog):
     with reading(own_broker.brokers, {where: EARLIEST}, silent_seconds_max=1.5) as reader:
         until(reader, lambda: reader.caught_up(where))
         with own_broker.silent():
-            until(reader, lambda: reader.heard.silences)
-        until(reader, lambda: reader.heard.silent_seconds < 1.0)
-    assert reader.heard.silences >= 1
-    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2 * reader.heard.silences
+            until(reader, lambda: reader.liveness.silences)
+        until(reader, lambda: reader.liveness.silent_seconds < 1.0)
+    assert reader.liveness.silences >= 1
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2 * reader.liveness.silences
 
 
 def test_no_broker_is_an_error_that_names_the_brokers():

@@ -310,7 +310,7 @@ def test_json_has_everything_as_plain_values(rich_report):
     assert said["quality"]["precision"]["old"]["value"] is None
     assert said["unknown"]["stopped"] == 1
     assert said["not_comparable"]["erased"] == 3
-    assert said["old"][0]["kernel"] == "3.12.1 x86_64 2.36"
+    assert said["old"][0]["platform"] == "3.12.1 x86_64 2.36"
     assert said["examples"]["amount"][0]["new"]["action"] == "block"
 
 

@@ -307,7 +307,7 @@ def test_a_decision_without_its_detail_is_an_error_not_a_guess(tmp_path):
 
 def test_the_documented_columns_are_the_exported_ones():
     whole = (Path(__file__).parents[2] / "docs" / "ledger-export.md").read_text()
-    text, of_slates = whole.split("## Of lists")
+    text, of_slates = whole.split("## Of slates")
     rows, more = (
         [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| `")]
         for part in (text, of_slates)

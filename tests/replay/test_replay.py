@@ -326,29 +326,29 @@ def test_what_was_overdue_is_so_again(tmp_path, verified):
 
 
 def test_another_kernel_is_refused_by_name(plain, replay, monkeypatch):
-    monkeypatch.setattr(replay_verify, "kernel", lambda: "3.99.0 vax 1.0")
+    monkeypatch.setattr(replay_verify, "numeric_platform", lambda: "3.99.0 vax 1.0")
     ended = replay(plain, "--verify")
     assert ended.code == 7
     assert "was computed with 3.1" in ended.err
     assert "this is 3.99.0 vax 1.0" in ended.err
-    assert replay(plain, "--verify", "--other-kernel").code == 0
+    assert replay(plain, "--verify", "--other-platform").code == 0
 
 
 def test_another_kernel_is_known_where_the_beginning_is_gone(segments, copied, replay, monkeypatch):
     state = copied(segments)
     retire(state, 2)
-    monkeypatch.setattr(replay_verify, "kernel", lambda: "3.99.0 vax 1.0")
+    monkeypatch.setattr(replay_verify, "numeric_platform", lambda: "3.99.0 vax 1.0")
     assert replay(state, "--verify").code == 7
 
 
 def test_a_new_kernel_is_journalled_when_a_run_goes_on_with_it(plain, copied, monkeypatch):
     state = copied(plain)
-    from headrace.journal import provenance as in_force
+    from headrace.journal import provenance
 
-    monkeypatch.setattr(in_force, "kernel", lambda: "3.99.0 vax 1.0")
+    monkeypatch.setattr(provenance, "numeric_platform", lambda: "3.99.0 vax 1.0")
     settings = Past([state.shard]).configurations[-1].settings
     DurableShard(state.shard, settings).close()
-    assert [each.kernel for each in Past([state.shard]).configurations][-1] == "3.99.0 vax 1.0"
+    assert [each.platform for each in Past([state.shard]).configurations][-1] == "3.99.0 vax 1.0"
     assert len(Past([state.shard]).configurations) == 2
     DurableShard(state.shard, settings).close()
     assert len(Past([state.shard]).configurations) == 2

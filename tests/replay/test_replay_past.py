@@ -14,7 +14,7 @@ from headrace.journal.records import Kind
 from headrace.replay.past import Past
 
 SETTINGS = canonical(load(None)).decode()
-CONFIG = note(control="config", settings=SETTINGS, learn=True, code="0.1.0", kernel="k")
+CONFIG = note(control="config", settings=SETTINGS, learn=True, code="0.1.0", platform="k")
 
 
 def noted(directory: Path) -> Journal:
@@ -66,7 +66,7 @@ def test_configurations_are_told_with_the_input_that_they_hold_from(shards):
         [changed._replace(ordinal=5)], ordinal_first=5, ordinal_next=5, accepted_ms=0, marks=()
     )
     past = Past(shards)
-    assert [(each.ordinal, each.learn, each.code, each.kernel) for each in past.configurations] == [
+    assert [(each.ordinal, each.learn, each.code, each.platform) for each in past.configurations] == [
         (0, True, "0.1.0", "k"),
         (5, False, "0.2.0", None),
     ]

@@ -8,7 +8,7 @@ from headrace.config.canonical import canonical
 from headrace.config.loading import load
 from headrace.journal.end import JournalEnd
 from headrace.journal.frames import GENESIS
-from headrace.journal.provenance import InForce
+from headrace.journal.provenance import Provenance
 from headrace.shard.belonging import Seen, decisions_elsewhere, newest_of_flow, other_flow, other_topics
 
 OUTPUTS = {"decisions": "out", "dead_letters": "dead"}
@@ -17,8 +17,8 @@ FRESH = JournalEnd(Path("shard-00"), 0, GENESIS, {}, {})
 
 def end(*sources: str, to: str | None = None, flow: str = "fraud") -> JournalEnd:
     sinks = {} if to is None else {"decisions": {"topic": to}}
-    in_force = InForce(canonical(load(None, flow=flow)), True, "0", None)
-    return JournalEnd(Path("shard-00"), 0, GENESIS, dict(enumerate(sources)), sinks, {}, in_force)
+    provenance = Provenance(canonical(load(None, flow=flow)), True, "0", None)
+    return JournalEnd(Path("shard-00"), 0, GENESIS, dict(enumerate(sources)), sinks, {}, provenance)
 
 
 def told(

@@ -27,15 +27,15 @@ T0 = 1_600_000_000_000
 
 
 def batch(ordinal: int, *payloads: bytes) -> Batch:
-    places = list(range(len(payloads)))
+    indices = list(range(len(payloads)))
     return Batch(
         accepted_ms=T0,
         accepted_ns=ordinal,
         ordinal=ordinal,
         payloads=list(payloads),
         sources=[0] * len(payloads),
-        offsets=places,
-        lines=places,
+        offsets=indices,
+        lines=indices,
         marks=(),
     )
 
@@ -62,7 +62,7 @@ class Echo:
         time.sleep(self.delay_s)
         batch = part.batch
         decisions, dead_letters = [], []
-        for place in range(len(part.events)) if part.places is None else part.places:
+        for place in range(len(part.events)) if part.indices is None else part.indices:
             event, payload = part.events[place], batch.payloads[place]
             lines = dead_letters if event is None else decisions
             lines.append((batch.ordinal + place, payload + b"\n"))

@@ -35,9 +35,9 @@ _RECORDED: Final = "the recorded configuration"
 
 State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state's folder.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Derive every decision once more, and compare.")]
-OtherKernel = Annotated[
+OtherPlatform = Annotated[
     bool,
-    typer.Option("--other-kernel", help="Verify though another Python, machine or C library computed it."),
+    typer.Option("--other-platform", help="Verify though another Python, machine or C library computed it."),
 ]
 Config = Annotated[
     Path | None,
@@ -114,7 +114,7 @@ FraudLossShare = Annotated[
 def replay(
     state: State,
     verify: Verify = False,
-    other_kernel: OtherKernel = False,
+    other_platform: OtherPlatform = False,
     config: Config = None,
     overrides: Overrides = None,
     html: Html = None,
@@ -142,7 +142,7 @@ def replay(
         message = "give either --verify, or what is to be other: --config, --set, --no-learn"
         raise typer.BadParameter(message, param_hint="--verify")
     if verify:
-        _verify(state, json=json, other_kernel=other_kernel)
+        _verify(state, json=json, other_platform=other_platform)
         return
     given = {
         "review_cost": review_cost,
@@ -162,16 +162,16 @@ def replay(
     _tell(report, html, json=json)
 
 
-def _verify(state: Path, *, json: bool, other_kernel: bool) -> None:
+def _verify(state: Path, *, json: bool, other_platform: bool) -> None:
     from headrace.cli.ledger_view import watching
     from headrace.cli.replay_view import rederived_json, rederived_lines
     from headrace.ledger.ledger import shard_directories
     from headrace.ledger.verify import journal_bytes
-    from headrace.replay.verify import rederive, refuse_other_kernels
+    from headrace.replay.verify import rederive, refuse_other_platforms
 
     directories = shard_directories(state)
-    if not other_kernel:
-        refuse_other_kernels(directories)
+    if not other_platform:
+        refuse_other_platforms(directories)
     with watching(console_of(stderr=True), "deriving", sum(map(journal_bytes, directories))) as progress:
         shards = [
             rederive(directory, shard=number, progress=progress)

@@ -56,7 +56,7 @@ def rederived_lines(shards: Iterable[Rederived]) -> Iterator[str]:
         yield f"  from {begins}, inputs from {shard.ordinal_first:,} and before {shard.ordinal_next:,}"
         yield from _left_out(shard)
         yield f"  written by Headrace {', '.join(shard.codes) or 'unknown'}"
-        yield f"  kernel {'; '.join(shard.kernels) or 'not kept'}"
+        yield f"  platform {'; '.join(shard.platforms) or 'not kept'}"
 
 
 def _verdict(shard: Rederived) -> str:
@@ -95,7 +95,7 @@ def report_json(report: Report | SlateReport) -> bytes:
 def report_plain(report: Report) -> dict[str, Any]:
     """A report as plain values."""
     replayed = report.replayed
-    plain = ("version", "kernel", "currency", "payments")
+    plain = ("version", "platform", "currency", "payments")
     counted = (
         "compared",
         "evaluated",
@@ -133,7 +133,16 @@ def report_plain(report: Report) -> dict[str, Any]:
 
 def _slate_report_plain(report: SlateReport) -> dict[str, Any]:
     replayed = report.replayed
-    plain = ("version", "kernel", "slates", "compared", "evaluated", "evaluated_new", "sessions", "followed")
+    plain = (
+        "version",
+        "platform",
+        "slates",
+        "compared",
+        "evaluated",
+        "evaluated_new",
+        "sessions",
+        "followed",
+    )
     return {
         **{name: getattr(report, name) for name in plain},
         **{name: getattr(replayed, name) for name in _RANGED},
@@ -159,7 +168,7 @@ def _week(week: Week) -> dict[str, Any]:
 
 
 def _recorded(each: Recorded) -> dict[str, Any]:
-    kept = {name: getattr(each, name) for name in ("ordinal", "digest", "learn", "code", "kernel")}
+    kept = {name: getattr(each, name) for name in ("ordinal", "digest", "learn", "code", "platform")}
     return {**kept, "model": each.model}
 
 

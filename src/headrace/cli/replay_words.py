@@ -264,16 +264,16 @@ def limits(report: Report) -> Iterator[str]:
 
 
 def origin(report: Report | SlateReport) -> Iterator[tuple[str, str]]:
-    """Configurations, versions, kernels, and the range of the inputs."""
+    """Configurations, versions, platforms, and the range of the inputs."""
     for each in report.recorded:
         learns = "" if each.learn else ", without learning"
         yield (
             f"old, from input {each.ordinal:,}",
-            f"{each.digest[:12]} ({each.model}{learns}), {_program(each.code, each.kernel)}",
+            f"{each.digest[:12]} ({each.model}{learns}), {_program(each.code, each.platform)}",
         )
     yield (
         "new",
-        f"{report.settings_digest[:12]} ({report.model}), {_program(report.version, report.kernel)}",
+        f"{report.settings_digest[:12]} ({report.model}), {_program(report.version, report.platform)}",
     )
     replayed = report.replayed
     if replayed.inputs:
@@ -285,5 +285,5 @@ def origin(report: Report | SlateReport) -> Iterator[tuple[str, str]]:
     yield "intervals", f"95 %, bootstrap that draws {drawn}, the same draws each time"
 
 
-def _program(code: str, kernel: str | None) -> str:
-    return f"Headrace {code}, kernel {kernel or 'not kept'}"
+def _program(code: str, platform: str | None) -> str:
+    return f"Headrace {code}, platform {platform or 'not kept'}"

@@ -70,18 +70,18 @@ def by_shard(
         found = []
         for batch in batches:
             events = decoded(batch)
-            places = [None] if shards == 1 else _places(events, shards, shard_of)
-            found += [(key, ShardInput(at, batch, events, places[at])) for at, key in enumerate(keys)]
+            indices = [None] if shards == 1 else _indices(events, shards, shard_of)
+            found += [(key, ShardInput(at, batch, events, indices[at])) for at, key in enumerate(keys)]
         return found
 
     # One step for both, as what a step costs is a large part of what a batch of one event costs.
     return op.flat_map_batch("split", up, split)
 
 
-def _places(events: list[Any], shards: int, shard_of: Callable[[Any], int | None]) -> list[list[int] | None]:
-    places: list[list[int]] = [[] for _ in range(shards)]
+def _indices(events: list[Any], shards: int, shard_of: Callable[[Any], int | None]) -> list[list[int] | None]:
+    indices: list[list[int]] = [[] for _ in range(shards)]
     for place, event in enumerate(events):
         number = shard_of(event)
-        for chosen in places if number is None else (places[number],):
+        for chosen in indices if number is None else (indices[number],):
             chosen.append(place)
-    return [*places]
+    return [*indices]

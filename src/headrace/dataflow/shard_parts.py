@@ -22,14 +22,14 @@ class ShardInput:
     batch, events
         The whole batch, and what each of its lines decodes to; a line that is no event has the reason in its
         place, as it is journalled in order too.
-    places
+    indices
         Which of its lines are for this shard, ascending; None for all.
     """
 
     shard: int
     batch: Batch
     events: list[Any]
-    places: list[int] | None
+    indices: list[int] | None
 
 
 @dataclass(slots=True)

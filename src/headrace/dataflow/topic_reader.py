@@ -73,7 +73,7 @@ class Reading(Protocol):
         ...
 
     @property
-    def heard(self) -> Any:
+    def liveness(self) -> Any:
         """Has `silent_seconds`, since anything was heard of the brokers, and `grown` topics."""
 
     @property
@@ -274,11 +274,11 @@ class TopicReader:
         if self._reading is None:
             return
         lags = tuple((number, *self._reading.lag(place)) for place, number in self._numbers.items())
-        heard, now = self._reading.heard, time.monotonic()
+        liveness, now = self._reading.liveness, time.monotonic()
         unknown = [number for number, messages, _ in lags if messages is None]
         self._unknown_since = {number: self._unknown_since.get(number, now) for number in unknown}
-        self.lags, self.silent_s = lags, heard.silent_seconds
-        self.unread = {topic: count - before for topic, (before, count) in heard.grown.items()}
+        self.lags, self.silent_s = lags, liveness.silent_seconds
+        self.unread = {topic: count - before for topic, (before, count) in liveness.grown.items()}
 
     def troubles(self) -> Iterator[str]:
         """What keeps messages from being read, as of `look`, for a person."""

@@ -21,7 +21,7 @@ from headrace.journal.reader import JournalReader
 from headrace.journal.records import Kind, Record
 from headrace.journal.scan import heads_from
 from headrace.journal.segments import segment_numbers, start_of
-from headrace.shard.recovery_point import Rewind
+from headrace.shard.recovery_point import RecoveryPoint
 
 __all__ = ["refuse_foreign"]
 
@@ -32,7 +32,7 @@ _REMEDY: Final = "name the file that the state was written with, or move this on
 
 
 def refuse_foreign(
-    directories: Sequence[Path], outputs: Sequence[OutputFile], kept: Rewind, end: Rewind
+    directories: Sequence[Path], outputs: Sequence[OutputFile], kept: RecoveryPoint, end: RecoveryPoint
 ) -> None:
     """Refuse output files that hold something else than was recorded, before any of them is cut.
 

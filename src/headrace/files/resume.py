@@ -26,7 +26,14 @@ from headrace.journal.records import CONTROL_SOURCE, Kind
 from headrace.journal.scan import heads_from, outputs_between, records_from
 from headrace.journal.segments import segment_numbers, start_of
 from headrace.shard.durable import DurableShard
-from headrace.shard.recovery_point import UNBOUNDED, Journalled, Lengths, Rewind, Start, find_rewind
+from headrace.shard.recovery_point import (
+    UNBOUNDED,
+    Journalled,
+    Lengths,
+    RecoveryPoint,
+    Start,
+    find_recovery_point,
+)
 
 __all__ = [
     "commands_again",
@@ -99,7 +106,7 @@ def level_pipes(shards: Sequence[DurableShard]) -> None:
             shard.level(end)
 
 
-def went_on_at(shards: Sequence[DurableShard]) -> Rewind:
+def went_on_at(shards: Sequence[DurableShard]) -> RecoveryPoint:
     """The last boundary that every shard has reached.
 
     Raises
@@ -113,7 +120,7 @@ def went_on_at(shards: Sequence[DurableShard]) -> Rewind:
     return found
 
 
-def written_up_to(shards: Sequence[DurableShard], outputs: Sequence[OutputFile]) -> Rewind:
+def written_up_to(shards: Sequence[DurableShard], outputs: Sequence[OutputFile]) -> RecoveryPoint:
     """The last boundary up to which the outputs are as the journals say.
 
     Raises
@@ -134,9 +141,9 @@ def written_up_to(shards: Sequence[DurableShard], outputs: Sequence[OutputFile])
     return found
 
 
-def _last_within(shards: Sequence[DurableShard], written: Lengths) -> Rewind | None:
+def _last_within(shards: Sequence[DurableShard], written: Lengths) -> RecoveryPoint | None:
     if any(shard.directory is None for shard in shards):
-        return Rewind(0, Lengths(0, 0), {})
+        return RecoveryPoint(0, Lengths(0, 0), {})
     segments_back = 0
     directories = directories_of(shards)
     segments = [segment_numbers(directory) for directory in directories]
@@ -145,10 +152,10 @@ def _last_within(shards: Sequence[DurableShard], written: Lengths) -> Rewind | N
             _journalled(directory, numbers[max(-1 - segments_back, -len(numbers))])
             for directory, numbers in zip(directories, segments, strict=True)
         ]
-        rewind = find_rewind(found, written)
+        recovery_point = find_recovery_point(found, written)
         segments_back += 1
-        if rewind is not None or segments_back >= max(map(len, segments)):
-            return rewind
+        if recovery_point is not None or segments_back >= max(map(len, segments)):
+            return recovery_point
 
 
 def _journalled(directory: Path, segment: int) -> Journalled:
@@ -173,7 +180,10 @@ def commands_again(shards: Sequence[DurableShard], ordinal: int) -> dict[int, Ma
 
 
 def mend(
-    shards: Sequence[DurableShard], outputs: tuple[OutputFile, OutputFile], kept: Rewind, end: Rewind
+    shards: Sequence[DurableShard],
+    outputs: tuple[OutputFile, OutputFile],
+    kept: RecoveryPoint,
+    end: RecoveryPoint,
 ) -> None:
     """Cut the outputs to one boundary, and write what the journals have from there to another one.
 

@@ -16,7 +16,7 @@ from headrace.journal.checkpoint import newest_readable
 from headrace.journal.frame_reader import read_frame
 from headrace.journal.frames import GENESIS, Boundary
 from headrace.journal.known_sources import KnownSources
-from headrace.journal.provenance import InForce
+from headrace.journal.provenance import Provenance
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import Kind
 from headrace.journal.segments import first_boundary, start_of
@@ -40,7 +40,7 @@ class JournalEnd:
         The newest acknowledged offsets of each output, as they were noted.
     topic_ids
         What the brokers call the topics of these sources, by number; states of earlier versions have none.
-    in_force
+    provenance
         The configuration and what else it was last run with; None if nothing was ever noted.
     """
 
@@ -50,7 +50,7 @@ class JournalEnd:
     names: Mapping[int, str]
     sinks: Mapping[str, Mapping[str, Any]]
     topic_ids: Mapping[int, str] = field(default_factory=dict)
-    in_force: InForce | None = None
+    provenance: Provenance | None = None
 
     @property
     def marks(self) -> dict[int, Mark]:
@@ -101,13 +101,13 @@ def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalE
 def _read(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalEnd:
     known = KnownSources()
     sinks: dict[str, Mapping[str, Any]] = {}
-    in_force: InForce | None = None
+    provenance: Provenance | None = None
     start = first_boundary(directory)
     checkpoint = newest_readable(directory)
     if checkpoint is not None:
         known.load(checkpoint.header)
         sinks = dict(checkpoint.header.get("sinks", {}))
-        in_force = InForce.of(checkpoint.header)
+        provenance = Provenance.of(checkpoint.header)
         start = start_of(directory, checkpoint.segment)
     reader = JournalReader(directory, start, cut_torn_tail=cut_torn_tail)
     for head in reader.heads():
@@ -120,5 +120,5 @@ def _read(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalEnd:
                     elif note["control"] == "sink":
                         sinks[note["output"]] = note
                     elif note["control"] == "config":
-                        in_force = InForce.of(note)
-    return JournalEnd(directory, shard, reader.boundary, known.names, sinks, known.topic_ids, in_force)
+                        provenance = Provenance.of(note)
+    return JournalEnd(directory, shard, reader.boundary, known.names, sinks, known.topic_ids, provenance)

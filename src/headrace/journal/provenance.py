@@ -13,45 +13,46 @@ from headrace.config.canonical import canonical
 from headrace.config.kafka import SECRETS
 from headrace.config.tables import RunSettings
 
-__all__ = ["InForce", "changes", "in_force_now", "kernel"]
+__all__ = ["Provenance", "changes", "numeric_platform", "provenance_now"]
 
 _CHANGES_MAX: Final = 100
 _VALUE_CHARS_MAX: Final = 200
 _UNSHOWN: Final = frozenset(f"kafka.{key}" for key in SECRETS)
 
 
-class InForce(NamedTuple):
-    """What decides beside the inputs; the kernel is not known of states that earlier versions wrote."""
+class Provenance(NamedTuple):
+    """What decides beside the inputs; the platform is not known of states that earlier versions wrote."""
 
     settings: bytes
     learn: bool
     code: str
-    kernel: str | None
+    platform: str | None
 
     @classmethod
-    def of(cls, said: Mapping[str, Any]) -> InForce:
+    def of(cls, said: Mapping[str, Any]) -> Provenance:
         """What a note or a checkpoint's header says."""
         return cls(said["settings"].encode(), said["learn"], said["code"], said.get("kernel"))
 
     def said(self) -> dict[str, Any]:
         """As notes and checkpoints have it."""
-        return {**self._asdict(), "settings": self.settings.decode()}
+        said = {"settings": self.settings.decode(), "learn": self.learn, "code": self.code}
+        return {**said, "kernel": self.platform}
 
 
-def kernel() -> str:
+def numeric_platform() -> str:
     """What numbers are computed with here: Python's version, the machine, the C library's version.
 
-    Scores of two kernels may differ in their last digits.
+    Scores of two platforms may differ in their last digits.
     """
     return " ".join((platform.python_version(), platform.machine(), platform.libc_ver()[1]))
 
 
-def in_force_now(settings: RunSettings, *, learn: bool) -> InForce:
+def provenance_now(settings: RunSettings, *, learn: bool) -> Provenance:
     """What decides in a run of this program with a configuration."""
-    return InForce(canonical(settings), learn, __version__, kernel())
+    return Provenance(canonical(settings), learn, __version__, numeric_platform())
 
 
-def changes(before: Iterable[InForce | None], now: InForce) -> list[str]:
+def changes(before: Iterable[Provenance | None], now: Provenance) -> list[str]:
     """What is other now than it was in a state, a line for each key path: its old and its new value.
 
     Parameters
@@ -67,12 +68,12 @@ def changes(before: Iterable[InForce | None], now: InForce) -> list[str]:
     return lines if left <= 0 else [*lines[:_CHANGES_MAX], f"and {left} more"]
 
 
-def _pairs(before: InForce, now: InForce) -> Iterator[tuple[str, Any, Any]]:
+def _pairs(before: Provenance, now: Provenance) -> Iterator[tuple[str, Any, Any]]:
     yield from _settings_pairs(orjson.loads(before.settings), orjson.loads(now.settings))
     for name, was, becomes in (
         ("learning (--learn)", before.learn, now.learn),
         ("version of Headrace", before.code, now.code),
-        ("Python, machine and C library", before.kernel, now.kernel),
+        ("Python, machine and C library", before.platform, now.platform),
     ):
         if was != becomes:
             yield name, was, becomes

@@ -12,7 +12,7 @@ import msgspec
 from headrace.kafka.connection import Connection
 from headrace.kafka.ends import BrokerFigures, PartitionFigures
 
-__all__ = ["Heard", "Statistics"]
+__all__ = ["BrokerLiveness", "Statistics"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Statistics(msgspec.Struct, gc=False):
 _decoder: Final = msgspec.json.Decoder(Statistics)
 
 
-class Heard:
+class BrokerLiveness:
     """Listens to a client's statistics.
 
     Parameters

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from headrace.errors import BrokerError, OffsetLost, TopicMismatch
 from headrace.journal.passed_headers import chosen
-from headrace.kafka.broker_liveness import Heard, Statistics
+from headrace.kafka.broker_liveness import BrokerLiveness, Statistics
 from headrace.kafka.client import (
     TIMESTAMP_CREATE_TIME,
     TIMESTAMP_LOG_APPEND_TIME,
@@ -81,7 +81,7 @@ class PartitionReader:
         What was passed over with `accept_lost`.
     headers_dropped : int
         Headers that were not handed out for a limit.
-    heard : Heard
+    liveness : BrokerLiveness
         When the brokers were heard last, and how many partitions the topics have.
     """
 
@@ -99,7 +99,7 @@ class PartitionReader:
         self._failure: BrokerError | None = None
         self._committed_at = -float("inf")
         self.lost: tuple[Lost, ...] = ()
-        self.heard = Heard(connection, on_statistics=self._look)
+        self.liveness = BrokerLiveness(connection, on_statistics=self._look)
         self._tracks: dict[Partition, _Track] = {}
         self._stamps: dict[str, int] = {}
         self._paused: set[Partition] = set()
@@ -110,7 +110,7 @@ class PartitionReader:
         try:
             counts = connection.probe(self._consumer)
             see_that_they_exist(starts, counts)
-            self.heard.counted({partition.topic: counts[partition.topic] for partition in starts})
+            self.liveness.counted({partition.topic: counts[partition.topic] for partition in starts})
             held = {partition: held_of(connection, self._consumer, partition) for partition in starts}
             offsets, self.lost = first_offsets(
                 connection, self._consumer, starts, held, accept_lost=accept_lost
@@ -138,7 +138,7 @@ class PartitionReader:
             "statistics.interval.ms": _STATISTICS_MS,
             # Topics are known to exist; one that is no longer told of was deleted.
             "topic.metadata.propagation.max.ms": int(self._seconds_max * 1000),
-            "stats_cb": self.heard.statistics,
+            "stats_cb": self.liveness.statistics,
             "error_cb": self._on_error,
             "on_commit": self._on_commit,
         }
@@ -166,11 +166,11 @@ class PartitionReader:
         first = self._consumer.poll(self._wait_s if wait else 0)
         if first is None:
             self._raise()
-            self.heard.check()
+            self.liveness.check()
             return []
         # Without a wait: this call would wait for its whole time limit, however much has come.
         fetched = self._sorted([first, *self._consumer.consume(messages_max - 1, 0)])
-        self.heard.now()
+        self.liveness.now()
         if self._broken:
             fetched += self._passed_over()
         if not fetched:
@@ -334,7 +334,7 @@ class PartitionReader:
     def lag(self, partition: Partition) -> Lag:
         """How far reading is behind."""
         track, now_s = self._tracks[partition], self._clock()
-        silent_s = max(self.heard.silent_seconds, self.heard.silent_of(track.leader))
+        silent_s = max(self.liveness.silent_seconds, self.liveness.silent_of(track.leader))
         if not self._known(track, silent_s):
             since_s = track.time_ms / 1000 if track.ended_s is None and track.time_ms >= 0 else track.ended_s
             return Lag(None, None if since_s is None else max(now_s - since_s, 0.0))

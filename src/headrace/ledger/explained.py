@@ -57,7 +57,7 @@ class Config:
     ----------
     digest
         SHA-256 of its canonical form.
-    code, kernel
+    code, platform
         Version of Headrace; and of Python, machine and C library.
     learn
         Whether the model learned.
@@ -67,7 +67,7 @@ class Config:
 
     digest: str
     code: str
-    kernel: str | None
+    platform: str | None
     learn: bool
     segment: int | None = None
     byte: int | None = None

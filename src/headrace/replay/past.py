@@ -42,7 +42,7 @@ class Recorded:
         The configuration, and SHA-256 of its canonical form.
     learn
         Whether the model learned.
-    code, kernel
+    code, platform
         Version of Headrace; and of Python, machine and C library, None where it wasn't kept.
     """
 
@@ -51,7 +51,7 @@ class Recorded:
     digest: str
     learn: bool
     code: str
-    kernel: str | None
+    platform: str | None
 
     @property
     def model(self) -> str:

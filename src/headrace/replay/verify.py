@@ -18,7 +18,7 @@ from headrace.config.tables import RunSettings
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, StateMismatch
 from headrace.journal.checkpoint import Checkpoint, checkpoint_numbers, checkpoint_path, read_checkpoint
 from headrace.journal.frames import GENESIS, Boundary, Frame
-from headrace.journal.provenance import kernel
+from headrace.journal.provenance import numeric_platform
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import CONTROL_SOURCE, Kind, Record
 from headrace.journal.scan import notes_of
@@ -29,7 +29,7 @@ from headrace.shard.kinds import build_machine
 from headrace.shard.machine import Machine, Output
 from headrace.shard.mismatch import other_version
 
-__all__ = ["Difference", "Rederived", "Unlike", "other_kernels", "rederive", "refuse_other_kernels"]
+__all__ = ["Difference", "Rederived", "Unlike", "other_platforms", "rederive", "refuse_other_platforms"]
 
 _DECIDED: Final = int(Kind.DECIDED)
 _CONTROL: Final = int(Kind.CONTROL)
@@ -100,8 +100,8 @@ class Rederived:
         inputs, and decisions, that stand between; they can't be derived.
     resumed
         Names of the checkpoints from which it went on behind erased records.
-    codes, kernels
-        Versions of the program and kernels that the journal names, in order.
+    codes, platforms
+        Versions of the program and platforms that the journal names, in order.
     passed_over
         Checkpoints that can't be read.
     torn
@@ -124,7 +124,7 @@ class Rederived:
     unknown_decisions: int = 0
     resumed: list[str] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
-    kernels: list[str] = field(default_factory=list)
+    platforms: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     torn: str | None = None
     damage: str | None = None
@@ -135,10 +135,10 @@ class Rederived:
         return not self.differences and self.damage is None
 
 
-# ---------------------------------------------------------------- kernels
+# ---------------------------------------------------------------- platforms
 
 
-def other_kernels(directories: Sequence[Path]) -> Iterator[str]:
+def other_platforms(directories: Sequence[Path]) -> Iterator[str]:
     """Kernels that the journals name and that are not this one's, each with its shard.
 
     Raises
@@ -147,12 +147,12 @@ def other_kernels(directories: Sequence[Path]) -> Iterator[str]:
         If a journal can't be read.
     """
     for directory in directories:
-        for name in _kernels(directory):
-            if name != kernel():
-                yield f"{directory}: was computed with {name}; this is {kernel()}"
+        for name in _platforms(directory):
+            if name != numeric_platform():
+                yield f"{directory}: was computed with {name}; this is {numeric_platform()}"
 
 
-def _kernels(directory: Path) -> list[str]:
+def _platforms(directory: Path) -> list[str]:
     said: list[Mapping[str, Any]] = []
     start = first_boundary(directory)
     if start.segment > GENESIS.segment:
@@ -162,18 +162,18 @@ def _kernels(directory: Path) -> list[str]:
     return list(dict.fromkeys(each["kernel"] for each in said if each.get("kernel")))
 
 
-def refuse_other_kernels(directories: Sequence[Path]) -> None:
-    """See that the journals were computed with this kernel.
+def refuse_other_platforms(directories: Sequence[Path]) -> None:
+    """See that the journals were computed with this platform.
 
     Raises
     ------
     StateMismatch
         If one was not; scores may differ in their last digits then.
     """
-    found = list(other_kernels(directories))
+    found = list(other_platforms(directories))
     if found:
         raise StateMismatch(
-            [*found, "scores may differ in their last digits; --other-kernel compares all the same"]
+            [*found, "scores may differ in their last digits; --other-platform compares all the same"]
         )
 
 
@@ -338,7 +338,7 @@ class _Rederiving:
                 self.state.configure(restore(note["settings"].encode()), learn=note["learn"])
 
     def _note_origin(self, said: Mapping[str, Any]) -> None:
-        for known, name in ((self.found.codes, said["code"]), (self.found.kernels, said.get("kernel"))):
+        for known, name in ((self.found.codes, said["code"]), (self.found.platforms, said.get("kernel"))):
             if name and name not in known:
                 known.append(name)
 

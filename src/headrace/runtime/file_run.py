@@ -40,7 +40,7 @@ from headrace.files.sorted_sources import SortedSources, piece_of
 from headrace.files.sources import Numbered, number_sources, open_together, source_name
 from headrace.files.time_order import disorder_of
 from headrace.flows import named
-from headrace.journal.provenance import changes, in_force_now
+from headrace.journal.provenance import changes, provenance_now
 from headrace.journal.records import CONTROL_SOURCE
 from headrace.operators.models import model_mistakes
 from headrace.runtime.places import dead_letters_beside, refuse_clashes_of
@@ -146,14 +146,14 @@ class _Run(Tally):
         for output in self.outputs:
             stack.callback(output.close)
         level_pipes(self.shards)
-        self.rewind, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
-        refuse_foreign(directories_of(self.shards), self.outputs, kept, self.rewind)
+        self.recovery_point, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
+        refuse_foreign(directories_of(self.shards), self.outputs, kept, self.recovery_point)
         for shard in self.shards:
-            shard.keep_outputs_from(self.rewind.ordinal)
+            shard.keep_outputs_from(self.recovery_point.ordinal)
         self.reader = self._open_sources(stack)
         stack.callback(self.reader.close)
         # Only once everything else could be opened.
-        mend(self.shards, self.outputs, kept, self.rewind)
+        mend(self.shards, self.outputs, kept, self.recovery_point)
         warn_of_changes(self._changes())
         self.recovered = self._went_on()
         self.telemetry.opened(self.shards, self.reader)
@@ -227,7 +227,7 @@ class _Run(Tally):
         self.know_sources(names)
         reader = MergedReader(
             self.lines,
-            ordinal=self.rewind.ordinal,
+            ordinal=self.recovery_point.ordinal,
             batch_lines_max=limits.batch_lines_max,
             pace=None if self.request.speed is None else Pace(self.request.speed),
             future_skew_ms_max=round(time_limits.future_skew_hours_max * 3_600_000),
@@ -240,7 +240,7 @@ class _Run(Tally):
         self, reader: MergedReader, sources: Mapping[str, int], stack: ExitStack
     ) -> ControlledReader:
         """The reader, with the control channel beside it."""
-        limits, mark = limits_of(self.settings), self.rewind.marks.get(CONTROL_SOURCE)
+        limits, mark = limits_of(self.settings), self.recovery_point.marks.get(CONTROL_SOURCE)
         state = self.request.state or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
         inbox = ControlInbox(control_folder(state), limits, mark.offset if mark else 0)
         first = self.first_commands(inbox)
@@ -252,7 +252,7 @@ class _Run(Tally):
             sources=sources,
             reached=lambda: min(shard.position for shard in self.shards),
             owed=max(shard.position for shard in self.shards),
-            again=commands_again(self.shards, self.rewind.ordinal),
+            again=commands_again(self.shards, self.recovery_point.ordinal),
         )
 
     def _open_source(self, path: str, number: int) -> LineReader:
@@ -263,7 +263,7 @@ class _Run(Tally):
             number=number,
             line_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
             head_bytes=limits.line_bytes_max + 1,
-            start=self.rewind.marks.get(number),
+            start=self.recovery_point.marks.get(number),
             continued=is_stream(path),
             leave_unfinished=self.request.state is not None and path != STANDARD,
             begun=self._begun.get(path),
@@ -274,7 +274,7 @@ class _Run(Tally):
         limits = self.settings.input
         sources = SortedSources(
             names_of(self.shards),
-            self.rewind.marks,
+            self.recovery_point.marks,
             self._sorted_folder(stack),
             limits.sort_bytes_max,
             keeps=self.request.state is not None,
@@ -318,7 +318,7 @@ class _Run(Tally):
     def _number_sources(self) -> Numbered:
         """Numbers of the sources, and the names of all that the state knows then."""
         known = names_of(self.shards)
-        return number_sources(self.request.sources, known, self.rewind.marks, self.request.if_moved)
+        return number_sources(self.request.sources, known, self.recovery_point.marks, self.request.if_moved)
 
     def _within_limits(self, names: Mapping[int, str]) -> None:
         limits = self.settings.input
@@ -335,7 +335,7 @@ class _Run(Tally):
     def run(self) -> RunSummary:
         """Run to the end and say how it went."""
         self.observer.started(self.request)
-        telemetry, reached = self.telemetry, self.rewind.ordinal
+        telemetry, reached = self.telemetry, self.recovery_point.ordinal
         source = FileSource(self.reader, drain=self.drain, telemetry=telemetry)
         decisions, dead_letters = self.files = (
             OrderedFile(self.outputs[0], self.decisions_written, reached),
@@ -410,14 +410,16 @@ class _Run(Tally):
             yield f"none of the {done.inputs:,} inputs asked for a decision: {kind} decides on {wanted}"
 
     def _changes(self) -> list[str]:
-        now = in_force_now(self.settings, learn=self.request.learn)
+        now = provenance_now(self.settings, learn=self.request.learn)
         return changes([shard.before for shard in self.shards], now)
 
     def _went_on(self) -> str:
-        if not any(shard.position for shard in self.shards) or not self.rewind.ordinal:
+        if not any(shard.position for shard in self.shards) or not self.recovery_point.ordinal:
             return ""
         replayed = sum(shard.replayed for shard in self.shards)
-        return f"went on at input {self.rewind.ordinal:,}; {replayed:,} applied again from the journal"
+        return (
+            f"went on at input {self.recovery_point.ordinal:,}; {replayed:,} applied again from the journal"
+        )
 
 
 class _Logic:
@@ -431,8 +433,8 @@ class _Logic:
         batch, applied, failure = part.batch, Applied(), self._run.failure
         if failure.error is None:
             with failure.kept():
-                applied = self._shard.process(batch, part.events, part.places)
-                lines = len(part.places) if part.places is not None else len(batch.payloads)
+                applied = self._shard.process(batch, part.events, part.indices)
+                lines = len(part.indices) if part.indices is not None else len(batch.payloads)
                 self._run.applied(self._shard, applied, 0 if batch.flags else lines)
         return ShardOutput(
             shard=part.shard,

@@ -74,7 +74,7 @@ class GuardedShard:
         """Apply the shard's part of a batch."""
         taken = None
         if self._run.failure.error is None:
-            taken = self._run.tried(self._take, part.batch, part.events, part.places)
+            taken = self._run.tried(self._take, part.batch, part.events, part.indices)
         if taken is None:
             taken = self._part.nothing()
         return ShardOutput(
@@ -87,7 +87,7 @@ class GuardedShard:
             taken.since_ms,
         )
 
-    def _take(self, batch: Batch, events: Sequence[Any], places: Sequence[int] | None) -> Taken:
-        taken = self._part.process(batch, events, places)
+    def _take(self, batch: Batch, events: Sequence[Any], indices: Sequence[int] | None) -> Taken:
+        taken = self._part.process(batch, events, indices)
         self._run.applied(self._part.durable, taken.applied, 0 if batch.flags else taken.inputs)
         return taken

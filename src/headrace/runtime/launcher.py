@@ -22,7 +22,7 @@ from headrace.errors import (
     TopicMismatch,
 )
 from headrace.journal.end import JournalEnd, journal_end, shard_folders
-from headrace.journal.provenance import changes, in_force_now
+from headrace.journal.provenance import changes, provenance_now
 from headrace.journal.writer import JournalWriter
 from headrace.kafka.connection import Connection
 from headrace.kafka.outlet import TopicOutlet, first_offsets, held_in, loss_of, tail_of
@@ -254,8 +254,8 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
     )
     _within_limits(request, plan)
     _can_be_sent(request, checked.bytes_max)
-    now = in_force_now(request.settings, learn=request.learn)
-    warn_of_changes(changes([end.in_force for end in ends], now))
+    now = provenance_now(request.settings, learn=request.learn)
+    warn_of_changes(changes([end.provenance for end in ends], now))
     plan = replace(plan, bytes_max=checked.bytes_max)
     done = _repair(request, connection, ends, plan)
     return replace(plan, ahead=done.ahead, delivered=done.delivered)

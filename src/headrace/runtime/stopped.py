@@ -80,18 +80,18 @@ def apply_waiting(state: Path) -> int:
 
 def _apply(state: Path, shards: Sequence[DurableShard]) -> int:
     level_pipes(shards)
-    rewind = went_on_at(shards)
+    recovery_point = went_on_at(shards)
     for shard in shards:
-        shard.keep_outputs_from(rewind.ordinal)
-    mark = rewind.marks.get(CONTROL_SOURCE)
+        shard.keep_outputs_from(recovery_point.ordinal)
+    mark = recovery_point.marks.get(CONTROL_SOURCE)
     limits = limits_of(shards[0].settings)
     reader = ControlledReader(
-        MergedReader([], ordinal=rewind.ordinal),
+        MergedReader([], ordinal=recovery_point.ordinal),
         ControlInbox(control_folder(state), limits, mark.offset if mark else 0),
         sources={name: number for number, name in names_of(shards).items()},
         reached=lambda: min(shard.position for shard in shards),
         owed=max(shard.position for shard in shards),
-        again=commands_again(shards, rewind.ordinal),
+        again=commands_again(shards, recovery_point.ordinal),
     )
     while (batch := reader.next_batch()) is not None:
         _process(batch, shards, shards)
@@ -124,5 +124,5 @@ def _process(
     events: list[Any] = list(decode_flagged(batch.payloads, batch.flags, line_bytes_max))
     belongs = list(map(route_of(shards[0].settings), events))
     for number, part in enumerate(parts):
-        places = [place for place, of in enumerate(belongs) if of is None or of == number]
-        part.process(batch, events, None if len(shards) == 1 else places)
+        indices = [place for place, of in enumerate(belongs) if of is None or of == number]
+        part.process(batch, events, None if len(shards) == 1 else indices)

@@ -19,7 +19,7 @@ from headrace.shard.clock import EventClock
 from headrace.shard.deduplication import IdMemory, Known
 from headrace.shard.machine import Output, Position
 
-__all__ = ["DAY_MS", "HOUR_MS", "Intake", "under", "version_of"]
+__all__ = ["DAY_MS", "HOUR_MS", "MachineBase", "under", "version_of"]
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
@@ -29,7 +29,7 @@ _DUPLICATE: Final = (int(Kind.DUPLICATE), _NOTHING, _NOTHING)
 _EVENTS: Final = (Payment, Outcome, Click, Cart, Order, Item)
 
 
-class Intake:
+class MachineBase:
     """The part of a state machine that all flows share.
 
     Parameters
@@ -52,7 +52,7 @@ class Intake:
         self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
         self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
 
-    def _configure_intake(self, time: TimeSettings, ids: IdSettings) -> None:
+    def _configure_base(self, time: TimeSettings, ids: IdSettings) -> None:
         self.clock.configure(
             round(time.allowed_lateness_days * DAY_MS),
             round(time.future_skew_hours_max * HOUR_MS),
@@ -127,7 +127,7 @@ class Intake:
 
     # -- the state as a whole
 
-    def _intake_head(self) -> dict[str, Any]:
+    def _base_head(self) -> dict[str, Any]:
         """The small part of what is saved."""
         return {
             "number": self.number,
@@ -138,7 +138,7 @@ class Intake:
     def _saved_ids(self) -> dict[str, bytes | array[int] | array[float]]:
         return {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
 
-    def _load_intake(self, head: Mapping[str, Any], blobs: Mapping[str, bytes]) -> None:
+    def _load_base(self, head: Mapping[str, Any], blobs: Mapping[str, bytes]) -> None:
         self.number = head["number"]
         counts = self._uncounted | head["counts"]
         self.counts.clear()  # parts of the machine hold it

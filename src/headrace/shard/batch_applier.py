@@ -234,12 +234,12 @@ def _overdue_ns(settings: RunSettings) -> int | None:
     return None if wait_ms_max is None else wait_ms_max * 1_000_000
 
 
-def _positions(batch: Batch, places: Sequence[int]) -> Iterable[Position]:
+def _positions(batch: Batch, indices: Sequence[int]) -> Iterable[Position]:
     """Source, offset and line of a batch's lines."""
     sources, offsets, lines = batch.sources, batch.offsets, batch.lines
-    if len(places) == len(sources):
+    if len(indices) == len(sources):
         return zip(sources, offsets, lines, strict=True)
-    return [(sources[place], offsets[place], lines[place]) for place in places]
+    return [(sources[place], offsets[place], lines[place]) for place in indices]
 
 
 def _marked(payload: bytes, flags: int, detail: bytes) -> tuple[int, bytes]:

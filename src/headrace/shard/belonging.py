@@ -47,9 +47,9 @@ def newest_of_flow(messages: Iterable[Seen]) -> dict[str, Seen]:
 def other_flow(ends: Sequence[JournalEnd], kind: str) -> Iterator[str]:
     """Say that the state is of another flow."""
     kinds = {
-        orjson.loads(end.in_force.settings)["flow"].get("kind", _FLOWS[0])
+        orjson.loads(end.provenance.settings)["flow"].get("kind", _FLOWS[0])
         for end in ends
-        if end.in_force is not None
+        if end.provenance is not None
     }
     for each in sorted(kinds - {kind}):
         yield from differences(each, kind, "flow.kind")

@@ -7,18 +7,18 @@ from typing import Any, Final
 
 from headrace.journal.frames import Boundary
 from headrace.journal.known_sources import KnownSources
-from headrace.journal.provenance import InForce
+from headrace.journal.provenance import Provenance
 
 __all__ = ["STATE_VERSION", "header_of", "place_of"]
 
 STATE_VERSION: Final = 2
 
 
-def header_of(in_force: InForce, sources: KnownSources, sinks: Mapping[str, Any]) -> dict[str, Any]:
+def header_of(provenance: Provenance, sources: KnownSources, sinks: Mapping[str, Any]) -> dict[str, Any]:
     """Lay out a checkpoint's header."""
     return {
         "version": STATE_VERSION,
-        **in_force.said(),
+        **provenance.said(),
         **sources.header(),
         **({"sinks": sinks} if sinks else {}),
     }

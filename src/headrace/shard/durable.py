@@ -19,7 +19,7 @@ from headrace.errors import StateError
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.checkpoint import Finished
 from headrace.journal.known_sources import KnownSources
-from headrace.journal.provenance import InForce
+from headrace.journal.provenance import Provenance
 from headrace.journal.records import Record
 from headrace.journal.retention import Retired
 from headrace.journal.scan import output_of, records_from
@@ -153,7 +153,7 @@ class DurableShard:
         return self._notes.sinks
 
     @property
-    def before(self) -> InForce | None:
+    def before(self) -> Provenance | None:
         """What was in force when the shard was last run; None if it is new."""
         return self._notes.before
 
@@ -231,7 +231,7 @@ class DurableShard:
         self._recorded = {record.ordinal: record for record in records_from(self.directory, ordinal)}
 
     def process(
-        self, batch: Batch, events: Sequence[Command | Event | Undecodable], places: Sequence[int] | None
+        self, batch: Batch, events: Sequence[Command | Event | Undecodable], indices: Sequence[int] | None
     ) -> Applied:
         """Apply a batch's inputs and journal them; then give out what came of them.
 
@@ -241,7 +241,7 @@ class DurableShard:
             The lines.
         events
             What each line of the batch decodes to.
-        places
+        indices
             Which lines are this shard's; None for all.
 
         Raises
@@ -250,7 +250,7 @@ class DurableShard:
             If an input makes the program itself fail.
         """
         applied, notes = Applied(), self._notes
-        lines: Sequence[int] = range(len(batch.payloads)) if places is None else places
+        lines: Sequence[int] = range(len(batch.payloads)) if indices is None else indices
         if batch.ordinal < notes.position:
             lines = self._give_out_again(batch, lines, applied)
             if batch.ordinal_next <= notes.position:

@@ -21,7 +21,7 @@ from headrace.errors import StateError, StateMismatch
 from headrace.journal.checkpoint import checkpoint_path, newest_readable
 from headrace.journal.frames import GENESIS, Boundary, Frame
 from headrace.journal.known_sources import KnownSources
-from headrace.journal.provenance import InForce
+from headrace.journal.provenance import Provenance
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import CONTROL_SOURCE, Kind
 from headrace.journal.scan import notes_of
@@ -50,7 +50,7 @@ class Recovered:
         The sources by number.
     sinks
         What was noted of each output.
-    in_force
+    provenance
         What was in force when the shard was last run; None if it is new.
     position
         Ordinal of the next input.
@@ -63,7 +63,7 @@ class Recovered:
     state: Machine
     sources: KnownSources = field(default_factory=KnownSources)
     sinks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    in_force: InForce | None = None
+    provenance: Provenance | None = None
     position: int = 0
     replayed: int = 0
     checkpoint_age_s: float = 0.0
@@ -174,7 +174,7 @@ class Recovery:
             self.found.state.load(blobs)
         except ValueError as error:
             raise StateMismatch([f"{self._directory}: model: {error}"]) from error
-        self.found.in_force = InForce.of(header)
+        self.found.provenance = Provenance.of(header)
         self.found.sinks = dict(header.get("sinks", {}))
         self.found.sources.load(header)
 
@@ -200,10 +200,10 @@ class Recovery:
 
     def _replay_control(self, note: dict[str, Any]) -> None:
         if note["control"] == "config":
-            in_force = InForce.of(note)
-            if in_force != self.found.in_force:  # else a segment's beginning has only said it again
-                self.found.in_force = in_force
-                self.found.state.configure(restore(in_force.settings), learn=note["learn"])
+            provenance = Provenance.of(note)
+            if provenance != self.found.provenance:  # else a segment's beginning has only said it again
+                self.found.provenance = provenance
+                self.found.state.configure(restore(provenance.settings), learn=note["learn"])
         elif note["control"] == "source":
             self.found.sources.take(note)
         elif note["control"] == "sink":

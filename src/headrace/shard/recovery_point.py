@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from headrace.journal.batches import Mark
 
-__all__ = ["UNBOUNDED", "FrameHead", "Journalled", "Lengths", "Rewind", "Start", "find_rewind"]
+__all__ = ["UNBOUNDED", "FrameHead", "Journalled", "Lengths", "RecoveryPoint", "Start", "find_recovery_point"]
 
 
 class Lengths(NamedTuple):
@@ -55,7 +55,7 @@ class FrameHead(Protocol):
 
 
 @dataclass(frozen=True)
-class Rewind:
+class RecoveryPoint:
     """Where a run goes on.
 
     Attributes
@@ -106,7 +106,7 @@ class Journalled:
         return Lengths(self.frames[low].decisions_bytes, self.frames[low].dead_letters_bytes)
 
 
-def find_rewind(shards: Sequence[Journalled], written: Lengths) -> Rewind | None:
+def find_recovery_point(shards: Sequence[Journalled], written: Lengths) -> RecoveryPoint | None:
     """The last boundary that every shard has reached and that the written outputs cover.
 
     Parameters
@@ -118,7 +118,7 @@ def find_rewind(shards: Sequence[Journalled], written: Lengths) -> Rewind | None
 
     Returns
     -------
-    Rewind | None
+    RecoveryPoint | None
         None when there is no such boundary behind the start of every shard's frames.
     """
     reached = min(shard.position for shard in shards)
@@ -128,7 +128,7 @@ def find_rewind(shards: Sequence[Journalled], written: Lengths) -> Rewind | None
     for ordinal in sorted((each for each in boundaries if earliest <= each <= reached), reverse=True):
         lengths = _together([shard.lengths_at(ordinal) for shard in shards])
         if lengths is not None and lengths.within(written):
-            return Rewind(ordinal, lengths, _marks_at(shards, ordinal))
+            return RecoveryPoint(ordinal, lengths, _marks_at(shards, ordinal))
     return None
 
 

@@ -12,7 +12,7 @@ from headrace.config.addresses import partition_of
 from headrace.config.tables import RunSettings
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.known_sources import source_note
-from headrace.journal.provenance import in_force_now
+from headrace.journal.provenance import provenance_now
 from headrace.journal.records import NO_SOURCE, Kind, Record, RecordFields
 from headrace.journal.retention import keeps_all
 from headrace.journal.writer import JournalWriter
@@ -55,7 +55,7 @@ class ShardJournal:
     ) -> None:
         self._settings, self._learn, self.writer = settings, learn, writer
         self.sources, self.sinks, self.position = found.sources, found.sinks, found.position
-        self.before = self._in_force = found.in_force
+        self.before = self._in_force = found.provenance
         self.seen = 0
 
     def note(self, note: dict[str, Any]) -> None:
@@ -103,10 +103,10 @@ class ShardJournal:
 
     def note_config(self, state: Machine) -> None:
         """Journal configuration, code and kernel that hold from here on, when they differ from before."""
-        in_force = in_force_now(self._settings, learn=self._learn)
-        if in_force != self._in_force:
-            self.note({"control": "config", **in_force.said()})
-            self._in_force = in_force
+        provenance = provenance_now(self._settings, learn=self._learn)
+        if provenance != self._in_force:
+            self.note({"control": "config", **provenance.said()})
+            self._in_force = provenance
             state.configure(self._settings, learn=self._learn)
 
     def note_beginning(self) -> None:
@@ -153,8 +153,8 @@ class ShardJournal:
 
     def header(self) -> dict[str, Any]:
         """Lay out the header of a checkpoint that is taken here."""
-        in_force = self._in_force or in_force_now(self._settings, learn=self._learn)
-        return header_of(in_force, self.sources, self.sinks)
+        provenance = self._in_force or provenance_now(self._settings, learn=self._learn)
+        return header_of(provenance, self.sources, self.sinks)
 
     @property
     def marks(self) -> dict[int, Mark]:

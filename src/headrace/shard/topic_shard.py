@@ -79,7 +79,7 @@ class TopicShard:
         self._passed = 0
         self._noted_at = time.monotonic()
 
-    def process(self, batch: Batch, events: Sequence[Any], places: Sequence[int] | None) -> Taken:
+    def process(self, batch: Batch, events: Sequence[Any], indices: Sequence[int] | None) -> Taken:
         """Apply a shard's part of a batch and journal it; then give out what came of it.
 
         Parameters
@@ -88,10 +88,10 @@ class TopicShard:
             Messages; offsets ascend within a source. Of the control channel, one file.
         events
             What each of them decodes to.
-        places
+        indices
             Which are this shard's; None for all.
         """
-        lines: Sequence[int] = range(len(batch.payloads)) if places is None else places
+        lines: Sequence[int] = range(len(batch.payloads)) if indices is None else indices
         if batch.flags:
             if self._ahead.get(CONTROL_SOURCE, 0) >= batch.marks[0].offset:
                 return self.nothing()

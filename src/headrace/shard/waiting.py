@@ -82,27 +82,27 @@ class MessageAges:
 
 
 def by_waiting(
-    places: Sequence[int], since_ms: Sequence[int], border_ms: int
+    indices: Sequence[int], since_ms: Sequence[int], border_ms: int
 ) -> Iterator[tuple[Sequence[int], bool]]:
     """Places in their order, in portions of those that wait for longer and those that don't.
 
     Parameters
     ----------
-    places
+    indices
         Some of a batch, at least one.
     since_ms
         Since when each line of the batch waits.
     border_ms
         What waits since before waits for longer; what nobody waits for never does.
     """
-    times = [since_ms[place] for place in places]
+    times = [since_ms[place] for place in indices]
     if min(times) >= border_ms:
-        yield places, False
+        yield indices, False
         return
     first = 0
     for overdue, some in groupby(NEVER < time < border_ms for time in times):
         end = first + sum(1 for _ in some)
-        yield places[first:end], overdue
+        yield indices[first:end], overdue
         first = end
 
 

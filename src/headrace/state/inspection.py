@@ -60,7 +60,7 @@ def recorded_settings(state: Path) -> RunSettings | None:
     """The settings that a state was last run with; None if none are known, or only such as no longer hold."""
     for shard, directory in enumerate(sorted(state.glob("shard-*"))):
         try:
-            said = journal_end(directory, shard, cut_torn_tail=False).in_force
+            said = journal_end(directory, shard, cut_torn_tail=False).provenance
             if said is not None:
                 return restore(said.settings)
         except (JournalDamaged, ValidationError):

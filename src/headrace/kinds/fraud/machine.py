@@ -34,7 +34,7 @@ from headrace.operators.events.decode import Undecodable, canonical
 from headrace.operators.features import FeatureSet
 from headrace.operators.models import Model, ModelShape, NotLearned, Teacher, build_model
 from headrace.operators.policy import APPROVAL, Policy
-from headrace.shard.base import DAY_MS, HOUR_MS, Intake, under, version_of
+from headrace.shard.base import DAY_MS, HOUR_MS, MachineBase, under, version_of
 from headrace.shard.clock import Timing
 from headrace.shard.commands import REFUSED, Command, Erase, Retry, SetClock
 from headrace.shard.decision_line import ENCODING
@@ -98,7 +98,7 @@ def shape_of(settings: FraudSettings) -> dict[str, Any]:
     return {**kept, "entities": entities, "crosses": crosses, "model": settings.model.name}
 
 
-class FraudShard(Intake):
+class FraudShard(MachineBase):
     """Decides on payments, and learns from their outcomes.
 
     Parameters
@@ -154,7 +154,7 @@ class FraudShard(Intake):
         self._currency = settings.flow.currency
         self.policy.configure(settings)
         time = settings.time
-        self._configure_intake(time, settings.ids)
+        self._configure_base(time, settings.ids)
         self._unmoved_max = max(time.quorum_min, time.quorum_alone_events)
         self._future_skew_ms = round(time.future_skew_hours_max * HOUR_MS)
         self.outcomes.configure(settings.outcomes, learn=learn)
@@ -375,7 +375,7 @@ class FraudShard(Intake):
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """The state as named blobs."""
         head = {
-            **self._intake_head(),
+            **self._base_head(),
             "typical": self.baseline.save(),
             "unmoved": [msgspec.msgpack.encode(payment) for payment in self._unmoved],
         }
@@ -399,7 +399,7 @@ class FraudShard(Intake):
             If the model's or the policy's part doesn't fit.
         """
         head = msgspec.msgpack.decode(blobs["head"])
-        self._load_intake(head, blobs)
+        self._load_base(head, blobs)
         self.baseline.load(head["typical"])
         self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
         self.model.load(blobs["model"])

@@ -14,7 +14,7 @@ from headrace import __version__
 from headrace.config.canonical import digest
 from headrace.config.fraud_flow import FraudSettings, of_fraud
 from headrace.config.policy import CostSettings
-from headrace.journal.provenance import kernel
+from headrace.journal.provenance import numeric_platform
 from headrace.kinds.fraud.replay_changes import Replayed
 from headrace.kinds.fraud.replay_quality import Evaluated, charges, compare, measure, recall_curve
 from headrace.kinds.fraud.replay_rows import UNKNOWN, Bools, Example, Payments
@@ -140,7 +140,7 @@ class Report:
 
     Attributes
     ----------
-    version, kernel
+    version, platform
         Of this program.
     recorded
         Configurations of the past, in order.
@@ -181,7 +181,7 @@ class Report:
     """
 
     version: str
-    kernel: str
+    platform: str
     recorded: Sequence[Recorded]
     settings_digest: str
     model: str
@@ -247,7 +247,7 @@ def report_of(
     by_amount, by_score = _examples(replayed, period, options.examples_max)
     return Report(
         version=__version__,
-        kernel=kernel(),
+        platform=numeric_platform(),
         recorded=recorded,
         settings_digest=digest(settings),
         model=settings.model.name,

@@ -25,7 +25,7 @@ from headrace.operators.recommend.ranked import NotRanked, Ranked
 from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
 from headrace.operators.recommend.slates import Evaluated, PendingSlates, rank_of
 from headrace.operators.recommend.visitors import Bots, Visitors
-from headrace.shard.base import Intake, under, version_of
+from headrace.shard.base import MachineBase, under, version_of
 from headrace.shard.clock import Timing
 from headrace.shard.commands import REFUSED, Command, Erase, KillSwitch, ReloadList, SetClock
 from headrace.shard.decision_line import ENCODING
@@ -80,7 +80,7 @@ def shape_of(settings: RecommendSettings) -> dict[str, Any]:
     }
 
 
-class RecommendShard(Intake):
+class RecommendShard(MachineBase):
     """Answers each click with a slate of items, and learns from clicks and orders.
 
     A click first evaluates its session's last slate and teaches the ranker, on what that saw then; then the
@@ -116,7 +116,7 @@ class RecommendShard(Intake):
         """Take over a configuration of the same shape; it holds from the next input on."""
         self.settings, self.learn = settings, learn
         self._shards, table = settings.flow.shards, settings.slate
-        self._configure_intake(settings.time, settings.ids)
+        self._configure_base(settings.time, settings.ids)
         self._unmoved_max = max(settings.time.quorum_min, settings.time.quorum_alone_events)
         rules = settings.rules
         self.engine.configure(settings.engine)
@@ -383,7 +383,7 @@ class RecommendShard(Intake):
             self._set_clock(command.to_ms)
             self._settle_ahead()
         elif isinstance(command, ReloadList):
-            message = f"name: the configuration has no slate {command.name!r}"
+            message = f"name: the configuration has no list {command.name!r}"
             return self._dead(Undecodable(REFUSED, message, None), payload, position)
         self._count("commands")
         return _APPLIED
@@ -430,7 +430,7 @@ class RecommendShard(Intake):
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """The state as named blobs."""
         head = {
-            **self._intake_head(),
+            **self._base_head(),
             "kill_switch": self.kill_switch,
             "unmoved": self._unmoved,
             "catalogue": self.catalogue.save(),
@@ -449,7 +449,7 @@ class RecommendShard(Intake):
     def load(self, blobs: Mapping[str, bytes]) -> None:
         """Take over a state that `save` gave."""
         head = msgspec.msgpack.decode(blobs["head"])
-        self._load_intake(head, blobs)
+        self._load_base(head, blobs)
         self.kill_switch, self._unmoved = head["kill_switch"], list(map(tuple, head["unmoved"]))
         self.catalogue.load(head["catalogue"])
         self.visitors.load(head["visitors"])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headrace import __version__
 from headrace.config.canonical import digest
 from headrace.config.recommend_flow import RecommendSettings
-from headrace.journal.provenance import kernel
+from headrace.journal.provenance import numeric_platform
 from headrace.kinds.recommend.replay_slates import (
     FOLLOWED,
     GAINED,
@@ -89,7 +89,7 @@ class SlateReport:
 
     Attributes
     ----------
-    version, kernel
+    version, platform
         Of this program.
     recorded
         Configurations of the past, in order.
@@ -113,7 +113,7 @@ class SlateReport:
     """
 
     version: str
-    kernel: str
+    platform: str
     recorded: Sequence[Recorded]
     settings_digest: str
     model: str
@@ -165,7 +165,7 @@ def slate_report_of(
     found = drawn(figures.of, figures.sessions, resamples=options.resamples, progress=progress)
     return SlateReport(
         version=__version__,
-        kernel=kernel(),
+        platform=numeric_platform(),
         recorded=recorded,
         settings_digest=digest(settings),
         model=replayed.model,
