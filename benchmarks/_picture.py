@@ -21,7 +21,8 @@ from headrace.cli.demo import SESSIONS, Files, make_world, request
 from headrace.cli.demo_runs import beside
 from headrace.cli.demo_story import show
 from headrace.cli.demo_words import caught_up, live, live_opening
-from headrace.cli.live import Rate, _panel
+from headrace.cli.run_lines import Rate
+from headrace.cli.run_panel import panel_of
 from headrace.config.loading import load
 from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
@@ -96,7 +97,9 @@ def main() -> None:
                 summaries = pairs.run(recommend, fraud, *(seen if speed is None else unwatched))
                 if speed is None:
                     for watched in seen:
-                        picture.print(_panel(watched.asked, watched.shown, watched.rate, _WIDTH, close=True))
+                        picture.print(
+                            panel_of(watched.asked, watched.shown, watched.rate, _WIDTH, close=True)
+                        )
                 else:
                     picture.print(live_opening(made), highlight=False)
                 for asked, summary in zip((recommend, fraud), summaries, strict=True):

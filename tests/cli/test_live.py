@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headrace.cli import live
-from headrace.cli.live import LivePanel, PlainLines, Rate, eta_s, progress_line, summary_lines, view, views
+from headrace.cli.live import LivePanel, PlainLines, view, views
+from headrace.cli.run_lines import Rate, duration_text, eta_s, progress_line, summary_lines
 from headrace.config.fraud_flow import FraudSettings
 from headrace.operators.decisions.prequential import Quality
 from headrace.runtime.runs import Latency, Progress, RunRequest, RunSummary
@@ -92,7 +92,7 @@ def test_a_line_at_the_very_start():
     ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (7260, "2 h 01 min")]
 )
 def test_durations(seconds, text):
-    assert live._duration(seconds) == text
+    assert duration_text(seconds) == text
 
 
 def test_plain_lines_come_every_few_seconds():

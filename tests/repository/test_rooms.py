@@ -15,8 +15,7 @@ LINKED = ("config", "flows", "operators")
 WITH_ROOMS = ("kinds", "operators")
 LINES_MAX = 500
 LONGER = {
-    "cli.live",
-    "operators.recommend.kernels",
+    "operators.recommend.kernels",  # compiled code is cached by its one file: docs/adr/0005
 }
 """Modules above that, to be divided; one that is short enough is to be taken out of here."""
 EXPORTED = {

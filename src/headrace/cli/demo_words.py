@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from headrace.cli.demo import Made
-from headrace.cli.live import quality_text
+from headrace.cli.run_lines import quality_text
 from headrace.runtime.runs import RunRequest, RunSummary
 
 __all__ = ["caught_up", "live", "live_opening"]

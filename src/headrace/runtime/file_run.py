@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from headrace.config.addresses import on_topics, partition_of
+from headrace.config.addresses import on_topics
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.references import mistakes_of_models
 from headrace.control.inbox import ControlInbox, control_folder, limits_of, put
@@ -22,27 +20,24 @@ from headrace.dataflow.ordered_sink import OrderedFile, OrderedSink
 from headrace.dataflow.shard_parts import ShardOutput
 from headrace.errors import ConfigError, Mistake, NothingUsable, StateError, StateMismatch
 from headrace.files.check_outputs import refuse_foreign
-from headrace.files.file_bytes import STANDARD, FileBytes, begin_streams, is_stream, refuse_foreign_formats
+from headrace.files.file_bytes import FileBytes, begin_streams, refuse_foreign_formats
 from headrace.files.line_reader import LineReader
 from headrace.files.merged_reader import MergedReader
 from headrace.files.output_file import OutputFile
-from headrace.files.pace import Pace
 from headrace.files.resume import (
     commands_again,
     directories_of,
     level_pipes,
     mend,
-    names_of,
     went_on_at,
     written_up_to,
 )
-from headrace.files.sorted_sources import SortedSources, piece_of
-from headrace.files.sources import Numbered, number_sources, open_together, source_name
 from headrace.files.time_order import disorder_of
 from headrace.flows import named
 from headrace.journal.provenance import changes, provenance_now
 from headrace.journal.records import CONTROL_SOURCE
 from headrace.operators.models import model_mistakes
+from headrace.runtime.file_sources import FileSources
 from headrace.runtime.places import dead_letters_beside, refuse_clashes_of
 from headrace.runtime.running import (
     Tally,
@@ -124,6 +119,8 @@ class _Run(Tally):
     """One run: its shards, sources, outputs, and what is counted of them."""
 
     reader: BatchReader
+    lines: Sequence[LineReader]
+    said: Sequence[str]
 
     def __init__(
         self, request: RunRequest, observer: Observer, stack: ExitStack, begun: Mapping[str, FileBytes]
@@ -135,7 +132,6 @@ class _Run(Tally):
         self.shards: list[DurableShard] = []
         self.files: tuple[OrderedFile, ...] = ()
         self.failure = Failure()
-        self.said: list[str] = []
         if request.state is not None:
             refuse_where_runs_died(request.state, self.skips)
             self.begin_attempt(request.state, stack)
@@ -207,32 +203,12 @@ class _Run(Tally):
         decisions = OutputFile(self.request.to, append=True, fsync=fsync)
         return decisions, OutputFile(self.dead_letters_path, append=True, fsync=fsync)
 
-    lines: Sequence[LineReader]
-
     def _open_sources(self, stack: ExitStack) -> BatchReader:
-        limits, time_limits = self.settings.input, self.settings.time
-        self._refuse_sources()
-        if self.request.sort:
-            names = self._open_sorted(stack)
-        else:
-            numbers, names = self._number_sources()
-            self.lines = open_together(
-                partial(self._open_source, path, number)
-                for path, number in zip(self.request.sources, numbers, strict=True)
-            )
-        self._within_limits(names)
-        for shard in self.shards:
-            for number, name in names.items():
-                shard.register(number, name)
+        sources = FileSources(self.request, self.shards, self.recovery_point, self._begun)
+        names = sources.open(stack)
+        self.lines, self.said = sources.lines, sources.said
         self.know_sources(names)
-        reader = MergedReader(
-            self.lines,
-            ordinal=self.recovery_point.ordinal,
-            batch_lines_max=limits.batch_lines_max,
-            pace=None if self.request.speed is None else Pace(self.request.speed),
-            future_skew_ms_max=round(time_limits.future_skew_hours_max * 3_600_000),
-            agree_lines=max(time_limits.quorum_min, time_limits.quorum_alone_events),
-        )
+        reader = sources.merged()
         self.small_batches(reader)
         return self._controlled(reader, {name: number for number, name in names.items()}, stack)
 
@@ -254,81 +230,6 @@ class _Run(Tally):
             owed=max(shard.position for shard in self.shards),
             again=commands_again(self.shards, self.recovery_point.ordinal),
         )
-
-    def _open_source(self, path: str, number: int) -> LineReader:
-        """Open one where it was left; what came through a pipe before is only counted on."""
-        limits = self.settings.input
-        return LineReader(
-            path if path == STANDARD else str(Path(path)),
-            number=number,
-            line_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
-            head_bytes=limits.line_bytes_max + 1,
-            start=self.recovery_point.marks.get(number),
-            continued=is_stream(path),
-            leave_unfinished=self.request.state is not None and path != STANDARD,
-            begun=self._begun.get(path),
-        )
-
-    def _open_sorted(self, stack: ExitStack) -> Mapping[int, str]:
-        """Open the sources in the order of event time; gives the names of all that the state knows then."""
-        limits = self.settings.input
-        sources = SortedSources(
-            names_of(self.shards),
-            self.recovery_point.marks,
-            self._sorted_folder(stack),
-            limits.sort_bytes_max,
-            keeps=self.request.state is not None,
-            line_bytes_max=max(limits.line_kept_bytes_max, limits.line_bytes_max),
-            head_bytes=limits.line_bytes_max + 1,
-            begun=self._begun,
-        )
-        with own_errors():
-            self.lines = [*sources.open(self.request.sources, self.request.if_moved)]
-        self.said += sources.said
-        return sources.names
-
-    def _sorted_folder(self, stack: ExitStack) -> Path:
-        """A folder for sorted lines, which goes with the run; one that a killed run has left is removed."""
-        if self.request.state is None:
-            return Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
-        folder = self.request.state / "sorted"
-        rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700)
-        stack.callback(rmtree, folder, ignore_errors=True)
-        return folder
-
-    def _refuse_sources(self) -> None:
-        """Refuse sources that the state can't go on with, or not in this way."""
-        known = names_of(self.shards).values()
-        topics = [name for name in known if partition_of(name) is not None]
-        if topics:
-            raise StateMismatch([f"the state has read {topics[0]}; it can't go on with files"])
-        named = {source_name(path): path for path in self.request.sources}
-        if len(named) < len(self.request.sources):
-            raise ConfigError([Mistake("--from", "", "names a source twice")])
-        was_sorted = {piece.file for name in known if (piece := piece_of(name))} & named.keys()
-        if was_sorted and not self.request.sort:
-            raise StateMismatch(
-                [
-                    f"{named[name]}: the state has read it with --sort, and can only go on so"
-                    for name in was_sorted
-                ]
-            )
-
-    def _number_sources(self) -> Numbered:
-        """Numbers of the sources, and the names of all that the state knows then."""
-        known = names_of(self.shards)
-        return number_sources(self.request.sources, known, self.recovery_point.marks, self.request.if_moved)
-
-    def _within_limits(self, names: Mapping[int, str]) -> None:
-        limits = self.settings.input
-        for key, count, most in (
-            ("sources_max", len(self.request.sources), limits.sources_max),
-            ("sources_known_max", len(names), limits.sources_known_max),
-        ):
-            if count > most:
-                file = str(self.request.config_file or f"{self.request.flow}.toml")
-                raise ConfigError([Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")])
 
     # -- running
 

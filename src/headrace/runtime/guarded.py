@@ -10,7 +10,8 @@ from headrace.dataflow.shard_parts import ShardInput, ShardOutput
 from headrace.dataflow.topic_reader import TopicReader
 from headrace.journal.batches import Batch
 from headrace.kafka.delivery import Delivery
-from headrace.shard.durable import Applied, DurableShard
+from headrace.shard.batch_applier import Applied
+from headrace.shard.durable import DurableShard
 from headrace.shard.outgoing import Outgoing
 from headrace.shard.topic_shard import Taken, TopicShard
 
