@@ -27,7 +27,7 @@ class Column(NamedTuple):
     ----------
     name, kind
         Its name; `text`, `int`, `float`, `time` (milliseconds since the epoch, UTC), `bool`, `json`
-        (as text) or `reasons` (a slate of objects with `code` and `contribution`).
+        (as text) or `reasons` (a list of objects with `code` and `contribution`).
     meaning
         What stands in it.
     """
