@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 
 __all__ = ["on_topics", "partition_name", "partition_of", "topic_of"]
 
@@ -46,22 +46,22 @@ def on_topics(sources: Sequence[str], to: str, dead_letters: str | None) -> bool
     if not topics:
         return False
     wrong = [
-        Mistake(
+        Invalid(
             option, "", f"{address}: a path; {topics[0][0]} names a topic, and a run has one or the other"
         )
         for option, address in given
         if topic_of(address) is None
     ]
     if dead_letters is None:
-        wrong.append(Mistake("--dead-letters", "", "is required on topics, as kafka:TOPIC"))
+        wrong.append(Invalid("--dead-letters", "", "is required on topics, as kafka:TOPIC"))
     wrong += [
-        Mistake(option, "", f"kafka:{topic}: a topic's name is letters, digits, dots, lines; 249 at most")
+        Invalid(option, "", f"kafka:{topic}: a topic's name is letters, digits, dots, lines; 249 at most")
         for option, topic in topics
         if not _TOPIC.fullmatch(topic) or topic in {".", ".."}
     ]
     names = [topic for _, topic in topics]
     wrong += [
-        Mistake(option, "", f"kafka:{topic}: is named twice")
+        Invalid(option, "", f"kafka:{topic}: is named twice")
         for place, (option, topic) in enumerate(topics)
         if topic in names[:place]
     ]

@@ -19,7 +19,7 @@ __all__ = [
     "NUMBER_FIELDS",
     "OPTIONAL_FIELDS",
     "TEXT_FIELDS",
-    "expression_mistakes",
+    "expression_errors",
     "parse",
 ]
 
@@ -69,7 +69,7 @@ _ARITHMETIC: Final = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
 def parse(text: str) -> ast.expr:
-    """Read an expression; whether it is allowed is for `expression_mistakes` to say.
+    """Read an expression; whether it is allowed is for `expression_errors` to say.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def parse(text: str) -> ast.expr:
         raise ValueError(f"not an expression: {error}") from error
 
 
-def expression_mistakes(
+def expression_errors(
     text: str, features: Collection[str], unsure: Callable[[str], bool] = lambda _name: False
 ) -> list[str]:
     """Everything that is wrong with an expression, in the order in which it is read.

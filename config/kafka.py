@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
-from headrace.errors import Mistake
+from headrace.errors import Invalid
 
 from .base import Settings
 
-__all__ = ["FILES", "SECRETS", "KafkaSettings", "kafka_mistakes", "resolve_files"]
+__all__ = ["FILES", "SECRETS", "KafkaSettings", "kafka_errors", "resolve_files"]
 
 FILES: Final = ("ca_file", "certificate_file", "key_file")
 SECRETS: Final = ("password_env", "key_password_env")
@@ -208,13 +208,13 @@ def resolve_files(read: dict[str, Any], folder: Path) -> None:
             table[key] = str((folder / table[key]).absolute())
 
 
-def kafka_mistakes(kafka: KafkaSettings) -> Iterator[Mistake]:
+def kafka_errors(kafka: KafkaSettings) -> Iterator[Invalid]:
     """What is wrong between settings of the connection that are each well-formed."""
-    for key, message in (*_security_mistakes(kafka), *_limit_mistakes(kafka)):
-        yield Mistake("", f"kafka.{key}", message)
+    for key, message in (*_security_errors(kafka), *_limit_errors(kafka)):
+        yield Invalid("", f"kafka.{key}", message)
 
 
-def _security_mistakes(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
+def _security_errors(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
     given = kafka.model_dump()
     said = f"security is {kafka.security!r}"
     for key in _SASL:
@@ -237,7 +237,7 @@ def _without_meaning(given: Mapping[str, Any], keys: tuple[str, ...], said: str)
             yield key, f"not supported, as {said}"
 
 
-def _limit_mistakes(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
+def _limit_errors(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
     if len(set(kafka.brokers)) < len(kafka.brokers):
         yield "brokers", "names a broker twice"
     for key in ("fetch_queue_bytes_max", "send_queue_bytes_max"):

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 
 __all__ = ["VALUE_CHARS_MAX", "ListContent", "list_content", "read_list"]
 
 VALUE_CHARS_MAX: Final = 128
 _LINE_BYTES_MAX: Final = 4096
-_MISTAKES_MAX: Final = 10
+_ERRORS_MAX: Final = 10
 # Of an entry in UTF-8, and as much of comments; a short list may be commented more.
 _ENTRY_BYTES: Final = 8 * VALUE_CHARS_MAX
 _FILE_BYTES_MIN: Final = 16_777_216
@@ -60,22 +60,22 @@ def read_list(path: Path, entries_max: int) -> ListContent:
         If it can't be read, or lines of it are no values; the first ten are named.
     """
     values: set[str] = set()
-    mistakes: list[Mistake] = []
+    invalid: list[Invalid] = []
     try:
         for number, line in enumerate(_lines(path, entries_max), start=1):
             value, wrong = _value(line, first=number == 1)
             if wrong:
-                mistakes.append(Mistake(str(path), f"line {number}", wrong))
+                invalid.append(Invalid(str(path), f"line {number}", wrong))
             elif value:
                 values.add(value)
             if len(values) > entries_max:
-                mistakes.append(Mistake(str(path), f"line {number}", f"more than {entries_max} values"))
-            if len(values) > entries_max or len(mistakes) == _MISTAKES_MAX:
+                invalid.append(Invalid(str(path), f"line {number}", f"more than {entries_max} values"))
+            if len(values) > entries_max or len(invalid) == _ERRORS_MAX:
                 break
     except OSError as error:
-        mistakes.append(Mistake(str(path), "", f"can't be read: {error.strerror}"))
-    if mistakes:
-        raise ConfigError(mistakes)
+        invalid.append(Invalid(str(path), "", f"can't be read: {error.strerror}"))
+    if invalid:
+        raise ConfigError(invalid)
     return list_content(values)
 
 

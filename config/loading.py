@@ -1,4 +1,4 @@
-"""Reads settings from TOML, laid over what is shipped, with every mistake reported at once."""
+"""Reads settings from TOML, laid over what is shipped, with every validation error reported at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 
 from .base import did_you_mean
 from .bounded import CONFIG_BYTES_MAX, read_bounded
@@ -18,8 +18,8 @@ from .fraud_flow import FraudSettings
 from .kafka import resolve_files
 from .overlay import Overlay, lay_over_shipped, nothing_to_decide_with
 from .overrides import Overridden
-from .policy import list_mistakes, resolve_lists
-from .references import ModelMistakes
+from .policy import list_errors, resolve_lists
+from .references import ModelErrors
 from .tables import RunSettings
 from .validation import validate
 
@@ -31,7 +31,7 @@ def load(
     overrides: Sequence[str] = (),
     *,
     flow: str | None = None,
-    model_mistakes: ModelMistakes = lambda _name, _parameters: (),
+    model_errors: ModelErrors = lambda _name, _parameters: (),
 ) -> RunSettings:
     """Read settings from a TOML file, with overrides laid over it.
 
@@ -44,14 +44,15 @@ def load(
         Paths of other files start at the file's folder; without a file, at the folder one works in.
     flow
         Which flow they must be of; None for the one that `flow.kind` names, `fraud` if it isn't set.
-    model_mistakes
+    model_errors
         Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
         below `model` and a message.
 
     Raises
     ------
     ConfigError
-        With every mistake that was found: syntax, unknown keys, types, ranges, references, files of lists.
+        With every validation error that was found: syntax, unknown keys, types, ranges, references, files of
+        lists.
     """
     folder = Path() if path is None else path.parent
     base = shipped(_kind_meant({}, overrides, flow))
@@ -59,7 +60,7 @@ def load(
     if path is not None and not found:
         read, found = _over_shipped(read, path, overrides, flow)
     name = str(path or base)
-    return _laid(read, found, name, folder, overrides, model_mistakes, lambda _name: True, flow, whole=True)
+    return _laid(read, found, name, folder, overrides, model_errors, lambda _name: True, flow, whole=True)
 
 
 def laid_over(path: Path, overrides: Sequence[str] = (), *, flow: str | None = None) -> list[str]:
@@ -70,11 +71,11 @@ def laid_over(path: Path, overrides: Sequence[str] = (), *, flow: str | None = N
 
 def _over_shipped(
     own: dict[str, Any], path: Path, overrides: Sequence[str], flow: str | None
-) -> tuple[dict[str, Any], list[Mistake]]:
+) -> tuple[dict[str, Any], list[Invalid]]:
     """Lay a file over the shipped one that it lies over."""
     overlay = Overlay(own, _kind_meant(own, overrides, flow), BASES)
     base, found = ({}, []) if overlay.base is None else _read(SHIPPED.with_name(f"{overlay.base}.toml"))
-    found += [each._replace(file=str(path)) for each in overlay.mistakes]
+    found += [each._replace(file=str(path)) for each in overlay.errors]
     return lay_over_shipped(own, base, overlay.left_out), found
 
 
@@ -92,7 +93,7 @@ def lay_over(
     overrides: Sequence[str],
     name: str,
     *,
-    model_mistakes: ModelMistakes = lambda _name, _parameters: (),
+    model_errors: ModelErrors = lambda _name, _parameters: (),
 ) -> RunSettings:
     """Lay overrides over settings that are known already.
 
@@ -103,14 +104,14 @@ def lay_over(
     overrides
         As for `load`; relative paths of list files start at the folder one works in.
     name
-        What mistakes call the settings.
-    model_mistakes
+        What validation errors call the settings.
+    model_errors
         As for `load`.
 
     Raises
     ------
     ConfigError
-        With every mistake that was found.
+        With every validation error that was found.
     """
     read, lists = _given(json.loads(canonical(settings))), settings.lists
 
@@ -118,7 +119,7 @@ def lay_over(
         table = read["policy"]["lists"][name]
         return name not in lists or table.get("file") != lists[name].file
 
-    return _laid(read, [], name, Path(), overrides, model_mistakes, changed, settings.flow.kind)
+    return _laid(read, [], name, Path(), overrides, model_errors, changed, settings.flow.kind)
 
 
 def _given(plain: Any) -> Any:
@@ -130,11 +131,11 @@ def _given(plain: Any) -> Any:
 
 def _laid(
     read: dict[str, Any],
-    found: list[Mistake],
+    found: list[Invalid],
     name: str,
     folder: Path,
     overrides: Sequence[str],
-    model_mistakes: ModelMistakes,
+    model_errors: ModelErrors,
     is_new: Callable[[str], bool],
     flow: str | None,
     *,
@@ -147,7 +148,7 @@ def _laid(
     overridden = Overridden(name)
     for override in overrides:
         found += overridden.lay(override, read)
-    if any(mistake.key == "" for mistake in found):  # of a file that can't be read, nothing else is known
+    if any(invalid.key == "" for invalid in found):  # of a file that can't be read, nothing else is known
         raise ConfigError(found)
     kind, wrong = _kind(read, flow)
     found += map(overridden.place, wrong)
@@ -155,42 +156,42 @@ def _laid(
         raise ConfigError(_by_place(found, read))
     resolve_lists(read, folder)
     resolve_files(read, folder)
-    settings, more = validate(read, SETTINGS[kind], model_mistakes)
-    more += [each for each in list_mistakes(read) if is_new(each.key.split(".")[2])]
+    settings, more = validate(read, SETTINGS[kind], model_errors)
+    more += [each for each in list_errors(read) if is_new(each.key.split(".")[2])]
     if whole and isinstance(settings, FraudSettings):
         more += nothing_to_decide_with(settings)
-    found += [overridden.place(mistake) for mistake in more]
+    found += [overridden.place(invalid) for invalid in more]
     if found or settings is None:
         raise ConfigError(_by_place(found, read))
     return settings
 
 
-def _kind(read: Mapping[str, Any], flow: str | None) -> tuple[str, list[Mistake]]:
+def _kind(read: Mapping[str, Any], flow: str | None) -> tuple[str, list[Invalid]]:
     """The flow that is meant, and what is wrong with how it is named."""
     table = read.get("flow")
     given = table.get("kind") if isinstance(table, dict) else None
     kind = given if isinstance(given, str) else flow or FLOWS[0]
     if kind not in FLOWS:
-        return kind, [Mistake("", "flow.kind", f"there is no flow {kind}{did_you_mean(kind, FLOWS)}")]
+        return kind, [Invalid("", "flow.kind", f"there is no flow {kind}{did_you_mean(kind, FLOWS)}")]
     if flow is not None and kind != flow:
-        return kind, [Mistake("", "flow.kind", f"is a configuration of {kind}, and {flow} was asked for")]
+        return kind, [Invalid("", "flow.kind", f"is a configuration of {kind}, and {flow} was asked for")]
     return kind, []
 
 
-def _by_place(found: list[Mistake], read: Mapping[str, Any]) -> list[Mistake]:
-    """Sort mistakes by the tables of the file."""
+def _by_place(found: list[Invalid], read: Mapping[str, Any]) -> list[Invalid]:
+    """Sort validation errors by the tables of the file."""
     places = {key: place for place, key in enumerate(read)}
-    return sorted(found, key=lambda mistake: places.get(mistake.key.partition(".")[0], len(places)))
+    return sorted(found, key=lambda invalid: places.get(invalid.key.partition(".")[0], len(places)))
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[Mistake]]:
+def _read(path: Path) -> tuple[dict[str, Any], list[Invalid]]:
     try:
         return tomllib.loads(read_bounded(path, CONFIG_BYTES_MAX).decode("utf-8-sig")), []
     except OSError as error:
-        return {}, [Mistake(str(path), "", f"can't be read: {error.strerror}")]
+        return {}, [Invalid(str(path), "", f"can't be read: {error.strerror}")]
     except UnicodeDecodeError as error:
-        return {}, [Mistake(str(path), "", f"not UTF-8 at byte {error.start}")]
+        return {}, [Invalid(str(path), "", f"not UTF-8 at byte {error.start}")]
     except ValueError as error:  # also for an integer of thousands of digits, which tomllib passes on
-        return {}, [Mistake(str(path), "", f"not TOML: {error}")]
+        return {}, [Invalid(str(path), "", f"not TOML: {error}")]
     except RecursionError:
-        return {}, [Mistake(str(path), "", "not TOML that can be read: nested too deep")]
+        return {}, [Invalid(str(path), "", "not TOML that can be read: nested too deep")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from headrace.errors import Mistake
+from headrace.errors import Invalid
 
 __all__ = ["EXTENDS", "NONE", "Overlay", "lay_over_shipped", "nothing_to_decide_with"]
 
@@ -38,12 +38,12 @@ class Overlay:
         Name of the shipped configuration; None for none.
     left_out : tuple[str, ...]
         Tables of it that are not taken.
-    mistakes : list[Mistake]
+    errors : list[Invalid]
         What is wrong with `extends`; `file` is left empty.
     """
 
     def __init__(self, own: Mapping[str, Any], kind: str, names: Mapping[str, str]) -> None:
-        self.mistakes: list[Mistake] = []
+        self.errors: list[Invalid] = []
         given = own.get(EXTENDS)
         self.base: str | None = kind
         self.left_out = SEEN_BY_THE_MODEL if given is None and own.get(_DECISIVE) else ()
@@ -53,7 +53,7 @@ class Overlay:
             self.base = given
         elif given is not None:
             known = ", ".join([*(name for name, of in names.items() if of == kind), NONE])
-            self.mistakes.append(Mistake("", EXTENDS, f"must be one of {known} (is {given!r})"))
+            self.errors.append(Invalid("", EXTENDS, f"must be one of {known} (is {given!r})"))
 
     def described(self, own: Mapping[str, Any]) -> Iterator[str]:
         """Say what holds, a line each."""
@@ -84,7 +84,7 @@ def lay_over_shipped(
     kept = {key: value for key, value in base.items() if key not in left_out}
     given = {key: value for key, value in own.items() if key != EXTENDS}
     merged = _merged(given, kept)
-    # Mistakes are told in the order of the file.
+    # Validation errors are told in the order of the file.
     return {key: merged[key] for key in (*given, *(key for key in merged if key not in given))}
 
 
@@ -104,16 +104,16 @@ def _another(own: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     return any(key in own and key in base and own[key] != base[key] for key in ("kind", "name"))
 
 
-def nothing_to_decide_with(settings: Any) -> Iterator[Mistake]:
+def nothing_to_decide_with(settings: Any) -> Iterator[Invalid]:
     """Say where a fraud configuration would give every payment the same action."""
     policy = settings.policy
     if policy.lists or policy.rules:
         return
     hint = f'{EXTENDS} = "fraud" at the head of the file takes the shipped ones'
     if not settings.features:
-        yield Mistake("", "features", f"there are none, and neither lists nor rules; {hint}")
+        yield Invalid("", "features", f"there are none, and neither lists nor rules; {hint}")
     elif not settings.crosses and settings.model.name.startswith(_OVER_CROSSES):
-        yield Mistake(
+        yield Invalid(
             "",
             "crosses",
             f"there are none, so that {settings.model.name} gives every payment the same score, and neither"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any, Final
 
-from headrace.errors import Mistake
+from headrace.errors import Invalid
 
 __all__ = ["Overridden"]
 
@@ -14,33 +14,33 @@ _KEY_RULE: Final = "its parts are letters from a to z, digits, _ and -, with a d
 
 
 class Overridden:
-    """Overrides, and which mistakes are theirs."""
+    """Overrides, and which validation errors are theirs."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.keys: list[str] = []
 
-    def lay(self, override: str, read: dict[str, Any]) -> list[Mistake]:
+    def lay(self, override: str, read: dict[str, Any]) -> list[Invalid]:
         """Lay one override over what was read."""
         key, equals, value = override.partition("=")
         path = _key_path(key)
         if not equals or not key.strip():
-            return [Mistake(_OVERRIDE, override, "must have the form key.path=value")]
+            return [Invalid(_OVERRIDE, override, "must have the form key.path=value")]
         if not path:
-            return [Mistake(_OVERRIDE, override, f"{key.strip()!r} is no key; {_KEY_RULE}")]
+            return [Invalid(_OVERRIDE, override, f"{key.strip()!r} is no key; {_KEY_RULE}")]
         table = read
         for part in path[:-1]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                return [Mistake(_OVERRIDE, ".".join(path), f"{part} is a value, not a table")]
+                return [Invalid(_OVERRIDE, ".".join(path), f"{part} is a value, not a table")]
         table[path[-1]] = _toml_value(value.strip())
         self.keys.append(".".join(path))
         return []
 
-    def place(self, mistake: Mistake) -> Mistake:
-        """Name where the mistake was made: in an override, or else in the file."""
-        theirs = any(mistake.key == key or mistake.key.startswith(f"{key}.") for key in self.keys)
-        return mistake._replace(file=_OVERRIDE if theirs else self.file)
+    def place(self, invalid: Invalid) -> Invalid:
+        """Name where the validation error was made: in an override, or else in the file."""
+        theirs = any(invalid.key == key or invalid.key.startswith(f"{key}.") for key in self.keys)
+        return invalid._replace(file=_OVERRIDE if theirs else self.file)
 
 
 def _key_path(key: str) -> list[str]:

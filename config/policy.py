@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 
 from .base import Name, Settings
-from .expression import expression_mistakes
+from .expression import expression_errors
 from .lists import read_list
 from .paths import path_of, path_text
 
@@ -32,11 +32,11 @@ __all__ = [
     "ListSettings",
     "PolicySettings",
     "RuleSettings",
-    "code_mistakes",
-    "list_mistakes",
+    "code_errors",
+    "list_errors",
     "resolve_lists",
-    "rule_mistakes",
-    "threshold_mistakes",
+    "rule_errors",
+    "threshold_errors",
 ]
 
 Action = Literal["approve", "review", "block"]
@@ -206,7 +206,7 @@ def resolve_lists(read: dict[str, Any], folder: Path) -> None:
             table["file"] = path_text((folder / path_of(table["file"])).absolute())
 
 
-def list_mistakes(read: Mapping[str, Any]) -> Iterator[Mistake]:
+def list_errors(read: Mapping[str, Any]) -> Iterator[Invalid]:
     """What is wrong with the list files that a configuration, as it was read, names."""
     for name, table in _tables(read, "lists").items():
         file, limit = table.get("file"), table.get("entries_max", ENTRIES_MAX)
@@ -215,22 +215,22 @@ def list_mistakes(read: Mapping[str, Any]) -> Iterator[Mistake]:
         try:
             read_list(path_of(file), limit if isinstance(limit, int) and limit > 0 else ENTRIES_MAX)
         except ConfigError as error:
-            for mistake in error.mistakes:
-                yield Mistake("", f"policy.lists.{name}.file", str(mistake))
+            for invalid in error.errors:
+                yield Invalid("", f"policy.lists.{name}.file", str(invalid))
 
 
-def rule_mistakes(
+def rule_errors(
     read: Mapping[str, Any], features: Collection[str], unsure: Callable[[str], bool]
-) -> Iterator[Mistake]:
+) -> Iterator[Invalid]:
     """What is wrong with the conditions of the rules; names of which `unsure` holds are passed over."""
     for name, table in _tables(read, "rules").items():
         when = table.get("when")
         if isinstance(when, str) and 0 < len(when) <= 2000:
-            for message in expression_mistakes(when, features, unsure):
-                yield Mistake("", f"policy.rules.{name}.when", message)
+            for message in expression_errors(when, features, unsure):
+                yield Invalid("", f"policy.rules.{name}.when", message)
 
 
-def code_mistakes(read: Mapping[str, Any], texts: Collection[str]) -> Iterator[Mistake]:
+def code_errors(read: Mapping[str, Any], texts: Collection[str]) -> Iterator[Invalid]:
     """Reason codes of lists and rules that have no text."""
     missing: dict[str, str] = {}
     for kind in ("lists", "rules"):
@@ -239,14 +239,14 @@ def code_mistakes(read: Mapping[str, Any], texts: Collection[str]) -> Iterator[M
             if isinstance(code, str) and code not in texts and code not in BUILT_IN_TEXTS:
                 missing.setdefault(code, f"policy.{kind}.{name}")
     for code, user in missing.items():
-        yield Mistake("", f"reasons.texts.{code}", f"is required, as {user} uses it")
+        yield Invalid("", f"reasons.texts.{code}", f"is required, as {user} uses it")
 
 
-def threshold_mistakes(policy: PolicySettings) -> Iterator[Mistake]:
+def threshold_errors(policy: PolicySettings) -> Iterator[Invalid]:
     """Thresholds in the wrong order."""
     if policy.review_at > policy.block_at:
         message = f"must be at most block_at ({policy.block_at!r}; is {policy.review_at!r})"
-        yield Mistake("", "policy.review_at", message)
+        yield Invalid("", "policy.review_at", message)
 
 
 def _tables(read: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:

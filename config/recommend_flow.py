@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from headrace.errors import Mistake
+from headrace.errors import Invalid
 
 from .base import Settings as _Settings
 from .recommend import NETWORK, EngineSettings, RankerSettings
@@ -19,7 +19,7 @@ __all__ = [
     "RecommendPolicySettings",
     "RecommendSettings",
     "SlateTable",
-    "recommend_mistakes",
+    "recommend_errors",
 ]
 
 LeaveOut = Literal["current", "seen", "nothing"]
@@ -100,18 +100,18 @@ class RecommendSettings(RunSettings):
         return self.policy.wait_ms_max
 
 
-def recommend_mistakes(settings: RecommendSettings) -> Iterator[Mistake]:
-    """Mistakes between settings that are each well-formed."""
+def recommend_errors(settings: RecommendSettings) -> Iterator[Invalid]:
+    """Validation errors between settings that are each well-formed."""
     least, most = settings.rules.price_min, settings.rules.price_max
     if least is not None and most is not None and least > most:
-        yield Mistake("", "rules.price_min", f"must be at most rules.price_max ({most}; is {least})")
+        yield Invalid("", "rules.price_min", f"must be at most rules.price_max ({most}; is {least})")
     both = sorted({*settings.rules.categories_only} & {*settings.rules.categories_never})
     if both:
-        yield Mistake("", "rules.categories_never", f"also in rules.categories_only: {', '.join(both)}")
+        yield Invalid("", "rules.categories_never", f"also in rules.categories_only: {', '.join(both)}")
     if settings.ranker.name == NETWORK and settings.ranker.parameters:
-        yield Mistake("", "ranker.parameters", "not supported by the network")
+        yield Invalid("", "ranker.parameters", "not supported by the network")
     if settings.slate.items_max > settings.engine.candidates_max:
-        yield Mistake(
+        yield Invalid(
             "",
             "slate.items_max",
             f"must be at most engine.candidates_max ({settings.engine.candidates_max};"

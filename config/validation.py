@@ -1,4 +1,4 @@
-"""Validates settings that were read, and says of each mistake where it is and what would do."""
+"""Validates settings that were read, and says of each validation error where it is and what would do."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from headrace.errors import Mistake
+from headrace.errors import Invalid
 
 from .base import NAME_PATTERN
 from .features import KINDS
 from .fraud_flow import CURRENCY_PATTERN, BinDeclaration, CrossDeclaration, EntitySettings
 from .policy import ListSettings, RuleSettings
-from .references import Broken, ModelMistakes, mistakes, mistakes_of_models, references
+from .references import Broken, ModelErrors, errors_of_models, references, validation_errors
 from .tables import RunSettings
 from .words import message_of, shown
 
@@ -28,16 +28,16 @@ _POLICY_TABLES: Final[dict[str, type[BaseModel]]] = {"lists": ListSettings, "rul
 
 
 def validate(
-    read: dict[str, Any], kind: type[RunSettings], model_mistakes: ModelMistakes
-) -> tuple[RunSettings | None, list[Mistake]]:
+    read: dict[str, Any], kind: type[RunSettings], model_errors: ModelErrors
+) -> tuple[RunSettings | None, list[Invalid]]:
     """Validate shapes and references; without the parts that are misshapen, if there are any."""
     try:
         settings = kind.model_validate(read)
     except ValidationError as error:
         errors = error.errors(include_url=False)
     else:
-        return settings, mistakes(settings) + mistakes_of_models(settings, model_mistakes)
-    found = list(dict.fromkeys(_mistake(error, kind) for error in _without_consequences(errors)))
+        return settings, validation_errors(settings) + errors_of_models(settings, model_errors)
+    found = list(dict.fromkeys(_invalid(error, kind) for error in _without_consequences(errors)))
     places = [tuple(map(str, error["loc"])) for error in errors]
     sound = _without(read, places)
     try:
@@ -47,7 +47,7 @@ def validate(
     broken = Broken(places)
     found += references(rest, broken, read)
     sure = not (broken.hides("model", "name") or broken.hides("model", "parameters"))
-    return None, found + (mistakes_of_models(rest, model_mistakes) if sure else [])
+    return None, found + (errors_of_models(rest, model_errors) if sure else [])
 
 
 def _is_table(read: Mapping[str, Any], key: str) -> bool:
@@ -72,14 +72,14 @@ def _without_consequences(errors: Sequence[Any]) -> list[Any]:
     return [each for each in errors if each["type"] != "too_short" or each["loc"] not in inside]
 
 
-def _mistake(error: Any, kind: type[RunSettings]) -> Mistake:
+def _invalid(error: Any, kind: type[RunSettings]) -> Invalid:
     place = [str(part) for part in error["loc"] if part != "[key]"]
     if (
         place[1:2] == ["parameters"] and len(place) > _PARAMETER_DEPTH
     ):  # one error for each type that it could be
         given = error["input"]
         said = "" if isinstance(given, dict | list) else f" (is {shown(given)})"
-        return Mistake(
+        return Invalid(
             "", ".".join(place[:_PARAMETER_DEPTH]), f"must be true or false, a number or a text{said}"
         )
     known = _known_keys(place[:-1], kind)
@@ -87,7 +87,7 @@ def _mistake(error: Any, kind: type[RunSettings]) -> Mistake:
         del place[2]  # the kind, which pydantic puts there
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         place.append("kind")
-    return Mistake("", ".".join(place), message_of(error, known, list(KINDS), _PATTERNS))
+    return Invalid("", ".".join(place), message_of(error, known, list(KINDS), _PATTERNS))
 
 
 def _known_keys(place: Sequence[str], kind: type[RunSettings]) -> list[str]:

@@ -73,7 +73,7 @@ _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _MAGIC: Final = b"\0"  # of a schema registry's framing; four bytes of the schema's id follow
 _FRAMING_BYTES: Final = 5
 NO_VALUE: Final = NoValue("no_value", "a message without a value", None)
-"""In the place of a message without a value, which is no event and no mistake either."""
+"""In the place of a message without a value, which is no event and no error either."""
 _TOO_DEEP: Final = Undecodable("nested_too_deep", f"nested more than {NESTING_MAX} deep", None)
 _OUT_OF_RANGE: Final = Undecodable(
     "event_time_out_of_range", "event_time: must be in the years 2000 to 2099", "event_time"

@@ -1,7 +1,7 @@
 """Models behind one contract, by name."""
 
 from .contract import Model, ModelShape
-from .registry import MODELS, build_model, model_mistakes, reference
+from .registry import MODELS, build_model, model_errors, reference
 from .teaching import NotLearned, Teacher
 from .unbuilt import unbuilt_model
 
@@ -13,7 +13,7 @@ __all__ = [
     "Teacher",
     "build_model",
     "fused",
-    "model_mistakes",
+    "model_errors",
     "reference",
     "unbuilt_model",
 ]

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from . import fused, rivers
 from .contract import Model, ModelShape
 
-__all__ = ["MODELS", "build_model", "model_mistakes", "reference"]
+__all__ = ["MODELS", "build_model", "model_errors", "reference"]
 
 MODELS: Final[dict[str, type[Any]]] = {
     "logistic_adagrad": fused.LogisticAdaGrad,
@@ -56,7 +56,7 @@ def _parameters(name: str) -> dict[str, inspect.Parameter]:
     return {key: value for key, value in parameters.items() if value.kind is value.KEYWORD_ONLY}
 
 
-def _value_mistake(key: str, value: object, default: object) -> str | None:
+def _value_error(key: str, value: object, default: object) -> str | None:
     limits, whole = _PARAMETERS[key], isinstance(default, int)
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return f"must be a {'whole ' if whole else ''}number (is {value!r})"
@@ -65,7 +65,7 @@ def _value_mistake(key: str, value: object, default: object) -> str | None:
     return None
 
 
-def model_mistakes(name: str, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
+def model_errors(name: str, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
     """What is wrong with a model's configuration, all at once, as pairs of key and message.
 
     Parameters
@@ -80,11 +80,11 @@ def model_mistakes(name: str, parameters: Mapping[str, object]) -> list[tuple[st
     known, found = _parameters(name), []
     for key, value in parameters.items():
         if key not in known:
-            mistake: str | None = f"{name} has no such parameter; it has {', '.join(known)}"
+            invalid: str | None = f"{name} has no such parameter; it has {', '.join(known)}"
         else:
-            mistake = _value_mistake(key, value, known[key].default)
-        if mistake:
-            found.append((f"parameters.{key}", mistake))
+            invalid = _value_error(key, value, known[key].default)
+        if invalid:
+            found.append((f"parameters.{key}", invalid))
     return found
 
 
@@ -94,18 +94,18 @@ def build_model(name: str, parameters: Mapping[str, object], shape: ModelShape) 
     Parameters
     ----------
     name, parameters
-        See `model_mistakes`.
+        See `model_errors`.
     shape
         What it will read.
 
     Raises
     ------
     ValueError
-        If the configuration has mistakes; the message has them all.
+        If the configuration has validation errors; the message has them all.
     """
-    mistakes = model_mistakes(name, parameters)
-    if mistakes:
-        raise ValueError("; ".join(f"{key}: {message}" for key, message in mistakes))
+    invalid = model_errors(name, parameters)
+    if invalid:
+        raise ValueError("; ".join(f"{key}: {message}" for key, message in invalid))
     return cast("Model", MODELS[name](shape, **parameters))
 
 

@@ -41,14 +41,14 @@ def source_of(text: str, features: Sequence[str]) -> str:
     Parameters
     ----------
     text
-        An expression in which `expression_mistakes` found none.
+        An expression in which `expression_errors` found none.
     features
         Names of the features, in the order of their values.
 
     Raises
     ------
     ValueError
-        If the expression has a mistake after all.
+        If the expression has a validation error after all.
     """
     return _Writer(features).write(parse(text))
 
@@ -89,7 +89,7 @@ class _Writer:
         if isinstance(node.value, str):
             return repr(node.value)
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-            raise ValueError(f"{node.value!r} is not part of the language")  # noqa: TRY004 - as every mistake
+            raise ValueError(f"{node.value!r} is not part of the language")  # noqa: TRY004 - as every validation error
         return repr(float(node.value))
 
     def _bool_op(self, node: ast.BoolOp) -> str:

@@ -20,7 +20,7 @@ def read_lists(settings: RunSettings) -> list[tuple[str, ListContent]]:
     Raises
     ------
     ConfigError
-        If a file can't be read or has mistakes.
+        If a file can't be read or has validation errors.
     """
     lists = settings.lists.items()
     return [(name, read_list(path_of(each.file), each.entries_max)) for name, each in lists]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 
 from . import handbook, shop
 from .draws import DAY_S, Bools, Draws, Ints, Stream, generator
@@ -133,15 +133,15 @@ def _known() -> dict[str, Preset | NetworkPreset]:
 def _chosen(name: str, seed: int, days: int | None, customers: int | None) -> Preset | NetworkPreset:
     known = _known()
     numbers = (("seed", seed, 0), ("days", days, 1), ("customers", customers, CUSTOMERS_MIN))
-    mistakes = [
-        Mistake("simulate", key, f"must be at least {least}, is {value}")
+    invalid = [
+        Invalid("simulate", key, f"must be at least {least}, is {value}")
         for key, value, least in numbers
         if value is not None and value < least
     ]
     if name not in known:
-        mistakes.insert(0, Mistake("simulate", "preset", f"no preset {name!r}; there are {', '.join(known)}"))
-    if mistakes:
-        raise ConfigError(mistakes)
+        invalid.insert(0, Invalid("simulate", "preset", f"no preset {name!r}; there are {', '.join(known)}"))
+    if invalid:
+        raise ConfigError(invalid)
     return known[name]
 
 

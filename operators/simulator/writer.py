@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, TypeAlias, cast
 
 import numpy as np
 
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 
 from .draws import Bools, Ints
 from .network.text import line_blocks
@@ -85,7 +85,7 @@ def write_truths(world: World | Network, folder: str | PathLike[str]) -> None:
     """
     if not isinstance(world, Network):
         raise ConfigError(
-            [Mistake("simulate", "truths", "this preset has no truth but that of its payments")]
+            [Invalid("simulate", "truths", "this preset has no truth but that of its payments")]
         )
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

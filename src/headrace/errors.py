@@ -3,7 +3,7 @@
 ::
 
     HeadraceError
-    ├── ConfigError            exit 2   the configuration has mistakes (all of them listed)
+    ├── ConfigError            exit 2   the configuration has validation errors (all of them listed)
     ├── InputError             exit 3   an input can't be read
     │   ├── TruncatedInput     exit 4   a compressed input ends early or is damaged
     │   ├── ChangedSource      exit 5   a source differs in the part that was read before
@@ -52,8 +52,8 @@ __all__ = [
     "InputError",
     "InputFailed",
     "Interrupted",
+    "Invalid",
     "JournalDamaged",
-    "Mistake",
     "NothingUsable",
     "OffsetLost",
     "ReaderGone",
@@ -66,8 +66,8 @@ __all__ = [
 ]
 
 
-class Mistake(NamedTuple):
-    """One mistake in a configuration: the file, the key's dotted path, and what is wrong."""
+class Invalid(NamedTuple):
+    """One validation error in a configuration: the file, the key's dotted path, and what is wrong."""
 
     file: str
     key: str
@@ -93,20 +93,20 @@ class HeadraceError(Exception):
 
 
 class ConfigError(HeadraceError):
-    """A configuration with mistakes.
+    """A configuration with validation errors.
 
     Parameters
     ----------
-    mistakes
+    errors
         All that were found, in the order of the file.
     """
 
     exit_code = 2
-    exit_means = "the command or the configuration has mistakes"
+    exit_means = "the command or the configuration has validation errors"
 
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(map(str, self.mistakes)))
+    def __init__(self, errors: Sequence[Invalid]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(map(str, self.errors)))
 
 
 class InputError(HeadraceError):

@@ -106,7 +106,7 @@ def test_mistakes_of_the_configuration_are_all_told(headrace, runtime):
     first, second, last = ended.err.splitlines()
     assert first.startswith("error: --set: flow.shards: ")
     assert second.startswith("error: --set: policy.x: unknown key")
-    assert last == "error: 2 mistakes"
+    assert last == "error: 2 validation errors"
     assert runtime.request is None
 
 
@@ -152,7 +152,7 @@ def test_check(headrace, tmp_path):
     ended = headrace("check", bad)
     assert ended.code == 2
     assert ended.err.splitlines()[0] == f"error: {bad}: flow.shard: unknown key; did you mean shards?"
-    assert ended.err.splitlines()[-1] == "error: 2 mistakes"
+    assert ended.err.splitlines()[-1] == "error: 2 validation errors"
 
 
 def test_check_looks_into_the_model_too(headrace):

@@ -116,7 +116,7 @@ def test_a_folder_that_holds_files_of_its_names_is_refused(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(ConfigError) as raised:
         refuse_used(tmp_path)
-    assert {str(mistake) for mistake in raised.value.mistakes} == {
+    assert {str(invalid) for invalid in raised.value.errors} == {
         f"--to: {tmp_path / name} exists; name a new folder" for name in names
     }
 

@@ -1,4 +1,4 @@
-"""The policy's tables: every mistake at once, with its key, and the order of lists and rules kept."""
+"""The policy's tables: every validation error at once, with its key, and lists and rules in their order."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def found(tmp_path: Path, text: str, *overrides: str) -> dict[str, list[str]]:
     with pytest.raises(ConfigError) as raised:
         load(path, overrides)
     messages: dict[str, list[str]] = {}
-    for mistake in raised.value.mistakes:
-        messages.setdefault(f"{Path(mistake.file).name}: {mistake.key}", []).append(mistake.message)
+    for invalid in raised.value.errors:
+        messages.setdefault(f"{Path(invalid.file).name}: {invalid.key}", []).append(invalid.message)
     return messages
 
 

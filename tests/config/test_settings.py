@@ -1,4 +1,4 @@
-"""Settings: what is shipped is right, and a file's every mistake is reported at once."""
+"""Settings: what is shipped is right, and a file's every validation error is reported at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headrace.config.durations import duration_ms
 from headrace.config.flow_kinds import SHIPPED
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import lay_over, load
-from headrace.config.references import mistakes
+from headrace.config.references import validation_errors
 from headrace.errors import ConfigError
 from headrace.operators.features import FeatureSet
 
@@ -36,12 +36,12 @@ unusual = "Unusual."
 
 
 def found(tmp_path: Path, text: str, *overrides: str) -> dict[str, str]:
-    """Messages of the mistakes by `file: key`, the file without its folder."""
+    """Messages of the validation errors by `file: key`, the file without its folder."""
     path = tmp_path / "flow.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as raised:
         load(path, overrides)
-    return {f"{Path(m.file).name}: {m.key}": m.message for m in raised.value.mistakes}
+    return {f"{Path(m.file).name}: {m.key}": m.message for m in raised.value.errors}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def sound(tmp_path: Path) -> Path:
 
 def test_the_shipped_file_is_sound():
     assert load(None) == load(SHIPPED)
-    assert mistakes(load(None)) == []
+    assert validation_errors(load(None)) == []
 
 
 def test_the_shipped_file_shows_the_defaults():
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_toml(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(ConfigError) as raised:
         load(path, ["nokey"])
-    first, second = raised.value.mistakes
+    first, second = raised.value.errors
     assert (first.file, first.key) == (str(path), "")
     assert message in first.message
     assert second.file == "--set"
@@ -348,7 +348,7 @@ key = "merchant_id"
 def test_every_shipped_file_is_sound_and_compiles():
     for file in SHIPPED.parent.glob("*.toml"):
         settings = load(file)
-        assert mistakes(settings) == []
+        assert validation_errors(settings) == []
         if settings.flow.kind != "fraud":
             continue
         compiled = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
@@ -369,7 +369,7 @@ def test_overrides_are_laid_over_settings_as_over_a_file(tmp_path):
 def test_their_mistakes_are_told_all_at_once():
     with pytest.raises(ConfigError) as caught:
         lay_over(load(None), ["policy.block_at=2", "policy.review_at=0.95", "nothing", "flow.x=1"], "known")
-    said = [(mistake.file, mistake.key) for mistake in caught.value.mistakes]
+    said = [(invalid.file, invalid.key) for invalid in caught.value.errors]
     assert said == [("--set", "flow.x"), ("--set", "policy.block_at"), ("--set", "nothing")]
 
 
@@ -383,9 +383,9 @@ def test_a_file_of_a_known_list_need_not_be_there_but_that_of_a_new_one(tmp_path
     other = tmp_path / "other.txt"
     with pytest.raises(ConfigError) as caught:
         lay_over(known, [f"policy.lists.known.file={other}"], "known")
-    (mistake,) = caught.value.mistakes
-    assert (mistake.file, mistake.key) == ("--set", "policy.lists.known.file")
-    assert str(other) in mistake.message
+    (invalid,) = caught.value.errors
+    assert (invalid.file, invalid.key) == ("--set", "policy.lists.known.file")
+    assert str(other) in invalid.message
 
 
 # -- over the shipped configuration
@@ -476,7 +476,7 @@ def test_recorded_settings_are_read_as_they_were(tmp_path):
     assert canonical(lay_over(restore(written), [], "recorded")) == written
 
 
-# -- files as editors and mistakes leave them
+# -- files as editors and validation errors leave them
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path):

@@ -93,7 +93,7 @@ def test_what_is_missing_is_named_all_at_once(broker, client, tmp_path):
             ),
             environ={},
         )
-    keys = {mistake.key for mistake in raised.value.mistakes}
+    keys = {invalid.key for invalid in raised.value.errors}
     assert keys == {"kafka.certificate_file", "kafka.key_file", "kafka.key_password_env"}
 
 

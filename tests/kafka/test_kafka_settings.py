@@ -1,4 +1,4 @@
-"""Settings of the connection to Kafka: every mistake at once, and no password in any message."""
+"""Settings of the connection to Kafka: every validation error at once, and no password in any message."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from headrace.kafka.connection import Connection
 SECRET = "hunter2"
 
 
-def mistakes(tmp_path, kafka: str, *overrides: str) -> list[str]:
+def validation_errors(tmp_path, kafka: str, *overrides: str) -> list[str]:
     config = tmp_path / "flow.toml"
     config.write_text(f"[kafka]\n{kafka}")
     with pytest.raises(ConfigError) as raised:
         load(config, overrides)
-    return [f"{mistake.key}: {mistake.message}" for mistake in raised.value.mistakes]
+    return [f"{invalid.key}: {invalid.message}" for invalid in raised.value.errors]
 
 
 def connect(environ=None, **settings) -> list[str]:
     with pytest.raises(ConfigError) as raised:
         Connection(KafkaSettings(**settings), environ=environ or {})
-    return [str(mistake) for mistake in raised.value.mistakes]
+    return [str(invalid) for invalid in raised.value.errors]
 
 
 def test_every_mistake_is_reported_at_once(tmp_path):
-    found = mistakes(
+    found = validation_errors(
         tmp_path,
         'brokers = ["one", "two:0", "user@three:9092", "four:9092"]\nsecurity = "tls"\n'
         "metadata_seconds_max = 0\nretention = 1\nmessage_bytes_max = 1\n",
@@ -47,7 +47,7 @@ def test_every_mistake_is_reported_at_once(tmp_path):
 
 
 def test_what_sasl_needs_is_required_together(tmp_path):
-    assert mistakes(tmp_path, 'security = "sasl_ssl"') == [
+    assert validation_errors(tmp_path, 'security = "sasl_ssl"') == [
         "kafka.sasl_mechanism: is required, as security is 'sasl_ssl'",
         "kafka.user: is required, as security is 'sasl_ssl'",
         "kafka.password_env: is required, as security is 'sasl_ssl'",
@@ -55,7 +55,7 @@ def test_what_sasl_needs_is_required_together(tmp_path):
 
 
 def test_what_has_no_meaning_is_refused(tmp_path):
-    found = mistakes(tmp_path, 'user = "u"\nca_file = "ca.pem"\nkey_password_env = "KEY"\n')
+    found = validation_errors(tmp_path, 'user = "u"\nca_file = "ca.pem"\nkey_password_env = "KEY"\n')
     said = "not supported, as security is 'plaintext'"
     assert found == [f"kafka.user: {said}", f"kafka.ca_file: {said}", f"kafka.key_password_env: {said}"]
 
@@ -69,12 +69,12 @@ def test_what_has_no_meaning_is_refused(tmp_path):
     ],
 )
 def test_a_certificate_and_its_key_belong_together(tmp_path, given, expected):
-    assert mistakes(tmp_path, f'security = "ssl"\n{given}\n') == [expected]
+    assert validation_errors(tmp_path, f'security = "ssl"\n{given}\n') == [expected]
 
 
 def test_a_password_is_not_sent_unencrypted(tmp_path):
     given = 'security = "sasl_plaintext"\nsasl_mechanism = "PLAIN"\nuser = "u"\npassword_env = "P"\n'
-    assert mistakes(tmp_path, given) == [
+    assert validation_errors(tmp_path, given) == [
         "kafka.sasl_mechanism: PLAIN would send the password unencrypted; take sasl_ssl, or SCRAM-SHA-512"
     ]
     assert load_kafka(tmp_path, given.replace("PLAIN", "SCRAM-SHA-256", 1)).user == "u"
@@ -85,7 +85,7 @@ def test_limits_fit_each_other(tmp_path):
         'brokers = ["one:9092", "one:9092"]\nmessage_bytes_max = 1_000_000\nfetch_queue_bytes_max = 65_536\n'
         "send_queue_bytes_max = 100_000\n"
     )
-    assert mistakes(tmp_path, given) == [
+    assert validation_errors(tmp_path, given) == [
         "kafka.brokers: names a broker twice",
         "kafka.fetch_queue_bytes_max: must be at least message_bytes_max (1000000; is 65536)",
         "kafka.send_queue_bytes_max: must be at least message_bytes_max (1000000; is 100000)",

@@ -143,6 +143,6 @@ def test_a_condition_on_no_feature_is_a_mistake(tmp_path: Path) -> None:
     path.write_text(CONFIG.replace("payments < 3", "paymens < 3"))
     with pytest.raises(ConfigError) as raised:
         load(path)
-    (mistake,) = raised.value.mistakes
-    assert mistake.key == "crosses.payments.report_if"
-    assert "did you mean payments?" in mistake.message
+    (invalid,) = raised.value.errors
+    assert invalid.key == "crosses.payments.report_if"
+    assert "did you mean payments?" in invalid.message

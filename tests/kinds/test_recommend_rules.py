@@ -16,7 +16,7 @@ from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.recommend_rules import RulesTable
 from headrace.errors import ConfigError
 from headrace.kinds.recommend.machine import RecommendShard, shape_of
-from headrace.operators.models import model_mistakes
+from headrace.operators.models import model_errors
 from headrace.operators.recommend.explained import explained_items
 from headrace.operators.recommend.ranked import Ranked
 from headrace.operators.recommend.rules import Visit
@@ -400,10 +400,10 @@ def test_mistakes_of_rules_are_named():
 
 def test_mistakes_of_a_ranker_are_named():
     with pytest.raises(ConfigError) as raised:
-        load(None, ("ranker.name=nobody",), flow="recommend", model_mistakes=model_mistakes)
+        load(None, ("ranker.name=nobody",), flow="recommend", model_errors=model_errors)
     assert "ranker.name: there is no model 'nobody'" in str(raised.value)
     with pytest.raises(ConfigError, match=r"ranker\.parameters: not supported by the network"):
-        load(None, ("ranker.parameters.lr=0.1",), flow="recommend", model_mistakes=model_mistakes)
+        load(None, ("ranker.parameters.lr=0.1",), flow="recommend", model_errors=model_errors)
     with pytest.raises(ConfigError, match=r"rules\.price_min: must be at most rules\.price_max"):
         load(None, ("rules.price_min=2.0", "rules.price_max=1.0"), flow="recommend")
     with pytest.raises(ConfigError, match=r"rules\.categories_never: also in rules\.categories_only: k"):

@@ -246,7 +246,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path):
         [flow]
         kind = "recommend"
         learn_from = "some"
-        [list]
+        [slate]
         items_max = 0
         leave_uot = "seen"
         [engine]
@@ -260,7 +260,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path):
     for said in (
         f"{config}: flow.learn_from: ",
         f"{config}: slate.items_max: ",
-        f"{config}: list.leave_uot: unknown key; did you mean leave_out?",
+        f"{config}: slate.leave_uot: unknown key; did you mean leave_out?",
         f"{config}: engine.candidates_max: ",
         f"{config}: model: unknown key",
     ):

@@ -270,7 +270,7 @@ def test_damage_that_may_hide_the_configuration_is_an_error(copied, headrace):
     """The decision is found, but not what it was decided under."""
     directory = copied.path / "shard-00"
     journal = Journal(directory)
-    journal.append([note(control="config", settings="{}", learn=True, code="0", platform="")]).roll()
+    journal.append([note(control="config", settings="{}", learn=True, code="0", kernel="")]).roll()
     frames = journal.frames()
     detail = next(record.detail for frame in frames for record in frame.records if record.detail)
     journal.append([decided("late", detail=detail)])

@@ -305,7 +305,7 @@ class Reading:
     """Two partitions of a topic, of which the second is not known for now, and one that was added."""
 
     def __init__(self) -> None:
-        self.heard = SimpleNamespace(silent_seconds=0.25, grown={})
+        self.liveness = SimpleNamespace(silent_seconds=0.25, grown={})
 
     def lag(self, place):
         return (17, 2.5) if place == ("in", 0) else (None, 31.0)
@@ -353,8 +353,8 @@ def test_what_keeps_messages_from_being_read_is_told(monkeypatch):
     now = 111.0
     reader.look()
     assert fed.recorder.troubles() == ["the lag of 1 partitions isn't known: in[1]"]
-    reading.heard.silent_seconds = 12.0
-    reading.heard.grown = {"in": (2, 5)}
+    reading.liveness.silent_seconds = 12.0
+    reading.liveness.grown = {"in": (2, 5)}
     reader.look()
     assert fed.recorder.troubles() == [
         "nothing was heard of the brokers for 12 s (limit 10 s)",

@@ -311,7 +311,7 @@ def test_limits_are_checked_with_everything_else(tmp_path):
     )
     with pytest.raises(ConfigError) as raised:
         load(Path(config))
-    keys = [mistake.key for mistake in raised.value.mistakes]
+    keys = [invalid.key for invalid in raised.value.errors]
     assert keys == [
         "metrics.port",
         "metrics.window_outcomes_max",

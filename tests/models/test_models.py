@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.operators.models import MODELS, ModelShape, build_model, model_mistakes, reference
+from headrace.operators.models import MODELS, ModelShape, build_model, model_errors, reference
 from headrace.operators.models.saved import Origin
 
 HERE = Path(__file__).parents[1] / "support"
@@ -164,11 +164,11 @@ def test_half_space_trees_learn_nothing_from_frauds() -> None:
 
 
 def test_mistakes_are_listed_at_once() -> None:
-    found = model_mistakes("logistic_sgd", {"lr": -1, "speed": 3, "base_rate": "x", "intercept_lr": math.nan})
+    found = model_errors("logistic_sgd", {"lr": -1, "speed": 3, "base_rate": "x", "intercept_lr": math.nan})
     keys = ["parameters.lr", "parameters.speed", "parameters.base_rate", "parameters.intercept_lr"]
     assert [key for key, _ in found] == keys
     assert "it has lr, base_rate, intercept_lr" in dict(found)["parameters.speed"]
-    assert [key for key, _ in model_mistakes("nothing", {"lr": -1})] == ["name"]
+    assert [key for key, _ in model_errors("nothing", {"lr": -1})] == ["name"]
     with pytest.raises(ValueError, match=r"parameters\.lr.*; parameters\.speed"):
         build_model("logistic_sgd", {"lr": -1, "speed": 3}, SHAPE)
 
@@ -177,7 +177,7 @@ def test_mistakes_are_listed_at_once() -> None:
     ("value", "fits"), [(3, True), (3.0, False), (True, False), ("3", False), (0, False)]
 )
 def test_whole_numbers_must_be_whole(value: object, fits: bool) -> None:
-    assert (model_mistakes("river_arf", {"n_models": value}) == []) is fits
+    assert (model_errors("river_arf", {"n_models": value}) == []) is fits
 
 
 SCRIPT = """

@@ -24,7 +24,7 @@ from headrace.config.recommend_flow import RecommendSettings
 from headrace.operators.events.contract import Decision, Recommendation
 from headrace.operators.events.decode import Undecodable, decode_one
 from headrace.operators.events.schemas import schema_files
-from headrace.operators.models import model_mistakes
+from headrace.operators.models import model_errors
 from headrace.shard.commands import decode_command
 
 pytestmark = pytest.mark.pages
@@ -72,7 +72,7 @@ def test_settings_are_accepted(block, tmp_path):
         (tmp_path / name).write_text(text)
     file = tmp_path / "mine.toml"
     file.write_text(_whole(block))
-    load(file, model_mistakes=model_mistakes)
+    load(file, model_errors=model_errors)
 
 
 def _whole(block: Block) -> str:

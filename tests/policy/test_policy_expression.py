@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from headrace.config.expression import DEPTH_MAX, MEMBERS_MAX, NODES_MAX, expression_mistakes
+from headrace.config.expression import DEPTH_MAX, MEMBERS_MAX, NODES_MAX, expression_errors
 from headrace.operators.events.contract import Payment
 from headrace.operators.policy.expression import PARAMETERS, source_of
 
@@ -28,7 +28,7 @@ def paid(**given: object) -> Payment:
 
 
 def holds(text: str, values: tuple[float, ...] = (2.0, 3, math.nan), **given: object) -> bool:
-    assert expression_mistakes(text, FEATURES) == []
+    assert expression_errors(text, FEATURES) == []
     names = {"__builtins__": {}, "nan": math.nan}
     exec(f"def f({PARAMETERS}): return {source_of(text, FEATURES)}", names)
     found = names["f"](paid(**given), values)
@@ -197,13 +197,13 @@ def test_a_large_number_of_values_is_looked_up_in_one_step():
     ],
 )
 def test_what_is_refused(text, message):
-    assert any(message in each for each in expression_mistakes(text, FEATURES)), expression_mistakes(
+    assert any(message in each for each in expression_errors(text, FEATURES)), expression_errors(
         text, FEATURES
     )
 
 
 def test_every_mistake_of_an_expression_is_told():
-    assert len(expression_mistakes("amout > 1 and ip > 'x' and ip.x and 3", FEATURES)) == 4
+    assert len(expression_errors("amout > 1 and ip > 'x' and ip.x and 3", FEATURES)) == 4
 
 
 @pytest.mark.parametrize(
@@ -221,25 +221,25 @@ def test_every_mistake_of_an_expression_is_told():
     ],
 )
 def test_what_is_too_large_or_deep_is_refused_and_breaks_nothing(text):
-    assert expression_mistakes(text, FEATURES)
+    assert expression_errors(text, FEATURES)
 
 
 def test_limits_are_as_wide_as_they_say():
     deep = "not " * (DEPTH_MAX - 4) + "amount > 1"
-    assert expression_mistakes(deep, FEATURES) == []
-    assert expression_mistakes("not not not " + deep, FEATURES) != []
+    assert expression_errors(deep, FEATURES) == []
+    assert expression_errors("not not not " + deep, FEATURES) != []
     wide = " or ".join(["amount > 1"] * ((NODES_MAX - 1) // 4))
-    assert expression_mistakes(wide, FEATURES) == []
+    assert expression_errors(wide, FEATURES) == []
 
 
 @pytest.mark.parametrize("text", ["amount > 1and count > 1", r"ip == '\d'", "amount > 0x1or count > 1"])
 def test_odd_spellings_bring_no_warnings(text):
-    assert expression_mistakes(text, FEATURES) == []
+    assert expression_errors(text, FEATURES) == []
 
 
 def test_names_that_may_be_features_are_passed_over():
-    assert expression_mistakes("lost > 1 and ip > lost", (), lambda name: name == "lost") != []
-    assert expression_mistakes("lost > 1 and lost in (1, 2)", (), lambda name: name == "lost") == []
+    assert expression_errors("lost > 1 and ip > lost", (), lambda name: name == "lost") != []
+    assert expression_errors("lost > 1 and lost in (1, 2)", (), lambda name: name == "lost") == []
 
 
 @pytest.mark.parametrize("text", ["ip.x == 1", "x > 1", "True", "[1] == 1"])

@@ -16,11 +16,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "entries.txt"
 
 
-def mistakes(path: Path, entries_max: int = 100) -> list[tuple[str, str]]:
+def validation_errors(path: Path, entries_max: int = 100) -> list[tuple[str, str]]:
     with pytest.raises(ConfigError) as raised:
         read_list(path, entries_max)
-    assert all(mistake.file == str(path) for mistake in raised.value.mistakes)
-    return [(mistake.key, mistake.message) for mistake in raised.value.mistakes]
+    assert all(invalid.file == str(path) for invalid in raised.value.errors)
+    return [(invalid.key, invalid.message) for invalid in raised.value.errors]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_order_repetitions_and_comments_make_no_difference(path):
 
 def test_every_bad_line_is_named(path):
     path.write_bytes(b"a\n\xff\n" + b"x" * 129 + b"\nok\n" + b"y" * 9000 + b"\nbell\x07\nz\n")
-    assert mistakes(path) == [
+    assert validation_errors(path) == [
         ("line 2", "not UTF-8 at byte 0"),
         ("line 3", "a value of more than 128 characters"),
         ("line 5", "longer than 4096 bytes"),
@@ -59,19 +59,19 @@ def test_every_bad_line_is_named(path):
 
 def test_no_more_than_ten_mistakes(path):
     path.write_bytes(b"\xff\n" * 50)
-    assert len(mistakes(path)) == 10
+    assert len(validation_errors(path)) == 10
 
 
 def test_too_many_values(path):
     path.write_text("a\nb\nb\nc\nd\n")
-    assert mistakes(path, 2) == [("line 4", "more than 2 values")]
+    assert validation_errors(path, 2) == [("line 4", "more than 2 values")]
     assert len(read_list(path, 4).entries) == 4
 
 
 def test_a_file_that_is_not_there(path):
-    assert mistakes(path) == [("", "can't be read: No such file or directory")]
+    assert validation_errors(path) == [("", "can't be read: No such file or directory")]
     path.mkdir()
-    assert mistakes(path) == [("", "can't be read: Is a directory")]
+    assert validation_errors(path) == [("", "can't be read: Is a directory")]
 
 
 def test_the_lists_of_a_configuration_are_read_beside_it(tmp_path, monkeypatch):

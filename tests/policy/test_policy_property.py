@@ -13,7 +13,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from headrace.config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIELDS, expression_mistakes
+from headrace.config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIELDS, expression_errors
 from headrace.config.fraud_flow import FraudSettings
 from headrace.operators.events.contract import Payment
 from headrace.operators.policy import KillSwitch, Policy, ReloadList, list_content
@@ -166,7 +166,7 @@ def compiled(text: str) -> Callable[..., Any]:
 @given(conditions, st.lists(seens, min_size=1, max_size=5))
 def test_compiled_is_what_a_plain_evaluator_says(condition: Condition, looked_at: list[Seen]) -> None:
     text, expected = condition
-    assert expression_mistakes(text, FEATURES) == []
+    assert expression_errors(text, FEATURES) == []
     function = compiled(text)
     for seen in looked_at:
         found = function(seen.payment, seen.values)
@@ -227,7 +227,7 @@ def assert_harmless(source: str) -> None:
 @settings(max_examples=600, deadline=None)
 @given(NASTY | st.text(max_size=40) | conditions.map(lambda condition: condition[0]), seens)
 def test_any_text_is_refused_or_harmless(text: str, seen: Seen) -> None:
-    if expression_mistakes(text, FEATURES):
+    if expression_errors(text, FEATURES):
         event("refused")
         return
     event("accepted")

@@ -14,7 +14,7 @@ from headrace.journal.records import Kind
 from headrace.replay.past import Past
 
 SETTINGS = canonical(load(None)).decode()
-CONFIG = note(control="config", settings=SETTINGS, learn=True, code="0.1.0", platform="k")
+CONFIG = note(control="config", settings=SETTINGS, learn=True, code="0.1.0", kernel="k")
 
 
 def noted(directory: Path) -> Journal:

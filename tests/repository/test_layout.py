@@ -126,8 +126,8 @@ def test_the_errors_are_these():
         "InputError",
         "InputFailed",
         "Interrupted",
+        "Invalid",
         "JournalDamaged",
-        "Mistake",
         "NothingUsable",
         "OffsetLost",
         "ReaderGone",
@@ -142,7 +142,7 @@ def test_the_errors_are_these():
 
 def test_every_error_ends_the_command_with_the_code_that_is_documented():
     drawn = dict(re.findall(r"(\w+) +exit (\d+)", errors.__doc__ or ""))
-    names = [name for name in errors.__all__ if name not in {"Mistake", "HeadraceError"}]
+    names = [name for name in errors.__all__ if name not in {"Invalid", "HeadraceError"}]
     raised = {name: getattr(errors, name) for name in names}
     assert {name: str(error.exit_code) for name, error in raised.items()} == drawn
     assert all(issubclass(error, errors.HeadraceError) for error in raised.values())

@@ -29,7 +29,7 @@ EXPORTED = {
     "operators.events": "contract decode event_times oversized schemas timestamps unreadable",
     "operators.features": "FeatureSet SlotGroup windows",
     "operators.models": (
-        "MODELS Model ModelShape NotLearned Teacher build_model fused model_mistakes reference unbuilt_model"
+        "MODELS Model ModelShape NotLearned Teacher build_model fused model_errors reference unbuilt_model"
     ),
     "operators.policy": (
         "APPROVAL Action Command KillSwitch ListContent Policy ReloadList Verdict act commands "

@@ -15,7 +15,7 @@ def clashes(reads: list[Place], writes: list[Place], state: Path | None = None) 
     try:
         refuse_clashes(reads, writes, state)
     except ConfigError as error:
-        return [f"{mistake.file}: {mistake.message}" for mistake in error.mistakes]
+        return [f"{invalid.file}: {invalid.message}" for invalid in error.errors]
     return []
 
 

@@ -132,7 +132,7 @@ class TestSkips:
     def test_all_that_is_wrong_is_said_at_once(self, topics):
         with pytest.raises(ConfigError) as caught:
             skips_of(["a", "a:", ":1", "a:-1", "a:x", "a:\u0663"], topics=topics)
-        assert len(caught.value.mistakes) == 6
+        assert len(caught.value.errors) == 6
         with pytest.raises(ConfigError, match="TOPIC/PARTITION:OFFSET"):
             skips_of(["events:5"], topics=True)
 

@@ -192,8 +192,8 @@ class TestOptions:
     def test_every_mistake_is_listed_at_once(self):
         with pytest.raises(ConfigError) as caught:
             simulate("shopp", -1, days=0, customers=3)
-        assert [mistake.key for mistake in caught.value.mistakes] == ["preset", "seed", "days", "customers"]
-        assert "shop, handbook" in caught.value.mistakes[0].message
+        assert [invalid.key for invalid in caught.value.errors] == ["preset", "seed", "days", "customers"]
+        assert "shop, handbook" in caught.value.errors[0].message
 
     def test_presets_are_listed_with_a_line_each(self):
         old = {"demo", "demo-network", "shop", "handbook", "handbook-small", "tiny"}

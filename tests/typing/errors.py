@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from headrace.errors import ConfigError, HeadraceError, JournalDamaged, Mistake, TruncatedInput
+from headrace.errors import ConfigError, HeadraceError, Invalid, JournalDamaged, TruncatedInput
 
 
 def exit_code_of(error: HeadraceError) -> int:
@@ -12,11 +12,11 @@ def exit_code_of(error: HeadraceError) -> int:
     return error.exit_code
 
 
-def mistakes_of(error: ConfigError) -> tuple[Mistake, ...]:
-    assert_type(error.mistakes, tuple[Mistake, ...])
-    file, key, message = error.mistakes[0]
+def mistakes_of(error: ConfigError) -> tuple[Invalid, ...]:
+    assert_type(error.errors, tuple[Invalid, ...])
+    file, key, message = error.errors[0]
     assert_type((file, key, message), tuple[str, str, str])
-    return error.mistakes
+    return error.errors
 
 
 def place_of(error: JournalDamaged | TruncatedInput) -> tuple[str, int, str]:
@@ -26,8 +26,8 @@ def place_of(error: JournalDamaged | TruncatedInput) -> tuple[str, int, str]:
 
 def construct() -> list[HeadraceError]:
     return [
-        ConfigError([Mistake("fraud.toml", "shard.count", "must be at least 1")]),
-        ConfigError(["must be at least 1"]),  # type: ignore[list-item]  # a mistake names its place
+        ConfigError([Invalid("fraud.toml", "shard.count", "must be at least 1")]),
+        ConfigError(["must be at least 1"]),  # type: ignore[list-item]  # a validation error names its place
         TruncatedInput("a.gz", 7, "ends early"),
         TruncatedInput("a.gz"),  # type: ignore[call-arg]  # so does a cut
     ]

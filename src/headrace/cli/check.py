@@ -35,7 +35,7 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Say what a configuration sets, and report every mistake of it at once.
+    """Say what a configuration sets, and report every validation error of it at once.
 
     With --against, files are read as a flow with this configuration would, and nothing is decided.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from headrace.cli.terminal import echo
-from headrace.errors import ConfigError, HeadraceError, Mistake, StateError
+from headrace.errors import ConfigError, HeadraceError, Invalid, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def reload_list(
     if name not in lists:
         known = f"known are {', '.join(lists)}" if lists else "there are none"
         where = str(config or f"{state}: the configuration of {settings.flow.kind} that it has")
-        raise ConfigError([Mistake(where, "policy.lists", f"no list {name}; {known}")])
+        raise ConfigError([Invalid(where, "policy.lists", f"no list {name}; {known}")])
     content = read_list(path_of(lists[name].file), lists[name].entries_max)
     send(state, [[ReloadList(name=name, entries=content.entries, digest=content.digest)]], settings)
 
@@ -99,7 +99,7 @@ def clock(
     try:
         command = SetClock(to_ms=parse_time(to))
     except ValueError as error:
-        raise ConfigError([Mistake("--to", "", f"{to!r}: {error}")]) from error
+        raise ConfigError([Invalid("--to", "", f"{to!r}: {error}")]) from error
     send(state, [[command]], settings_of(config, state))
 
 
@@ -217,16 +217,16 @@ def settings_of(config: Path | None, state: Path) -> RunSettings:
     Raises
     ------
     ConfigError
-        If the configuration has mistakes, or is of another flow than the state.
+        If the configuration has validation errors, or is of another flow than the state.
     StateError
         If there is no state.
     """
     from headrace.config.loading import load
-    from headrace.operators.models import model_mistakes
+    from headrace.operators.models import model_errors
     from headrace.state.inspection import recorded_settings
 
     existing(state)
     recorded = recorded_settings(state)
     if config is None and recorded is not None:
         return recorded
-    return load(config, flow=recorded.flow.kind if recorded else None, model_mistakes=model_mistakes)
+    return load(config, flow=recorded.flow.kind if recorded else None, model_errors=model_errors)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from headrace.config.flow_kinds import FLOWS, SHIPPED
 from headrace.config.tables import RunSettings
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 from headrace.runtime.places import dead_letters_beside
 from headrace.runtime.runs import RunRequest
 
@@ -119,7 +119,7 @@ def refuse_used(folder: Path) -> None:
     written = (files.events, files.live, files.truth, *outputs, *letters, *states)
     there = [path for path in written if path.exists()]
     if there:
-        raise ConfigError([Mistake("--to", "", f"{path} exists; name a new folder") for path in there])
+        raise ConfigError([Invalid("--to", "", f"{path} exists; name a new folder") for path in there])
 
 
 def make_world(

@@ -46,8 +46,8 @@ def complain(lines: list[str]) -> None:
 def lines_of(error: HeadraceError) -> Iterator[str]:
     """What is to be said of an error of ours, line by line."""
     yield from str(error).splitlines()
-    if isinstance(error, ConfigError) and len(error.mistakes) > 1:
-        yield f"{len(error.mistakes)} mistakes"
+    if isinstance(error, ConfigError) and len(error.errors) > 1:
+        yield f"{len(error.errors)} validation errors"
 
 
 @contextmanager

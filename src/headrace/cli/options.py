@@ -62,9 +62,9 @@ def settings_from(config: Path | None, overrides: list[str] | None, flow: str | 
     Raises
     ------
     ConfigError
-        With all its mistakes.
+        With all its validation errors.
     """
     from headrace.config.loading import load
-    from headrace.operators.models import model_mistakes
+    from headrace.operators.models import model_errors
 
-    return load(config, overrides or (), flow=flow, model_mistakes=model_mistakes)
+    return load(config, overrides or (), flow=flow, model_errors=model_errors)

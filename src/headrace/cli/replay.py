@@ -255,12 +255,12 @@ def _drawing(past: Past, options: Options) -> Iterator[Callable[[int], None]]:
 
 def _settings(config: Path | None, overrides: list[str], past: Past) -> RunSettings:
     from headrace.config.loading import lay_over, load
-    from headrace.operators.models import model_mistakes
+    from headrace.operators.models import model_errors
 
     recorded = past.configurations[-1].settings
     if config is not None:
-        return load(config, overrides, flow=recorded.flow.kind, model_mistakes=model_mistakes)
-    return lay_over(recorded, overrides, _RECORDED, model_mistakes=model_mistakes)
+        return load(config, overrides, flow=recorded.flow.kind, model_errors=model_errors)
+    return lay_over(recorded, overrides, _RECORDED, model_errors=model_errors)
 
 
 def _see_that_it_is_outside(html: Path, state: Path) -> None:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 
 __all__ = ["KEYED", "Digest", "Keys", "configured_keys"]
 
@@ -96,7 +96,7 @@ def configured_keys() -> Keys:
     """
     value, named = os.environ.get(_VALUE), os.environ.get(_FILE)
     if value is not None and named is not None:
-        raise ConfigError([Mistake(_FILE, "", f"is set beside {_VALUE}; set one of them")])
+        raise ConfigError([Invalid(_FILE, "", f"is set beside {_VALUE}; set one of them")])
     if value is not None:
         return _keys(_VALUE, [value.encode("utf-8", "surrogateescape")])
     return _NO_KEYS if named is None else _keys(_FILE, _lines(Path(named)))
@@ -111,18 +111,18 @@ def _lines(path: Path) -> list[bytes]:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise ConfigError([Mistake(_FILE, "", f"{path}: can't be read: {error.strerror}")]) from error
+        raise ConfigError([Invalid(_FILE, "", f"{path}: can't be read: {error.strerror}")]) from error
     if mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise ConfigError([Mistake(_FILE, "", f"{path}: everybody can read or write it; chmod o-rw")])
+        raise ConfigError([Invalid(_FILE, "", f"{path}: everybody can read or write it; chmod o-rw")])
     if len(content) > _FILE_BYTES_MAX:
-        raise ConfigError([Mistake(_FILE, "", f"{path}: is longer than {_FILE_BYTES_MAX} bytes")])
+        raise ConfigError([Invalid(_FILE, "", f"{path}: is longer than {_FILE_BYTES_MAX} bytes")])
     return [line.strip() for line in content.splitlines() if line.strip()]
 
 
 def _keys(name: str, lines: list[bytes]) -> Keys:
     accepted = tuple(line for line in lines if line != _NONE)
     if not accepted:
-        raise ConfigError([Mistake(name, "", "holds no key")])
+        raise ConfigError([Invalid(name, "", "holds no key")])
     if any(len(key) < _CHARACTERS_MIN for key in accepted):
-        raise ConfigError([Mistake(name, "", f"a key must have {_CHARACTERS_MIN} characters at least")])
+        raise ConfigError([Invalid(name, "", f"a key must have {_CHARACTERS_MIN} characters at least")])
     return Keys(accepted, plain=_NONE in lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 
 try:
     from confluent_kafka import (
@@ -28,7 +28,7 @@ except ModuleNotFoundError as error:
     if error.name != "confluent_kafka":
         raise
     _missing = "needs Kafka's client, which is not installed: pip install 'headrace[kafka]'"
-    raise ConfigError([Mistake("kafka:", "", _missing)]) from error
+    raise ConfigError([Invalid("kafka:", "", _missing)]) from error
 
 __all__ = [
     "OFFSET_END",

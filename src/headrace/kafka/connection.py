@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from headrace.config.kafka import FILES, SECRETS, KafkaSettings
-from headrace.errors import BrokerError, BrokerRefused, ConfigError, Mistake
+from headrace.errors import BrokerError, BrokerRefused, ConfigError, Invalid
 from headrace.kafka.client import AdminClient, Consumer, KafkaError, KafkaException, Producer
 from headrace.kafka.faults import error_in, fault_of, raised_as
 from headrace.kafka.scheduling import as_batch_work
@@ -63,8 +63,8 @@ class Connection:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         found = [
-            Mistake(str(config_file or "[kafka]"), f"kafka.{key}", message)
-            for key, message in _mistakes(settings, environ)
+            Invalid(str(config_file or "[kafka]"), f"kafka.{key}", message)
+            for key, message in _errors(settings, environ)
         ]
         if found:
             raise ConfigError(found)
@@ -207,7 +207,7 @@ def _telling(error: KafkaError) -> int:
     return 2 if _REASON in error.str() else 1
 
 
-def _mistakes(settings: KafkaSettings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _errors(settings: KafkaSettings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if not settings.brokers:
         yield "brokers", "is required for topics"
     for key in SECRETS:

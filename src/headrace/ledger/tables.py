@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from headrace.config.private_files import opener
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 from headrace.ledger.export import Rows
 from headrace.ledger.export_columns import Column, Values
 
@@ -48,14 +48,14 @@ def open_table(path: Path, *, escape_formulas: bool = False) -> Iterator[Rows]:
     """
     make = FORMATS.get(path.suffix)
     if make is None:
-        raise ConfigError([Mistake("--to", "", f"must end in {', '.join(FORMATS)} (is {str(path)!r})")])
+        raise ConfigError([Invalid("--to", "", f"must end in {', '.join(FORMATS)} (is {str(path)!r})")])
     if make is _Parquet and find_spec("pyarrow") is None:
         message = "Parquet needs pyarrow, which is not installed: pip install 'headrace[export]'"
-        raise ConfigError([Mistake("--to", "", f"{message}; .jsonl and .csv need nothing")])
+        raise ConfigError([Invalid("--to", "", f"{message}; .jsonl and .csv need nothing")])
     if escape_formulas and make is not _Csv:
-        raise ConfigError([Mistake("--escape-formulas", "", "has a meaning for .csv only")])
+        raise ConfigError([Invalid("--escape-formulas", "", "has a meaning for .csv only")])
     if not path.parent.is_dir():
-        raise ConfigError([Mistake("--to", "", f"{path}: there is no folder {path.parent}")])
+        raise ConfigError([Invalid("--to", "", f"{path}: there is no folder {path.parent}")])
     unnamed = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(unnamed, "wb", opener=opener) as file:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from headrace.config.flow_kinds import shipped
 from headrace.config.tables import MetricsSettings, RunSettings
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 from headrace.metrics.http_server import HEALTH, METRICS, READY, HttpServer, WsgiApp, listen, say
 from headrace.metrics.recorder import Recorder
 
@@ -101,7 +101,7 @@ def _listen(limits: MetricsSettings, port: int, place: tuple[str, str]) -> socke
         return listen(limits.host, port)
     except OSError as error:
         message = f"{limits.host}:{port} can't be listened on: {error.strerror or error}"
-        raise ConfigError([Mistake(*place, message)]) from error
+        raise ConfigError([Invalid(*place, message)]) from error
 
 
 def _url(where: socket.socket) -> str:
@@ -116,7 +116,7 @@ def _metrics(recorder: Recorder, settings: RunSettings, place: tuple[str, str]) 
         if error.name != "prometheus_client":
             raise
         message = "needs the Prometheus client, which is not installed: pip install 'headrace[metrics]'"
-        raise ConfigError([Mistake(*place, message)]) from error
+        raise ConfigError([Invalid(*place, message)]) from error
     return application(recorder, settings)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.config.addresses import on_topics
 from headrace.config.fraud_flow import FraudSettings
-from headrace.config.references import mistakes_of_models
+from headrace.config.references import errors_of_models
 from headrace.control.inbox import ControlInbox, control_folder, limits_of, put
 from headrace.control.reader import BatchReader, ControlledReader
 from headrace.dataflow.engine import run_alone
@@ -18,7 +18,7 @@ from headrace.dataflow.failure import Failure
 from headrace.dataflow.file_source import FileSource
 from headrace.dataflow.ordered_sink import OrderedFile, OrderedSink
 from headrace.dataflow.shard_parts import ShardOutput
-from headrace.errors import ConfigError, Mistake, NothingUsable, StateError, StateMismatch
+from headrace.errors import ConfigError, Invalid, NothingUsable, StateError, StateMismatch
 from headrace.files.check_outputs import refuse_foreign
 from headrace.files.file_bytes import FileBytes, begin_streams, refuse_foreign_formats
 from headrace.files.line_reader import LineReader
@@ -36,7 +36,7 @@ from headrace.files.time_order import disorder_of
 from headrace.flows import named
 from headrace.journal.provenance import changes, provenance_now
 from headrace.journal.records import CONTROL_SOURCE
-from headrace.operators.models import model_mistakes
+from headrace.operators.models import model_errors
 from headrace.runtime.file_sources import FileSources
 from headrace.runtime.places import dead_letters_beside, refuse_clashes_of
 from headrace.runtime.running import (
@@ -71,7 +71,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
     ConfigError, InputError, StateError
         If the run can't begin. An input that breaks off later ends the run with its exit code in the summary.
     """
-    _refuse_mistakes(request)
+    _refuse_errors(request)
     if on_topics(request.sources, request.to, request.dead_letters):
         from headrace.runtime.launcher import run_on_topics
 
@@ -96,7 +96,7 @@ def run(request: RunRequest, observer: Observer) -> RunSummary:
 def _refuse_options_of_topics(request: RunRequest) -> None:
     given = {"--processes": request.processes != 1, "--again": request.again}
     found = [
-        Mistake(option, "", "not supported with file sources")
+        Invalid(option, "", "not supported with file sources")
         for option, is_given in given.items()
         if is_given
     ]
@@ -104,13 +104,13 @@ def _refuse_options_of_topics(request: RunRequest) -> None:
         raise ConfigError(found)
 
 
-def _refuse_mistakes(request: RunRequest) -> None:
+def _refuse_errors(request: RunRequest) -> None:
     """Refuse what the settings can't know of themselves."""
     settings = request.settings
     file = str(request.config_file or f"{settings.flow.kind}.toml")
-    found = [each._replace(file=file) for each in mistakes_of_models(settings, model_mistakes)]
+    found = [each._replace(file=file) for each in errors_of_models(settings, model_errors)]
     if request.truth and not isinstance(settings, FraudSettings):
-        found.append(Mistake("--truth", "", "not supported for slates"))
+        found.append(Invalid("--truth", "", "not supported for slates"))
     if found:
         raise ConfigError(found)
 

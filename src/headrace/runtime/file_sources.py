@@ -10,7 +10,7 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 from headrace.config.addresses import partition_of
-from headrace.errors import ConfigError, Mistake, StateMismatch
+from headrace.errors import ConfigError, Invalid, StateMismatch
 from headrace.files.file_bytes import STANDARD, FileBytes, is_stream
 from headrace.files.line_reader import LineReader
 from headrace.files.merged_reader import MergedReader
@@ -145,7 +145,7 @@ class FileSources:
             raise StateMismatch([f"the state has read {topics[0]}; it can't go on with files"])
         named = {source_name(path): path for path in self._request.sources}
         if len(named) < len(self._request.sources):
-            raise ConfigError([Mistake("--from", "", "names a source twice")])
+            raise ConfigError([Invalid("--from", "", "names a source twice")])
         was_sorted = {piece.file for name in known if (piece := piece_of(name))} & named.keys()
         if was_sorted and not self._request.sort:
             raise StateMismatch(
@@ -170,4 +170,4 @@ class FileSources:
         ):
             if count > most:
                 file = str(self._request.config_file or f"{self._request.flow}.toml")
-                raise ConfigError([Mistake(file, f"input.{key}", f"is {most}; with this run it is {count}")])
+                raise ConfigError([Invalid(file, f"input.{key}", f"is {most}; with this run it is {count}")])

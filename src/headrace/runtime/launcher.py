@@ -16,7 +16,7 @@ from headrace.errors import (
     ConfigError,
     DiskFull,
     HeadraceError,
-    Mistake,
+    Invalid,
     StateError,
     StateMismatch,
     TopicMismatch,
@@ -179,20 +179,20 @@ def _checked(request: RunRequest) -> Start:
     """Where to begin in topics that the state doesn't know; options that topics don't support are refused."""
     wrong = []
     if request.state is None:
-        wrong.append(Mistake("--state", "", "is required on topics: it says how far they were read"))
+        wrong.append(Invalid("--state", "", "is required on topics: it says how far they were read"))
     if request.sort:
-        wrong.append(Mistake("--sort", "", "not supported with topics: messages are merged by event time"))
+        wrong.append(Invalid("--sort", "", "not supported with topics: messages are merged by event time"))
     if request.speed is not None:
-        wrong.append(Mistake("--speed", "", "not supported with topics"))
+        wrong.append(Invalid("--speed", "", "not supported with topics"))
     if request.processes not in PROCESSES or request.processes > request.settings.flow.shards:
         allowed = ", ".join(str(each) for each in PROCESSES if each <= request.settings.flow.shards)
-        wrong.append(Mistake("--processes", "", f"must be one of {allowed}: no more than there are shards"))
+        wrong.append(Invalid("--processes", "", f"must be one of {allowed}: no more than there are shards"))
     if request.truth is not None and request.processes > 1:
-        wrong.append(Mistake("--truth", "", "not supported with several processes"))
+        wrong.append(Invalid("--truth", "", "not supported with several processes"))
     try:
         start = parse_start(request.start)
     except ValueError as error:
-        wrong.append(Mistake("--start", "", str(error)))
+        wrong.append(Invalid("--start", "", str(error)))
     wrong += clashes_on_topics(request)
     if wrong:
         raise ConfigError(wrong)
@@ -304,12 +304,12 @@ def _not_swapped(ends: list[JournalEnd], inputs: list[str], outputs: Mapping[str
     """Refuse to read what the state has written, or write what it has read: it would feed on itself."""
     written = {note["topic"]: output for end in ends for output, note in end.sinks.items()}
     wrong = [
-        Mistake("--from", "", f"kafka:{topic}: the state has written its {written[topic]} there")
+        Invalid("--from", "", f"kafka:{topic}: the state has written its {written[topic]} there")
         for topic in inputs
         if topic in written
     ]
     wrong += [
-        Mistake(_OPTIONS[output], "", f"kafka:{topic}: the state has read this topic")
+        Invalid(_OPTIONS[output], "", f"kafka:{topic}: the state has read this topic")
         for output, topic in outputs.items()
         if partitions_known(ends, topic)
     ]
@@ -321,7 +321,7 @@ def _within_limits(request: RunRequest, plan: Plan) -> None:
     limits, file = request.settings.input, str(request.config_file or f"{request.flow}.toml")
     known = max((each.number + 1 for each in plan.partitions), default=0)
     wrong = [
-        Mistake(file, key, f"is {most}; with this run it is {count}")
+        Invalid(file, key, f"is {most}; with this run it is {count}")
         for key, count, most in (
             ("kafka.partitions_max", len(plan.partitions), request.settings.kafka.partitions_max),
             ("input.sources_known_max", known, limits.sources_known_max),
@@ -340,7 +340,7 @@ def _can_be_sent(request: RunRequest, bytes_max: Mapping[str, int]) -> None:
         message = (
             f"must be at least {needed} for what this flow sends (is {settings.kafka.message_bytes_max})"
         )
-        raise ConfigError([Mistake(file, "kafka.message_bytes_max", message)])
+        raise ConfigError([Invalid(file, "kafka.message_bytes_max", message)])
     wrong = [
         f"{topic}: max.message.bytes is {most}; what this flow sends needs {needed}"
         for topic, most in bytes_max.items()

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 from headrace.config.flow_kinds import shipped
 from headrace.config.paths import path_of
 from headrace.config.policy import ListSettings
-from headrace.errors import ConfigError, Mistake
+from headrace.errors import ConfigError, Invalid
 from headrace.runtime.runs import RunRequest
 
 __all__ = ["Place", "clashes_on_topics", "dead_letters_beside", "refuse_clashes", "refuse_clashes_of"]
@@ -102,7 +102,7 @@ def refuse_clashes_of(request: RunRequest) -> None:
     refuse_clashes(reads, [Place("--to", request.to), Place(option, dead_letters)], request.state)
 
 
-def clashes_on_topics(request: RunRequest) -> list[Mistake]:
+def clashes_on_topics(request: RunRequest) -> list[Invalid]:
     """What is wrong with the files and the folder that a run on topics is given; topics are no files."""
     return list(_with_state(_read_beside(request), [], request.state))
 
@@ -122,13 +122,13 @@ def _lists(request: RunRequest) -> Iterable[tuple[str, ListSettings]]:
     return request.settings.lists.items()
 
 
-def _with_others(reads: Sequence[Place], writes: Sequence[Place]) -> Iterator[Mistake]:
+def _with_others(reads: Sequence[Place], writes: Sequence[Place]) -> Iterator[Invalid]:
     known = [(place, place.identity) for place in reads]
     for place in writes:
         identity = place.identity
         for other, theirs in known:
             if identity is not None and identity == theirs and not place.path == other.path == _STANDARD:
-                yield Mistake(place.option, "", f"{place.path} is the same file as {_named(other)}")
+                yield Invalid(place.option, "", f"{place.path} is the same file as {_named(other)}")
         known.append((place, identity))
 
 
@@ -136,22 +136,22 @@ def _named(place: Place) -> str:
     return f"that of {place.option}" + ("" if place.path == _STANDARD else f" {place.path}")
 
 
-def _with_state(reads: Sequence[Place], writes: Sequence[Place], state: Path | None) -> Iterator[Mistake]:
+def _with_state(reads: Sequence[Place], writes: Sequence[Place], state: Path | None) -> Iterator[Invalid]:
     if state is None:
         return
     folder = state.resolve()
     for place in reads:
         if place.path != _STANDARD and Path(place.path).resolve() == folder:
-            yield Mistake("--state", "", f"{state} is the same as {_named(place)}")
+            yield Invalid("--state", "", f"{state} is the same as {_named(place)}")
     for place in writes:
         identity = place.identity
         if identity is None and not Path(place.path).is_dir():
             continue
         path = Path(place.path).resolve()
         if place.path != _STANDARD and path == folder:
-            yield Mistake(place.option, "", f"{place.path} is the folder of --state")
+            yield Invalid(place.option, "", f"{place.path} is the folder of --state")
         elif (place.path != _STANDARD and folder in path.parents) or _linked_into(identity, folder):
-            yield Mistake(place.option, "", f"{place.path} is inside the folder of --state")
+            yield Invalid(place.option, "", f"{place.path} is inside the folder of --state")
 
 
 def _linked_into(identity: Identity | None, folder: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from headrace.config.addresses import partition_of
-from headrace.errors import ConfigError, InputFailed, Mistake
+from headrace.errors import ConfigError, InputFailed, Invalid
 from headrace.files.sorted_sources import piece_of
 from headrace.files.sources import source_name
 from headrace.journal.records import CONTROL_SOURCE
@@ -58,14 +58,14 @@ def skips_of(given: Sequence[str], *, topics: bool) -> tuple[Skip, ...]:
     for each in given:
         source, _, offset = each.rpartition(":")
         if not source or not (offset.isascii() and offset.isdigit()):
-            wrong.append(Mistake(_OPTION, "", f"{each!r}: must be SOURCE:OFFSET, the offset a number"))
+            wrong.append(Invalid(_OPTION, "", f"{each!r}: must be SOURCE:OFFSET, the offset a number"))
             continue
         known = source == _CONTROL or source.startswith(_URI) or piece_of(source)
         name = source if known else source_name(source)
         if topics and source != _CONTROL:
             name = source if source.startswith("kafka:") else f"kafka:{source}"
             if partition_of(name) is None:
-                wrong.append(Mistake(_OPTION, "", f"{each!r}: on topics it is TOPIC/PARTITION:OFFSET"))
+                wrong.append(Invalid(_OPTION, "", f"{each!r}: on topics it is TOPIC/PARTITION:OFFSET"))
         found.append(Skip(each, name, int(offset)))
     if wrong:
         raise ConfigError(wrong)
