@@ -83,7 +83,7 @@ def interval(ratios: Sequence[float], confidence: float = CONFIDENCE) -> tuple[f
 
 @contextmanager
 def checked_out(commit: str) -> Iterator[Path]:
-    """A commit's tree in a temporary folder."""
+    """Check a commit out in a temporary folder."""
     with TemporaryDirectory(prefix="headrace-base-") as name:
         folder = Path(name) / "tree"
         git = ["git", "-C", str(ROOT), "worktree"]
@@ -95,7 +95,7 @@ def checked_out(commit: str) -> Iterator[Path]:
 
 
 def first_event(events: Path, folder: Path) -> Path:
-    """A file of the first event alone."""
+    """Return a file of the first event alone."""
     with gzip.open(events) if events.suffix == ".gz" else events.open("rb") as lines:
         path = folder / "first.jsonl"
         path.write_bytes(next(iter(lines)))

@@ -18,7 +18,7 @@ __all__ = ["conditions", "fraud_settings", "held_to_one_core", "peak_bytes", "si
 
 
 def conditions(packages: Iterable[str] = ()) -> str:
-    """What a figure was measured on: day, versions, machine, load.
+    """Return what a figure was measured on: day, versions, machine, load.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def held_to_one_core() -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this program held; `ru_maxrss` would count its parent's at the fork too."""
+    """Return the most memory that this program held; `ru_maxrss` would count its parent's at the fork too."""
     try:
         with open("/proc/self/status") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -58,7 +58,7 @@ def forest_scores(payments: Payments, table: Floats, week: Week, seed: int = 0) 
 
 
 def features(payments: Payments) -> Floats:
-    """The 15 features of each payment, in the order of `FEATURES`, shape (n, 15).
+    """Return the 15 features of each payment, in the order of `FEATURES`, shape (n, 15).
 
     A customer's windows end with the payment itself; a merchant's end seven days before it, and count a fraud
     only when its outcome has come. With outcomes after exactly seven days that is the published definition.

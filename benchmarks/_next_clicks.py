@@ -60,7 +60,7 @@ class Evaluated:
         )
 
     def quality(self) -> Quality:
-        """The measures over all of them; zeros if there is none."""
+        """Return the measures over all of them; zeros if there is none."""
         count = max(len(self.ranks), 1)
         hits = [rank for rank in self.ranks if rank]
         return Quality(

@@ -139,7 +139,7 @@ def read(events: Path, truth: Path) -> Payments:
 
 
 def weeks(payments: Payments, count: int) -> list[Week]:
-    """The last `count` rounds that the payments hold, earliest first, a week apart."""
+    """Return the last `count` rounds that the payments hold, earliest first, a week apart."""
     first, end = int(payments.day.min()), int(payments.day.max()) + 1
     starts = [end - _WEEK_DAYS * back for back in range(count, 0, -1)]
     found = [_week(payments, start) for start in starts if start - 2 * _WEEK_DAYS >= first]
@@ -181,13 +181,13 @@ def run_flow(events: Path, to: Path, options: Iterable[str] = ()) -> Run:
 
 
 def read_scores(decisions: Path) -> dict[str, float]:
-    """The score of each event id in a file of decisions."""
+    """Return the score of each event id in a file of decisions."""
     with _opened(decisions) as lines:
         return {decision["event_id"]: decision["score"] for decision in map(orjson.loads, lines)}
 
 
 def evaluate_run(payments: Payments, rounds: Sequence[Week], run: Run) -> Quality:
-    """The mean quality of a run over several rounds; every payment of a test must have its score."""
+    """Return the mean quality of a run over several rounds; every payment of a test must have its score."""
     found = []
     for week in rounds:
         tested = [payments.ids[row] for row in np.flatnonzero(week.test)]
@@ -196,7 +196,7 @@ def evaluate_run(payments: Payments, rounds: Sequence[Week], run: Run) -> Qualit
 
 
 def mean(found: Sequence[Quality]) -> Quality:
-    """The mean of each measure."""
+    """Return the mean of each measure."""
     return Quality(*np.mean(found, axis=0).tolist())
 
 
@@ -222,7 +222,7 @@ def _average_precision(fraud: Bools, scores: Floats) -> float:
 
 
 def _auc(fraud: Bools, scores: Floats) -> float:
-    """The chance that a fraud scores higher than a legitimate payment, an equal score counting one half."""
+    """Return the chance that a fraud scores higher than a legitimate payment; equal scores count one half."""
     _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
     rank = (np.cumsum(count) - (count - 1) / 2)[place]
     frauds = int(fraud.sum())

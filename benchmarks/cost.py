@@ -129,7 +129,7 @@ def _evaluated(payments: Payments, scores: Floats, weeks: int) -> Evaluated:
 
 
 def _in_hindsight(score: Floats, amount: Floats, fraud: Bools) -> Floats:
-    """The scores mapped to their own fraud rates, apart for each quarter of the frauds by amount."""
+    """Return the scores mapped to their own fraud rates, apart for each quarter of the frauds by amount."""
     mapped = np.empty_like(score)
     ranges = np.digitize(amount, np.quantile(amount[fraud], [0.25, 0.5, 0.75]))
     for each in np.unique(ranges):
@@ -139,7 +139,7 @@ def _in_hindsight(score: Floats, amount: Floats, fraud: Bools) -> Floats:
 
 
 def _recalibrated(known: Floats, fraud: Bools, scores: Floats) -> Floats:
-    """The scores mapped to the fraud rates that known scores had (isotonic regression)."""
+    """Return the scores mapped to the fraud rates that known scores had (isotonic regression)."""
     from sklearn.isotonic import IsotonicRegression
 
     regression = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
@@ -151,7 +151,7 @@ def _recalibrated(known: Floats, fraud: Bools, scores: Floats) -> Floats:
 
 
 def charges(cost: CostSettings, amount: Floats, fraud: Bools) -> Floats:
-    """What approving, reviewing and blocking cost in the end, given the truth, shape (3, n)."""
+    """Return what approving, reviewing and blocking cost in the end, given the truth, shape (3, n)."""
     lost = np.where(fraud, cost.fraud_loss_share * amount + cost.fraud_loss_fixed, 0.0)
     reviewed = cost.review_cost + (1.0 - cost.review_catch_share) * lost
     blocked = np.where(fraud, 0.0, cost.wrong_block_share * amount + cost.wrong_block_cost)
@@ -159,7 +159,7 @@ def charges(cost: CostSettings, amount: Floats, fraud: Bools) -> Floats:
 
 
 def best_thresholds(charged: Floats, scores: Floats) -> Thresholds:
-    """The pair of thresholds with the least cost, of all pairs there are.
+    """Return the pair of thresholds with the least cost, of all pairs there are.
 
     Sorted by score, the payments fall into three stretches; sums from the start make each pair's cost a sum
     of three differences, so that for each end of the middle stretch the best start is a running minimum.
@@ -180,7 +180,7 @@ def best_thresholds(charged: Floats, scores: Floats) -> Thresholds:
 
 
 def decided(cost: CostSettings, scores: Floats, amount: Floats) -> Ints:
-    """The cost policy's actions, as rows of `charges`, shape (n,)."""
+    """Return the cost policy's actions, as rows of `charges`, shape (n,)."""
     costs_of = expected_costs(cost)
     pairs = zip(scores.tolist(), amount.tolist(), strict=True)
     return np.array([_ACTIONS.index(cheapest(costs_of(*pair))) for pair in pairs], dtype=np.int64)

@@ -169,7 +169,7 @@ def _measure(state: Path, decisions: int) -> None:
 
 
 def _measure_command(state: Path, wanted: Sequence[str]) -> None:
-    """The whole command beside one that does nothing, so that the imports can be told apart."""
+    """Measure the whole command beside one that does nothing, so that imports can be told apart."""
     python = [sys.executable, "-m", "headrace"]
 
     def run(*arguments: str) -> float:

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _cores() -> tuple[set[int], int | None]:
-    """The cores for what is measured, and the one for the broker."""
+    """Return the cores for what is measured, and the one for the broker."""
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     return (cores - {max(cores)}, max(cores)) if len(cores) > 1 else (cores, None)
 

@@ -139,7 +139,7 @@ class _Unwatched:
         """Nobody looks."""
 
     def warning(self, message: str) -> None:
-        """A warning is worth a line."""
+        """Print a warning."""
         print(message, file=sys.stderr)
 
     def finished(self, summary: RunSummary) -> None:

@@ -175,7 +175,7 @@ def _measure(name: str, policy: Policy, inputs: Sequence[Input], rounds: int) ->
 
 
 def _round(work: Callable[[Input], object], inputs: Sequence[Input], rounds: int) -> float:
-    """The median time of a call without what the loop takes, in microseconds.
+    """Return the median time of a call without what the loop takes, in microseconds.
 
     Each few payments are looked at once before, as in a run they have just been decoded and are near.
     """

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def read(files: Sequence[Path], clicks_max: int) -> tuple[list[Click], int]:
-    """The clicks of all files one after another, and where the evaluated ones begin."""
+    """Return the clicks of all files one after another, and where the evaluated ones begin."""
     parts = [list(islice(_clicks(path), clicks_max)) for path in files]
     clicks = [click for part in parts for click in part]
     return clicks, len(clicks) - len(parts[-1]) if len(parts) > 1 else len(clicks) // 2
@@ -107,7 +107,7 @@ def _clicks(path: Path) -> Iterator[Click]:
 
 
 def evaluate(clicks: Sequence[Click], method: Method, leave_out: str) -> tuple[Evaluated, list[int]]:
-    """What each next click says of the slate before it, and the place of the click that asked."""
+    """Return what each next click says of the slate before it, and the place of the click that asked."""
     evaluated, asked = Evaluated(), []
     slates: dict[str, tuple[int, list[str]]] = {}
     seen: dict[str, dict[str, None]] = {}

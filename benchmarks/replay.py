@@ -106,7 +106,7 @@ def _here(kind: str, events: Path, state: Path) -> Measured:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this program held; `ru_maxrss` would count its parent's at the fork too."""
+    """Return the most memory that this program held; `ru_maxrss` would count its parent's at the fork too."""
     try:
         with open("/proc/self/status") as lines:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
@@ -115,7 +115,7 @@ def _peak_bytes() -> int:
 
 
 def _prepare(kind: str, events: Path, state: Path) -> Callable[[], int]:
-    """What is to be timed."""
+    """Return what is to be timed."""
     if kind == "run":
         return _run(events, state)
     directories = shard_directories(state)
@@ -162,7 +162,7 @@ def _run(events: Path, state: Path) -> Callable[[], int]:
             """Nobody looks."""
 
         def warning(self, message: str) -> None:
-            """A warning is worth a line."""
+            """Print a warning."""
             print(message, file=sys.stderr)
 
         def finished(self, summary: RunSummary) -> None:

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(preset: str, seed: int) -> list[float]:
-    """The gains of both richer configurations."""
+    """Return the gains of both richer configurations."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         events, truth = folder / "events.jsonl", folder / "truth.csv"

@@ -50,7 +50,7 @@ class Ran(NamedTuple):
 
 
 def headrace(*arguments: object) -> list[str]:
-    """The command line."""
+    """Return the command line."""
     return [sys.executable, "-m", "headrace", *map(str, arguments)]
 
 
@@ -101,7 +101,7 @@ def evaluate(events: Sequence[Path], to: Path) -> tuple[Evaluated, int]:
 
 
 def clicks(path: Path) -> Iterator[dict[str, str]]:
-    """The clicks of a file; lines that are no use are left out, as the flow leaves them out."""
+    """Yield the clicks of a file; lines that are no use are left out, as the flow leaves them out."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         for line in lines:
             try:

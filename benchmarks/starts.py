@@ -197,7 +197,7 @@ def _print(processes: int, rounds: Sequence[Round], *, killed: bool) -> None:
 
 
 def _slowest(noted: Sequence[Noted]) -> int:
-    """The process whose first decision came last."""
+    """Return the process whose first decision came last."""
     return max((each for each in noted if each.what == _FIRST), key=lambda each: each.at_s).pid
 
 
@@ -235,7 +235,7 @@ class _Tracer:
         os.close(file)
 
     def timed(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, whose time is noted."""
+        """Return the function, whose time is noted."""
 
         def call(*given: Any, **named: Any) -> Any:
             began, cpu = time.time(), time.process_time()

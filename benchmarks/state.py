@@ -114,7 +114,10 @@ def _print_opened(found: dict[str, Any]) -> None:
 
 
 def _settings(entries: int) -> FraudSettings:
-    """The default configuration with room for every entry; checkpoints only when they are asked for."""
+    """Return the default configuration with room for every entry.
+
+    Checkpoints only when they are asked for.
+    """
     room = 2 * entries + 10 * _TAIL
     return fraud_settings(
         None,

@@ -167,7 +167,7 @@ def _flow(state: Path | None) -> Callable[[Path, Path, FraudSettings], int]:
             """Nobody looks."""
 
         def warning(self, message: str) -> None:
-            """A warning is worth a line."""
+            """Print a warning."""
             print(message, file=sys.stderr)
 
         def finished(self, summary: RunSummary) -> None:
@@ -258,7 +258,7 @@ class _Stages:
         self.waiting: dict[str, Any] = {}
 
     def watch(self, name: str) -> _Stopwatch:
-        """The stopwatch of a stage."""
+        """Return the stopwatch of a stage."""
         return self.watches.setdefault(name, _Stopwatch())
 
     def measure(self, events_max: int) -> dict[str, _Stopwatch]:

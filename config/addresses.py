@@ -16,7 +16,7 @@ _PARTITION: Final = re.compile(r"kafka:([A-Za-z0-9._-]{1,249})/([0-9]{1,6})")
 
 
 def topic_of(address: str) -> str | None:
-    """The topic that an address names; None for a path."""
+    """Return the topic that an address names; None for a path."""
     return address.removeprefix(_SCHEME) if address.startswith(_SCHEME) else None
 
 

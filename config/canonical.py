@@ -30,7 +30,7 @@ _RENAMED: Final = {
 
 
 def canonical(settings: RunSettings) -> bytes:
-    """The settings as JSON, the same bytes for the same meaning.
+    """Return the settings as JSON, the same bytes for the same meaning.
 
     Keys are sorted, except the names of entities, features, bins, crosses, and of the policy's lists and
     rules, whose order has a meaning.

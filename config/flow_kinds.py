@@ -19,5 +19,5 @@ SETTINGS: Final[dict[str, type[RunSettings]]] = {"fraud": FraudSettings, "recomm
 
 
 def shipped(flow: str) -> Path:
-    """The configuration of a flow that comes with the program."""
+    """Return the configuration of a flow that comes with the program."""
     return SHIPPED.with_name(f"{flow}.toml")

@@ -217,7 +217,7 @@ class FraudSettings(RunSettings):
 
 
 def of_fraud(settings: RunSettings) -> FraudSettings:
-    """The settings, where only those of the fraud flow will do.
+    """Return the settings, where only those of the fraud flow will do.
 
     Raises
     ------

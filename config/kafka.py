@@ -20,7 +20,10 @@ _SASL: Final = ("sasl_mechanism", "user", "password_env")
 
 
 def _variable(given: Any) -> Any:
-    """The name of an environment variable; whatever else is given is not shown, for it may be the secret."""
+    """Return the name of an environment variable.
+
+    Whatever else is given is not shown, for it may be the secret.
+    """
     words = given.replace("_", "") if isinstance(given, str) else ""
     if not (words.isascii() and words.isalnum() and words.isupper() and given[0].isalpha()):
         raise ValueError(
@@ -209,7 +212,7 @@ def resolve_files(read: dict[str, Any], folder: Path) -> None:
 
 
 def kafka_errors(kafka: KafkaSettings) -> Iterator[Invalid]:
-    """What is wrong between settings of the connection that are each well-formed."""
+    """Yield what is wrong between settings of the connection that are each well-formed."""
     for key, message in (*_security_errors(kafka), *_limit_errors(kafka)):
         yield Invalid("", f"kafka.{key}", message)
 

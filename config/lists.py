@@ -38,7 +38,7 @@ class ListContent(NamedTuple):
 
 
 def list_content(values: Iterable[str]) -> ListContent:
-    """The canonical form of some values; neither their order nor repetitions make a difference."""
+    """Return the canonical form of some values; neither their order nor repetitions make a difference."""
     entries = tuple(sorted(set(values)))
     digest = hashlib.sha256("".join(f"{entry}\n" for entry in entries).encode())
     return ListContent(entries, digest.hexdigest())
@@ -95,7 +95,7 @@ def _lines(path: Path, entries_max: int) -> Iterator[bytes]:
 
 
 def _value(line: bytes, *, first: bool) -> tuple[str, str]:
-    """A line's value, empty if it has none, and what is wrong with it."""
+    """Return a line's value, empty if it has none, and what is wrong with it."""
     if len(line) > _LINE_BYTES_MAX:
         return "", f"longer than {_LINE_BYTES_MAX} bytes"
     try:

@@ -80,7 +80,10 @@ def _over_shipped(
 
 
 def _kind_meant(own: Mapping[str, Any], overrides: Sequence[str], flow: str | None) -> str:
-    """The flow whose shipped configuration a file lies over: the one that it names, or else is run as."""
+    """Return the flow whose shipped configuration a file lies over.
+
+    The one that it names, or else is run as.
+    """
     table = own.get("flow")
     named = [table.get("kind")] if isinstance(table, dict) else []
     named += [each.partition("=")[2].strip(" \"'") for each in overrides if each.startswith("flow.kind=")]
@@ -167,7 +170,7 @@ def _laid(
 
 
 def _kind(read: Mapping[str, Any], flow: str | None) -> tuple[str, list[Invalid]]:
-    """The flow that is meant, and what is wrong with how it is named."""
+    """Return the flow that is meant, and what is wrong with how it is named."""
     table = read.get("flow")
     given = table.get("kind") if isinstance(table, dict) else None
     kind = given if isinstance(given, str) else flow or FLOWS[0]

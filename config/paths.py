@@ -13,7 +13,9 @@ _URI: Final = "file://"
 
 
 def path_text(path: Path) -> str:
-    r"""A path as journals, settings and JSON can have it: as it is, or by its URI where it isn't UTF-8.
+    r"""Return a path as journals, settings and JSON can have it.
+
+    As it is, or by its URI where it isn't UTF-8.
 
     Examples
     --------
@@ -31,5 +33,5 @@ def path_text(path: Path) -> str:
 
 
 def path_of(text: str) -> Path:
-    """The path that `path_text` has written."""
+    """Return the path that `path_text` has written."""
     return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_URI))) if text.startswith(_URI) else text)

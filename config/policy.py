@@ -207,7 +207,7 @@ def resolve_lists(read: dict[str, Any], folder: Path) -> None:
 
 
 def list_errors(read: Mapping[str, Any]) -> Iterator[Invalid]:
-    """What is wrong with the list files that a configuration, as it was read, names."""
+    """Yield what is wrong with the list files that a configuration, as it was read, names."""
     for name, table in _tables(read, "lists").items():
         file, limit = table.get("file"), table.get("entries_max", ENTRIES_MAX)
         if not isinstance(file, str) or not file:
@@ -222,7 +222,7 @@ def list_errors(read: Mapping[str, Any]) -> Iterator[Invalid]:
 def rule_errors(
     read: Mapping[str, Any], features: Collection[str], unsure: Callable[[str], bool]
 ) -> Iterator[Invalid]:
-    """What is wrong with the conditions of the rules; names of which `unsure` holds are passed over."""
+    """Yield what is wrong with the conditions of the rules; names of which `unsure` holds are passed over."""
     for name, table in _tables(read, "rules").items():
         when = table.get("when")
         if isinstance(when, str) and 0 < len(when) <= 2000:
@@ -250,7 +250,7 @@ def threshold_errors(policy: PolicySettings) -> Iterator[Invalid]:
 
 
 def _tables(read: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    """The declarations below `policy.<kind>` that are tables at all."""
+    """Return the declarations below `policy.<kind>` that are tables at all."""
     policy = read.get("policy")
     declared = policy.get(kind) if isinstance(policy, dict) else None
     tables = declared if isinstance(declared, dict) else {}

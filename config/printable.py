@@ -20,7 +20,9 @@ _IN_JSON: Final = re.compile("[" + _UNSAFE.removeprefix("\x00-\x09\x0b-\x1f") + 
 
 
 def printable(text: str) -> str:
-    r"""A text of one line, in which nothing acts on a terminal: an id, a name, somebody else's message.
+    r"""Return a text of one line, in which nothing acts on a terminal.
+
+    An id, a name, somebody else's message.
 
     Examples
     --------
@@ -31,7 +33,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """A text of several lines, in which nothing else acts on a terminal."""
+    """Return a text of several lines, in which nothing else acts on a terminal."""
     return _IN_LINES.sub(_escaped, text)
 
 
@@ -47,7 +49,7 @@ def json_text(text: str) -> str:
 
 
 def html_text(text: str) -> str:
-    """A text of several lines as HTML, which shows all of it and does nothing."""
+    """Return a text of several lines as HTML, which shows all of it and does nothing."""
     return escape(printable_lines(text))
 
 

@@ -15,7 +15,7 @@ _FOLDER_MODE: Final = 0o750
 
 
 def open_file(path: Path | str, flags: int) -> int:
-    """A descriptor of a file, which is made with the mode of private files if `flags` say that it is made.
+    """Return a descriptor of a file; if `flags` say that it is made, it gets the mode of private files.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def open_file(path: Path | str, flags: int) -> int:
 
 
 def opener(path: str, flags: int) -> int:
-    """What the built-in `open` is given as `opener`, so that it makes private files."""
+    """Return what the built-in `open` is given as `opener`, so that it makes private files."""
     return open_file(path, flags)
 
 

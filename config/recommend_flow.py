@@ -101,7 +101,7 @@ class RecommendSettings(RunSettings):
 
 
 def recommend_errors(settings: RecommendSettings) -> Iterator[Invalid]:
-    """Validation errors between settings that are each well-formed."""
+    """Yield validation errors between settings that are each well-formed."""
     least, most = settings.rules.price_min, settings.rules.price_max
     if least is not None and most is not None and least > most:
         yield Invalid("", "rules.price_min", f"must be at most rules.price_max ({most}; is {least})")

@@ -32,7 +32,7 @@ def errors_of_models(settings: RunSettings, model_errors: ModelErrors) -> list[I
 
 
 def _models(settings: RunSettings) -> Iterator[tuple[str, ModelSettings | RankerSettings]]:
-    """The tables that name a registered model."""
+    """Yield the tables that name a registered model."""
     if isinstance(settings, FraudSettings):
         yield "model", settings.model
     elif isinstance(settings, RecommendSettings) and settings.ranker.name != NETWORK:
@@ -102,7 +102,7 @@ def _feature_errors(settings: FraudSettings, broken: Broken) -> Iterator[Invalid
 
 
 def _click_errors(name: str, declaration: Any, settings: FraudSettings) -> Iterator[Invalid]:
-    """What is wrong with a feature that clicks feed, or that takes in what only clicks have."""
+    """Yield what is wrong with a feature that clicks feed, or that takes in what only clicks have."""
     value = getattr(declaration, "value", None)
     if getattr(declaration, "on", "payment") != "click":
         if value == "item_id":

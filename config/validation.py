@@ -55,7 +55,7 @@ def _is_table(read: Mapping[str, Any], key: str) -> bool:
 
 
 def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """A copy without what is misshapen: whole declarations, and else single keys."""
+    """Return a copy without what is misshapen: whole declarations, and else single keys."""
     rest = {key: dict(value) if isinstance(value, dict) else value for key, value in read.items()}
     for place in places:
         section = place[0]
@@ -107,7 +107,7 @@ def _known_keys(place: Sequence[str], kind: type[RunSettings]) -> list[str]:
 
 
 def _model(table: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """The table that a key of another table holds, also one that may be left out."""
+    """Return the table that a key of another table holds, also one that may be left out."""
     field = table.model_fields.get(key)
     annotation = field.annotation if field else None
     for each in get_args(annotation) or (annotation,):

@@ -37,7 +37,7 @@ _PLAIN: Final = {
 def message_of(
     error: Mapping[str, Any], known: Sequence[str], kinds: Sequence[str], patterns: Mapping[str, str]
 ) -> str:
-    """What a person is told of one of pydantic's errors.
+    """Return what a person is told of one of pydantic's errors.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def message_of(
 
 
 def shown(value: Any) -> str:
-    """A value as a file would have it, cut where it is long."""
+    """Return a value as a file would have it, cut where it is long."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     if type(value).__module__ == "datetime":
         text = str(value)

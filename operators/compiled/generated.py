@@ -88,7 +88,7 @@ def _made(function: Callable[..., Any], signature: str, *, keep: bool) -> Any:
 
 
 def _kept(source: str, helpers: list[Callable[..., Any]]) -> Path | None:
-    """A file of the source, beside which Numba keeps what it compiles; None if there can't be one.
+    """Return a file of the source, beside which Numba keeps what it compiles; None if there can't be one.
 
     Numba asks only whether that file has changed, so all that goes into the code is in its name.
     """

@@ -69,7 +69,7 @@ def in_machine_code(function: Callable[..., Any], signature: str | None = None, 
 
 
 def _compiled_for(function: Any, signature: str | None) -> Any:
-    """What Numba's decorator does with a signature; by then it has loaded what lies in its folder."""
+    """Return what Numba's decorator does with a signature; by then it has loaded what lies in its folder."""
     if signature is not None:
         from numba.core.typeinfer import register_dispatcher
 
@@ -117,5 +117,5 @@ def compiled() -> bool:
 
 
 def cells(array: NDArray[Any]) -> Cells:
-    """A flat array as kernels take it."""
+    """Return a flat array as kernels take it."""
     return array if compiled() else memoryview(array)  # type: ignore[arg-type]  # flat arrays are buffers

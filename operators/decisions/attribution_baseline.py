@@ -59,7 +59,7 @@ class AttributionBaseline:
             means[part] += difference * share
 
     def save(self) -> list[float]:
-        """The state as plain numbers."""
+        """Return the state as plain numbers."""
         return [float(self._looked_at), *self.means]
 
     def load(self, saved: Sequence[float]) -> None:

@@ -110,7 +110,7 @@ def slot_code(slots: int) -> Literal["H", "I"]:
 
 
 def detail_struct(groups: int, slots: int, inputs: int, features: int) -> struct.Struct:
-    """The fixed part of a detail.
+    """Return the fixed part of a detail.
 
     Parameters
     ----------
@@ -141,14 +141,20 @@ def detail_layout(settings: FraudSettings) -> DetailLayout:
 
 
 def base_log_odds(score: float, contributions: Sequence[float]) -> float | None:
-    """What contributions are added to: the score's log-odds less all of them; None for a score of 0 or 1."""
+    """Return what contributions are added to: the score's log-odds less all of them.
+
+    None for a score of 0 or 1.
+    """
     if not 0.0 < score < 1.0:
         return None
     return math.log(score / (1.0 - score)) - math.fsum(contributions)
 
 
 def read_trace(trace: bytes) -> Any:
-    """The policy's trace as plain values; None if there is none, hexadecimal text if it can't be read."""
+    """Return the policy's trace as plain values.
+
+    None if there is none, hexadecimal text if it can't be read.
+    """
     if not trace:
         return None
     try:

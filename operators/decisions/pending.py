@@ -174,7 +174,9 @@ class Pending:
         return block.rows, at * self._row_bytes
 
     def fields(self, place: int) -> tuple[Any, ...]:
-        """A row as it is packed: time, number, time of the first outcome, score, flags, label, then the rest.
+        """Return a row as it is packed.
+
+        Time, number, time of the first outcome, score, flags, label, then the rest.
 
         The lowest bit of the flags says whether the payment was blocked; `rows_from` and `features_from` say
         where the entities' rows and the features begin.
@@ -183,7 +185,7 @@ class Pending:
         return self._row.unpack_from(block.rows, (place & _PLACE_MASK) * self._row_bytes)
 
     def row(self, event_id: str) -> Row | None:
-        """The decision's row, or None when it isn't known (any more)."""
+        """Return the decision's row, or None when it isn't known (any more)."""
         place = self.index.get(event_id)
         if place is None:
             return None
@@ -304,7 +306,7 @@ class Pending:
             self.index.pop(event_id, None)
 
     def save(self) -> dict[str, bytes]:
-        """The state as named blobs."""
+        """Return the state as named blobs."""
         head = (self._base, self.oldest, self.next, self.due, self.expired_unlabelled, self.dropped_by_limit)
         return {
             "head": msgspec.msgpack.encode(head),
@@ -385,7 +387,7 @@ class EarlyOutcomes:
             self._give_up()
 
     def take(self, about: str) -> Early | None:
-        """The outcome that waited for this payment, if any."""
+        """Return the outcome that waited for this payment, if any."""
         return self.waiting.pop(about, None)
 
     def hold(self, held: Held) -> None:
@@ -397,7 +399,7 @@ class EarlyOutcomes:
             self.unmatched += 1
 
     def reached(self, now_ms: int) -> Held | None:
-        """The next outcome whose time has come, if any."""
+        """Return the next outcome whose time has come, if any."""
         if self.ahead and self.ahead[0].event_time <= now_ms:
             return heapq.heappop(self.ahead)
         return None
@@ -414,7 +416,7 @@ class EarlyOutcomes:
         self.ahead = sorted(held for held in self.ahead if held.about not in about)  # sorted, it is a heap
 
     def save(self) -> bytes:
-        """The state as bytes."""
+        """Return the state as bytes."""
         order = [(time, about) for time, about in self._order if about in self.waiting]
         waiting = [(about, *self.waiting[about]) for _, about in order]
         return msgspec.msgpack.encode((order, waiting, sorted(self.ahead), self.unmatched))

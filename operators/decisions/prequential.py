@@ -89,12 +89,15 @@ class Prequential:
             self._newer_total += 1
 
     def counted(self) -> Counted:
-        """The window's scores, to be evaluated together with those of others (`quality_of`)."""
+        """Return the window's scores, to be evaluated together with those of others (`quality_of`)."""
         legitimate, frauds = self._window()
         return _filled(legitimate), _filled(frauds)
 
     def quality(self) -> Quality | None:
-        """The quality over the window; None until both a fraud and a legitimate payment were evaluated."""
+        """Return the quality over the window.
+
+        None until both a fraud and a legitimate payment were evaluated.
+        """
         return _quality(*self._window())
 
     def _window(self) -> tuple[list[int], list[int]]:
@@ -107,7 +110,7 @@ class Prequential:
 
 
 def quality_of(parts: Iterable[Counted]) -> Quality | None:
-    """The quality over several windows, as if one had evaluated all their scores; None as for one."""
+    """Return the quality over several windows, as if one had evaluated all their scores; None as for one."""
     counts = _empty()
     for part in parts:
         for label in (0, 1):
@@ -155,7 +158,7 @@ def _auc(legitimate: list[int], frauds: list[int]) -> float:
 
 
 def _average_precision(legitimate: list[int], frauds: list[int]) -> float:
-    """The sum of precisions, from the highest bin down, one for each fraud."""
+    """Return the sum of precisions, from the highest bin down, one for each fraud."""
     found = seen = 0
     precisions = 0.0
     for negatives, positives in zip(reversed(legitimate), reversed(frauds), strict=True):
@@ -237,13 +240,13 @@ class OutcomeWindow:
         self.evaluated += len(evaluated)
 
     def copy(self) -> OutcomeWindow:
-        """The same window, to compute from while this one goes on."""
+        """Return the same window, to compute from while this one goes on."""
         twin = OutcomeWindow(0)
         twin._outcomes_max, twin._ring, twin.evaluated = self._outcomes_max, self._ring[:], self.evaluated
         return twin
 
     def quality(self) -> WindowQuality | None:
-        """The quality over the window; None while it is empty."""
+        """Return the quality over the window; None while it is empty."""
         import numpy as np
 
         held = min(self.evaluated, self._outcomes_max)

@@ -36,7 +36,7 @@ class Scorer(Protocol):
     contributions: Sequence[float]
 
     def score(self, payment: Payment, time_ms: int) -> float:
-        """The probability of a fraud, with features as they are at a time; nothing is moved on.
+        """Return the probability of a fraud, with features as they are at a time; nothing is moved on.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class Scorer(Protocol):
         ...
 
     def detail(self) -> bytes:
-        """The fixed part of the decision's detail."""
+        """Return the fixed part of the decision's detail."""
         ...
 
     def take(

@@ -32,7 +32,7 @@ _ALIGNED: Final = 8
 def compiled_scorer(
     features: FeatureSet, model: Model | Logistic, baseline: AttributionBaseline, pending: Pending
 ) -> CompiledScorer | None:
-    """A compiled scorer, where there can be one for this model and on this machine."""
+    """Return a compiled scorer, where there can be one for this model and on this machine."""
     if not isinstance(model, Logistic) or not features.groups:
         return None
     text = _Source(features)
@@ -115,7 +115,10 @@ class _Source:
         return {name for line in lines for name in _LOCAL.findall(line)}
 
     def _function(self, name: str, parameters: tuple[str, ...], lines: list[str]) -> str:
-        """A compiled function: it takes the address of the table, and finds there what its lines speak of."""
+        """Return a compiled function.
+
+        It takes the address of the table, and finds there what its lines speak of.
+        """
         used = self._used(lines)
         found = [
             f"{each} = {CELLS[self._codes[each]]}(table[{place}])"

@@ -168,7 +168,7 @@ def _of_another_kind(payload: bytes) -> Undecodable | None:
 def _raised(
     error: Exception, payload: bytes, line_bytes_max: int, *, stack_is_empty: bool
 ) -> Event | Undecodable:
-    """What becomes of a line with which something raised what it should not."""
+    """Return what becomes of a line with which something raised what it should not."""
     if not isinstance(error, RecursionError):
         return unexpected(error)
     if stack_is_empty:
@@ -250,5 +250,5 @@ def canonical_digest(event: Event) -> int:
 
 
 def base64_text(payload: bytes) -> str:
-    """The bytes as base64 text."""
+    """Return the bytes as base64 text."""
     return b64encode(payload).decode("ascii")

@@ -45,7 +45,7 @@ def times_of(lines: Sequence[bytes]) -> list[int]:
 
 
 def plausible_times(times: list[int], future_skew_ms_max: int, look_ahead: int) -> list[int]:
-    """The times, with those replaced that run ahead of a line soon after them by more than the limit."""
+    """Return the times, but replace those that run ahead of a line soon after them by more than the limit."""
     if max(map(sub, times, times[1:]), default=0) * look_ahead <= future_skew_ms_max:
         return times
     return [

@@ -39,7 +39,7 @@ def nested_too_deep(payload: bytes) -> bool:
 
 
 def on_empty_stack(function: Callable[..., _T], *given: Any) -> _T:
-    """What a function gives when it is called on a stack of its own.
+    """Return what a function gives when it is called on a stack of its own.
 
     Raises
     ------

@@ -46,12 +46,12 @@ class CutLine(bytes):
 
     @classmethod
     def from_line(cls, line: bytes, head_bytes: int) -> Self:
-        """The head of a line that is there as a whole."""
+        """Return the head of a line that is there as a whole."""
         return cls.of(line[:head_bytes], len(line), sha256(line).digest())
 
     @classmethod
     def of(cls, head: bytes, whole_bytes: int, whole_sha256: bytes) -> Self:
-        """A head with what it is the head of."""
+        """Return a head with what it is the head of."""
         made = cls(head)
         made.whole_bytes, made.whole_sha256 = whole_bytes, whole_sha256
         return made
@@ -81,7 +81,7 @@ class LongLine:
         self.bytes += len(piece)
 
     def ended(self) -> CutLine:
-        """What is kept of it."""
+        """Return what is kept of it."""
         return CutLine.of(self._head, self.bytes, self._digest.digest())
 
 
@@ -91,12 +91,12 @@ def length_of(line: bytes) -> int:
 
 
 def whole_of(line: CutLine) -> bytes:
-    """What a journal keeps of a cut line beside its head: length and digest of the whole, 40 bytes."""
+    """Return what a journal keeps of a cut line beside its head: length and digest of the whole, 40 bytes."""
     return _WHOLE.pack(line.whole_bytes, line.whole_sha256)
 
 
 def cut_line_of(head: bytes, whole: bytes) -> CutLine:
-    """A cut line from what a journal keeps of it."""
+    """Return a cut line from what a journal keeps of it."""
     return CutLine.of(head, *_WHOLE.unpack(whole))
 
 
@@ -119,7 +119,9 @@ def has_reason(line: bytes, reason: str) -> bool:
 
 
 def cut_dead_letter(line: bytes, line_bytes_max: int) -> bytes:
-    """A dead letter's line, cut to a length where it is longer: then it holds a head of its payload only.
+    """Return a dead letter's line, cut to a length where it is longer.
+
+    Then it holds a head of its payload only.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ _ATTRIBUTES: Final = re.compile(r"Attributes\n-+\n(.*)", re.DOTALL)
 
 
 def schema_files() -> dict[str, bytes]:
-    """The content of each schema file, by its name."""
+    """Return the content of each schema file, by its name."""
     return {
         f"{_WORDS.sub('_', struct.__name__).lower()}.schema.json": _document(struct) for struct in _CONTRACT
     }

@@ -79,7 +79,7 @@ def _remember(known: dict[_Hour, _Known], hour: _Hour, value: _Known) -> _Known:
 
 
 def time_text(time_ms: int) -> bytes:
-    """A time with milliseconds in UTC, as ASCII; of the years 1 to 9999.
+    """Return a time with milliseconds in UTC, as ASCII; of the years 1 to 9999.
 
     Examples
     --------

@@ -78,7 +78,7 @@ class FeatureSet:
         self.update_click = writer.lines.names.get("update_click")
 
     def rows(self, payment: Payment) -> tuple[int, ...]:
-        """The row of each of the payment's entities, 0 for one not yet seen."""
+        """Return the row of each of the payment's entities, 0 for one not yet seen."""
         return tuple(
             table.index.get(getattr(payment, key), 0)
             for table, key in zip(self.tables.values(), self._keys, strict=True)
@@ -94,7 +94,7 @@ class FeatureSet:
         return put_tables_back(self.tables, self.writer.lines.windows, self.writer.lines.times, to_ms)
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
-        """The state as named blobs."""
+        """Return the state as named blobs."""
         blobs: dict[str, bytes | array[int] | array[float]] = {
             f"{name}/{part}": blob
             for name, table in self.tables.items()

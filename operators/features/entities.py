@@ -176,7 +176,7 @@ class Entities:
                 self.evicted_by_age += 1
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
-        """The state as named blobs; columns are given as they are, without a copy."""
+        """Return the state as named blobs; columns are given as they are, without a copy."""
         self._trim()
         head = (self.keys, self.free, self.hand, self.evicted_by_age, self.evicted_by_limit)
         blobs: dict[str, bytes | array[int] | array[float]] = {"head": msgspec.msgpack.encode(head)}

@@ -65,7 +65,7 @@ class SourceWriter:
 
     @staticmethod
     def function(name: str, parameters: str, lines: list[str]) -> str:
-        """A function of these lines, which finds first the panes and the amount that they speak of."""
+        """Return a function of these lines, which finds first the panes and the amount that they speak of."""
         panes = sorted({int(pane_ms) for line in lines for pane_ms in _PANES.findall(line)})
         body = [*(f"{pane_local(pane_ms)} = t // {pane_ms}" for pane_ms in panes), *lines]
         if "amount" not in parameters and any(map(_AMOUNT.search, lines)):
@@ -73,7 +73,7 @@ class SourceWriter:
         return "\n".join([f"def {name}({parameters}):", *[f"    {line}" for line in body or ["pass"]]])
 
     def source(self) -> str:
-        """The generated functions; `update_click` is there only if clicks feed a feature."""
+        """Return the generated functions; `update_click` is there only if clicks feed a feature."""
         for number, entity in enumerate(self.entities):
             table = self.lines.tables[entity]
             self.lines.names |= {
@@ -129,7 +129,7 @@ class SourceWriter:
         return [*self.flag_lines(), f"return ({values}), ({slots}), flags, ({rows})"]
 
     def taken_rows(self) -> str:
-        """A line that takes `rows` apart."""
+        """Return a line that takes `rows` apart."""
         return "".join(f"{row}, " for row in self.lines.rows.values()) + "= rows"
 
     def create_lines(self) -> list[str]:

@@ -99,7 +99,7 @@ class SourceLines:
         return name
 
     def time_column(self, entity: str, *, drops: bool = True) -> str:
-        """A column of times."""
+        """Return a column of times."""
         name = self.column(entity, "q", 0)
         self.times.append(Times(self.names[name], drops))
         return name
@@ -127,7 +127,7 @@ class SourceLines:
         return f"flags & {bit}"
 
     def operand(self, declaration: Any) -> str:
-        """What a declaration takes in: a feature of the payment, or a field of the click."""
+        """Return what a declaration takes in: a feature of the payment, or a field of the click."""
         if getattr(declaration, "on", "payment") == "click":
             return _CLICK_FIELDS[declaration.value]
         return self.value(declaration.value)

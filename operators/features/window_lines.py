@@ -13,7 +13,7 @@ def panes_of(declaration: Any) -> tuple[int, int]:
 
 
 def pane_local(pane_ms: int) -> str:
-    """The local that holds the number of the pane that `t` lies in."""
+    """Return the local that holds the number of the pane that `t` lies in."""
     return f"pane_{pane_ms}"
 
 

@@ -60,7 +60,7 @@ class Model(Protocol):
         ...
 
     def explain(self, features: Sequence[float]) -> list[float]:
-        """What each group, or each value, adds to the score, in log-odds."""
+        """Return what each group, or each value, adds to the score, in log-odds."""
         ...
 
     def score_explained(self, features: Sequence[float]) -> tuple[float, Sequence[float]]:
@@ -68,7 +68,7 @@ class Model(Protocol):
         ...
 
     def save(self) -> bytes:
-        """The state as bytes."""
+        """Return the state as bytes."""
         ...
 
     def load(self, saved: bytes) -> None:

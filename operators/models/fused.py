@@ -29,13 +29,13 @@ _GRADIENT_SURE: Final = 18.0
 
 
 def log_odds(probability: float) -> float:
-    """The logarithm of the odds of a probability, cut off at 1e-9 from both ends."""
+    """Return the logarithm of the odds of a probability, cut off at 1e-9 from both ends."""
     probability = min(max(probability, 1e-9), 1.0 - 1e-9)
     return math.log(probability / (1.0 - probability))
 
 
 def probability(log_odds: float) -> float:
-    """The score that log-odds stand for."""
+    """Return the score that log-odds stand for."""
     if -_SCORE_SURE <= log_odds <= _SCORE_SURE:
         return 1.0 / (1.0 + exp(-log_odds))
     return 1.0 if log_odds > 0.0 else 0.0

@@ -110,7 +110,7 @@ class Unsaved(ValueError):
 
 
 def encode_graph(root: object) -> bytes:
-    """An object and all that it refers to, as bytes.
+    """Return an object and all that it refers to, as bytes.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def encode_graph(root: object) -> bytes:
 
 
 def decode_graph(saved: bytes | memoryview) -> Any:
-    """The object that `encode_graph` was given, made again.
+    """Return the object that `encode_graph` was given, made again.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _name_of(kind: Any) -> str:
 
 
 def _class_of(name: str) -> Any:
-    """The class of that name, if it is listed."""
+    """Return the class of that name, if it is listed."""
     if name in _BUILTINS:
         return _BUILTINS[name]
     if name not in _KNOWN and name not in _COMPILED:
@@ -304,7 +304,7 @@ class _Writer:
 
 
 def _key(key: Any) -> Any:
-    """A key, or an element of a set: what is compared by its value alone.
+    """Return a key, or an element of a set: what is compared by its value alone.
 
     Raises
     ------
@@ -453,7 +453,7 @@ class _Reader:
 
 
 def _shape(kind: Any, fields: list[Any]) -> tuple[type, list[str], tuple[str, ...]]:
-    """A class, its fields in their order, and which of them are kept in slots."""
+    """Return a class, its fields in their order, and which of them are kept in slots."""
     if _name_of(kind) not in _KNOWN:
         raise Unsaved(f"{_name_of(kind).replace(':', '.')} has no fields")
     return kind, list(map(_field, fields)), tuple(name for name in _slots_of(kind) if name in fields)

@@ -66,7 +66,7 @@ def _value_error(key: str, value: object, default: object) -> str | None:
 
 
 def model_errors(name: str, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
-    """What is wrong with a model's configuration, all at once, as pairs of key and message.
+    """Return what is wrong with a model's configuration, all at once, as pairs of key and message.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def model_errors(name: str, parameters: Mapping[str, object]) -> list[tuple[str,
 
 
 def build_model(name: str, parameters: Mapping[str, object], shape: ModelShape) -> Model:
-    """A new model.
+    """Return a new model.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ River's L2 penalty on SGD and AdaGrad is not offered.
 
 
 def reference() -> str:
-    """The reference page of all models, Markdown."""
+    """Return the reference page of all models, Markdown."""
     return "\n".join([_INTRODUCTION, *map(_section, MODELS)])
 
 

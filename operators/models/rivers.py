@@ -37,7 +37,7 @@ def _library() -> str:
 
 
 def _finite(found: float) -> float:
-    """What an estimator says, as a number.
+    """Return what an estimator says, as a number.
 
     Raises
     ------

@@ -32,22 +32,22 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def over_slots(cls, model: object, library: str, shape: ModelShape) -> Origin:
-        """The origin of a model that reads slots."""
+        """Return the origin of a model that reads slots."""
         groups = zip(shape.slot_names, shape.group_offsets, strict=True)
         reads = (*(f"{name} from slot {offset}" for name, offset in groups), f"{shape.slots} slots")
         return cls(type(model).__name__, library, reads)
 
     @classmethod
     def over_values(cls, model: object, library: str, shape: ModelShape) -> Origin:
-        """The origin of a model that reads values."""
+        """Return the origin of a model that reads values."""
         return cls(type(model).__name__, library, shape.value_names)
 
     def seal(self, body: bytes) -> bytes:
-        """The saved state, with this origin outside."""
+        """Return the saved state, with this origin outside."""
         return msgspec.msgpack.encode((_FORMAT, self, body))
 
     def open(self, saved: bytes) -> bytes:
-        """The body of what an equal origin sealed.
+        """Return the body of what an equal origin sealed.
 
         Raises
         ------

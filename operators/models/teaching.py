@@ -50,7 +50,7 @@ class Teacher:
         self._copying_ns = self._learning_ns = 0
 
     def forget(self) -> None:
-        """The model was loaded: what was kept is of another state."""
+        """Note that the model was loaded: what was kept is of another state."""
         self._copy, self._since = b"", []
 
     def teach(self, examples: Sequence[Example]) -> None:
@@ -83,7 +83,7 @@ class Teacher:
             self._learning_ns += perf_counter_ns() - begun_ns
 
     def learning_one(self) -> Callable[[Sequence[float], int], None]:
-        """What lets the model learn one example; what an atomic one raises comes through as it is."""
+        """Return what lets the model learn one example; what an atomic one raises comes through as it is."""
         return self._model.learn if self._atomic else self._teach_one
 
     def untouched_by(self, error: Exception) -> bool:

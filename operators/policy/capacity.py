@@ -15,7 +15,7 @@ __all__ = ["DecidedDays", "ReviewDays", "share_of", "with_capacity"]
 
 
 def share_of(total: int, shard: int, shards: int) -> int:
-    """A shard's part of a number that is dealt out; all parts together are the whole."""
+    """Return a shard's part of a number that is dealt out; all parts together are the whole."""
     return total // shards + (shard < total % shards)
 
 
@@ -65,7 +65,7 @@ class ReviewDays:
         self._forgotten = min(self._forgotten, day)
 
     def save(self) -> list[Any]:
-        """The state as plain values."""
+        """Return the state as plain values."""
         return [self._forgotten, sorted(self.used.items())]
 
     def load(self, saved: Sequence[Any]) -> None:
@@ -108,7 +108,7 @@ class DecidedDays:
         self._days = {each for each in self._days if each <= day}
 
     def save(self) -> list[int]:
-        """The days, oldest first."""
+        """Return the days, oldest first."""
         return sorted(self._days)
 
     def load(self, saved: Iterable[int]) -> None:

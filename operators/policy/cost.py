@@ -22,7 +22,7 @@ _NUMBER: Final = b"\xcb"  # what comes before the eight bytes of a number in msg
 
 
 def expected_costs(cost: CostSettings) -> Callable[[float, float], Costs]:
-    """The costs of the three actions, as a function of the score and the amount.
+    """Return the costs of the three actions, as a function of the score and the amount.
 
     The score is taken as the probability of fraud: costs are only as good as the score is calibrated.
 
@@ -43,7 +43,7 @@ def expected_costs(cost: CostSettings) -> Callable[[float, float], Costs]:
 
 
 def cheapest(costs: Costs) -> Action:
-    """The action with the least cost; of equal ones the one that disturbs the customer least."""
+    """Return the action with the least cost; of equal ones the one that disturbs the customer least."""
     approve, review, block = costs
     if approve <= review and approve <= block:
         return "approve"
@@ -51,7 +51,7 @@ def cheapest(costs: Costs) -> Action:
 
 
 def _trace_writer() -> Callable[[float, float, float], bytes]:
-    """A function that lays three costs into a trace encoded before, as encoding it each time is slow."""
+    """Return a function that lays costs into a trace encoded before, as encoding it each time is slow."""
     costs = {"approve": 0.0, "review": 0.0, "block": 0.0}
     start, *others = msgpack.encode({"path": "cost", "costs": costs}).split(_NUMBER + bytes(8))
     parts = [part + _NUMBER for part in (start, *others[:-1])]

@@ -36,7 +36,7 @@ _OPERATORS: Final[Mapping[type[ast.AST], str]] = {
 
 
 def source_of(text: str, features: Sequence[str]) -> str:
-    """A Python expression of the parameters `PARAMETERS`, true or false.
+    """Return a Python expression of the parameters `PARAMETERS`, true or false.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class _Writer:
         }
 
     def write(self, node: ast.expr) -> str:
-        """The source of a part."""
+        """Return the source of a part."""
         of = self._of.get(type(node))
         if of is None:
             raise ValueError(f"{type(node).__name__} is not part of the language")
@@ -102,7 +102,10 @@ class _Writer:
         return f"({'-' if isinstance(node.op, ast.USub) else '+'}{self._operand(node.operand)})"
 
     def _operand(self, node: ast.expr) -> str:
-        """A number to calculate with; whole numbers become floats, as those could grow without an end."""
+        """Return a number to calculate with.
+
+        Whole numbers become floats, as those could grow without an end.
+        """
         return f"(1.0 * {self.write(node)})" if isinstance(node, ast.Name) else self.write(node)
 
     def _arithmetic(self, node: ast.BinOp) -> str:
@@ -142,7 +145,7 @@ class _Writer:
         return self._guarded(plain, left) if self._is_text(left) else f"({first} == {first} and {plain})"
 
     def _guarded(self, plain: str, *sides: ast.expr) -> str:
-        """A comparison that is false where a side is absent."""
+        """Return a comparison that is false where a side is absent."""
         guards = [f"{self.write(side)} is not None" for side in sides if self._optional(side)]
         return f"({' and '.join([*guards, plain])})"
 

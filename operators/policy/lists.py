@@ -15,7 +15,7 @@ __all__ = ["ListContent", "changed_lists", "list_content", "list_lines", "read_l
 
 
 def read_lists(settings: RunSettings) -> list[tuple[str, ListContent]]:
-    """The lists of a configuration with what their files say now, in the order of the file.
+    """Return the lists of a configuration with what their files say now, in the order of the file.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def read_lists(settings: RunSettings) -> list[tuple[str, ListContent]]:
 def changed_lists(
     read: Sequence[tuple[str, ListContent]], digests: Mapping[str, str], waiting: Collection[str] = ()
 ) -> list[str]:
-    """What to say of lists whose files have other contents now than those in force.
+    """Return what to say of lists whose files have other contents now than those in force.
 
     Parameters
     ----------

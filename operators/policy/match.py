@@ -21,7 +21,9 @@ Match: TypeAlias = Callable[[Payment, Sequence[float]], Verdict | None]
 def compile_match(
     policy: PolicySettings, contents: Mapping[str, Sequence[str]], features: Sequence[str]
 ) -> Match | None:
-    """A function from payment and features to the verdict of a list or rule; None if there are neither.
+    """Return a function from payment and features to the verdict of a list or rule.
+
+    None if there are neither.
 
     Parameters
     ----------

@@ -188,7 +188,7 @@ class Policy:
     # -- the state as a whole
 
     def save(self) -> bytes:
-        """The state: lists' contents, reviews by day, kill switch, counts."""
+        """Return the state: lists' contents, reviews by day, kill switch, counts."""
         state = {
             "format": _FORMAT,
             "kill_switch": self.kill_switch,

@@ -18,7 +18,7 @@ _BLOCK: Final = Verdict("block", "model", "model")
 
 
 def act(policy: PolicySettings, score: float) -> Action:
-    """The action for a score, 0 to 1: block and review from their thresholds on, else approve."""
+    """Return the action for a score, 0 to 1: block and review from their thresholds on, else approve."""
     if score >= policy.block_at:
         return "block"
     return "review" if score >= policy.review_at else "approve"

@@ -48,12 +48,12 @@ Decider: TypeAlias = Callable[[Payment, Sequence[float], float, int, bool], Verd
 
 
 def trace_of(path: str, /, **more: Any) -> bytes:
-    """A trace that tells the path, and what else is said of it."""
+    """Return a trace that tells the path, and what else is said of it."""
     return _encode({"path": path, **more})
 
 
 def traced(verdict: Verdict, /, **more: Any) -> bytes:
-    """The trace of a verdict with more said; at most 15 entries in all, none of them twice."""
+    """Return the trace of a verdict with more said; at most 15 entries in all, none of them twice."""
     before, after = verdict.trace or _encode({"path": verdict.path}), _encode(more)
     # The first byte of a small msgpack map is 0x80 and the number of its entries.
     return bytes((before[0] + after[0] - 0x80,)) + before[1:] + after[1:]

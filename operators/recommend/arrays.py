@@ -62,7 +62,10 @@ class Slots:
 
 
 def padded(array: Array, size: int) -> Array:
-    """An array with so many cells, zeros behind what there was; memory is taken where it is written to."""
+    """Return an array with so many cells, zeros behind what there was.
+
+    Memory is taken where it is written to.
+    """
     longer = np.zeros(size, array.dtype)
     longer[: len(array)] = array
     return longer

@@ -63,11 +63,11 @@ class Catalogue:
             self._engine.items.hide(number, hidden=not self._may_show(self._facts.get(number)))
 
     def of(self, number: int) -> Facts | None:
-        """The newest note on an item."""
+        """Return the newest note on an item."""
         return self._facts.get(number)
 
     def category(self, number: int) -> str | None:
-        """The item's category, if it is known."""
+        """Return the item's category, if it is known."""
         facts = self._facts.get(number)
         return None if facts is None else facts.category
 
@@ -139,7 +139,7 @@ class Catalogue:
         return (least is None or price >= least) and (most is None or price <= most)
 
     def save(self) -> list[Any]:
-        """The state."""
+        """Return the state."""
         return [[[number, *facts] for number, facts in self._facts.items()], list(self.new_ms.items())]
 
     def load(self, saved: list[Any]) -> None:

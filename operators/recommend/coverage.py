@@ -85,7 +85,7 @@ class Coverage:
         return self.shown_since(now_ms - _DAY_MS)
 
     def save(self) -> bytes:
-        """The state as bytes."""
+        """Return the state as bytes."""
         return msgspec.msgpack.encode([list(self._shown_ms.items()), self.popularity, self._slates])
 
     def load(self, saved: bytes) -> None:

@@ -45,7 +45,7 @@ class SlateDetail(NamedTuple):
 
 
 def pack(places: Sequence[Place], candidates: int, name_of: Callable[[int], str]) -> bytes:
-    """The detail of a slate, as MessagePack."""
+    """Return the detail of a slate, as MessagePack."""
     anchors = [place.anchor for place in places]
     names = {anchor: place for place, anchor in enumerate(dict.fromkeys(anchors))}
     return msgspec.msgpack.encode(

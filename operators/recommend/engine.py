@@ -251,7 +251,7 @@ class Engine:
             self._drop_session(session)
 
     def _session(self, session: str) -> int:
-        """The session's place among those that go on; the one idle for longest makes room."""
+        """Return the session's place among those that go on; the one idle for longest makes room."""
         live = self._sessions.pop(session, None)
         if live is None:
             if len(self._sessions) >= self._settings.sessions_max:
@@ -289,7 +289,7 @@ class Engine:
     # -- ranking
 
     def history(self, session: str) -> list[int]:
-        """The different items at a session's end, the newest last."""
+        """Return the different items at a session's end, the newest last."""
         live = self._sessions.get(session)
         if live is None:
             return []
@@ -396,7 +396,7 @@ class Engine:
     # -- the state as a whole
 
     def save(self) -> dict[str, bytes]:
-        """The state as named blobs."""
+        """Return the state as named blobs."""
         names = {
             "items": list(self.items.by_name.items()),
             "numbers": self.items.number_at,

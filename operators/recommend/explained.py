@@ -55,7 +55,7 @@ class ExplainedItem:
 
 
 def explained_items(decision: Mapping[str, Any], detail: bytes) -> tuple[ExplainedItem, ...]:
-    """The items of a decision, best first.
+    """Return the items of a decision, best first.
 
     Raises
     ------

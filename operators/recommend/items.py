@@ -80,7 +80,7 @@ class Items:
             self._drop(self._idle())
 
     def number_of(self, item_id: str) -> int:
-        """The item's number, a new one for a new item; one that was idle for long makes room."""
+        """Return the item's number, a new one for a new item; one that was idle for long makes room."""
         number = self.by_name.get(item_id)
         if number is None:
             number = self.by_name[item_id] = self._new_item(item_id)
@@ -122,11 +122,11 @@ class Items:
             numbers[item_id] = number
 
     def known(self, item_id: str) -> int | None:
-        """The item's number; None if it has none."""
+        """Return the item's number; None if it has none."""
         return self.by_name.get(item_id)
 
     def name_of(self, number: int) -> str:
-        """The item's id; empty if it was dropped."""
+        """Return the item's id; empty if it was dropped."""
         slot = number & _SLOT
         return self.names[slot] if self.number_at[slot] == number else ""
 

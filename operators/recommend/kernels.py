@@ -298,14 +298,14 @@ class Ranker(NamedTuple):
 
 @kernel
 def _newest_chunk(chunks: Cells, taken: int, last: int) -> int:
-    """Number of a session's newest chunk, from `Index.last`; -1 if there is none any more."""
+    """Return the number of a session's newest chunk, from `Index.last`; -1 if there is none any more."""
     newest = last - 1
     return newest if newest >= 0 and taken - newest <= len(chunks) // CHUNK else -1
 
 
 @kernel
 def _chunk_before(chunks: Cells, taken: int, number: int) -> int:
-    """Number of the chunk before in the same session; -1 if there is none any more."""
+    """Return the number of the chunk before in the same session; -1 if there is none any more."""
     capacity = len(chunks) // CHUNK
     back = chunks[(number % capacity) * CHUNK + PREV]
     return number - back if back > 0 and taken - (number - back) <= capacity else -1
@@ -570,7 +570,10 @@ def _place_of(
     found: int,
     tagged: int,
 ) -> int:
-    """The item's place in the search, which is `found` if it is new there; -1 if it may not be shown."""
+    """Return the item's place in the search, which is `found` if it is new there.
+
+    -1 if it may not be shown.
+    """
     item = tagged & SLOT
     if tag[item] != tagged >> SLOT_BITS:
         return -1
@@ -622,7 +625,7 @@ def _hear(
 
 @kernel
 def _age(then: int, now: int) -> float:
-    """What is left of the weight of something as old, in minutes."""
+    """Return what is left of the weight of something as old, in minutes."""
     return 1.0 / (1.0 + max(now - then, 0) / AGE_MINUTES)
 
 
@@ -832,7 +835,7 @@ def _find(index: Index, room: Room, live: int, anchored: int, postings_max: int,
 
 @kernel
 def _guess(room: Room, found: int) -> None:
-    """A first order of what was found: the shares of each source's largest weight, blended."""
+    """Put what was found in a first order: shares of each source's largest weight, blended."""
     weight, top, guess, wanted = room.weight, room.top, room.guess, room.wanted
     for source in range(SOURCES):
         most = 0.0
@@ -879,7 +882,10 @@ def _choose(room: Room, found: int, candidates_max: int) -> int:
 
 @kernel
 def _kth_largest(values: Cells, count: int, k: int) -> float:
-    """The k-th largest of the first values, which are moved about (Hoare: Algorithm 65: find. CACM 1961)."""
+    """Return the k-th largest of the first values, which are moved about.
+
+    The algorithm is Hoare's (Algorithm 65: find. CACM 1961).
+    """
     low, high, wanted = 0, count - 1, k - 1
     while low < high:
         pivot = values[(low + high) // 2]
@@ -909,7 +915,7 @@ def _kth_largest(values: Cells, count: int, k: int) -> float:
 
 @kernel
 def _step(value: float) -> int:
-    """A feature of 0 to 1 as it is kept."""
+    """Return a feature of 0 to 1 as it is kept."""
     return int(min(value, 1.0) * STEPS_OF_ONE + 0.5)
 
 

@@ -67,7 +67,7 @@ class Visit(NamedTuple):
 
 
 def _places_of(ranked: Ranked) -> list[Place]:
-    """The candidates as they were ranked."""
+    """Return the candidates as they were ranked."""
     return list(map(Place, ranked.items, ranked.scores, ranked.sources, ranked.anchors, ranked.support))
 
 
@@ -102,7 +102,7 @@ class Rules:
         return None if self._capped or self._chance or own else self._items_max
 
     def arrange(self, ranked: Ranked, visit: Visit) -> list[Place]:
-        """The slate: at most the configured number of places, the best first."""
+        """Return the slate: at most the configured number of places, the best first."""
         allowed = self._without_own(_places_of(ranked), visit)
         places = self._under_caps(allowed)
         if len(places) < self._items_max and self._rules.fill:
@@ -137,7 +137,7 @@ class Rules:
         return kept
 
     def _filled(self, places: list[Place], visit: Visit) -> list[Place]:
-        """The slate with trending items at its end, those of the session's latest categories first."""
+        """Return the slate with trending items at its end, those of the session's latest categories first."""
         caps = _Caps(self._catalogue, self._rules)
         for place in places:
             caps.admit(place.item)

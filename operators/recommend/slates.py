@@ -71,11 +71,14 @@ class PendingSlates(Generic[T]):
         return len(self._slates)
 
     def of(self, session: str) -> Shown[T] | None:
-        """The session's last slate."""
+        """Return the session's last slate."""
         return self._slates.get(session)
 
     def take(self, session: str, now_ms: int) -> Shown[T] | None:
-        """The session's last slate, which waits no longer; None if there is none that is young enough."""
+        """Return the session's last slate, which waits no longer.
+
+        None if there is none that is young enough.
+        """
         shown = self._slates.pop(session, None)
         if shown is not None and now_ms - shown.time_ms > self._age_ms_max:
             self.expired += 1
@@ -114,7 +117,7 @@ class PendingSlates(Generic[T]):
         self._slates.pop(session, None)
 
     def save(self) -> bytes:
-        """The state as bytes."""
+        """Return the state as bytes."""
         slates = [[session, *shown] for session, shown in self._slates.items()]
         return msgspec.msgpack.encode([slates, self.expired, self.dropped_by_limit])
 
@@ -183,13 +186,13 @@ class SlateWindow:
             self.evaluated += 1
 
     def copy(self) -> SlateWindow:
-        """The same window, to compute from while this one goes on."""
+        """Return the same window, to compute from while this one goes on."""
         twin = SlateWindow(0)
         twin._slates_max, twin._ring, twin.evaluated = self._slates_max, self._ring[:], self.evaluated
         return twin
 
     def quality(self) -> SlateQuality | None:
-        """The quality over the window; None while it is empty."""
+        """Return the quality over the window; None while it is empty."""
         held = min(self.evaluated, self._slates_max)
         if not held:
             return None
@@ -208,7 +211,10 @@ class SlateWindow:
 
 
 def quality_of_slates(parts: Sequence[SlateQuality]) -> SlateQuality | None:
-    """The quality over several windows, as if one had evaluated all their slates; None if there are none."""
+    """Return the quality over several windows, as if one had evaluated all their slates.
+
+    None if there are none.
+    """
     if not parts:
         return None
     counts, new = [each.slates for each in parts], [each.new_slates for each in parts]
@@ -230,7 +236,7 @@ def rank_of(item: T, items: Sequence[T]) -> int:
 
 
 def reciprocal(rank: int) -> float:
-    """What a rank is worth: 1 / rank, and 0 where the item wasn't on the slate."""
+    """Return what a rank is worth: 1 / rank, and 0 where the item wasn't on the slate."""
     return 1.0 / rank if rank else 0.0
 
 

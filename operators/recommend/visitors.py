@@ -55,7 +55,7 @@ class Visitors:
             self._clicked.add(customer, item, self._past_items_max, self._customers_max)
 
     def past(self, customer: str) -> list[int]:
-        """What the customer clicked last, the newest first."""
+        """Return what the customer clicked last, the newest first."""
         return self._clicked.of.get(customer, [])[::-1]
 
     def buys(self, customer: str, session: str | None, items: Iterable[int]) -> None:
@@ -65,7 +65,7 @@ class Visitors:
                 self._bought.add(key, item, self._bought_items_max, self._customers_max)
 
     def bought(self, customer: str | None, session: str) -> Sequence[int]:
-        """What the session, or its known customer, has bought."""
+        """Return what the session, or its known customer, has bought."""
         return [item for key in _keys(customer, session) for item in self._bought.of.get(key, ())]
 
     def forget(self, customer: str, sessions: Iterable[str]) -> None:
@@ -75,7 +75,7 @@ class Visitors:
             self._bought.of.pop(key, None)
 
     def save(self) -> list[Any]:
-        """The state."""
+        """Return the state."""
         return [[list(each.of.items()), each.dropped] for each in (self._clicked, self._bought)]
 
     def load(self, saved: list[Any]) -> None:
@@ -119,7 +119,7 @@ class Bots:
         return _in_a_minute(now, before, at_ms)
 
     def _counted(self, session: str, at_ms: int) -> tuple[int, int, int]:
-        """The session's minute, and the clicks in it and in the one before, with one more."""
+        """Return the session's minute, and the clicks in it and in the one before, with one more."""
         minute = at_ms // _MINUTE_MS
         last, now, before = self._counts.get(session, (minute, 0, 0))
         if minute > last:
@@ -131,7 +131,7 @@ class Bots:
         self._counts.pop(session, None)
 
     def save(self) -> list[Any]:
-        """The state."""
+        """Return the state."""
         return [[session, *counts] for session, counts in self._counts.items()]
 
     def load(self, saved: list[Any]) -> None:

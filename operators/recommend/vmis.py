@@ -62,7 +62,7 @@ class PlainVmis:
             sessions[session] = None
 
     def neighbours(self, session: str) -> list[tuple[str, float]]:
-        """The sessions most similar to this one with their similarities, the most similar first."""
+        """Return the sessions most similar to this one with their similarities, the most similar first."""
         last = self._last(session)
         sample = self._sample(session, last)
         alike = dict.fromkeys(sample, 0)
@@ -79,7 +79,7 @@ class PlainVmis:
         return [(other, summed / len(last)) for other, summed in nearest]
 
     def _sample(self, session: str, last: list[str]) -> list[str]:
-        """The newest sessions among those that share an item with this one."""
+        """Return the newest sessions among those that share an item with this one."""
         found = {other: self._touched[other] for item in last for other in self._newest(item)}
         found.pop(session, None)
         return nlargest(self._sample_max, found, key=found.__getitem__)
@@ -93,7 +93,10 @@ class PlainVmis:
         return list(islice(reversed(self._items.get(session, {})), self._looked_at_max))
 
     def weights(self, session: str) -> dict[str, float]:
-        """What each item of the neighbours weighs: similarity by place of the match by rarity of the item."""
+        """Return what each item of the neighbours weighs.
+
+        Similarity by place of the match by rarity of the item.
+        """
         last = self._last(session)
         weights: dict[str, float] = {}
         for other, similarity in self.neighbours(session):

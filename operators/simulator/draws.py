@@ -38,7 +38,7 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream) -> np.random.Generator:
-    """The generator of one purpose in one world (PCG64)."""
+    """Return the generator of one purpose in one world (PCG64)."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, int(stream)])))
 
 
@@ -57,11 +57,11 @@ class Lifetimes:
 
     @classmethod
     def always(cls, count: int) -> Lifetimes:
-        """A population that neither grows nor shrinks."""
+        """Return a population that neither grows nor shrinks."""
         return cls(np.zeros(count), np.full(count, np.inf))
 
     def on(self, day: int) -> Ints:
-        """The indices of those that are there for the whole day, ascending."""
+        """Return the indices of those that are there for the whole day, ascending."""
         return np.flatnonzero((self.first <= day) & (self.end >= day + 1))
 
 

@@ -53,7 +53,7 @@ def _victims(
 
 
 def _some(rng: np.random.Generator, rows: Ints, share: float) -> Ints:
-    """A share of the rows, rounded down, drawn without replacement."""
+    """Return a share of the rows, rounded down, drawn without replacement."""
     return rng.permutation(rows)[: floor(rows.size * share)]
 
 

@@ -54,7 +54,7 @@ def draw(preset: Preset, seed: int) -> Draws:
 
 
 def reachable(homes: Floats, shops: Floats, radius: float) -> tuple[Ints, Ints]:
-    """The merchants within a radius of each customer.
+    """Return the merchants within a radius of each customer.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def reachable(homes: Floats, shops: Floats, radius: float) -> tuple[Ints, Ints]:
 
 
 def _times(rng: np.random.Generator, rate: Floats, days: int) -> tuple[Ints, Ints, Ints]:
-    """Customer, day and second of each payment; those drawn outside of their day are left out."""
+    """Return customer, day and second of each payment; those drawn outside of their day are left out."""
     counts = rng.poisson(rate[:, None], (rate.size, days))
     customer, day = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
     second = rng.normal(_NOON_S, _SPREAD_S, customer.size).astype(np.int64)
@@ -80,7 +80,10 @@ def _times(rng: np.random.Generator, rate: Floats, days: int) -> tuple[Ints, Int
 
 
 def _amounts(rng: np.random.Generator, mean: Floats) -> Floats:
-    """Normal with half the mean as deviation; a negative one is drawn again, evenly up to twice the mean."""
+    """Return normal with half the mean as deviation.
+
+    A negative one is drawn again, evenly up to twice the mean.
+    """
     amount = rng.normal(mean, mean / 2)
     negative = amount < 0
     amount[negative] = rng.uniform(0.0, 2 * mean[negative])

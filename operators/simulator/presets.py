@@ -78,7 +78,7 @@ class Preset:
 
 
 def scaled(preset: Preset, customers: int) -> Preset:
-    """The same world with another number of customers.
+    """Return the same world with another number of customers.
 
     Merchants and the rates of compromise go with it, and the radius so that a customer reaches as many
     merchants as before: the share of frauds stays what it was.

@@ -74,7 +74,7 @@ def _merchants(people: np.random.Generator, count: int, days: int) -> Lifetimes:
 def _visits(
     people: np.random.Generator, rng: np.random.Generator, customers: Lifetimes, preset: Preset
 ) -> tuple[Ints, Ints]:
-    """Customer and day of each payment."""
+    """Return customer and day of each payment."""
     days = np.arange(preset.warmup_days + preset.days)
     rate = people.gamma(_PAYMENTS_SHAPE, _PAYMENTS_PER_DAY / _PAYMENTS_SHAPE, customers.first.size)
     weekday = (preset.start.weekday() + days - preset.warmup_days) % 7
@@ -86,14 +86,14 @@ def _visits(
 
 
 def _seconds(people: np.random.Generator, rng: np.random.Generator, customer: Ints, customers: int) -> Ints:
-    """The second of the day: around the customer's own hour, wrapped at midnight."""
+    """Return the second of the day: around the customer's own hour, wrapped at midnight."""
     peak = np.array(_PEAK_HOURS)[people.choice(len(_PEAK_HOURS), customers, p=_PEAK_SHARES)]
     hour = rng.normal(peak[customer], _PEAK_SPREAD_HOURS)
     return (hour * _HOUR_S).astype(np.int64) % DAY_S
 
 
 def _popular(rng: np.random.Generator, popularity: Floats, count: int) -> Ints:
-    """Indices of merchants, drawn by popularity."""
+    """Return indices of merchants, drawn by popularity."""
     total = np.cumsum(popularity)
     found: Ints = np.searchsorted(total, rng.random(count) * total[-1])
     return found

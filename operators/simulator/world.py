@@ -72,7 +72,7 @@ class World:
 
 
 def presets() -> dict[str, str]:
-    """The names of the presets, each with one line about it."""
+    """Return the names of the presets, each with one line about it."""
     return {name: preset.description for name, preset in _known().items()}
 
 

@@ -101,7 +101,7 @@ def count_events(world: World | Network) -> int:
 
 
 def event_blocks(world: World | Network) -> Iterator[bytes]:
-    """The events by arrival as blocks of whole lines; in one second, payments come before outcomes."""
+    """Yield the events by arrival as blocks of whole lines; in one second, payments come before outcomes."""
     for _, lines in _timed_lines(world):
         yield "".join(lines).encode(errors="surrogateescape")
 
@@ -125,7 +125,10 @@ def _payments_and_outcomes(world: World) -> Iterator[tuple[Ints, Sequence[str]]]
 
 
 def truth_blocks(world: World | Network) -> Iterator[bytes]:
-    """The truth by the time of the payments: `event_id,event_time,customer_id,fraud`, fraud being 0 or 1."""
+    """Yield the truth by the time of the payments.
+
+    `event_id,event_time,customer_id,fraud`, fraud being 0 or 1.
+    """
     yield _TRUTH_HEADER
     customers = names("c", world.customer_ids)
     columns = (world.payment_ids, world.customer, world.fraud)

@@ -11,7 +11,10 @@ __all__ = ["episode_of"]
 
 
 def episode_of(source: SourceLines, declaration: Any) -> str:
-    """The name of the entity's episodes under that condition; features with the same one share them."""
+    """Return the name of the entity's episodes under that condition.
+
+    Features with the same one share them.
+    """
     entity, row, condition = (
         declaration.entity,
         source.rows[declaration.entity],

@@ -83,7 +83,7 @@ class Catalogue:
         return found
 
     def on_sale(self, item: Ints, day: Ints) -> Ints:
-        """The items, each that can't be bought on its day replaced by its substitute."""
+        """Return the items, each that can't be bought on its day replaced by its substitute."""
         missing = (self.published[item] > day) | self.gone(item, day)
         return np.where(missing, self.substitute[item], item)
 
@@ -99,7 +99,7 @@ class Catalogue:
         return self.on_sale(best, day)
 
     def beside(self, item: Ints, steps: int, day: Ints) -> Ints:
-        """The seller's items that are some steps dearer, the cheapest following the dearest."""
+        """Return the seller's items that are some steps dearer, the cheapest following the dearest."""
         each = self.by_seller.size // (int(self.seller.max()) + 1)
         first = self.place[item] // each * each
         return self.on_sale(self.by_seller[first + (self.place[item] - first + steps) % each], day)
@@ -118,7 +118,7 @@ class Catalogue:
 
 
 def draw_catalogue(preset: NetworkPreset, seed: int) -> Catalogue:
-    """The sellers' items; each seller sells in one category."""
+    """Return the sellers' items; each seller sells in one category."""
     rng = generator(seed, Stream.CATALOGUE)
     days = preset.warmup_days + preset.days
     seller = np.repeat(np.arange(preset.merchants), preset.merchant_items)

@@ -65,7 +65,7 @@ def _ids(network: Network, kind: Kind) -> list[int]:
 
 
 def fraud_odds(network: Network) -> Floats:
-    """The chance that each payment is a fraud, shape (payments,).
+    """Return the chance that each payment is a fraud, shape (payments,).
 
     It is 1 for a fraud that has a visit of its own, and the merchant's share for a payment at a compromised
     merchant, where a coin is tossed for each.
@@ -83,7 +83,10 @@ def fraud_odds(network: Network) -> Floats:
 
 
 def item_odds(network: Network, clicks: Ints) -> Floats:
-    """The chance of each item to be the one of each click, by its visitor's plans; shape (clicks, items)."""
+    """Return the chance of each item to be the one of each click, by its visitor's plans.
+
+    Shape (clicks, items).
+    """
     visit = network.clicks.visit[clicks]
     day = (network.clicks.time_s[clicks] - network.base_s) // DAY_S
     visits, catalogue = network.visits.only(visit), network.catalogue
@@ -116,7 +119,7 @@ def _of_category(catalogue: Catalogue, category: Ints, where: Bools) -> Floats:
 
 
 def _near_level(catalogue: Catalogue, level: Floats, sigma: float, by_level: Bools) -> Floats:
-    """The chance of each item if its category is looked at, shape (rows, items).
+    """Return the chance of each item if its category is looked at, shape (rows, items).
 
     Parameters
     ----------
@@ -136,7 +139,7 @@ def _near_level(catalogue: Catalogue, level: Floats, sigma: float, by_level: Boo
 
 
 def _places(level: Floats, sigma: float, count: int) -> Floats:
-    """The chance of each of so many places by price for a level, shape (levels, places)."""
+    """Return the chance of each of so many places by price for a level, shape (levels, places)."""
     # A rank is cut to 0 below, and to the last place above.
     if not sigma:
         place = (np.clip(level, 0.0, _RANK_MAX) * count).astype(np.int64)
@@ -148,7 +151,7 @@ def _places(level: Floats, sigma: float, count: int) -> Floats:
 
 
 def _chosen_at(popularity: Floats) -> Floats:
-    """The chance of each item to be picked at each place, shape (places, items).
+    """Return the chance of each item to be picked at each place, shape (places, items).
 
     The most popular one is, of the item at the place and some drawn from its neighbours.
     """
@@ -166,7 +169,7 @@ def _chosen_at(popularity: Floats) -> Floats:
 
 
 def _cheapest(catalogue: Catalogue, seller: Ints) -> Floats:
-    """The chance of each item where only a seller's cheapest ones count, shape (sellers, items)."""
+    """Return the chance of each item where only a seller's cheapest ones count, shape (sellers, items)."""
     each = catalogue.by_seller.size // (int(catalogue.seller.max()) + 1)
     most = max(1, int(each * TESTING_RANKS))
     odds = np.zeros((seller.size, catalogue.category.size))

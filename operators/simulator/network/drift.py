@@ -11,7 +11,7 @@ __all__ = ["novel_share", "season"]
 
 
 def novel_share(preset: NetworkPreset, day: Ints | Floats) -> Floats:
-    """The share of frauds that are done in the new way, by days from the first written one."""
+    """Return the share of frauds that are done in the new way, by days from the first written one."""
     day = np.asarray(day, dtype=np.float64)
     share = np.zeros(day.shape)
     for shift in preset.shifts:

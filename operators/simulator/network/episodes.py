@@ -92,7 +92,7 @@ def fraud_visits(
 
 
 def compromised_merchants(preset: NetworkPreset, seed: int) -> Iterator[Compromised]:
-    """The merchants that are compromised, each for some weeks."""
+    """Yield the merchants that are compromised, each for some weeks."""
     rng = generator(seed, Stream.FRAUDS)
     for day in _beginnings(rng, preset.compromised_per_day, _days(preset)):
         merchant, days = int(rng.integers(0, preset.merchants)), int(rng.integers(*_MERCHANT_DAYS))
@@ -104,7 +104,7 @@ def _days(preset: NetworkPreset) -> int:
 
 
 def _stolen(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, devices: Devices) -> _Plan:
-    """An account in other hands: one to three payments within three days."""
+    """Return an account in other hands: one to three payments within three days."""
     plan, proxies = _Plan.empty(), devices.fresh_ips(_PROXIES)
     for episode, day in enumerate(_beginnings(rng, preset.stolen_per_day, _days(preset))):
         customer = int(rng.choice(there.on(day)))
@@ -119,7 +119,7 @@ def _stolen(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, d
 
 
 def _testing(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, devices: Devices) -> _Plan:
-    """A list of cards, tried one after another at one seller with the least amounts."""
+    """Return a list of cards, tried one after another at one seller with the least amounts."""
     plan = _Plan.empty()
     for episode, day in enumerate(_beginnings(rng, preset.testing_per_day, _days(preset))):
         present = there.on(day)
@@ -155,7 +155,7 @@ def _rings(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, de
 
 
 def _beginnings(rng: np.random.Generator, per_day: float, days: int) -> Iterator[int]:
-    """The days on which something begins that begins so often: evenly, from a random day on."""
+    """Yield the days on which something begins that begins so often: evenly, from a random day on."""
     phase = rng.random()
     for day in range(days):
         yield from [day] * (floor(per_day * (day + 1) + phase) - floor(per_day * day + phase))

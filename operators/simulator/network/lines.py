@@ -71,7 +71,7 @@ class Lines:
     flaw: NDArray[np.uint8]
 
     def only(self, chosen: Ints | Bools) -> Lines:
-        """A selection of them, in its order."""
+        """Return a selection of them, in its order."""
         return Lines(self.kind[chosen], self.row[chosen], self.arrival_s[chosen], self.flaw[chosen])
 
 
@@ -108,7 +108,7 @@ def _arrivals(rng: np.random.Generator, time_s: Ints, preset: NetworkPreset) -> 
 
 
 def _again(rng: np.random.Generator, lines: Lines, share: float, flaw: Flaw) -> Lines:
-    """A share of the lines once more, later."""
+    """Return a share of the lines once more, later."""
     again = lines.only(rng.random(lines.row.size) < share)
     after = np.minimum(
         _AGAIN_MEDIAN_S * np.exp(_AGAIN_SIGMA * rng.standard_normal(again.row.size)), _AGAIN_S_MAX

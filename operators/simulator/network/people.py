@@ -56,7 +56,7 @@ class People:
 
 
 def draw_people(preset: NetworkPreset, categories: int, seed: int) -> People:
-    """The customers of the first simulated day, and those who come later; as many leave."""
+    """Return the customers of the first simulated day, and those who come later; as many leave."""
     rng = generator(seed, Stream.POPULATION)
     days = preset.warmup_days + preset.days
     newcomers = rng.uniform(0.0, days, round(preset.customers * days / _STAY_DAYS))
@@ -98,7 +98,7 @@ class Devices:
         return np.arange(self._next_ip - count, self._next_ip)
 
     def own(self, customer: Ints) -> Ints:
-        """The customers' first devices, those of one household being the same."""
+        """Return the customers' first devices, those of one household being the same."""
         return 2 * self._household[customer]
 
     def usual(self, rng: np.random.Generator, customer: Ints, day: Ints) -> tuple[Ints, Ints]:

@@ -131,7 +131,7 @@ class NetworkPreset:
 
 
 def scaled_network(preset: NetworkPreset, customers: int) -> NetworkPreset:
-    """The same network with another number of customers: merchants and all rates a day go with it."""
+    """Return the same network with another number of customers: merchants and all rates a day go with it."""
     factor = customers / preset.customers
     return replace(
         preset,

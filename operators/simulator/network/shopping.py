@@ -95,7 +95,7 @@ class Orders:
     total: Ints
 
     def only(self, chosen: Ints) -> Orders:
-        """A selection of them, in its order."""
+        """Return a selection of them, in its order."""
         counts = np.diff(self.first)[chosen]
         first = np.concatenate(([0], np.cumsum(counts)))
         lines = np.arange(first[-1]) + np.repeat(self.first[chosen] - first[:-1], counts)
@@ -113,7 +113,7 @@ class Orders:
 
 
 def shop(visits: Visits, catalogue: Catalogue, seed: int) -> tuple[Clicks, Carts, Orders]:
-    """What the visitors click on, put into carts, and order; those who refuse tracking only order."""
+    """Return what the visitors click on, put into carts, and order; those who refuse tracking only order."""
     rng = generator(seed, Stream.SHOPPING)
     counts = _click_counts(rng, visits)
     visit = np.repeat(np.arange(counts.size), counts)
@@ -168,7 +168,7 @@ def _offsets(rng: np.random.Generator, manner: Ints, first: Ints, counts: Ints) 
 
 
 def _viewed(rng: np.random.Generator, visits: Visits, visit: Ints, day: Ints, catalogue: Catalogue) -> Ints:
-    """The item of each click: near the visitor's level; anywhere for frauds in haste and for bots."""
+    """Return the item of each click: near the visitor's level; anywhere for frauds in haste and for bots."""
     kinds = catalogue.category_first.size - 1
     stays = rng.random(visit.size) < STAY_IN_CATEGORY
     category = np.where(stays, visits.category[visit], rng.integers(0, kinds, visit.size))
@@ -185,7 +185,7 @@ def looks_anywhere(visits: Visits) -> Bools:
 
 
 def _bought(rng: np.random.Generator, buyers: Visits, day: Ints, catalogue: Catalogue) -> Ints:
-    """The first item of each order."""
+    """Return the first item of each order."""
     item = catalogue.pick(rng, buyers.category, buyers.level, day)
     testing = buyers.seller != NOBODY
     each = catalogue.by_seller.size // (int(catalogue.seller.max()) + 1)

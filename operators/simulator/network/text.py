@@ -53,7 +53,10 @@ class NetworkText:
         )
 
     def lines(self, part: Lines) -> list[str]:
-        """The text of some lines, each with its newline; a byte that is no UTF-8 is a lone surrogate."""
+        """Return the text of some lines, each with its newline.
+
+        A byte that is no UTF-8 is a lone surrogate.
+        """
         texts: list[str] = [""] * part.row.size
         for kind, render in enumerate(self._renderers):
             places = np.flatnonzero(part.kind == kind)
@@ -64,7 +67,7 @@ class NetworkText:
         return texts
 
     def _heads(self, kind: Kind, time_s: Ints, rows: Ints) -> list[str]:
-        """What each event begins with: type, id and time."""
+        """Return what each event begins with: type, id and time."""
         letter, name = LETTERS[kind], kind.name.lower()
         numbers = self._network.names[kind][rows].tolist()
         return [
@@ -138,7 +141,7 @@ class NetworkText:
         ]
 
     def _bought(self, rows: Ints) -> Iterator[str]:
-        """The lines of each order."""
+        """Yield the lines of each order."""
         orders = self._network.orders
         for first, end in zip(orders.first[rows].tolist(), orders.first[rows + 1].tolist(), strict=True):
             columns = (orders.item[first:end], orders.quantity[first:end], orders.price[first:end])
@@ -187,13 +190,13 @@ class NetworkText:
         ]
 
     def _who(self, visit: Ints) -> list[str]:
-        """The customer of each visit as a field, nothing when it isn't told."""
+        """Return the customer of each visit as a field, nothing when it isn't told."""
         visits = self._network.visits
         told = np.where(visits.signed_in[visit], visits.customer[visit], NOBODY)
         return ["" if who < 0 else f',"customer_id":"{self._customers[who]}"' for who in told.tolist()]
 
     def _sessions(self, visit: Ints) -> list[str]:
-        """The session of each visit as a field, nothing when it isn't tracked."""
+        """Return the session of each visit as a field, nothing when it isn't tracked."""
         numbers = self._network.names[Named.SESSION][visit].tolist()
         tracked = self._network.visits.tracked[visit].tolist()
         return [

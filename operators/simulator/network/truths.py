@@ -38,7 +38,7 @@ FLAW_NAMES: Final = {
 
 
 def truth_tables(network: Network) -> dict[str, Iterator[bytes]]:
-    """The tables by the names of their files, each as blocks of bytes."""
+    """Return the tables by the names of their files, each as blocks of bytes."""
     tables = (
         _table("event_id,kind,episode,manner", _frauds(network)),
         _table("customer_id,ring", _rings(network)),
@@ -75,7 +75,7 @@ def _frauds(network: Network) -> Iterator[str]:
 
 
 def _rings(network: Network) -> Iterator[str]:
-    """The customers that pay for each ring on the written days."""
+    """Yield the customers that pay for each ring on the written days."""
     rows = np.flatnonzero(network.payments.kind == Purpose.RING)
     pairs = np.unique(np.stack((network.payments.episode[rows], network.customer[rows])), axis=1)
     for ring, customer in pairs.T.tolist():
@@ -83,7 +83,7 @@ def _rings(network: Network) -> Iterator[str]:
 
 
 def _bots(network: Network) -> Iterator[str]:
-    """The sessions of bots by their begin, with their clicks up to the end of the world."""
+    """Yield the sessions of bots by their begin, with their clicks up to the end of the world."""
     visits = np.flatnonzero(network.visits.purpose == Purpose.BOT)
     clicks = np.bincount(network.clicks.visit, minlength=network.visits.purpose.size)[visits]
     times = network.base_s + network.visits.time_s[visits]
@@ -94,7 +94,7 @@ def _bots(network: Network) -> Iterator[str]:
 
 
 def _poisoned(network: Network) -> Iterator[str]:
-    """The outcomes with a wrong label, by time, and what is right."""
+    """Yield the outcomes with a wrong label, by time, and what is right."""
     reports = network.reports
     rows = np.flatnonzero(network.payments.poisoned[reports.payment])
     rows = rows[np.argsort(reports.time_s[rows], kind="stable")]
@@ -105,7 +105,7 @@ def _poisoned(network: Network) -> Iterator[str]:
 
 
 def _lines(network: Network) -> Iterator[str]:
-    """The lines that come late, come again, are broken, or have a wrong clock, by their number from 1."""
+    """Yield lines that come late, come again, are broken, or have a wrong clock, by number from 1."""
     lines = network.lines
     late_s, off_s = _late_s(network), _off_s(network)
     for place in np.flatnonzero((lines.flaw > 0) | (late_s > 0) | (off_s != 0)).tolist():

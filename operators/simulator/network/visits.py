@@ -99,7 +99,7 @@ class Visits:
         return (self.purpose >= Purpose.BUY) & (self.purpose <= Purpose.RING)
 
     def only(self, chosen: Bools | Ints) -> Visits:
-        """A selection of them."""
+        """Return a selection of them."""
         return Visits(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
@@ -112,7 +112,7 @@ def joined(parts: Sequence[Visits]) -> Visits:
 def ordinary_visits(
     preset: NetworkPreset, people: People, categories: int, devices: Devices, seed: int
 ) -> Visits:
-    """What customers, anonymous visitors and bots do on the written days."""
+    """Return what customers, anonymous visitors and bots do on the written days."""
     rng = generator(seed, Stream.VISITS)
     return joined(
         [

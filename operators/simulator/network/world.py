@@ -222,7 +222,7 @@ def _epoch_s(preset: NetworkPreset) -> int:
 def _written(
     preset: NetworkPreset, catalogue: Catalogue, clicks: Clicks, carts: Carts, base_s: int
 ) -> tuple[Listings, Clicks, Carts]:
-    """What the catalogue says on the written days, and what is done before their end, since the epoch."""
+    """Return what the catalogue says on the written days, and what is done before they end."""
     end = preset.warmup_days + preset.days
     listed, day = catalogue.changes(preset.warmup_days, end)
     seen, put = clicks.time_s < end * DAY_S, carts.time_s < end * DAY_S
@@ -234,7 +234,7 @@ def _written(
 
 
 def _by_time(orders: Orders, end_s: int, rng: np.random.Generator) -> Orders:
-    """The orders that are paid before the end, by the time of their payments, ties at random."""
+    """Return the orders that are paid before the end, by the time of their payments, ties at random."""
     shuffled = rng.permutation(np.flatnonzero(orders.paid_s < end_s))
     return orders.only(shuffled[np.argsort(orders.paid_s[shuffled], kind="stable")])
 
@@ -252,7 +252,7 @@ def _payments(
 
 
 def _kinds(preset: NetworkPreset, visits: Visits, orders: Orders, seed: int) -> tuple[Ints, Ints]:
-    """The kind and the episode of each payment's fraud; a payment is of one kind only."""
+    """Return the kind and the episode of each payment's fraud; a payment is of one kind only."""
     purpose = visits.purpose[orders.visit]
     kind = np.where(np.isin(purpose, FRAUDULENT), purpose, 0)
     episode = np.where(kind > 0, visits.episode[orders.visit], NOBODY)
@@ -266,7 +266,7 @@ def _kinds(preset: NetworkPreset, visits: Visits, orders: Orders, seed: int) -> 
 
 
 def _stated(preset: NetworkPreset, orders: Orders, time_s: Ints, seed: int) -> tuple[Ints, Ints]:
-    """The times that the payments say, and whose clocks are wrong."""
+    """Return the times that the payments say, and whose clocks are wrong."""
     rng = generator(seed, Stream.CLOCKS)
     sellers = rng.choice(preset.merchants, min(len(preset.clocks), preset.merchants), replace=False)
     stated, day = time_s.copy(), orders.paid_s // DAY_S - preset.warmup_days
@@ -289,7 +289,7 @@ def _listed(catalogue: Catalogue, base_s: int, rng: np.random.Generator) -> Ints
 def _names(
     seed: int, events: list[int], customers: int, catalogue: Catalogue, visits: Visits, orders: Orders
 ) -> tuple[NDArray[np.uint64], ...]:
-    """The scrambled numbers of everything that is named, in the order of `Named`."""
+    """Return the scrambled numbers of everything that is named, in the order of `Named`."""
     keys = generator(seed, Stream.NAMES).integers(0, 2**64, (len(Named), 4, 2), dtype=np.uint64)
     items, sellers = catalogue.seller.size, int(catalogue.seller.max()) + 1
     used = [int(column.max(initial=0)) + 1 for column in (visits.device, visits.ip)]

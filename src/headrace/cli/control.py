@@ -212,7 +212,7 @@ def running(state: Path) -> bool:
 
 
 def settings_of(config: Path | None, state: Path) -> RunSettings:
-    """The configuration, checked; without one, what the state was last run with.
+    """Return the configuration, checked; without one, what the state was last run with.
 
     Raises
     ------

@@ -100,7 +100,7 @@ class Files:
         return self.slates if flow == "recommend" else self.decisions
 
     def state(self, flow: str) -> Path:
-        """The folder of a flow's state."""
+        """Return the folder of a flow's state."""
         return self.folder / f"{flow}-state"
 
 
@@ -178,7 +178,10 @@ def _divided(blocks: Iterable[bytes], before: int, events: BinaryIO, live: Binar
 
 
 def request(files: Files, flow: str, settings: RunSettings, speed: float | None = None) -> RunRequest:
-    """The run of one flow: on days that have passed or, at a speed, on the events that arrive after them."""
+    """Return the run of one flow.
+
+    On days that have passed or, at a speed, on the events that arrive after them.
+    """
     return RunRequest(
         flow=flow,
         sources=(str(files.events if speed is None else files.live),),

@@ -104,7 +104,7 @@ class _Both:
         self._watching, self._other = watching, other
 
     def started(self, request: RunRequest) -> None:
-        """The run here begins."""
+        """Note that the run here begins."""
         self._watching.started(request)
 
     def progress(self, progress: Progress) -> None:
@@ -117,7 +117,7 @@ class _Both:
         self._watching.warning(message)
 
     def finished(self, summary: RunSummary) -> None:
-        """The run here has ended."""
+        """Note that the run here has ended."""
         self._watching.finished(summary)
 
 
@@ -132,7 +132,7 @@ class _Teller:
             self._telling.send((what, told))
 
     def started(self, request: RunRequest) -> None:
-        """The run begins."""
+        """Note that the run begins."""
         self._tell("started", request)
 
     def progress(self, progress: Progress) -> None:
@@ -144,7 +144,7 @@ class _Teller:
         self._tell("warning", message)
 
     def finished(self, summary: RunSummary) -> None:
-        """The run has ended."""
+        """Note that the run has ended."""
         self._tell("finished", summary)
 
 

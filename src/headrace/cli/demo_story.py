@@ -155,7 +155,7 @@ def _slates(files: Files) -> Iterator[Recommendation]:
 
 
 def weeks(files: Files, shop: Shop, truth: Mapping[str, int], possible: Ceilings) -> list[Week]:
-    """What was decided and listed, week by week of event time from the first of either on."""
+    """Return what was decided and listed, week by week of event time from the first of either on."""
     found: list[Week] = []
     for decision in _decisions(files):
         _week(found, decision.event_time).add(
@@ -174,7 +174,7 @@ def weeks(files: Files, shop: Shop, truth: Mapping[str, int], possible: Ceilings
 
 
 def _week(found: list[Week], time_ms: int) -> Week:
-    """The week of a time; what is older than the first one counts there."""
+    """Return the week of a time; what is older than the first one counts there."""
     if not found:
         found.append(Week(time_ms))
     while time_ms >= found[-1].begins_ms + _WEEK_MS:
@@ -268,7 +268,7 @@ def _chosen(
     truth: Mapping[str, int],
     shown: Mapping[str, Sequence[str]],
 ) -> Decision | None:
-    """The decision whose way is told: a stopped fraud before others, and with many hits before few."""
+    """Return the decision whose way is told: a stopped fraud before others, and with many hits before few."""
     best: tuple[tuple[int, int, int], Decision] | None = None
     for decision in decisions:
         session = shop.payments[decision.event_id].session_id

@@ -28,7 +28,7 @@ def caught_up(request: RunRequest, summary: RunSummary) -> Iterator[str]:
 
 
 def live_opening(made: Made) -> str:
-    """What arrives now, and how."""
+    """Return what arrives now, and how."""
     assert made.speed is not None
     hours = made.live_s * made.speed / _HOUR_S
     return (

@@ -83,7 +83,7 @@ def erase(
 
 
 def _left(state: Path, customer: str, found: Found) -> str:
-    """What can't be evaluated, and what to do."""
+    """Return what can't be evaluated, and what to do."""
     from headrace.journal.erasures import ranges_of
 
     number = sum(map(len, found.unsure.values()))

@@ -44,7 +44,7 @@ def complain(lines: list[str]) -> None:
 
 
 def lines_of(error: HeadraceError) -> Iterator[str]:
-    """What is to be said of an error of ours, line by line."""
+    """Yield what is to be said of an error of ours, line by line."""
     yield from str(error).splitlines()
     if isinstance(error, ConfigError) and len(error.errors) > 1:
         yield f"{len(error.errors)} validation errors"

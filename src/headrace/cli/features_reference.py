@@ -230,7 +230,7 @@ hold, for the payment that is to be counted, with the values as they were when i
 
 
 def features_page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     return "\n".join([_INTRODUCTION, *_entities(), *_overview(), *_kinds(), *_bins()]) + "\n"
 
 
@@ -289,7 +289,7 @@ def _bins() -> Iterator[str]:
 
 
 def _about(declaration: type[BaseModel]) -> str:
-    """The first paragraph of a class's docstring."""
+    """Return the first paragraph of a class's docstring."""
     text = inspect.cleandoc(declaration.__doc__ or "").split("\n\n")[0]
     return " ".join(text.split())
 
@@ -328,7 +328,7 @@ def _literals(annotation: Any) -> Iterator[str]:
 
 
 def _bound(field: FieldInfo, *names: str) -> str:
-    """A limit of a number, `above` one that it must not reach."""
+    """Return a limit of a number, `above` one that it must not reach."""
     for each in field.metadata:
         found = re.search(rf"\b({'|'.join(names)})=([0-9.]+)", repr(each))
         if found:

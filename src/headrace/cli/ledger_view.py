@@ -71,12 +71,12 @@ def watching(console: Console, what: str, total_bytes: int) -> Iterator[Callable
 
 
 def explained_json(found: Explained) -> bytes:
-    """A decision as indented JSON; missing values are null."""
+    """Return a decision as indented JSON; missing values are null."""
     return orjson.dumps(asdict(found), option=orjson.OPT_INDENT_2)
 
 
 def explained_view(found: Explained, width: int) -> RenderableType:
-    """A decision for a terminal of some width, in columns."""
+    """Return a decision for a terminal of some width, in columns."""
     width = min(width, _WIDTH_MAX)
     parts: list[RenderableType] = [_title(found)]
     for name, body in _sections(found, width):
@@ -165,7 +165,7 @@ def _contributions(found: Explained) -> RenderableType:
 
 
 def _letter(letter: ExplainedLetter | None) -> RenderableType:
-    """What a retried input was before."""
+    """Return what a retried input was before."""
     if letter is None:
         return Text("the ledger has it no more; whether its bytes were replaced can't be told")
     bytes_then = letter.payload if letter.replaced else "the same"
@@ -296,7 +296,7 @@ def _time(ms: int) -> str:
 
 
 def verified_json(state: Path, shards: Sequence[VerifiedShard], missing: str | None) -> bytes:
-    """What verifying has found, as indented JSON."""
+    """Return what verifying has found, as indented JSON."""
     whole = all(shard.whole for shard in shards) and missing is None
     said = [_shard(shard) for shard in shards]
     found = {"state": path_text(state), "whole": whole, "expected_chain_missing": missing, "shards": said}
@@ -309,7 +309,7 @@ def _shard(shard: VerifiedShard) -> dict[str, Any]:
 
 
 def verified_lines(shards: Sequence[VerifiedShard]) -> Iterator[str]:
-    """What verifying has found, as lines."""
+    """Yield what verifying has found, as lines."""
     for shard in shards:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(shard.kinds.items()))
         state = "whole" if shard.whole else "DAMAGED" if shard.damage else "whole up to an interrupted write"

@@ -183,7 +183,7 @@ class LivePanel:
         self._live.stop()
 
     def beside(self) -> Observer:
-        """An observer for another run that goes on at the same time, and is drawn below."""
+        """Return an observer for another run that goes on at the same time, and is drawn below."""
         seat = _Seat(self)
         self._seats.append(seat)
         return seat

@@ -21,7 +21,7 @@ def _checked_speed(text: str) -> str:
 
 
 def speed_of(text: str) -> float | None:
-    """A multiple of event time; None for as fast as possible.
+    """Return a multiple of event time; None for as fast as possible.
 
     Raises
     ------
@@ -57,7 +57,7 @@ Speed = Annotated[
 
 
 def settings_from(config: Path | None, overrides: list[str] | None, flow: str | None = None) -> RunSettings:
-    """The configuration that a file, or else the shipped one, and what is laid over it give.
+    """Return the configuration that a file, or else the shipped one, and what is laid over it give.
 
     Raises
     ------

@@ -36,7 +36,7 @@ def reference(
 
 
 def reference_page(app: Any, exit_codes: Sequence[tuple[int, str]]) -> str:
-    """The page as Markdown.
+    """Return the page as Markdown.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def _default(parameter: Any) -> str:
 
 
 def metrics_page(metrics: Sequence[Any], labels: Mapping[str, str], process: Mapping[str, str]) -> str:
-    """The page of the metrics as Markdown.
+    """Return the page of the metrics as Markdown.
 
     Parameters
     ----------

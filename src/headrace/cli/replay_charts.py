@@ -87,7 +87,7 @@ def _up(share: float) -> float:
 
 
 def week_chart(weeks: Sequence[Week]) -> str:
-    """What either side cost, week by week."""
+    """Return what either side cost, week by week."""
     highest = max((cost for week in weeks for cost in week.cost), default=0.0) or 1.0
     parts = [_level(_up(tick / _TICKS), f"{highest * tick / _TICKS:,.0f}") for tick in range(_TICKS + 1)]
     step = (_WIDTH - _LEFT - _RIGHT) / max(len(weeks), 1)

@@ -55,7 +55,7 @@ _KEY: Final = '<p class="key"><span class="old"></span>old<span class="new"></sp
 
 
 def report_page(report: Report | SlateReport) -> str:
-    """The page. What events hold is escaped, and a policy in the page forbids whatever is loaded or run."""
+    """Return the page: what events hold is escaped, and a policy in it forbids whatever is loaded or run."""
     body = _body(report) if isinstance(report, Report) else _slate_body(report)
     return _page(report.settings_digest, body)
 
@@ -109,7 +109,7 @@ def _list(sentences: Iterable[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of plain texts, in which all but the first column are numbers where there is a head."""
+    """Return a table of plain texts, in which all but the first column are numbers where there is a head."""
     titles = "".join(f"<th{_numeric(place)}>{html_text(title)}</th>" for place, title in enumerate(head))
     body = "".join(
         "<tr>"

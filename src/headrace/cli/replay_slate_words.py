@@ -134,7 +134,7 @@ def _side(items: Sequence[ExplainedItem], rank: int) -> str:
 
 
 def limits(report: SlateReport) -> Iterator[str]:
-    """What a replay can't know."""
+    """Yield what a replay can't know."""
     yield (
         "The clicks followed the old slates: what was not shown could not be clicked there, and what was"
         " shown was clicked because it was shown. The measures are therefore biased towards the old"

@@ -35,7 +35,7 @@ _COMMANDED: Final = ("commands", "commands_refused")
 
 
 def rederived_json(state: Path, shards: Sequence[Rederived]) -> bytes:
-    """What deriving once more has found, as indented JSON."""
+    """Return what deriving once more has found, as indented JSON."""
     said = {
         "state": path_text(state),
         "same": all(shard.same for shard in shards),
@@ -45,7 +45,7 @@ def rederived_json(state: Path, shards: Sequence[Rederived]) -> bytes:
 
 
 def rederived_lines(shards: Iterable[Rederived]) -> Iterator[str]:
-    """What deriving once more has found, as lines."""
+    """Yield what deriving once more has found, as lines."""
     for shard in shards:
         yield f"{shard.shard}: {_verdict(shard)}"
         yield (
@@ -87,13 +87,13 @@ def _left_out(shard: Rederived) -> Iterator[str]:
 
 
 def report_json(report: Report | SlateReport) -> bytes:
-    """A report as indented JSON; what isn't defined is null."""
+    """Return a report as indented JSON; what isn't defined is null."""
     plain = report_plain(report) if isinstance(report, Report) else _slate_report_plain(report)
     return orjson.dumps(plain, option=orjson.OPT_INDENT_2)
 
 
 def report_plain(report: Report) -> dict[str, Any]:
-    """A report as plain values."""
+    """Return a report as plain values."""
     replayed = report.replayed
     plain = ("version", "platform", "currency", "payments")
     counted = (
@@ -183,7 +183,7 @@ def _measures(found: Any) -> dict[str, Any]:
 
 
 def report_view(report: Report | SlateReport) -> RenderableType:
-    """A report for a terminal."""
+    """Return a report for a terminal."""
     if not isinstance(report, Report):
         return _slate_report_view(report)
     parts: list[RenderableType] = [Text("\n".join(words.period(report)))]

@@ -60,7 +60,7 @@ _HORIZONS: Final = {
 
 
 def day(time_ms: int) -> str:
-    """A day, UTC."""
+    """Return a day, UTC."""
     return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d}"
 
 
@@ -74,7 +74,7 @@ def amount(value: float) -> str:
 
 
 def figure(name: str, value: float | None, *, signed: bool = False) -> str:
-    """A measure's figure; a dash where it isn't defined."""
+    """Return a measure's figure; a dash where it isn't defined."""
     if value is None:
         return "-"
     sign = "+" if signed else ""
@@ -84,7 +84,7 @@ def figure(name: str, value: float | None, *, signed: bool = False) -> str:
 
 
 def spread(name: str, interval: Interval, *, signed: bool = False, between: str = " ") -> str:
-    """A figure with its interval, and what stands between them."""
+    """Return a figure with its interval, and what stands between them."""
     value = figure(name, interval.value, signed=signed)
     if interval.low is None or interval.high is None:
         return value
@@ -105,12 +105,12 @@ def bounds(report: Report) -> Iterator[tuple[str, str, str, str]]:
 
 
 def label(example: Example) -> str:
-    """What became of a payment."""
+    """Return what became of a payment."""
     return {None: "unknown", 0: "legitimate", 1: "fraud"}[example.label]
 
 
 def reasons(decision: Any) -> str:
-    """A decision's action, score and reasons."""
+    """Return a decision's action, score and reasons."""
     codes = ", ".join(_code(reason) for reason in decision["reasons"]) or "no reasons"
     watching = f", would {decision['shadow_action']}" if decision.get("shadow_action") else ""
     path = f" by {decision['policy']}" if decision.get("policy") else ""
@@ -148,7 +148,7 @@ def period(report: Report) -> Iterator[str]:
 
 
 def began(warm_up_days: int) -> str:
-    """What the new configuration began with, and what is left out therefore."""
+    """Return what the new configuration began with, and what is left out therefore."""
     days = "The first day is" if warm_up_days == 1 else f"The first {warm_up_days} days are"
     warm_up = f"{days} not compared" if warm_up_days else ""
     return f"The new configuration began with nothing. {warm_up or 'Nothing is left out as warm-up'}."
@@ -164,7 +164,7 @@ def changed(report: Report) -> str:
 
 
 def costs(report: Report) -> str:
-    """What cost is counted with."""
+    """Return what cost is counted with."""
     cost, said = report.costs.settings, {"new": "the new", "old": "the old", "default": "the default"}
     origin, _, given = report.costs.origin.partition(", and ")
     return (
@@ -198,7 +198,7 @@ def unknowns(report: Report) -> Iterator[str]:
 
 
 def not_comparable(replayed: Walked, what: str = "payments") -> Iterator[str]:
-    """What has no counterpart."""
+    """Yield what has no counterpart."""
     if replayed.erased:
         yield (
             f"{replayed.erased:,} records were erased, {replayed.erased_decisions:,} of them decisions; the"
@@ -227,7 +227,7 @@ def _otherwise(reason: str) -> str:
 
 
 def limits(report: Report) -> Iterator[str]:
-    """What a replay can't know."""
+    """Yield what a replay can't know."""
     yield (
         "Payments that the old policy blocked have taught nobody anything: where no outcome came, the new"
         " model had nothing to learn from, though its policy might have let them through."
@@ -264,7 +264,7 @@ def limits(report: Report) -> Iterator[str]:
 
 
 def origin(report: Report | SlateReport) -> Iterator[tuple[str, str]]:
-    """Configurations, versions, platforms, and the range of the inputs."""
+    """Yield configurations, versions, platforms, and the range of the inputs."""
     for each in report.recorded:
         learns = "" if each.learn else ", without learning"
         yield (

@@ -71,7 +71,7 @@ def share_of(progress: Progress) -> float | None:
 
 
 def duration_text(seconds: float) -> str:
-    """A time span in the two largest units that it has."""
+    """Return a time span in the two largest units that it has."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -80,12 +80,12 @@ def duration_text(seconds: float) -> str:
 
 
 def time_text(event_time_ms: int) -> str:
-    """An event time, to the minute."""
+    """Return an event time, to the minute."""
     return f"{datetime.fromtimestamp(event_time_ms / 1000, UTC):%Y-%m-%d %H:%M}" if event_time_ms else "-"
 
 
 def percent_text(part: int, whole: int) -> str:
-    """A part of a whole, in percent."""
+    """Return a part of a whole, in percent."""
     return f"{part / whole:.1%}" if whole else "-"
 
 
@@ -103,7 +103,7 @@ def in_batches(request: RunRequest | None) -> bool:
 
 
 def actions_of(progress: Progress) -> tuple[str, ...]:
-    """What decisions of this flow say."""
+    """Return what decisions of this flow say."""
     return SLATE_ACTIONS if SLATE_ACTIONS[0] in progress.by_action else ACTIONS
 
 
@@ -123,14 +123,14 @@ def _slate_quality(slates: SlateQuality | None) -> str:
 
 
 def evaluated_by(request: RunRequest | None) -> str:
-    """What a run's decisions are evaluated by."""
+    """Return what a run's decisions are evaluated by."""
     if request and request.flow == "recommend":
         return "next clicks"
     return "truth" if request and request.truth else "outcomes"
 
 
 def strongest(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The reasons that came most often, with their counts."""
+    """Return the reasons that came most often, with their counts."""
     return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS_SHOWN]
 
 
@@ -182,7 +182,7 @@ def quality_text(request: RunRequest, progress: Progress) -> str:
 
 
 def _reviews_unused(unused: Mapping[int, int], per_day: int | None) -> str:
-    """What is left of the review capacity: the last days one by one, and all together."""
+    """Return what is left of the review capacity: the last days one by one, and all together."""
     last = list(unused.items())[-_REVIEW_DAYS_SHOWN:]
     days = ", ".join(f"{date.fromordinal(_EPOCH_DAY + day)} {left:,}" for day, left in last)
     return f"reviews unused: {sum(unused.values()):,} on {len(unused):,} days of {per_day:,} each; {days}"

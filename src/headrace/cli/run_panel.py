@@ -43,7 +43,7 @@ _WIDE: Final = 1000
 def panel_of(
     request: RunRequest | None, progress: Progress, rate: float, width: int, *, close: bool = False
 ) -> Panel:
-    """A run's panel; a close one leaves no line empty."""
+    """Return a run's panel; a close one leaves no line empty."""
     figures = _figures(progress, evaluated_by(request), latency=not in_batches(request))
     tables = [_decisions(progress), figures]
     tables += [_reasons(progress)] if progress.reasons or SLATE_ACTIONS[0] not in progress.by_action else []

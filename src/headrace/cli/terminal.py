@@ -45,7 +45,7 @@ class _Guarded(Console):
 
 
 def console_of(*, stderr: bool = False, **given: Any) -> Console:
-    """A console on standard output, or on standard error.
+    """Return a console on standard output, or on standard error.
 
     Parameters
     ----------

@@ -159,7 +159,7 @@ def letters_in_state(state: Path) -> list[Letter]:
 
 
 def letter_retried(directories: Sequence[Path], retried: Record) -> Letter | None:
-    """The letter that an input came from which was given once more; None if it isn't kept.
+    """Return the letter that an input came from which was given once more; None if it isn't kept.
 
     Parameters
     ----------
@@ -227,11 +227,11 @@ class _Numbers:
         self.apart = counted_apart(directories)
 
     def order(self, each: _Found) -> int:
-        """What is greater of the later one."""
+        """Return what is greater of the later one."""
         return each.accepted_ms if self.apart else each.record.ordinal
 
     def of(self, each: _Found) -> int:
-        """A number that no other record has."""
+        """Return a number that no other record has."""
         ordinal = each.record.ordinal
         return ordinal * self._shards + each.shard if self.apart else ordinal
 
@@ -247,7 +247,7 @@ def _records_of_interest(directory: Path, shard: int) -> Iterator[_Found]:
 
 
 def payload_shown(payload: bytes) -> str:
-    """The bytes for a person: JSON set out, else text, else hexadecimal."""
+    """Return the bytes for a person: JSON set out, else text, else hexadecimal."""
     with suppress(ValueError, TypeError, RecursionError):  # no JSON, or nested too deep to be set out
         return orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
     try:

@@ -74,7 +74,7 @@ class ControlLimits(NamedTuple):
 
 
 def control_folder(state: Path) -> Path:
-    """The folder of a state that commands are put into."""
+    """Return the folder of a state that commands are put into."""
     return state / "control"
 
 
@@ -85,7 +85,7 @@ def refused_files(directory: Path) -> list[Path]:
 
 
 def limits_of(settings: RunSettings) -> ControlLimits:
-    """The control channel's limits, as configured."""
+    """Return the control channel's limits, as configured."""
     control = settings.control
     return ControlLimits(control.poll_seconds, control.file_bytes_max, control.files_max)
 
@@ -227,7 +227,7 @@ class ControlInbox:
                 self.remove(number)
 
     def next_file(self) -> ControlFile | None:
-        """The next file; one that is no use is moved aside, with a warning."""
+        """Return the next file; one that is no use is moved aside, with a warning."""
         for number in self.waiting():
             try:
                 return self.read(number)
@@ -294,7 +294,7 @@ class ControlInbox:
 
 
 def taken_of(state: Path) -> int:
-    """Number of the last file that any shard has journalled; 0 for none.
+    """Return the number of the last file that any shard has journalled; 0 for none.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class BatchReader(Protocol):
         ...
 
     def next_batch(self) -> Batch | None:
-        """The next lines, None when there are none now."""
+        """Return the next lines, None when there are none now."""
 
     def next_due_s(self) -> float | None:
         """Seconds until the next line is due; None when it is due now or not known."""
@@ -60,7 +60,7 @@ def batch_of(
     marks: tuple[Mark, ...],
     sources: Mapping[str, int],
 ) -> Batch:
-    """The batch that carries commands into the shards.
+    """Return the batch that carries commands into the shards.
 
     A retry travels as the bytes that it brings, under the place that they came from, so that what becomes of
     them is told as if they had been read there. If that source isn't known here, their place is in the file.
@@ -168,7 +168,7 @@ class ControlledReader:
         return self._reader.next_due_s()
 
     def next_batch(self) -> Batch | None:
-        """The next commands, or else the next lines; None when there are neither.
+        """Return the next commands, or else the next lines; None when there are neither.
 
         Raises
         ------

@@ -43,12 +43,14 @@ class Telemetry(ShardTelemetry, Protocol):
     """
 
     def phase(self, name: Phase) -> None:
-        """The run enters a phase."""
+        """Note that the run enters a phase."""
 
     def opened(
         self, shards: Sequence[DurableShard], reader: BatchReader, sending: Sending | None = None
     ) -> None:
-        """The state is taken up, sources and outputs are open; what they count may be read from now on.
+        """Note that the state is taken up, sources and outputs are open.
+
+        What they count may be read from now on.
 
         Parameters
         ----------
@@ -61,7 +63,7 @@ class Telemetry(ShardTelemetry, Protocol):
         """
 
     def turned(self) -> None:
-        """The source is asked for its next lines; not told while batches under way hold it back."""
+        """Note that the source is asked for its next lines; not told while batches under way hold it back."""
 
     def decoded(self, events: Sequence[object]) -> None:
         """Lines were decoded, each to an event or to the reason why it is none."""

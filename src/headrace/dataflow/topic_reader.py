@@ -63,7 +63,7 @@ class Reading(Protocol):
     """Where messages come from; `PartitionReader` is one."""
 
     def read(self, messages_max: int, *, wait: bool = True) -> Sequence[Portion]:
-        """What has come; it may wait for a moment if there is nothing."""
+        """Return what has come; it may wait for a moment if there is nothing."""
 
     def behind(self, partition: Any) -> bool:
         """Whether a past is being caught up with that is still to be read."""
@@ -115,7 +115,7 @@ class TopicCommands:
         inbox.clear()
 
     def next_batch(self) -> Batch | None:
-        """The next file's commands; None if there are none, or it was looked for a moment ago."""
+        """Return the next file's commands; None if there are none, or it was looked for a moment ago."""
         now = time.monotonic()
         if now < self._look_at:
             return None
@@ -197,7 +197,7 @@ class TopicReader:
         self.silent_s = 0.0
 
     def next_batch(self) -> Batch | None:
-        """The next commands, or else the next messages; None when there are neither now.
+        """Return the next commands, or else the next messages; None when there are neither now.
 
         Raises
         ------
@@ -281,7 +281,7 @@ class TopicReader:
         self.unread = {topic: count - before for topic, (before, count) in liveness.grown.items()}
 
     def troubles(self) -> Iterator[str]:
-        """What keeps messages from being read, as of `look`, for a person."""
+        """Yield what keeps messages from being read, as of `look`, for a person."""
         limit = self._silent_seconds_max
         if self.silent_s > limit:
             yield f"nothing was heard of the brokers for {self.silent_s:.0f} s (limit {limit:g} s)"

@@ -26,7 +26,7 @@ class TopicReading(Protocol):
     """What a worker reads."""
 
     def next_batch(self) -> Batch | None:
-        """The next messages or commands; None when there are none now."""
+        """Return the next messages or commands; None when there are none now."""
         ...
 
     def close(self) -> None:

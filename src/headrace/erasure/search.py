@@ -106,7 +106,7 @@ class Found:
         return len(self._places)
 
     def command(self) -> Erase:
-        """The command that has all of it forgotten."""
+        """Return the command that has all of it forgotten."""
         return Erase(
             customer_id=self.customer_id,
             ordinals={shard: tuple(sorted(ordinals)) for shard, ordinals in self.ordinals.items()},
@@ -204,7 +204,7 @@ class _Search:
         return {value: None for value in self._used[name] if value not in shared}
 
     def _records(self) -> Iterator[tuple[str, Record]]:
-        """Records of inputs that are not erased, with the names of their shards."""
+        """Yield records of inputs that are not erased, with the names of their shards."""
         for directory in self._directories:
             start = first_boundary(directory)
             self._found.complete &= start.segment == 1
@@ -273,7 +273,7 @@ class _Search:
 
 
 def _event_of(line: bytes) -> _Event | None:
-    """What a line says, wrong values left out; None if it is no JSON object."""
+    """Return what a line says, wrong values left out; None if it is no JSON object."""
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -217,7 +217,7 @@ class _Pairs:
 
 
 def _texts(payload: bytes, *, ascii_only: bool) -> Iterator[str]:
-    """What bytes say in the encodings in which the id could be seen."""
+    """Yield what bytes say in the encodings in which the id could be seen."""
     if _is_utf16(payload):
         for name in ("utf-16", "utf-16-le", "utf-16-be"):
             yield payload.decode(name, "ignore")
@@ -260,7 +260,7 @@ def _character(match: re.Match[str]) -> str:
 
 
 def _number_of(text: str) -> int | None:
-    """A whole number, however it is written."""
+    """Return a whole number, however it is written."""
     mantissa, _, exponent = text.lower().partition("e")
     whole = mantissa.partition(".")[0]
     try:

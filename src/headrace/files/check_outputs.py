@@ -94,7 +94,7 @@ def _begins_as_recorded(directories: Sequence[Path], output: OutputFile, kind: K
 
 
 def _recorded(directories: Sequence[Path], kind: Kind, first: int, end: int) -> Iterator[Record]:
-    """Records of one kind from all shards, from an ordinal on and before another, in order."""
+    """Return records of one kind from all shards, from an ordinal on and before another, in order."""
     return merge(*(_of_one(each, kind, first, end) for each in directories), key=attrgetter("ordinal"))
 
 

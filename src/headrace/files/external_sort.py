@@ -142,7 +142,7 @@ class _Sorting:
     def _some(
         reader: LineReader, end: int | None
     ) -> tuple[Sequence[bytes], Sequence[int], Sequence[int]] | None:
-        """The next lines that begin before the end; a pipe is waited for."""
+        """Return the next lines that begin before the end; a pipe is waited for."""
         while (taken := reader.take(_LINES_AT_ONCE)) is None and not reader.ended:
             pass
         if taken is None or end is None:

@@ -73,7 +73,7 @@ class FileBytes:
         return self.taken - len(self._pending)
 
     def read(self) -> bytes | None:
-        """The next block; empty at the end, None when a pipe has nothing yet."""
+        """Return the next block; empty at the end, None when a pipe has nothing yet."""
         if self._looked is not None:
             block, self._looked = self._looked, None
             return block
@@ -178,7 +178,7 @@ class FileBytes:
         return block
 
     def _up_to_damage(self, member: zlib._Decompress) -> bytes:
-        """What was good in a block that zlib refused as a whole, found by feeding it byte by byte."""
+        """Return what was good in a block that zlib refused as a whole, found by feeding it byte by byte."""
         start, good = self.position, []
         # First nothing: zlib may hold bits of the byte before.
         for place in range(-1, len(self._pending)):

@@ -58,7 +58,9 @@ _TEXT_START: Final = b'{["\t '
 
 
 def foreign_format(head: bytes) -> str | None:
-    r"""What bytes look like that are not lines of JSON objects; None where they are, or nothing is known.
+    r"""Return what bytes look like that are not lines of JSON objects.
+
+    None where they are, or nothing is known.
 
     Lines that are no objects, between others that are, are no other format: they become dead letters.
 
@@ -87,12 +89,12 @@ def foreign_format(head: bytes) -> str | None:
 
 
 def refusal_of(path: str, looks: str) -> str:
-    """The message for a source of another format."""
+    """Return the message for a source of another format."""
     return f"{path}: {looks}. Read are lines of JSON objects in UTF-8, also compressed by gzip"
 
 
 def _archive(head: bytes) -> str | None:
-    """Archives hold files as they are, or may do so: there can be lines of objects in them."""
+    """Return archives hold files as they are, or may do so: there can be lines of objects in them."""
     # The version of the format that comes next in a zip archive is 1.0 to 6.3.
     is_zip = head.startswith(b"PK\x03\x04") and len(head) > _ZIP_HEADER_BYTES
     if is_zip and _ZIP_VERSION_MIN <= int.from_bytes(head[4:6], "little") <= _ZIP_VERSION_MAX:
@@ -135,7 +137,7 @@ def _recoded(name: str) -> str:
 
 
 def _lines(head: bytes) -> list[bytes]:
-    """The first lines that are not blank; the last one may be cut off."""
+    """Return the first lines that are not blank; the last one may be cut off."""
     lines = (line.strip() for line in head.removeprefix(BOM_UTF8).split(b"\n"))
     return [line for line in lines if line][:_LINES_LOOKED_AT]
 

@@ -53,7 +53,7 @@ class Examination(Protocol):
         """Look at the next lines."""
 
     def told(self) -> Iterator[tuple[str, str]]:
-        """What was found: words, each with what they are about."""
+        """Return what was found: words, each with what they are about."""
         ...
 
 

@@ -332,7 +332,10 @@ class LineReader:
             self._times = self._believed(times_of(self._payloads))
 
     def _believed(self, times: list[int]) -> list[int]:
-        """Times by which lines are placed; none looks beyond one that is cut, which may have come alone."""
+        """Return times by which lines are placed.
+
+        None looks beyond one that is cut, which may have come alone.
+        """
         if not self._look_ahead:
             return times
         found, begin = [], 0

@@ -88,7 +88,7 @@ class MergedReader:
         return tuple(reader.mark for reader in self._readers)
 
     def next_batch(self, lines_max: int | None = None) -> Batch | None:
-        """The next lines; None at the end, when none is due yet, or when a pipe has nothing yet.
+        """Return the next lines; None at the end, when none is due yet, or when a pipe has nothing yet.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class MergedReader:
         )
 
     def _until(self) -> int:
-        """The last time up to which the first source goes on before another's turn comes."""
+        """Return the last time up to which the first source goes on before another's turn comes."""
         heads = self._heads
         if len(heads) == 1:
             return EVENT_TIME_MS_MAX

@@ -107,7 +107,7 @@ def level_pipes(shards: Sequence[DurableShard]) -> None:
 
 
 def went_on_at(shards: Sequence[DurableShard]) -> RecoveryPoint:
-    """The last boundary that every shard has reached.
+    """Return the last boundary that every shard has reached.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def went_on_at(shards: Sequence[DurableShard]) -> RecoveryPoint:
 
 
 def written_up_to(shards: Sequence[DurableShard], outputs: Sequence[OutputFile]) -> RecoveryPoint:
-    """The last boundary up to which the outputs are as the journals say.
+    """Return the last boundary up to which the outputs are as the journals say.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def _last_within(shards: Sequence[DurableShard], written: Lengths) -> RecoveryPo
 
 
 def _journalled(directory: Path, segment: int) -> Journalled:
-    """What a shard's journal says of its frames from a segment on."""
+    """Return what a shard's journal says of its frames from a segment on."""
     start = start_of(directory, segment)
     reader = JournalReader(directory, start, cut_torn_tail=False)
     heads, end = list(reader.heads()), reader.boundary
@@ -168,7 +168,7 @@ def _journalled(directory: Path, segment: int) -> Journalled:
 
 
 def commands_again(shards: Sequence[DurableShard], ordinal: int) -> dict[int, Mark]:
-    """Marks of the control channel that some shards have from an ordinal on, by where their batches begin."""
+    """Return the control channel's marks that shards have from an ordinal on, by where batches begin."""
     again = {}
     for shard in shards:
         if shard.directory is not None and shard.position > ordinal:

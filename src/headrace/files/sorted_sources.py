@@ -55,7 +55,7 @@ class Piece(NamedTuple):
 
 
 def piece_of(name: str) -> Piece | None:
-    """The piece that a state calls so; None where it is another source."""
+    """Return the piece that a state calls so; None where it is another source."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -263,7 +263,7 @@ class SortedSources:
         return sort_lines(reader, folder, self._bytes_max, end=end)
 
     def _chain(self, name: str) -> _Chain:
-        """What is known of a file."""
+        """Return what is known of a file."""
         chain = _Chain()
         for number, known in sorted(self.names.items()):
             piece = piece_of(known)

@@ -40,7 +40,7 @@ class Numbered(NamedTuple):
 
 
 def source_name(path: str) -> str:
-    """What a state calls a source: its absolute path, with links resolved; `-` for standard input.
+    """Return what a state calls a source: its absolute path, with links resolved; `-` for standard input.
 
     Journals and dead letters are UTF-8. A path that isn't is called by its URI, `file:///…/caf%E9.jsonl`.
     """
@@ -48,14 +48,14 @@ def source_name(path: str) -> str:
 
 
 def source_path(name: str) -> str:
-    """The path of a source that a state calls so; `-` for standard input."""
+    """Return the path of a source that a state calls so; `-` for standard input."""
     return name if name == STANDARD else str(path_of(name))
 
 
 def number_sources(
     paths: Sequence[str], known: Mapping[int, str], marks: Mapping[int, Mark], if_moved: IfMoved
 ) -> Numbered:
-    """Number the sources of a run.
+    """Give numbers to the sources of a run.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _numbered(named: Iterable[str], known: Mapping[int, str], found: Mapping[str
 
 
 def _moved_from(path: str, known: Mapping[int, str], marks: Mapping[int, Mark]) -> Mark | None:
-    """The mark of the source of which most was read that a file begins with."""
+    """Return the mark of the source of which most was read that a file begins with."""
     if is_stream(path):
         return None
     candidates = [

@@ -45,7 +45,7 @@ class Disorder(NamedTuple):
 
 
 def disorder_of(clocks: Iterable[EventClock]) -> Disorder:
-    """What the clocks of all shards have counted."""
+    """Return what the clocks of all shards have counted."""
     each = list(clocks)
     return Disorder(
         sum(clock.behind for clock in each),
@@ -55,7 +55,7 @@ def disorder_of(clocks: Iterable[EventClock]) -> Disorder:
 
 
 def span_text(ms: int) -> str:
-    """A span of time in its largest unit.
+    """Return a span of time in its largest unit.
 
     Examples
     --------

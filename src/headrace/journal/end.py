@@ -64,7 +64,7 @@ class JournalEnd:
 
 
 def shard_folders(state: Path, shards: int) -> list[Path]:
-    """The folders of a state's shards, in the order of their numbers."""
+    """Return the folders of a state's shards, in the order of their numbers."""
     return [state / f"shard-{number:02}" for number in range(shards)]
 
 

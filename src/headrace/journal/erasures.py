@@ -47,7 +47,7 @@ class Work(NamedTuple):
     ordinals: tuple[int, ...]
 
     def note(self) -> dict[str, Any]:
-        """What the journal keeps of it: which inputs were erased, not whose."""
+        """Return what the journal keeps of it: which inputs were erased, not whose."""
         return {
             "control": "erased",
             "asked_at": self.ordinal,

@@ -119,7 +119,7 @@ def read_body(file: BinaryIO, path: Path, head: FrameHead) -> Frame:
 
 
 def _apart(record: Record) -> Record:
-    """A record with its detail and its headers taken apart."""
+    """Return a record with its detail and its headers taken apart."""
     if record.flags & ERASED or not record.flags & HEADERS:
         return record
     return record._replace(detail=DetailWithHeaders.from_journal(record.detail))

@@ -35,7 +35,7 @@ class Digest(Protocol):
         ...
 
     def digest(self) -> bytes:
-        """The digest so far, 32 bytes."""
+        """Return the digest so far, 32 bytes."""
         ...
 
 
@@ -59,12 +59,12 @@ class Keys(NamedTuple):
         return KEYED if self.accepted else 0
 
     def link(self, chain: bytes, content: bytes) -> bytes:
-        """The chain's next value, as it is written."""
+        """Return the chain's next value, as it is written."""
         said = chain + content
         return hmac.digest(self.accepted[0], said, "sha256") if self.accepted else sha256(said).digest()
 
     def digest(self) -> Digest:
-        """What takes in a file and gives its digest, as it is written."""
+        """Return what takes in a file and gives its digest, as it is written."""
         return hmac.new(self.accepted[0], digestmod=sha256) if self.accepted else sha256()
 
     def fits(self, content: bytes | memoryview, digest: bytes, *, keyed: bool) -> bool:
@@ -87,7 +87,7 @@ class Keys(NamedTuple):
 
 
 def configured_keys() -> Keys:
-    """The keys that the environment names.
+    """Return the keys that the environment names.
 
     Raises
     ------

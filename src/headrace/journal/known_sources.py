@@ -39,7 +39,7 @@ class KnownSources:
         return known != (self.names[number], self.topic_ids.get(number))
 
     def notes(self) -> list[dict[str, Any]]:
-        """A note of each."""
+        """Return a note of each."""
         return [
             source_note(number, name, self.topic_ids.get(number), self.since_ms.get(number))
             for number, name in self.names.items()
@@ -69,7 +69,7 @@ class KnownSources:
 
 
 def source_note(number: int, name: str, topic_id: str | None, since_ms: int | None = None) -> dict[str, Any]:
-    """The note that a journal keeps of a source.
+    """Return the note that a journal keeps of a source.
 
     Of a partition `topic_id` is what brokers call its topic, and `since_ms` when the state came to know it.
     """

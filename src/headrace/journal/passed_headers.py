@@ -42,7 +42,7 @@ class DetailWithHeaders(bytes):
 
 
 def with_headers(detail: bytes, headers: PassedHeaders) -> bytes:
-    """A record's detail as the journal keeps it together with headers."""
+    """Return a record's detail as the journal keeps it together with headers."""
     block = _encode(headers)
     return b"".join((detail, block, _LENGTH.pack(len(block))))
 

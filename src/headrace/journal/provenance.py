@@ -30,7 +30,7 @@ class Provenance(NamedTuple):
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Provenance:
-        """What a note or a checkpoint's header says."""
+        """Return what a note or a checkpoint's header says."""
         return cls(said["settings"].encode(), said["learn"], said["code"], said.get("kernel"))
 
     def said(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Provenance(NamedTuple):
 
 
 def numeric_platform() -> str:
-    """What numbers are computed with here: Python's version, the machine, the C library's version.
+    """Return what numbers are computed with here: Python's version, the machine, the C library's version.
 
     Scores of two platforms may differ in their last digits.
     """
@@ -48,12 +48,12 @@ def numeric_platform() -> str:
 
 
 def provenance_now(settings: RunSettings, *, learn: bool) -> Provenance:
-    """What decides in a run of this program with a configuration."""
+    """Return what decides in a run of this program with a configuration."""
     return Provenance(canonical(settings), learn, __version__, numeric_platform())
 
 
 def changes(before: Iterable[Provenance | None], now: Provenance) -> list[str]:
-    """What is other now than it was in a state, a line for each key path: its old and its new value.
+    """Return what is other now than it was in a state, a line for each key path: its old and its new value.
 
     Parameters
     ----------

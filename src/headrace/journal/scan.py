@@ -42,7 +42,7 @@ def heads_from(directory: Path, ordinal: int) -> Iterator[FrameHead]:
 
 
 def records_from(directory: Path, ordinal: int) -> Iterator[Record]:
-    """Records of inputs from an ordinal on; notes of the journal's own are left out."""
+    """Yield records of inputs from an ordinal on; notes of the journal's own are left out."""
     for frame in JournalReader(directory, _start_before(directory, ordinal), cut_torn_tail=False).frames():
         if frame.head.ordinal_next > ordinal:
             for record in frame.records:
@@ -51,7 +51,7 @@ def records_from(directory: Path, ordinal: int) -> Iterator[Record]:
 
 
 def note_records(directory: Path, start: Boundary) -> Iterator[Record]:
-    """Records of the journal's own notes, such as configurations, from a boundary on.
+    """Yield records of the journal's own notes, such as configurations, from a boundary on.
 
     They stand alone in frames that cover no input, so that other frames need not be read.
     """
@@ -63,7 +63,7 @@ def note_records(directory: Path, start: Boundary) -> Iterator[Record]:
 
 
 def notes_of(directory: Path, start: Boundary) -> Iterator[dict[str, Any]]:
-    """What the journal's own notes say, from a boundary on."""
+    """Yield what the journal's own notes say, from a boundary on."""
     for record in note_records(directory, start):
         yield orjson.loads(record.input)
 
@@ -101,5 +101,8 @@ def outputs_between(directory: Path, first: int, end: int) -> Iterator[tuple[int
 
 
 def output_of(record: Record) -> bytes:
-    """The line that went out; a blank one of its length if it was erased, as the next stands behind it."""
+    """Return the line that went out.
+
+    A blank one of its length if it was erased, as the next stands behind it.
+    """
     return b" " * (len(record.output) - 1) + b"\n" if record.erased else record.output

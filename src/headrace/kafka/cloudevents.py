@@ -120,7 +120,7 @@ class Headings:
 
 
 def id_in(headers: object) -> str | None:
-    """The event's id among the headers of a message that was read; None if it has none."""
+    """Return the event's id among the headers of a message that was read; None if it has none."""
     for name, value in headers if isinstance(headers, list) else ():
         if name == ID and isinstance(value, bytes):
             return value.decode(errors="replace")

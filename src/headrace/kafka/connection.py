@@ -75,7 +75,7 @@ class Connection:
 
     @classmethod
     def of(cls, settings: KafkaSettings, config_file: Path | None = None) -> Self:
-        """A connection with the variables of this process."""
+        """Return a connection with the variables of this process."""
         return cls(settings, config_file=config_file)
 
     @property
@@ -84,19 +84,19 @@ class Connection:
         return ", ".join(self.settings.brokers)
 
     def consumer(self, options: Mapping[str, Any]) -> Consumer:
-        """A consumer; options are named as the client names them."""
+        """Return a consumer; options are named as the client names them."""
         group = {"group.id": self.settings.group_id or self.settings.client_id}
         made: Consumer = self._made(Consumer, {**group, **options})
         return made
 
     def producer(self, options: Mapping[str, Any]) -> Producer:
-        """A producer; options are named as the client names them."""
+        """Return a producer; options are named as the client names them."""
         with as_batch_work():
             made: Producer = self._made(Producer, options)
         return made
 
     def admin(self) -> AdminClient:
-        """A client for topics and their settings."""
+        """Return a client for topics and their settings."""
         made: AdminClient = self._made(AdminClient, {})
         return made
 
@@ -113,7 +113,7 @@ class Connection:
             self._last = error
 
     def forget(self) -> None:
-        """What was reported is over: the brokers answer."""
+        """Note that what was reported is over: the brokers answer."""
         self._last = None
 
     def probe(self, client: Consumer | Producer | AdminClient) -> dict[str, int]:
@@ -140,7 +140,9 @@ class Connection:
                 return {name: len(topic.partitions) for name, topic in found.topics.items()}
 
     def answer(self, ask: Callable[[float], _Answer]) -> _Answer:
-        """What the brokers answer; asked again while what keeps them passes, such as the choice of a leader.
+        """Return what the brokers answer.
+
+        Asked again while what keeps them passes, such as the choice of a leader.
 
         Parameters
         ----------
@@ -173,7 +175,7 @@ class Connection:
         return "" if self._last is None else self.redact(self._last.str())
 
     def unanswered(self, error: KafkaError) -> BrokerError:
-        """What to say when the brokers didn't answer in time, or not as wanted."""
+        """Return what to say when the brokers didn't answer in time, or not as wanted."""
         told = self._last or error
         # A listener of another kind closes connections without a word.
         hint = (
@@ -186,7 +188,7 @@ class Connection:
         return raised_as(error, self.redact(f"{what}: {error.str()}"))
 
     def redact(self, text: str) -> str:
-        """The text, with passwords replaced."""
+        """Return the text, with passwords replaced."""
         for secret in self._secrets:
             text = text.replace(secret, _HIDDEN)
         return text

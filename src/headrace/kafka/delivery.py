@@ -20,7 +20,10 @@ _PLACE: Final = frozenset({"headrace_topic", "headrace_partition", "headrace_off
 def message_of(
     output: str, outgoing: Outgoing, headings: Headings, line_bytes_max: int | None = None
 ) -> ProducerRecord:
-    """The message that is sent; of a dead letter whose line is longer than a limit, one that is cut."""
+    """Return the message that is sent.
+
+    Of a dead letter whose line is longer than a limit, one that is cut.
+    """
     if output != DEAD_LETTERS:
         headers = headings.of_decision(outgoing.id, outgoing.event_time)
         return outgoing.key, outgoing.line[:-1], headers + outgoing.headers

@@ -94,7 +94,7 @@ class PartitionEnd:
         self._until = 0
 
     def not_asked(self) -> None:
-        """The client doesn't ask for the partition, or hasn't until now: figures of its end may be old."""
+        """Note that the client doesn't ask for the partition: figures of its end may be old."""
         self._looks_left = _LOOKS
 
     def look(self, figures: PartitionFigures, answers: int, time_ms: int, position: int) -> None:
@@ -138,7 +138,7 @@ class PartitionEnd:
         del offsets[:-_FLOORS_MAX], floors_ms[:-_FLOORS_MAX]
 
     def appended_after_ms(self, offset: int) -> int:
-        """A time before which a message can't have been appended; 0 if none is known.
+        """Return a time before which a message can't have been appended; 0 if none is known.
 
         The brokers answered then, and the partition ended before that message. What producers could not send
         while a broker was silent is given time to come first.

@@ -129,7 +129,7 @@ def fault_of(error: KafkaError) -> type[BrokerError] | None:
 
 
 def error_in(exception: KafkaException) -> KafkaError:
-    """The error that an exception of the client carries."""
+    """Return the error that an exception of the client carries."""
     error = exception.args[0] if exception.args else None
     return error if isinstance(error, KafkaError) else KafkaError(-1, str(exception))
 

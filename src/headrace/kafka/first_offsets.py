@@ -41,7 +41,7 @@ def see_that_they_exist(starts: Mapping[Partition, Start], counts: Mapping[str, 
 
 
 def held_of(connection: Connection, consumer: Consumer, partition: Partition) -> tuple[int, int]:
-    """The offsets of the first message of a partition, and after the last one."""
+    """Return the offsets of the first message of a partition, and after the last one."""
     where = TopicPartition(partition.topic, partition.number)
     return connection.answer(partial(consumer.get_watermark_offsets, where))
 
@@ -54,7 +54,7 @@ def first_offsets(
     *,
     accept_lost: bool,
 ) -> tuple[dict[Partition, int], tuple[Lost, ...]]:
-    """The offset to begin with in each partition, and what is passed over for it.
+    """Return the offset to begin with in each partition, and what is passed over for it.
 
     Parameters
     ----------

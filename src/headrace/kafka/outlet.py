@@ -61,7 +61,7 @@ def first_offsets(
 
 
 def tail_of(connection: Connection, topic: str, messages: int) -> Iterator[Delivered]:
-    """The last messages of each partition, so many at most.
+    """Yield the last messages of each partition, so many at most.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def tail_of(connection: Connection, topic: str, messages: int) -> Iterator[Deliv
 
 
 def loss_of(topic: str, partition: int, offset: int, held: Held) -> str | None:
-    """What is wrong with reading on at an offset; None if nothing."""
+    """Return what is wrong with reading on at an offset; None if nothing."""
     return loss(Partition(topic, partition), offset, held)
 
 
@@ -99,7 +99,7 @@ class TopicOutlet:
         self._seen: dict[str, tuple[dict[int, int], float]] = {}
 
     def ends(self, topic: str) -> dict[int, int]:
-        """The end of each partition."""
+        """Return the end of each partition."""
         now = end_offsets(self._connection, topic)
         if topic not in self._seen or self._seen[topic][0] != now:
             self._seen[topic] = now, time.monotonic()

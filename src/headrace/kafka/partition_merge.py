@@ -210,7 +210,7 @@ class PartitionMerge:
         return self._waits_since is None and any(buffer.payloads for buffer in self._buffers.values())
 
     def next_batch(self, behind: Callable[[int], bool]) -> Batch | None:
-        """The next messages in their order; None when there are none, or some are to be waited for.
+        """Return the next messages in their order; None when there are none, or some are to be waited for.
 
         Parameters
         ----------

@@ -121,7 +121,7 @@ def held_offsets(connection: Connection, consumer: Consumer, topic: str) -> dict
 
 
 def _held_by_many(connection: Connection, topic: str, count: int) -> dict[int, tuple[int, int]]:
-    """The same by one request for all partitions of a broker, which for many is quicker."""
+    """Return the same by one request for all partitions of a broker, which for many is quicker."""
     places, admin = [TopicPartition(topic, number) for number in range(count)], connection.admin()
 
     def ask(spec: OffsetSpec, seconds: float) -> list[int]:

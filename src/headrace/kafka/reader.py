@@ -178,7 +178,7 @@ class PartitionReader:
         return fetched
 
     def _passed_over(self) -> list[Fetched]:
-        """What stands in the place of batches that can't be unpacked; reading goes on behind them."""
+        """Return what stands in the place of batches that can't be unpacked; reading goes on behind them."""
         broken, self._broken = self._broken, {}
         found = []
         for partition, (first, why) in broken.items():
@@ -222,7 +222,7 @@ class PartitionReader:
         return list(groups.values())
 
     def _group(self, first: Message) -> Fetched:
-        """What is to hold a message and those of its partition behind it."""
+        """Return what is to hold a message and those of its partition behind it."""
         partition = Partition(first.topic() or "", first.partition() or 0)
         track = self._tracks[partition]
         self._stamps[partition.topic] = first.timestamp()[0]
@@ -240,7 +240,7 @@ class PartitionReader:
             group.headers[group.offsets[-1]] = some
 
     def _told(self, message: Message, error: KafkaError) -> None:
-        """What stands in place of a message: the end of a partition, or a fault."""
+        """Handle what stands in place of a message: the end of a partition, or a fault."""
         partition = Partition(message.topic() or "", message.partition() or 0)
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's name for it
             track, offset = self._tracks[partition], message.offset()
@@ -257,7 +257,7 @@ class PartitionReader:
             self._failure = self._connection.fault(error, str(partition) if message.topic() else "Kafka")
 
     def _unreadable(self, partition: Partition, first: int, error: KafkaError) -> None:
-        """A batch can't be unpacked. The client tries again: it may have been hurt on its way."""
+        """Note that a batch can't be unpacked. The client tries again: it may have been hurt on its way."""
         track = self._tracks[partition]
         track.tries = track.tries + 1 if track.tried == first else 1
         track.tried = first
@@ -271,7 +271,7 @@ class PartitionReader:
             self._broken[partition] = first, why
 
     def _on_error(self, error: KafkaError) -> None:
-        """What the client reports besides: that brokers are away, which passes, or that a topic is gone."""
+        """Handle what the client reports besides: brokers that are away, which passes, or a topic gone."""
         self._connection.heard_error(error)
         if error.fatal() or fault_of(error) is TopicMismatch:
             self._failure = self._connection.fault(error, "reading can't go on")
@@ -307,11 +307,11 @@ class PartitionReader:
         return tuple(self._tracks)
 
     def position(self, partition: Partition) -> int:
-        """The offset after the last message that was handed out."""
+        """Return the offset after the last message that was handed out."""
         return self._tracks[partition].next
 
     def high_watermark(self, partition: Partition) -> int:
-        """The offset after the partition's last message, as far as that is known here."""
+        """Return the offset after the partition's last message, as far as that is known here."""
         track = self._tracks[partition]
         _, high = self._consumer.get_watermark_offsets(track.where, cached=True)
         return max(high, track.next)

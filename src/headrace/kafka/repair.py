@@ -36,7 +36,7 @@ class Outlet(Protocol):
     """What is asked of the broker."""
 
     def ends(self, topic: str) -> dict[int, int]:
-        """The end of each partition."""
+        """Return the end of each partition."""
         ...
 
     def read_back(self, topic: str, starts: Mapping[int, int], quiet_ms: int) -> Iterator[str]:

@@ -97,7 +97,7 @@ def parse_start(text: str) -> Start:
 
 
 def loss(partition: Partition, offset: int, held: Range) -> str | None:
-    """What is wrong with going on at an offset, and what can be done; None if nothing.
+    """Return what is wrong with going on at an offset, and what can be done; None if nothing.
 
     Parameters
     ----------

@@ -152,7 +152,7 @@ def _changed(needed: Needed, count: int, topic_id: str) -> Iterator[str]:
 
 
 def _ids(connection: Connection, admin: AdminClient, topics: Sequence[str]) -> dict[str, str]:
-    """What the brokers call topics."""
+    """Return what the brokers call topics."""
     if not topics:
         return {}
     seconds_max, found = connection.settings.metadata_seconds_max, {}
@@ -168,7 +168,7 @@ def _ids(connection: Connection, admin: AdminClient, topics: Sequence[str]) -> d
 def _configs(
     connection: Connection, admin: AdminClient, topics: Sequence[Needed]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Settings of topics, and warnings about those that one may not see."""
+    """Return settings of topics, and warnings about those that one may not see."""
     resources = [ConfigResource(ConfigResource.Type.TOPIC, each.topic) for each in topics]
     if not resources:
         return {}, []
@@ -188,7 +188,7 @@ def _configs(
 
 
 def _retained(needed: Needed, config: Mapping[str, str], days: float) -> tuple[list[str], list[str]]:
-    """What is wrong with how long a topic keeps messages, and what is worth a warning."""
+    """Return what is wrong with how long a topic keeps messages, and what is worth a warning."""
     errors: list[str] = []
     warnings: list[str] = []
     kept_ms = int(config.get(_RETENTION, "-1"))

@@ -25,7 +25,7 @@ def is_unreadable(error: KafkaError) -> bool:
 
 
 def size_options(unpacked_bytes_max: int) -> dict[str, int]:
-    """The client's options that bound what it takes, and unpacks a batch to where its codec lets it."""
+    """Return the client's options that bound what it takes, and unpacks a batch to where its codec allows."""
     return {
         "receive.message.max.bytes": unpacked_bytes_max,
         "fetch.max.bytes": min(_FETCH_BYTES_MAX, unpacked_bytes_max - _SPARE_BYTES),
@@ -33,7 +33,7 @@ def size_options(unpacked_bytes_max: int) -> dict[str, int]:
 
 
 def end_of_batch(connection: Connection, partition: Partition, first: int) -> int:
-    """The offset after the last message of a batch that can't be unpacked.
+    """Return the offset after the last message of a batch that can't be unpacked.
 
     Parameters
     ----------

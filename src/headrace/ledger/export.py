@@ -41,7 +41,7 @@ class Rows(Protocol):
     """Where rows go."""
 
     def begin(self, columns: Sequence[Column]) -> None:
-        """The table has these columns."""
+        """Begin a table with these columns."""
 
     def write(self, group: dict[str, Values]) -> None:
         """Write a group of rows: for each column its values; None, or NaN in a float column, for null."""
@@ -155,7 +155,7 @@ class _Shard:
         self._layout: Layout | None = None
 
     def groups(self, group_rows: int, progress: Progress | None) -> Iterator[Group]:
-        """Groups of rows, up to where the outcomes were read."""
+        """Yield groups of rows, up to where the outcomes were read."""
         end, group = self._outcomes.end, None
         start = first_boundary(self.directory)
         if end == start:
@@ -179,7 +179,10 @@ class _Shard:
             yield group
 
     def _wanted(self, record: Record) -> dict[str, Any] | None:
-        """The decision of a record, if it is one to be exported; what a control record says is noted."""
+        """Return the decision of a record, if it is one to be exported.
+
+        What a control record says is noted.
+        """
         if record.kind == _CONTROL and not record.erased:
             self._control(orjson.loads(record.input))
         if record.kind != _DECIDED:
@@ -224,7 +227,7 @@ def _layout_of(settings: RunSettings) -> Layout:
 
 
 def _first_layout(directories: Sequence[Path]) -> Layout:
-    """The layout of the first configuration, for a table without rows."""
+    """Return the layout of the first configuration, for a table without rows."""
     for directory in directories:
         for frame in JournalReader(directory, first_boundary(directory), cut_torn_tail=False).frames():
             for record in frame.records:

@@ -87,7 +87,7 @@ _LIST_COLUMNS: Final = (
 
 
 def columns_of(layout: Layout) -> list[Column]:
-    """The columns of a table whose decisions have a layout."""
+    """Return the columns of a table whose decisions have a layout."""
     if isinstance(layout, SlateLayout):
         shared = [column for column in _DECISION_COLUMNS if column.name not in _OF_SCORES]
         return [*shared, *_LIST_COLUMNS, *_POSITION_COLUMNS]

@@ -46,7 +46,7 @@ class Outcomes:
         self._times = np.array(times, dtype=np.int64)[order]
 
     def of(self, event_ids: Sequence[str]) -> dict[str, Values]:
-        """The outcome columns of some events."""
+        """Return the outcome columns of some events."""
         wanted = np.fromiter(map(about_key, event_ids), dtype=np.uint64, count=len(event_ids))
         first = np.searchsorted(self._keys, wanted, side="left")
         counts = np.searchsorted(self._keys, wanted, side="right") - first

@@ -120,7 +120,10 @@ class Group:
 
 
 def _bases(scores: Sequence[float], contributions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The log-odds of the scores less the contributions; NaN without them, and for scores of 0 or 1."""
+    """Return the log-odds of the scores less the contributions.
+
+    NaN without them, and for scores of 0 or 1.
+    """
     score = np.array(scores, dtype=np.float64)
     inside = (score > 0.0) & (score < 1.0)
     odds = np.full(len(score), np.nan)

@@ -68,7 +68,7 @@ def followed(
 
 
 def delivered_otherwise(directory: Path, place: Place, decision_id: str) -> dict[str, Any] | None:
-    """What consumers have in the place of a decision, if a note soon behind its record says so."""
+    """Return what consumers have in the place of a decision, if a note soon behind its record says so."""
     for frame in islice(_frames(directory, place.segment, place.position), _NOTE_FRAMES_MAX):
         if frame.head.ordinal_first == frame.head.ordinal_next:
             for record in frame.records:

@@ -241,7 +241,7 @@ def _together(kept: _IndexFile | None, scanned: _Scanned) -> tuple[Any, Any]:
 
 
 def _packed(kept: _IndexFile | None, scanned: _Scanned) -> list[bytes]:
-    """The parts of an index file."""
+    """Return the parts of an index file."""
     if scanned.before is None:
         raise ValueError("an index covers at least one frame")
     digests, places = _together(kept, scanned)
@@ -311,7 +311,10 @@ class _Segment:
         self._tail = _by_digest(self.scanned)
 
     def _usable(self, size: int) -> tuple[_IndexFile | None, Boundary | None]:
-        """The index file and the boundary up to which it holds, None for all; no file if it isn't usable."""
+        """Return the index file and the boundary up to which it holds, None for all.
+
+        No file if it isn't usable.
+        """
         try:
             kept = _IndexFile(index_path(self.directory, self.number))
             before = kept.head.before

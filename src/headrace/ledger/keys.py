@@ -42,12 +42,12 @@ _note_decoder: Final = msgspec.json.Decoder(_Note)
 
 
 def digest_of(key: bytes) -> bytes:
-    """The digest of a key, 8 bytes."""
+    """Return the digest of a key, 8 bytes."""
     return blake2b(key, digest_size=_DIGEST_BYTES).digest()
 
 
 def number_of(digest: bytes) -> int:
-    """A digest as the number that is sorted."""
+    """Return a digest as the number that is sorted."""
     return int.from_bytes(digest, "little")
 
 
@@ -56,17 +56,17 @@ def _control_key(name: str, number: int | None = None) -> bytes:
 
 
 def decision_key(decision_id: str) -> int:
-    """The number that a decision is filed under."""
+    """Return the number that a decision is filed under."""
     return number_of(digest_of(b"d" + orjson.dumps(decision_id)))
 
 
 def about_key(event_id: str) -> int:
-    """The number that the outcomes of a payment are filed under."""
+    """Return the number that the outcomes of a payment are filed under."""
     return number_of(digest_of(b"o" + event_id.encode()))
 
 
 def source_key(number: int) -> int:
-    """The number that the naming of a source is filed under."""
+    """Return the number that the naming of a source is filed under."""
     return number_of(digest_of(_control_key("source", number)))
 
 
@@ -75,7 +75,7 @@ CONFIG_KEY: Final = number_of(digest_of(_control_key("config")))
 
 
 def key_of(record: Record) -> bytes | None:
-    """What a record is filed under; None if nothing would ask for it."""
+    """Return what a record is filed under; None if nothing would ask for it."""
     if record.kind == _DECIDED:
         return b"d" + id_token(record.output)
     try:

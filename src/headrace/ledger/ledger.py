@@ -55,7 +55,7 @@ _WRAPPED_IN: Final = 8  # more than what is told of a decision is nested in
 
 
 def shard_directories(state: Path) -> list[Path]:
-    """The shards of a state, in their order.
+    """Return the shards of a state, in their order.
 
     Raises
     ------
@@ -78,14 +78,14 @@ class _Shard:
         self._frame: tuple[tuple[int, int], Frame] | None = None
 
     def frame(self, place: Place) -> Frame:
-        """The frame of a place; the last one is kept at hand."""
+        """Return the frame of a place; the last one is kept at hand."""
         at = (place.segment, place.position)
         if self._frame is None or self._frame[0] != at:
             self._frame = at, read_frame(self.directory, *at)
         return self._frame[1]
 
     def record(self, place: Place) -> Record:
-        """The record of a place.
+        """Return the record of a place.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class _Shard:
         return record.erased or orjson.loads(record.output)["decision_id"] == decision_id
 
     def last(self, key: int, until: Place, note: str) -> tuple[Place, dict[str, Any]] | None:
-        """The last control record of a key before a place."""
+        """Return the last control record of a key before a place."""
         for place in reversed(self.index.find(key)):
             record = self.record(place) if place < until else None
             if record is not None and record.kind == Kind.CONTROL and not record.erased:
@@ -120,7 +120,7 @@ class _Shard:
         return None
 
     def source(self, number: int, until: Place) -> str | None:
-        """The name of a source."""
+        """Return the name of a source."""
         if number == NO_SOURCE:
             return None
         if number not in self._sources:
@@ -129,7 +129,7 @@ class _Shard:
         return self._sources[number]
 
     def position(self, place: Place) -> Position:
-        """A place in full."""
+        """Return a place in full."""
         head, record = self.frame(place).head, self.record(place)
         source = self.source(record.source, place)
         return Position(
@@ -146,7 +146,7 @@ class _Shard:
         )
 
     def configuration(self, until: Place) -> tuple[Config, RunSettings]:
-        """The configuration in force at a place.
+        """Return the configuration in force at a place.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class _Shard:
         return str((header or {}).get("sources", {}).get(str(number), f"source {number}"))
 
     def _from_checkpoint(self, segment: int) -> dict[str, Any] | None:
-        """What a checkpoint says of its time, where the journal's beginning is no longer kept."""
+        """Return what a checkpoint says of its time, where the journal's beginning is no longer kept."""
         for number in reversed(checkpoint_numbers(self.directory)):
             if number <= segment:
                 try:
@@ -187,7 +187,7 @@ class _Shard:
         return None
 
     def outcomes(self, event_id: str) -> Iterable[ExplainedOutcome]:
-        """What the journal holds about an event."""
+        """Yield what the journal holds about an event."""
         for place in self.index.find(about_key(event_id))[:_OUTCOMES_MAX]:
             record, head = self.record(place), self.frame(place).head
             event = None if record.erased else decode_one(record.input, len(record.input))
@@ -298,7 +298,7 @@ class Ledger:
         raise UnknownDecision(f"{self.state}: no decision {decision_id}; searched {self.searched}")
 
     def _letter(self, record: Record) -> ExplainedLetter | None:
-        """The dead letter that a retried input was."""
+        """Return the dead letter that a retried input was."""
         if not record.retried:
             return None
         found = letter_retried([shard.directory for shard in self._shards], record)
@@ -315,7 +315,7 @@ def _utc(time_ms: int) -> str:
 
 
 def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Position, ...]) -> Explained | None:
-    """What is left of an erased record; None if it isn't one."""
+    """Return what is left of an erased record; None if it isn't one."""
     if not shard.record(place).erased:
         return None
     head = shard.frame(place).head
@@ -386,7 +386,7 @@ def _followed(
 
 
 def _why(settings: RunSettings, decision: dict[str, Any], kept: bytes) -> dict[str, Any]:
-    """What of `Explained` says why, of whichever flow."""
+    """Return what of `Explained` says why, of whichever flow."""
     if isinstance(settings, FraudSettings):
         return _why_scored(settings, decision, kept)
     reasons = tuple(

@@ -209,7 +209,7 @@ class _Parquet:
 
 
 def _for_pandas(columns: Sequence[Column]) -> bytes:
-    """What pandas reads beside a schema, so that integers and truth values with nulls stay what they are."""
+    """Return what pandas reads beside a schema, so that integers and truth values with nulls stay so."""
     known = [
         {
             "name": each.name,

@@ -213,7 +213,7 @@ class _Walk:
             self.found.expected = ChainFound(self.found.shard, start.segment, start.byte, start.seq)
 
     def _see_that_none_is_missing(self) -> None:
-        """A checkpoint tells of its segment, which must be there."""
+        """See that the segments of which checkpoints tell are there."""
         told = checkpoint_numbers(self.directory)  # first: a running flow makes the segment before
         last = max(segment_numbers(self.directory), default=0)
         beyond = [number for number in told if number > last]

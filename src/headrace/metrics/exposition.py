@@ -74,7 +74,7 @@ class _RunCollector(Collector):
 
 
 def application(recorder: Recorder, settings: RunSettings) -> WsgiApp:
-    """A WSGI application that answers every GET with the metrics, in the format that is asked for.
+    """Return a WSGI application that answers every GET with the metrics, in the format that is asked for.
 
     Parameters
     ----------

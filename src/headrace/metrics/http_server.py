@@ -35,7 +35,7 @@ _NO_DESCRIPTOR_S: Final = 0.05
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there, without asking for the host's full name, which may wait for a name server.
+    """Return a socket that listens there, without asking for the host's full name, which may take long.
 
     Raises
     ------
@@ -270,7 +270,7 @@ def standing_in(where: socket.socket, limits: MetricsSettings, why: Callable[[],
 
 
 def _environ(head: bytes) -> dict[str, Any] | None:
-    """A request as WSGI has it; None if it is none."""
+    """Return a request as WSGI has it; None if it is none."""
     first, *lines = head.decode("latin-1").splitlines() or [""]
     words = first.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/"):

@@ -48,7 +48,10 @@ class LatencyHistogram:
         self.ns_max = max(self.ns_max, other.ns_max)
 
     def percentile_ms(self, percent: float) -> float:
-        """The latency that so many per cent don't exceed, in milliseconds; 0 when nothing was counted."""
+        """Return the latency that so many per cent don't exceed, in milliseconds.
+
+        0 when nothing was counted.
+        """
         wanted = max(1, ceil(round(self.total * percent / 100.0, 6)))
         seen = 0
         for bucket, count in enumerate(self.counts):

@@ -107,7 +107,7 @@ class Histogram:
         self.total += sum(values)
 
     def copy(self) -> Histogram:
-        """The same counts, which no longer move."""
+        """Return the same counts, which no longer move."""
         twin = Histogram(self.edges)
         twin.counts, twin.total = self.counts[:], self.total
         return twin
@@ -137,7 +137,7 @@ class CheckpointTally(NamedTuple):
     stall_seconds: float = 0.0
 
     def plus(self, finished: Finished) -> CheckpointTally:
-        """The tally with one more."""
+        """Return the tally with one more."""
         return CheckpointTally(
             self.written + finished.ok,
             self.failed + (not finished.ok),
@@ -191,29 +191,29 @@ class Recorder:
     # -- what the run tells
 
     def phase(self, name: Phase) -> None:
-        """The run enters a phase."""
+        """Note that the run enters a phase."""
         self._moved = time.monotonic()
         if self.current == "recovering":
             self.recovery_s = self._moved - self._began
         self.current = name
 
     def recovering(self, shard: int, applied: int, expected: int) -> None:
-        """A shard has so far applied so many inputs again, of so many."""
+        """Note that a shard has so far applied so many inputs again, of so many."""
         self.recoveries[shard] = (applied, expected)
 
     def opened(
         self, shards: Sequence[DurableShard], reader: BatchReader, sending: Sending | None = None
     ) -> None:
-        """The state is taken up, sources and outputs are open."""
+        """Note that the state is taken up, sources and outputs are open."""
         self.sending = sending
         self.reader, self.shards = reader, tuple(shards)
 
     def turned(self) -> None:
-        """The source is asked for its next lines, and nothing holds it back."""
+        """Note that the source is asked for its next lines, and nothing holds it back."""
         self._moved = time.monotonic()
 
     def batch(self, stage: Stage, ns: int, events: int) -> None:
-        """A batch has passed a stage."""
+        """Note that a batch has passed a stage."""
         with self._lock:
             self._stages[stage].add(ns / 1e9, events)
             self._busy_ns[stage] += ns
@@ -254,7 +254,7 @@ class Recorder:
                     self._waited.add(max(now_ms - since, 0) / 1000, share + (place < rest))
 
     def checkpointed(self, finished: Finished) -> None:
-        """A checkpoint has ended."""
+        """Note that a checkpoint has ended."""
         shard = finished.path.parent.name
         with self._lock:
             self._checkpoints[shard] = self._checkpoints.get(shard, CheckpointTally()).plus(finished)
@@ -267,7 +267,7 @@ class Recorder:
         return time.monotonic() - self._moved if self.current == "running" else 0.0
 
     def troubles(self) -> list[str]:
-        """What keeps a running flow from deciding all that comes, for a person."""
+        """Return what keeps a running flow from deciding all that comes, for a person."""
         ask = getattr(self.reader, "troubles", tuple)
         return [*ask(), *self.beside()]
 
@@ -292,7 +292,7 @@ class Recorder:
             return self._scores.copy()
 
     def stages(self) -> dict[str, StagePace]:
-        """What was seen of each stage."""
+        """Return what was seen of each stage."""
         with self._lock:
             return {
                 stage: StagePace(seen.copy(), self._busy_ns[stage]) for stage, seen in self._stages.items()
@@ -308,16 +308,16 @@ class Recorder:
         return counts
 
     def window(self) -> OutcomeWindow:
-        """The last outcomes."""
+        """Return the last outcomes."""
         with self._lock:
             return self._window.copy()
 
     def slates(self) -> SlateWindow:
-        """The last slates that were evaluated."""
+        """Return the last slates that were evaluated."""
         with self._lock:
             return self._slates.copy()
 
     def checkpoints(self, shard: str) -> CheckpointTally:
-        """The tally of a shard, by the name of its folder."""
+        """Return the tally of a shard, by the name of its folder."""
         with self._lock:
             return self._checkpoints.get(shard, CheckpointTally())

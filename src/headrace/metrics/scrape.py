@@ -63,7 +63,7 @@ class Scrape:
         self.states: list[Machine] = [shard.state for shard in self.shards]
 
     def machines(self, kind: type[T]) -> list[T]:
-        """The state machines of a class, in the order of their shards."""
+        """Return the state machines of a class, in the order of their shards."""
         return [state for state in self.states if isinstance(state, kind)]
 
     @cached_property
@@ -85,12 +85,12 @@ class Scrape:
         return self.recorder.slates().quality()
 
     def counted(self, keys: Iterable[tuple[str, str]]) -> Iterator[Sample]:
-        """Counts of the shards by their keys, each with the label that stands for it."""
+        """Yield counts of the shards by their keys, each with the label that stands for it."""
         if self.shards:
             yield from (((label,), self.counts[key]) for label, key in keys)
 
     def prefixed(self, prefix: str, known: Iterable[str]) -> Iterator[Sample]:
-        """Counts whose keys begin so: what is known to come, and what came besides."""
+        """Return counts whose keys begin so: what is known to come, and what came besides."""
         named = [name.removeprefix(prefix) for name in self.counts if name.startswith(prefix)]
         return self.counted((name, prefix + name) for name in dict.fromkeys([*known, *named]))
 
@@ -107,11 +107,11 @@ class Scrape:
         return str(number), topic, str(partition)
 
     def numbered(self) -> Iterator[tuple[str, DurableShard]]:
-        """The shards, each with its number in the flow; other processes may have others."""
+        """Return the shards, each with its number in the flow; other processes may have others."""
         return ((f"{shard.shard:02}", shard) for shard in self.shards)
 
     def folders(self) -> Iterator[tuple[str, Path]]:
-        """Number and folder of each shard that keeps its state."""
+        """Yield the number and folder of each shard that keeps its state."""
         for number, shard in self.numbered():
             if shard.directory is not None:
                 yield number, shard.directory
@@ -221,7 +221,7 @@ def stage_work(scrape: Scrape) -> Iterator[Sample]:
 
 
 def source_bytes(scrape: Scrape) -> Iterator[Sample]:
-    """Used up, by source."""
+    """Yield used up, by source."""
     reader = scrape.recorder.reader
     for number, progress in reader.progress_by_source if reader else ():
         yield scrape.source(number), progress.bytes_done

@@ -34,7 +34,7 @@ class Compared(NamedTuple):
 
 
 def once(figures: Figures, clusters: int) -> Floats:
-    """The figures alone, each cluster counting once, shape (figures, 1)."""
+    """Return the figures alone, each cluster counting once, shape (figures, 1)."""
     return figures(np.ones(clusters))[:, np.newaxis]
 
 
@@ -45,7 +45,7 @@ def drawn(
     resamples: int,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> Floats:
-    """The figures, and those of each draw of whole clusters; the draws are the same each time.
+    """Return the figures, and those of each draw of whole clusters; the draws are the same each time.
 
     Parameters
     ----------

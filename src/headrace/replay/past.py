@@ -101,7 +101,7 @@ class Past:
         self.torn: list[str] = []
 
     def configuration_at(self, ordinal: int) -> Recorded:
-        """The configuration in force for an input."""
+        """Return the configuration in force for an input."""
         before = [each for each in self.configurations if each.ordinal <= ordinal]
         return before[-1] if before else self.configurations[0]
 
@@ -142,7 +142,7 @@ class Past:
                     yield record
 
     def _numbered(self, shards: Sequence[Iterator[Frame]]) -> Iterator[Record]:
-        """Inputs of topics, numbered as they come, as are the configurations by the first shard's inputs."""
+        """Yield inputs of topics, numbered as they come; so are configurations, by the first shard's."""
         first, *later = self._recorded
         settings, ordinal = first.settings, self.ordinal_first
         # The first one holds for what other shards tell before the first shard tells anything.

@@ -101,7 +101,7 @@ def _place(record: Record) -> _Place:
 
 
 def _together(shards: Sequence[Iterator[Frame]]) -> Iterator[list[list[Record]]]:
-    """The inputs of one batch after the other, as each shard has them."""
+    """Yield the inputs of one batch after the other, as each shard has them."""
     heads = [next(frames, None) for frames in shards]
     while waiting := [frame.head.accepted_ms for frame in heads if frame is not None]:
         accepted_ms = min(waiting)
@@ -116,7 +116,7 @@ def _together(shards: Sequence[Iterator[Frame]]) -> Iterator[list[list[Record]]]
 def _timed(
     number: int, records: Sequence[Record], line_bytes_max: int
 ) -> Iterator[tuple[int, int, Record, Event | Undecodable | None]]:
-    """Records behind their event times; what has none comes with the one before."""
+    """Yield records behind their event times; what has none comes with the one before."""
     time_ms = 0
     for record in records:
         event = None

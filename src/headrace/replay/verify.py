@@ -181,7 +181,7 @@ def refuse_other_platforms(directories: Sequence[Path]) -> None:
 
 
 def _oldest_checkpoint(directory: Path, passed_over: list[str]) -> Checkpoint | None:
-    """The oldest checkpoint that can be read and goes with a segment that is kept."""
+    """Return the oldest checkpoint that can be read and goes with a segment that is kept."""
     first = first_boundary(directory).segment
     numbers = (number for number in reversed(checkpoint_numbers(directory)) if number >= first)
     found = (_readable(directory, number, passed_over) for number in numbers)
@@ -384,7 +384,7 @@ def _read(line: bytes) -> dict[str, Any]:
 
 
 def _lines(recorded: bytes, derived: bytes) -> tuple[str, str]:
-    """The fields in which two lines differ."""
+    """Return the fields in which two lines differ."""
     before, after = _read(recorded), _read(derived)
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     return _fields(before, keys), _fields(after, keys)

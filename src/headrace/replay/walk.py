@@ -126,7 +126,10 @@ class Walk(ABC, Generic[M]):
         """Take an input that is no command, decoded anew."""
 
     def apply(self, record: Record, event: Event | Undecodable) -> Output:
-        """What becomes of an input; of one that goes to all shards, what the one makes of it that decides."""
+        """Return what becomes of an input.
+
+        Of one that goes to all shards, what the one makes of it that decides.
+        """
         position, overdue = (record.source, record.offset, record.line), bool(record.flags & OVERDUE)
         number = self._route(event)
         states = self.states if number is None else (self.states[number],)
@@ -135,7 +138,7 @@ class Walk(ABC, Generic[M]):
         return min(outputs, key=lambda output: output[0])
 
     def walked(self) -> dict[str, Any]:
-        """The fields of `Walked`, but for what only one side decided."""
+        """Return the fields of `Walked`, but for what only one side decided."""
         counts: Counter[str] = Counter()
         for state in self.states:
             counts.update(state.counts)

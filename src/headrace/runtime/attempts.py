@@ -20,13 +20,13 @@ _BY_NAME: Final = ("by_action", "reasons", "dead_by_reason")
 
 
 def added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """Counts by name, put together."""
+    """Return counts by name, put together."""
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: sum(part.get(name, 0) for part in parts) for name in names}
 
 
 def since(first: Progress, now: Progress) -> Progress:
-    """What was counted between two moments; a count that an erasure has made smaller is 0."""
+    """Return what was counted between two moments; a count that an erasure has made smaller is 0."""
     counts: dict[str, Any] = {name: max(getattr(now, name) - getattr(first, name), 0) for name in COUNTED}
     for name in _BY_NAME:
         before = getattr(first, name)
@@ -35,7 +35,7 @@ def since(first: Progress, now: Progress) -> Progress:
 
 
 def with_earlier(progress: Progress, earlier: Progress) -> Progress:
-    """A progress that counts also what was done earlier."""
+    """Return a progress that counts also what was done earlier."""
     counts: dict[str, Any] = {name: getattr(progress, name) + getattr(earlier, name) for name in COUNTED}
     for name in _BY_NAME:
         counts[name] = added([getattr(earlier, name), getattr(progress, name)])

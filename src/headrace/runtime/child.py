@@ -105,7 +105,7 @@ class Child:
                     yield warning
 
     def told(self, shards: int) -> dict[str, Any]:
-        """What others are told of it, in a flow of so many shards."""
+        """Return what others are told of it, in a flow of so many shards."""
         return {
             "process": self.member.index,
             "pid": self.process.pid,

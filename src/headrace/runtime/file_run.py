@@ -215,7 +215,7 @@ class _Run(Tally):
     def _controlled(
         self, reader: MergedReader, sources: Mapping[str, int], stack: ExitStack
     ) -> ControlledReader:
-        """The reader, with the control channel beside it."""
+        """Return the reader, with the control channel beside it."""
         limits, mark = limits_of(self.settings), self.recovery_point.marks.get(CONTROL_SOURCE)
         state = self.request.state or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
         inbox = ControlInbox(control_folder(state), limits, mark.offset if mark else 0)
@@ -272,7 +272,7 @@ class _Run(Tally):
         return super().drain() or self.draining
 
     def _useless(self, letters: str | None) -> NothingUsable | None:
-        """An error where inputs came, and each was a dead letter or of a type without a use."""
+        """Return an error where inputs came, and each was a dead letter or of a type without a use."""
         progress = self.progress()
         useless = progress.dead_letters + progress.without_effect
         if self.stopping or not progress.inputs or useless < progress.inputs:
@@ -280,7 +280,7 @@ class _Run(Tally):
         return nothing_usable(progress, self.settings.flow.kind, letters)
 
     def _notes(self) -> tuple[str, ...]:
-        """What was left, and why."""
+        """Return what was left, and why."""
         stopped = self.stopping and not self.reader.ended
         left = [lines for lines in self.lines if lines.unfinished_bytes]
         return (
@@ -303,7 +303,7 @@ class _Run(Tally):
             yield f"time order: {disorder.told(self.inputs, self.settings.time.allowed_lateness_days)}{hint}"
 
     def _undecided(self) -> Iterator[str]:
-        """That events came and none asked for a decision, as where a file is of another flow."""
+        """Yield that events came and none asked for a decision, as where a file is of another flow."""
         done, kind = self.progress(), self.settings.flow.kind
         used = done.decisions + done.duplicates + done.outcomes_matched
         if done.inputs > done.dead_letters and not used:

@@ -84,7 +84,7 @@ class FileSources:
         return names
 
     def merged(self) -> MergedReader:
-        """What hands out their lines in the order of event time."""
+        """Return what hands out their lines in the order of event time."""
         limits, time_limits = self._settings.input, self._settings.time
         return MergedReader(
             self.lines,
@@ -128,7 +128,10 @@ class FileSources:
         return sources.names
 
     def _sorted_folder(self, stack: ExitStack) -> Path:
-        """A folder for sorted lines, which goes with the run; one that a killed run has left is removed."""
+        """Return a folder for sorted lines, which goes with the run.
+
+        One that a killed run has left is removed.
+        """
         if self._request.state is None:
             return Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
         folder = self._request.state / "sorted"

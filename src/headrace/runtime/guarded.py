@@ -26,7 +26,7 @@ class Guarding(Protocol):
     failure: Failure
 
     def tried(self, step: Callable[..., _T], *given: Any) -> _T | None:
-        """What a step of the flow gives; None after an error, which fails the run."""
+        """Return what a step of the flow gives; None after an error, which fails the run."""
         ...
 
     def applied(self, shard: DurableShard, applied: Applied, lines: int, /) -> None:
@@ -40,7 +40,7 @@ class GuardedReading:
         self._run, self._reader = run, reader
 
     def next_batch(self) -> Batch | None:
-        """The next messages or commands; None when there are none now."""
+        """Return the next messages or commands; None when there are none now."""
         return self._run.tried(self._reader.next_batch)
 
     def close(self) -> None:

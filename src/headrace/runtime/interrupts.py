@@ -60,7 +60,7 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
 
 
 def die_with_launcher() -> None:
-    """The same for a process that is to be told by its launcher, on standard input, what to do."""
+    """Do the same for a process that its launcher tells, on standard input, what to do."""
     die_with_parent()
     standard_input = select.poll()
     standard_input.register(0, select.POLLHUP)

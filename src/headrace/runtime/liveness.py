@@ -73,17 +73,17 @@ class Pulse:
         self._felt, self._felt_at = 0, 0.0
 
     def enter(self) -> None:
-        """The flow's thread begins a step."""
+        """Note that the flow's thread begins a step."""
         self._moves += 1
         self._inside = True
 
     def leave(self) -> None:
-        """The step has ended."""
+        """Note that the step has ended."""
         self._moves += 1
         self._inside = False
 
     def move(self) -> None:
-        """The step waits for something outside, and sees to it."""
+        """Note that the step waits for something outside, and sees to it."""
         self._moves += 1
 
     def feel(self) -> Beat:
@@ -122,11 +122,11 @@ class Liveness:
         self._beats: dict[int, Beat] = {}
 
     def heard(self, name: int, beat: Beat) -> None:
-        """A process has told of itself."""
+        """Note that a process has told of itself."""
         self._heard[name], self._beats[name] = self._time.look(), beat
 
     def stalled(self) -> Mapping[int, float]:
-        """Processes that are to blame for a third of the limit or more, with the seconds of it.
+        """Return processes that are to blame for a third of the limit or more, with the seconds of it.
 
         What came in meanwhile is to be `heard` before.
         """

@@ -97,7 +97,7 @@ class Launched:
         self.stalled = tuple(orjson.loads(line)["stalled"])
 
     def troubles(self) -> list[str]:
-        """What keeps the processes from working together, for a person."""
+        """Return what keeps the processes from working together, for a person."""
         return [f"process {index} is stalled" for index in self.stalled]
 
 
@@ -121,7 +121,7 @@ class Joined(NamedTuple):
 
 
 def instructions(member: Member, plan: Plan, restarts: Mapping[str, int]) -> bytes:
-    """What a process is told at its start, one line."""
+    """Return what a process is told at its start, one line."""
     told = {**asdict(member), "restarts": dict(restarts), "plan": as_json(plan)}
     return orjson.dumps(told) + b"\n"
 
@@ -256,14 +256,14 @@ class Reporter:
         self._tell(metrics=url)
 
     def started(self, request: RunRequest) -> None:
-        """The run begins; the launcher has said so."""
+        """Note that the run begins; the launcher has said so."""
 
     def draining(self) -> None:
         """Nothing more is read; without this process's partitions the others are to stop too."""
         self._tell(draining=True)
 
     def opened(self, counted: Progress) -> None:
-        """The state is taken up, with what it had counted before."""
+        """Note that the state is taken up, with what it had counted before."""
         self._tell(opened=counted)
 
     def progress(self, progress: Progress) -> None:
@@ -276,7 +276,7 @@ class Reporter:
         self._tell(warning=message.encode(errors="backslashreplace").decode())
 
     def finished(self, summary: RunSummary) -> None:
-        """The run has ended."""
+        """Note that the run has ended."""
         self._progress = None
         self._tell(progress=summary.progress)
 
@@ -310,7 +310,7 @@ _PRESENT: Final = ("pending", "entities", "useful")
 
 
 def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Progress:
-    """What several processes have done, with those `before` that have ended; of latencies the largest.
+    """Return what several processes have done, with those `before` that have ended; of latencies the largest.
 
     Their quality is that of all windows together, without those that have ended.
     """

@@ -103,12 +103,15 @@ def refuse_clashes_of(request: RunRequest) -> None:
 
 
 def clashes_on_topics(request: RunRequest) -> list[Invalid]:
-    """What is wrong with the files and the folder that a run on topics is given; topics are no files."""
+    """Return what is wrong with the files and the folder that a run on topics is given.
+
+    Topics are no files.
+    """
     return list(_with_state(_read_beside(request), [], request.state))
 
 
 def _read_beside(request: RunRequest) -> list[Place]:
-    """What a run reads beside its sources."""
+    """Return what a run reads beside its sources."""
     reads = [Place("--config", str(request.config_file or shipped(request.flow)))]
     if request.truth is not None:
         reads.append(Place("--truth", str(request.truth)))

@@ -222,14 +222,14 @@ class Tally:
         return met
 
     def opened(self) -> None:
-        """The shards are open: from here on is counted."""
+        """Note that the shards are open: from here on is counted."""
         self.before = self._counts()
         for shard in self.shards:  # what was applied again from a journal isn't this run's
             clock = shard.state.clock
             clock.behind = clock.late = clock.behind_ms_max = 0
 
     def taken_up(self) -> Progress:
-        """What the state had counted when it was taken up, from where a run begun before counts on."""
+        """Return what the state had counted when it was taken up, from where a run begun before counts on."""
         counts = self.before
         by_action = {action: counts[action] for action in ACTIONS[self.settings.flow.kind]}
         return Progress(

@@ -222,7 +222,10 @@ class RunSummary:
 
 
 def nothing_usable(progress: Progress, flow: str, dead_letters: str | None) -> NothingUsable:
-    """The error of a run that could use none of its inputs: how many there were of which kind, and where."""
+    """Return the error of a run that could use none of its inputs.
+
+    How many there were of which kind, and where.
+    """
     by_count = sorted(progress.dead_by_reason.items(), key=lambda item: -item[1])
     seen = [f"{count:,} {reason}" for reason, count in by_count]
     if progress.without_effect:
@@ -232,7 +235,7 @@ def nothing_usable(progress: Progress, flow: str, dead_letters: str | None) -> N
 
 
 def useless_state(progress: Progress, flow: str, dead_letters: str | None) -> NothingUsable | None:
-    """An error where inputs came to a state that could use none of them, nor any in an earlier run.
+    """Return an error where inputs came to a state that could use none of them, nor any in an earlier run.
 
     A run on topics has no end of its own, so that how little came before it was stopped says nothing of the
     topics: only of a state that has never had a use for anything it is known that something is wrong.
@@ -245,7 +248,7 @@ class Observer(Protocol):
     """Watches a run; none of its methods may raise or take long."""
 
     def started(self, request: RunRequest) -> None:
-        """The run begins."""
+        """Note that the run begins."""
 
     def progress(self, progress: Progress) -> None:
         """So far it has come; called several times a second."""
@@ -254,4 +257,4 @@ class Observer(Protocol):
         """Something a person should know of; the run goes on."""
 
     def finished(self, summary: RunSummary) -> None:
-        """The run has ended."""
+        """Note that the run has ended."""

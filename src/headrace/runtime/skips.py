@@ -73,14 +73,17 @@ def skips_of(given: Sequence[str], *, topics: bool) -> tuple[Skip, ...]:
 
 
 def numbered(skips: Iterable[Skip], names: Mapping[int, str]) -> dict[tuple[int, int], int]:
-    """What shards are told: number of the source and offset, and that it was not met yet."""
+    """Return what shards are told: number of the source and offset, and that it was not met yet."""
     places = [(name, number) for number, name in names.items()] + [(_CONTROL, CONTROL_SOURCE)]
     places += [(piece.file, number) for number, name in names.items() if (piece := piece_of(name))]
     return {(number, each.offset): 0 for each in skips for name, number in places if name == each.name}
 
 
 def notes_of_skips(skips: Iterable[Skip], met: Mapping[str, int]) -> tuple[str, ...]:
-    """What a person should know of them when the run has ended; `met` has how often each place was met."""
+    """Return what a person should know of them when the run has ended.
+
+    `met` has how often each place was met.
+    """
     return tuple(
         f"--skip {each.given}: no such input came, or it was applied before"
         for each in skips

@@ -29,7 +29,7 @@ __all__ = ["apply_waiting", "configuration_of"]
 
 
 def configuration_of(directory: Path) -> tuple[RunSettings, bool]:
-    """The configuration that a shard was last run with, and whether its model learns.
+    """Return the configuration that a shard was last run with, and whether its model learns.
 
     Raises
     ------

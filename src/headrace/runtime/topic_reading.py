@@ -74,7 +74,7 @@ def topic_reader(
     commands: TopicCommands | None,
     small_batches: Callable[[PartitionMerge], None],
 ) -> TopicReader:
-    """What hands out the batches of a process.
+    """Return what hands out the batches of a process.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ _EPOCH: Final = timedelta(seconds=1)
 
 
 def outputs_of(request: RunRequest) -> dict[str, str]:
-    """The topic of each output."""
+    """Return the topic of each output."""
     assert request.dead_letters is not None
     return {
         DECISIONS: request.to.removeprefix("kafka:"),
@@ -199,7 +199,7 @@ class TopicRun(Tally):
         return TopicCommands(inbox, names, self._taken_by_all)
 
     def _taken(self) -> list[int]:
-        """The last file of commands that each shard has journalled, those of other processes too."""
+        """Return the last file of commands that each shard has journalled, those of other processes too."""
         taken = []
         for number, folder in enumerate(shard_folders(self.state, self.settings.flow.shards)):
             part = self.parts.get(number)
@@ -301,7 +301,7 @@ class TopicRun(Tally):
             shard.wait_for_checkpoint()
 
     def tried(self, step: Callable[..., _T], *given: Any) -> _T | None:
-        """What a step of the flow gives; None after an error, which fails the run."""
+        """Return what a step of the flow gives; None after an error, which fails the run."""
         self.pulse.enter()
         try:
             return step(*given)
@@ -334,7 +334,7 @@ class TopicRun(Tally):
         self.tried(self._between_batches)
 
     def _between_batches(self) -> None:
-        """What is to be done now and then."""
+        """Do what is to be done now and then."""
         self.delivery.poll()
         if self.delivery.differing:
             self._notes.note_unlike()

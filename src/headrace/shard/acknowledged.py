@@ -36,7 +36,7 @@ class OutputOffsets(NamedTuple):
 
 
 def note_of(offsets: OutputOffsets) -> dict[str, Any]:
-    """The note that a journal keeps of it."""
+    """Return the note that a journal keeps of it."""
     ends = {str(partition): offsets.ends[partition] for partition in sorted(offsets.ends)}
     return {
         "control": "sink",
@@ -48,7 +48,7 @@ def note_of(offsets: OutputOffsets) -> dict[str, Any]:
 
 
 def output_offsets_of(note: Mapping[str, Any]) -> OutputOffsets:
-    """What a journal's note says."""
+    """Return what a journal's note says."""
     ends = {int(partition): offset for partition, offset in note["ends"].items()}
     return OutputOffsets(note["output"], note["topic"], ends, note["ordinal"])
 

@@ -63,7 +63,10 @@ def apply_again(state: Machine, record: Record) -> Output:
 
 
 def payload_of(record: Record) -> bytes:
-    """A recorded input as it came; of one that was too large to keep, its head and what is known of it."""
+    """Return a recorded input as it came.
+
+    Of one that was too large to keep, its head and what is known of it.
+    """
     if record.flags & UNREADABLE:
         return Unreadable(record.input)
     if record.kind == _ABSENT:
@@ -72,7 +75,7 @@ def payload_of(record: Record) -> bytes:
 
 
 def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Undecodable:
-    """What a recorded input that is no command decodes to; `payload` as `payload_of` gives it."""
+    """Return what a recorded input that is no command decodes to; `payload` as `payload_of` gives it."""
     if record.flags & SKIPPED:
         return PASSED_OVER
     event = decode_one(payload, line_bytes_max)
@@ -86,7 +89,7 @@ def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Und
 
 
 def _as_then(output: Output, record: Record) -> Output:
-    """A decision as earlier versions told it, which did not say whom it is about."""
+    """Return a decision as earlier versions told it, which did not say whom it is about."""
     kind, line, detail = output
     bare = without(line, *SUBJECTS)
     return (kind, bare, detail) if bare == record.output else output

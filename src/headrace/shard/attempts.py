@@ -44,7 +44,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _after(said: dict[str, Any]) -> dict[str, Any]:
-    """What is known once a run is over, in whatever way."""
+    """Return what is known once a run is over, in whatever way."""
     if not said["open"]:
         return {**said, "died_at": None, "deaths": 0}
     if said["at"] is None:
@@ -101,17 +101,17 @@ class Attempt:
             os.ftruncate(self._fd, len(line))
 
     def takes_care(self, shard: int) -> None:
-        """A shard is going to apply its first inputs one by one."""
+        """Note that a shard is going to apply its first inputs one by one."""
         self._careful.add(shard)
 
     def at(self, place: str) -> None:
-        """An input is about to be applied, or decoded."""
+        """Note that an input is about to be applied, or decoded."""
         self._write(at=place)
 
     def decoded(
         self, batch: Batch, decoder: Callable[[Sequence[bytes], Sequence[int]], list[Any]]
     ) -> list[Any]:
-        """What the lines of a batch decode to, decoded one by one."""
+        """Return what the lines of a batch decode to, decoded one by one."""
         found = []
         self._left -= len(batch.payloads)
         if self._left < 0:  # some shard gets hardly any input: the others are not to wait for it
@@ -124,18 +124,21 @@ class Attempt:
         return found
 
     def got_on(self, shard: int, *, done: bool) -> None:
-        """A shard has journalled what it applied; `done` if it is past what the run before had in hand."""
+        """Note what a shard has journalled; `done` if it is past what the run before had in hand."""
         if done:
             self._careful.discard(shard)
         self.careful, self._moved = self.careful and bool(self._careful), True
         self._write(at=None, **({} if self.careful else {"died_at": None, "deaths": 0}))
 
     def failed(self, place: str) -> None:
-        """The run ends, and says itself at which input it fails; the next one gets as far as there."""
+        """Note that the run ends, and says at which input it fails; the next one gets as far."""
         self._write(open=False, careful=True, at=place, failures=self.failures + 1)
 
     def end(self) -> None:
-        """The run ends in a way that it knows of; if it has not got anywhere, the next one is as careful."""
+        """Note that the run ends in a way that it knows of.
+
+        If it has not got anywhere, the next one is as careful.
+        """
         if self._fd >= 0:
             waits = self.careful and not self._moved
             self._write(**(self._before if waits else {"open": False}))
@@ -144,7 +147,9 @@ class Attempt:
 
 
 def died_twice_at(state: Path) -> str | None:
-    """The input at which careful runs of a state have died, one after the other; asked while none goes on.
+    """Return the input at which careful runs of a state have died, one after the other.
+
+    Asked while none goes on.
 
     Whoever asks is told once: then it takes two more deaths, so that what may be mended meanwhile is tried.
     """

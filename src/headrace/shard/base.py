@@ -85,7 +85,7 @@ class MachineBase:
         return (int(Kind.DEAD), encode_dead_letter(letter), _NOTHING)
 
     def _raised(self, error: Exception, payload: bytes, position: Position) -> Output:
-        """The dead letter of an input with which something was raised, and the state is as it was before.
+        """Return the dead letter of an input with which something was raised; the state is as it was before.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class MachineBase:
     # -- the state as a whole
 
     def _base_head(self) -> dict[str, Any]:
-        """The small part of what is saved."""
+        """Return the small part of what is saved."""
         return {
             "number": self.number,
             "counts": dict(sorted(self.counts.items())),
@@ -149,11 +149,11 @@ class MachineBase:
 
 
 def version_of(name: str, configured: Any) -> str:
-    """A model's name with a digest of what it was configured with, as decisions have it."""
+    """Return a model's name with a digest of what it was configured with, as decisions have it."""
     digest = hashlib.sha256(orjson.dumps(configured, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"{name}:{digest[:8]}"
 
 
 def under(prefix: str, blobs: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The blobs of a part of the state, by their names in it."""
+    """Return the blobs of a part of the state, by their names in it."""
     return {name.removeprefix(prefix): blob for name, blob in blobs.items() if name.startswith(prefix)}

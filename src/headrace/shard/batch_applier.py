@@ -184,7 +184,7 @@ class BatchApplier:
                 records.append((kind, flags, position[0], ordinal, *position[1:], payload, out, detail))
 
     def _named(self, position: Position) -> str:
-        """An input's place as `--skip` takes it."""
+        """Return an input's place as `--skip` takes it."""
         source, offset, _ = position
         return f"{self._state.source_names.get(source, source)}:{offset}"
 
@@ -243,7 +243,7 @@ def _positions(batch: Batch, indices: Sequence[int]) -> Iterable[Position]:
 
 
 def _marked(payload: bytes, flags: int, detail: bytes) -> tuple[int, bytes]:
-    """Flags and detail of a dead letter's record, which also say whether its input is not all there."""
+    """Return flags and detail of a dead letter's record, which also say whether its input is cut."""
     if isinstance(payload, CutLine):
         return flags | CUT, whole_of(payload)
     if isinstance(payload, Unreadable):

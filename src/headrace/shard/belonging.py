@@ -35,7 +35,7 @@ class Seen(NamedTuple):
 
 
 def newest_of_flow(messages: Iterable[Seen]) -> dict[str, Seen]:
-    """The newest decision of each flow among messages: the one with the highest offset."""
+    """Return the newest decision of each flow among messages: the one with the highest offset."""
     newest: dict[str, Seen] = {}
     for each in messages:
         kind, colon, _ = (each.id or "").partition(":")

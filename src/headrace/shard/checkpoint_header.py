@@ -25,5 +25,5 @@ def header_of(provenance: Provenance, sources: KnownSources, sinks: Mapping[str,
 
 
 def place_of(boundary: Boundary) -> list[Any]:
-    """What a segment's head says of all before it."""
+    """Return what a segment's head says of all before it."""
     return [boundary.seq, boundary.ordinal, boundary.chain.hex(), [list(mark) for mark in boundary.marks]]

@@ -274,7 +274,7 @@ class EventClock:
             self.votes = self.votes._replace(names=names)
 
     def save(self) -> dict[str, Any]:
-        """The state as plain values."""
+        """Return the state as plain values."""
         return {
             "now": self.now,
             "agreeing": None if self.votes is None else list(self.votes),

@@ -173,7 +173,7 @@ def decode_command(line: bytes) -> Command:
 
 
 def payload_of(retry: Retry) -> bytes:
-    """The bytes to try.
+    """Return the bytes to try.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def payload_of(retry: Retry) -> bytes:
 
 
 def retry_of(payload: bytes, source: str, offset: int, line: int) -> Retry:
-    """A command to try bytes once more."""
+    """Return a command to try bytes once more."""
     return Retry(payload_base64=base64_text(payload), source=source, offset=offset, line=line)
 
 

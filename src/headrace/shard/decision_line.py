@@ -26,7 +26,7 @@ _RETRIED: Final = b',"retried":true' + _ENDS
 
 
 def decision_id(line: bytes) -> str:
-    """The id at the beginning of a decision's line."""
+    """Return the id at the beginning of a decision's line."""
     found = line[_ID_AT : line.index(b'"', _ID_AT)]
     if b"\\" in found:
         return str(orjson.loads(line)["decision_id"])
@@ -34,7 +34,7 @@ def decision_id(line: bytes) -> str:
 
 
 def id_token(line: bytes) -> bytes:
-    """A decision's id as JSON, quotes included; usually without decoding the line."""
+    """Return a decision's id as JSON, quotes included; usually without decoding the line."""
     if line.startswith(_BEGINS):
         # Within a JSON string each quote follows a backslash, so that the first match is no part of the id.
         end = line.find(_ID_ENDS)
@@ -44,12 +44,12 @@ def id_token(line: bytes) -> bytes:
 
 
 def marked_retried(line: bytes) -> bytes:
-    """The line of a decision on a dead letter's input that was given once more."""
+    """Return the line of a decision on a dead letter's input that was given once more."""
     return line[: -len(_ENDS)] + _RETRIED
 
 
 def without(line: bytes, *fields: str) -> bytes:
-    """The line without some fields, as earlier versions encoded it."""
+    """Return the line without some fields, as earlier versions encoded it."""
     decision: dict[str, Any] = orjson.loads(line)
     for field in fields:
         decision.pop(field, None)

@@ -88,7 +88,7 @@ class IdMemory:
             self._order = deque(filterfalse(gone.__contains__, self._order))
 
     def save(self) -> bytes:
-        """The state as bytes, in the order in which the ids were added."""
+        """Return the state as bytes, in the order in which the ids were added."""
         ids = self.ids
         return msgspec.msgpack.encode(
             (list(self._order), [ids[event_id] for event_id in self._order], self.dropped_by_limit)

@@ -269,7 +269,7 @@ class DurableShard:
         return applied
 
     def _give_out_again(self, batch: Batch, lines: Sequence[int], applied: Applied) -> list[int]:
-        """Recorded outputs for lines that were applied before; the other lines are left over.
+        """Return recorded outputs for lines that were applied before; the other lines are left over.
 
         Raises
         ------

@@ -128,7 +128,7 @@ class Machine(Protocol):
         ...
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
-        """The state as named blobs."""
+        """Return the state as named blobs."""
         ...
 
     def load(self, blobs: Mapping[str, bytes]) -> None:

@@ -25,7 +25,7 @@ def _shown(value: Any) -> str:
 
 
 def other_version(directory: Path | None, header: Mapping[str, Any], readable: int) -> str:
-    """What to do with a state of another version than the readable one."""
+    """Return what to do with a state of another version than the readable one."""
     return (
         f"{directory}: has state version {header['version']}, as Headrace {header['code']} wrote it;"
         f" this program reads version {readable}: go on with the version that wrote it, or begin a new state"

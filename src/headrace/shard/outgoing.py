@@ -79,7 +79,7 @@ class Outgoing(Struct, frozen=True, gc=False):
 
 
 def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -> str:
-    """What a dead letter is known by.
+    """Return what a dead letter is known by.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _key_of(event: Any) -> bytes | None:
 
 
 def decision_of(event: Any, line: bytes) -> Outgoing:
-    """The message of a decision: what was decided on, and its line."""
+    """Return the message of a decision: what was decided on, and its line."""
     if event.__class__ is Payment:  # as most are: neither calls nor reading the line
         return Outgoing(event.customer_id.encode(), FRAUD_ID + event.event_id, line, event.event_time)
     return Outgoing(_key_of(event), decision_id(line), line, event.event_time)

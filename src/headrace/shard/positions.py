@@ -103,7 +103,7 @@ def partitions_known(ends: Sequence[JournalEnd], topic: str) -> int:
 
 
 def topic_id_known(ends: Sequence[JournalEnd], topic: str) -> str | None:
-    """What the brokers called a topic when the state read it; None if that isn't known."""
+    """Return what the brokers called a topic when the state read it; None if that isn't known."""
     for end in ends:
         for number, topic_id in end.topic_ids.items():
             found = partition_of(end.names.get(number, ""))
@@ -183,20 +183,20 @@ def _numbers(ends: Sequence[JournalEnd]) -> dict[str, int]:
 
 
 def _lowest(ends: Sequence[JournalEnd], number: int | None) -> int | None:
-    """The lowest mark of a source; shards that have none were never begun."""
+    """Return the lowest mark of a source; shards that have none were never begun."""
     if number is None:
         return None
     return min((end.marks[number].offset for end in ends if number in end.marks), default=None)
 
 
 def _control(ends: Sequence[JournalEnd]) -> int:
-    """The last file of commands that every shard has."""
+    """Return the last file of commands that every shard has."""
     marks = [end.marks.get(CONTROL_SOURCE) for end in ends]
     return min((mark.offset if mark else 0 for mark in marks), default=0)
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
-    """A plan to be handed to another process."""
+    """Return a plan to be handed to another process."""
     partitions = [
         [each.number, each.topic, each.partition, each.start, each.lost, each.end, each.topic_id]
         for each in plan.partitions
@@ -206,7 +206,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 
 def from_json(found: Mapping[str, Any]) -> Plan:
-    """A plan that another process has made."""
+    """Return a plan that another process has made."""
     partitions = tuple(PlannedPartition(*each) for each in found["partitions"])
     return Plan(
         partitions, found["control"], frozenset(found["ahead"]), found["bytes_max"], found["delivered"]

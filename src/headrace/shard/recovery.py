@@ -146,7 +146,7 @@ class Recovery:
             )
 
     def _first_settings(self, directory: Path) -> RunSettings:
-        """The configuration that the journal starts with, before its first checkpoint.
+        """Return the configuration that the journal starts with, before its first checkpoint.
 
         Else the present one.
         """

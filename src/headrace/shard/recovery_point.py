@@ -107,7 +107,7 @@ class Journalled:
 
 
 def find_recovery_point(shards: Sequence[Journalled], written: Lengths) -> RecoveryPoint | None:
-    """The last boundary that every shard has reached and that the written outputs cover.
+    """Return the last boundary that every shard has reached and that the written outputs cover.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def _together(parts: Iterable[Lengths | None]) -> Lengths | None:
 
 
 def _marks_at(shards: Sequence[Journalled], ordinal: int) -> dict[int, Mark]:
-    """The furthest mark of each source before the ordinal: a source is only ever read forwards."""
+    """Return the furthest mark of each source before the ordinal: a source is only ever read forwards."""
     marks = [mark for shard in shards for mark in shard.start.marks]
     marks += [
         mark

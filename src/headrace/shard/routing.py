@@ -24,12 +24,12 @@ def party_of(event: Event) -> str | None:
 
 
 def keyed(key: str, shards: int) -> int:
-    """Number of the shard that a key belongs to."""
+    """Return the number of the shard that a key belongs to."""
     return zlib.crc32(key.encode()) % shards
 
 
 def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
-    """Number of the shard that keeps the state for an event.
+    """Return the number of the shard that keeps the state for an event.
 
     The key is the customer, else the session. None for an outcome that names no customer: it goes to every
     shard, and the one that knows its payment uses it. The catalogue is everybody's

@@ -19,13 +19,13 @@ class ShardTelemetry(Protocol):
     """
 
     def recovering(self, shard: int, applied: int, expected: int) -> None:
-        """A shard has so far applied so many inputs again, of so many."""
+        """Note that a shard has so far applied so many inputs again, of so many."""
 
     def checkpointed(self, finished: Finished) -> None:
-        """A checkpoint has ended, well or not."""
+        """Note that a checkpoint has ended, well or not."""
 
     def batch(self, stage: Stage, ns: int, events: int) -> None:
-        """A batch has passed a stage.
+        """Note that a batch has passed a stage.
 
         Parameters
         ----------

@@ -107,7 +107,7 @@ class TopicShard:
         return self._apply(batch, events, lines)
 
     def nothing(self) -> Taken:
-        """What is given out when no input is applied."""
+        """Return what is given out when no input is applied."""
         position = self.durable.position
         return Taken(position, position)
 

@@ -107,5 +107,5 @@ def by_waiting(
 
 
 def sample(all_: Sequence[_T]) -> Sequence[_T]:
-    """Some of many, evenly chosen, so that what is made of them costs no more for many."""
+    """Return some of many, evenly chosen, so that what is made of them costs no more for many."""
     return all_[:: (len(all_) - 1) // SAMPLE_MAX + 1] if len(all_) > SAMPLE_MAX else all_

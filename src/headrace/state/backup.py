@@ -143,7 +143,7 @@ def _commands_from(directory: Path, ordinal: int) -> Iterator[int]:
 
 
 def _end(directory: Path, limit: int | None = None) -> Boundary:
-    """The boundary behind the last frame, or behind the last one before an ordinal."""
+    """Return the boundary behind the last frame, or behind the last one before an ordinal."""
     numbers = segment_numbers(directory)
     if not numbers:
         return first_boundary(directory)
@@ -295,7 +295,7 @@ class _Tar:
 
 @contextmanager
 def _target(to: Path, unnamed: Path) -> Iterator[_Target]:
-    """The backup under another name, until it is complete."""
+    """Give the backup another name until it is complete."""
     try:
         if to.suffix == ".tar":
             with open(unnamed, "wb", opener=opener) as file:

@@ -57,7 +57,10 @@ def inspect(state: Path) -> dict[str, Any]:
 
 
 def recorded_settings(state: Path) -> RunSettings | None:
-    """The settings that a state was last run with; None if none are known, or only such as no longer hold."""
+    """Return the settings that a state was last run with.
+
+    None if none are known, or only such as no longer hold.
+    """
     for shard, directory in enumerate(sorted(state.glob("shard-*"))):
         try:
             said = journal_end(directory, shard, cut_torn_tail=False).provenance
@@ -118,7 +121,7 @@ def _shard(directory: Path) -> dict[str, Any]:
 
 
 def _noted(directory: Path, checkpoint: Checkpoint | None) -> tuple[dict[int, str], dict[str, Any] | None]:
-    """Sources' names and the configuration, from the newest checkpoint and the journal's notes behind it."""
+    """Return sources' names and the configuration, from the newest checkpoint and the notes behind it."""
     names: dict[int, str] = {}
     config = None
     start = first_boundary(directory)

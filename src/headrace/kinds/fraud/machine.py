@@ -91,7 +91,7 @@ _ON_TIME: Final = Timing.ON_TIME
 
 
 def shape_of(settings: FraudSettings) -> dict[str, Any]:
-    """What a saved state depends on; a state goes on only with a configuration of the same shape."""
+    """Return what a saved state depends on; a state goes on only with a configuration of the same shape."""
     kept = settings.model_dump(mode="json", include={"flow", "entities", "features", "bins", "crosses"})
     entities = {name: entity["key"] for name, entity in kept.pop("entities").items()}
     crosses = {name: cross["of"] for name, cross in kept.pop("crosses").items()}
@@ -373,7 +373,7 @@ class FraudShard(MachineBase):
     # -- the state as a whole
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
-        """The state as named blobs."""
+        """Return the state as named blobs."""
         head = {
             **self._base_head(),
             "typical": self.baseline.save(),

@@ -33,13 +33,13 @@ def _frauds(scrape: Scrape) -> list[FraudShard]:
 
 
 def _summed(scrape: Scrape, read_one: Callable[[FraudShard], float]) -> Iterator[float]:
-    """The sum over the shards, once they are open."""
+    """Yield the sum over the shards, once they are open."""
     if states := _frauds(scrape):
         yield sum(map(read_one, states))
 
 
 def _verdict_counts(scrape: Scrape) -> Counter[str]:
-    """What the policies of all shards together have counted."""
+    """Return what the policies of all shards together have counted."""
     together: Counter[str] = Counter()
     for state in _frauds(scrape):
         together.update(state.policy.counts.copy())
@@ -66,7 +66,7 @@ def _paths(scrape: Scrape) -> Iterator[Sample]:
 
 
 def _verdicts(policy: PolicySettings) -> Iterator[str]:
-    """What the configuration lets verdicts be counted as."""
+    """Yield what the configuration lets verdicts be counted as."""
     yield "cost" if policy.cost else "model"
     yield from (f"list.{name}" for name in policy.lists)
     yield from (f"rule.{name}" for name in policy.rules)

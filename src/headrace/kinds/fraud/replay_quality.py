@@ -48,7 +48,7 @@ class Evaluated(NamedTuple):
 
 
 def charges(cost: CostSettings, amount: Floats, fraud: Bools) -> Floats:
-    """What approving, reviewing and blocking cost in the end, given the truth, shape (3, n).
+    """Return what approving, reviewing and blocking cost in the end, given the truth, shape (3, n).
 
     See Also
     --------
@@ -134,7 +134,7 @@ class _Ranked:
         self._customer, self._fraud = evaluated.customer[order][:used], fraud[:used].astype(np.float64)
 
     def average_precision(self, weights: Floats) -> float:
-        """The average precision when each customer counts as often as the weights say."""
+        """Return the average precision when each customer counts as often as the weights say."""
         if not self._starts.size:
             return float("nan")
         counted = weights[self._customer]

@@ -373,7 +373,10 @@ def _matrix(payments: Payments, of: Bools) -> Matrix:
 
 
 def _costs(last: FraudSettings, settings: FraudSettings, given: Mapping[str, float]) -> Costs:
-    """The new configuration's costs, else the old one's, else the defaults; given numbers go before."""
+    """Return the new configuration's costs, else the old one's, else the defaults.
+
+    Given numbers go before.
+    """
     sides = (("new", settings.policy.cost), ("old", last.policy.cost), ("default", CostSettings()))
     origin, cost = next((origin, cost) for origin, cost in sides if cost is not None)
     if given:
@@ -394,7 +397,7 @@ def _learned_beyond(payments: Payments, settings: FraudSettings) -> int:
 
 
 def _examples(replayed: Replayed, period: Period, examples_max: int) -> tuple[list[Example], list[Example]]:
-    """The largest changes behind the warm-up."""
+    """Return the largest changes behind the warm-up."""
     days = [of for day, of in replayed.examples.items() if day * DAY_MS >= period.from_ms]
     by_amount = sorted(chain(*(of["amount"] for of in days)), key=lambda each: -each.amount)
     moved = [each for each in chain(*(of["score"] for of in days)) if _score_change(each)]

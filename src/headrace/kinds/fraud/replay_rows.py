@@ -160,7 +160,7 @@ class Outcomes:
 
 
 def example_of(change: tuple[Payment, bytes, bytes], labels: Mapping[str, int]) -> Example:
-    """A changed decision with the label of its payment, if that is known."""
+    """Return a changed decision with the label of its payment, if that is known."""
     payment, old, new = change
     return Example(
         payment.event_id,

@@ -71,7 +71,7 @@ _COUNTED: Final = (
 
 
 def shape_of(settings: RecommendSettings) -> dict[str, Any]:
-    """What a saved state depends on; a state goes on only with a configuration of the same shape."""
+    """Return what a saved state depends on; a state goes on only with a configuration of the same shape."""
     return {
         "flow": settings.flow.model_dump(mode="json"),
         "ranker": settings.ranker.model_dump(mode="json"),
@@ -296,7 +296,7 @@ class RecommendShard(MachineBase):
         )
 
     def _path(self, *, overdue: bool) -> str | None:
-        """What stands in the way of the session's own slate."""
+        """Return what stands in the way of the session's own slate."""
         if self.kill_switch:
             return KILL_SWITCH
         return OVERDUE if overdue else None
@@ -428,7 +428,7 @@ class RecommendShard(MachineBase):
         return Held(len(self.pending), len(self.engine), 0)
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
-        """The state as named blobs."""
+        """Return the state as named blobs."""
         head = {
             **self._base_head(),
             "kill_switch": self.kill_switch,

@@ -185,7 +185,7 @@ def slate_report_of(
 
 
 def _of(columns: Any, chosen: Bools) -> Any:
-    """The chosen rows of all columns."""
+    """Return the chosen rows of all columns."""
     return type(columns)(*(column[chosen] for column in columns))
 
 
@@ -210,7 +210,7 @@ def _changes(slates: Slates) -> Changes:
 def _examples(
     replayed: SlatesReplayed, period: SlatePeriod, by: str, examples_max: int
 ) -> Sequence[SlateExample]:
-    """The largest ones behind the warm-up."""
+    """Return the largest ones behind the warm-up."""
     found = chain(*(of.get(by, ()) for of in replayed.examples.values()))
     kept = [each for each in found if each.event_time >= period.from_ms]
     return sorted(kept, key=lambda each: -_moved(each))[:examples_max]
@@ -239,7 +239,7 @@ class _Figures:
             self._sides.append((evaluated, self._summed(of_follow_ups, [kind * on_slate for kind in kinds])))
 
     def _summed(self, cluster: Any, columns: Sequence[Any]) -> Floats:
-        """Sums of each session, shape (columns, sessions)."""
+        """Return sums of each session, shape (columns, sessions)."""
         return np.stack([np.bincount(cluster, weights=each, minlength=self.sessions) for each in columns])
 
     def of(self, weights: Floats) -> Floats:
