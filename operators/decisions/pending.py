@@ -225,11 +225,14 @@ class Pending:
     def _drop_oldest(self) -> bool:
         """Give up the oldest row; say whether it was still waiting for an outcome."""
         event_id, _, _, label = self._head(self.oldest)
+        # An id may be known under a later place, where its payment came again after the first was forgotten.
         kept = self.index.get(event_id) == self.oldest
         if kept:
             del self.index[event_id]
         self.oldest += 1
         self.due = max(self.due, self.oldest)
+        # Rows lie in blocks that are freed whole, and places only ever grow: a place stays valid for as long
+        # as its row, without moving any, and a forked child's copy of the memory is hardly written to.
         if self.oldest - self._base == BLOCK_ROWS and len(self._blocks) > 1:
             self._blocks.popleft()
             self._base += BLOCK_ROWS
@@ -241,6 +244,8 @@ class Pending:
         A row from further ahead than a clock may run was never credible, and must not hold back the others.
         """
         oldest_ms, newest_ms = now_ms - self.age_ms_max, now_ms + future_skew_ms_max
+        # Bounded for each input: after a silence of weeks a million rows expire, and no decision may wait for
+        # it.
         for _ in range(_ROWS_PER_STEP_MAX):
             if self.oldest == self.next:
                 return
@@ -394,6 +399,7 @@ class EarlyOutcomes:
         """Keep an outcome until the clock reaches its time."""
         heapq.heappush(self.ahead, held)
         if len(self.ahead) > self.outcomes_max:
+            # The one furthest ahead goes: it is the least probable to be true, and would wait the longest.
             self.ahead.remove(max(self.ahead))
             heapq.heapify(self.ahead)
             self.unmatched += 1

@@ -120,6 +120,8 @@ def quality_of(parts: Iterable[Counted]) -> Quality | None:
 
 
 def _quality(legitimate: list[int], frauds: list[int]) -> Quality | None:
+    # Both measures come from counts by bin, so that a window costs the same however many scores are in it,
+    # and windows of several shards are added up exactly.
     positives, negatives = sum(frauds), sum(legitimate)
     if not positives or not negatives:
         return None

@@ -146,6 +146,8 @@ class _Source:
             ),
             f"return {' + '.join(['0.0', *(f'w{number}' for number in numbers)])} + intercept",
         ]
+        # Mappings of different values are Python objects, which machine code can't read: what is read of them
+        # is computed outside and handed in.
         handed = self._writer.lines.object_features
         return self._function("score", ("amount", "t", "intercept", *self._rows, *handed), lines)
 
@@ -234,6 +236,8 @@ class CompiledScorer:
         self._reserve, self._add = pending.reserve, pending.add
         groups, names = len(features.groups), len(features.names)
         # Slots, contributions and values lie as a detail has them, behind a gap by which all are aligned.
+        # So one copy of this memory is a record's detail, and nothing is packed for each payment. Singles and
+        # doubles must stand at multiples of their size, hence the gap.
         slot_bytes = array(text.slot_code).itemsize
         slots_at = -(slot_bytes + 4) * groups % _ALIGNED
         singles_at = slots_at + slot_bytes * groups
@@ -257,6 +261,7 @@ class CompiledScorer:
         }
         self._table = text.table
         self._note_addresses()
+        # Machine code holds addresses, and an array that grows may move: then they are written down anew.
         for table in features.tables.values():
             table.moved = self._note_addresses
         view = memoryview(self._laid)
@@ -307,6 +312,7 @@ class CompiledScorer:
             self._add(payment.event_id, at_ms, number, *found, score, blocked)
             return
         block, place = self._reserve(payment.event_id)
+        # A block of rows never moves, so its address is looked up once for its thousands of rows.
         if block is not self._block:
             self._block, self._block_at = block, _address(block)
         self._take(payment, time_ms, number, self._block_at, place, at_ms, blocked, score, self._rows)

@@ -59,6 +59,8 @@ class Episodes:
         was = _entry(number, time_ms, old)
         if was not in entries:
             return
+        # A streak can't be corrected by counting: a label in its middle splits it, or joins two. So the last
+        # outcomes are kept, and everything is derived from them again.
         place = entries.index(was)
         entries[place : place + 1] = [] if new is None else [_entry(number, time_ms, new)]
         self._rebuild(row, entries)
@@ -72,6 +74,8 @@ class Episodes:
         for number, entry in enumerate(entries):
             self.history[base + number] = entry
         self.seen[row] = len(entries)
+        # What had fallen out of the history is not counted again: after a correction the streak is at most as
+        # long as the history.
         last_legitimate = max((place for place, entry in enumerate(entries) if not entry & 1), default=-1)
         run = entries[last_legitimate + 1 :]
         self.streak[row] = len(run)

@@ -41,6 +41,7 @@ class Window(NamedTuple):
         rows = np.flatnonzero(_view(self.head) > to).tolist()
         for row in rows:
             head, base = self.head[row], row * panes
+            # Totals are summed anew rather than reduced: what left the ring meanwhile is not in any pane.
             for total, ring, how in self.parts:
                 for pane in range(max(to, head - panes) + 1, head + 1):
                     ring[base + pane % panes] = _EMPTY[how]

@@ -89,6 +89,8 @@ def level_pipes(shards: Sequence[DurableShard]) -> None:
     if first == end:
         return
     names, numbers = names_of(shards), set[int]()
+    # A batch is journalled by one shard after the other; a kill in between leaves some ahead. Files are read
+    # again from the least of them, and those ahead give out what they have recorded.
     for shard in shards:
         if shard.directory is not None and shard.position > first:
             numbers |= {record.source for record in records_from(shard.directory, first)}
@@ -144,6 +146,8 @@ def written_up_to(shards: Sequence[DurableShard], outputs: Sequence[OutputFile])
 def _last_within(shards: Sequence[DurableShard], written: Lengths) -> RecoveryPoint | None:
     if any(shard.directory is None for shard in shards):
         return RecoveryPoint(0, Lengths(0, 0), {})
+    # The newest segments have the boundary nearly always. Only where one shard is far behind, or an output is
+    # short, are older ones read, one more of each shard at a time.
     segments_back = 0
     directories = directories_of(shards)
     segments = [segment_numbers(directory) for directory in directories]

@@ -405,6 +405,8 @@ class ForkedWriter:
         produce: Callable[[], State],
         then: Callable[[Callable[[], bool]], None] | None,
     ) -> NoReturn:
+        # From here on there is one thread, in a copy of memory whose locks are as they were at the fork: so
+        # nothing is logged, no lock is taken, and the end is `_exit`, which runs no handler of the parent's.
         status = 1
         try:
             if self._libc is not None:

@@ -109,6 +109,8 @@ class JournalReader:
         if self._boundary.segment == segment and self._boundary.byte:
             file.seek(self._boundary.byte)
             return
+        # A segment's head repeats all that came before it, so a missing or swapped segment shows here at
+        # once.
         start = read_segment_head(file, path, segment)
         if start != self.boundary._replace(segment=segment, byte=start.byte):
             raise JournalDamaged(path, 0, "the segment doesn't go on where the one before it ended")
@@ -122,6 +124,9 @@ class JournalReader:
             position = self._boundary.byte
             try:
                 head = read_frame_head(file, path, self._boundary.segment, position, size)
+            # Only what a crash can leave is cut off: an incomplete frame at the very end of the last segment.
+            # It was never acted on. Anywhere else the same bytes are damage, and nobody may guess what they
+            # said.
             except Torn as torn:
                 if not last:
                     why = f"{torn}, and this is not the last segment"

@@ -220,12 +220,16 @@ class JournalWriter:
                 dead_letters_next,
             ),
         )
+        # The chain runs over digests of the records, not over their bytes: a record can be erased later, its
+        # digest stays, and the chain still verifies.
         content = digest_frame(fields, packed_marks, outline, digests)
         chain = self._keys.link(self._chain, content)
         guarded = fields + content + chain
+        # The checksum is of the head alone: a reader that only steps over frames needs no body to trust it.
         guard = GUARDED.pack(FRAME_MAGIC, zlib.crc32(guarded))
         frame = b"".join((guard, guarded, packed_marks, outline, *sealed))
         self._write(frame)
+        # Nothing of this object has changed until the frame is written, so that it may be tried again.
         self._byte += len(frame)
         self.frames_written += 1
         self.bytes_written += len(frame)
@@ -270,6 +274,7 @@ class JournalWriter:
         start = self.end._replace(segment=self._segment + 1, byte=0)
         if start.segment > SEGMENTS_MAX:
             raise ValueError(f"a journal has at most {SEGMENTS_MAX} segments")
+        # The new segment is complete before the old one is let go of: a failure leaves the journal as it was.
         finished, self._fd = self._fd, self._start_segment(start)
         os.close(finished)
         return self._segment

@@ -241,6 +241,9 @@ class PartitionMerge:
         if len(self._buffers) == 1:  # there is nothing to merge with
             source, buffer = filled[0]
             return buffer.cut(source, len(buffer.payloads))
+        # Live messages are handed on as they come: waiting for an order would cost latency. Only a past that
+        # is caught up with is merged, as windows would else be moved by one partition and be late for the
+        # others.
         past = [each for each in filled if each[1].past]
         if not past:
             self._waits_since = None
@@ -258,6 +261,8 @@ class PartitionMerge:
 
     def _has_to_wait(self, behind: Callable[[int], bool]) -> bool:
         """Whether the next message of the past may be one that isn't here yet."""
+        # A partition that is behind and empty may hold the earliest message of all. It is waited for, but not
+        # for ever: its broker may be gone, and the others' events must not wait for that.
         if not any(not buffer.payloads and behind(source) for source, buffer in self._buffers.items()):
             self._waits_since = None
             return False
@@ -269,6 +274,8 @@ class PartitionMerge:
 
     def _limit(self, past: _Filled, behind: Callable[[int], bool]) -> int:
         """Time up to which everything of the past is here; at least one message is within it."""
+        # What comes later in a partition is later than what is here of it, or nearly so. So up to the least
+        # of the last times nothing can be missing, and all of it may go, in the order of time.
         last = [buffer.keys[-1] for source, buffer in past if behind(source)]
         if len(last) < len(self._buffers):
             # Others are live already: they get their turn between portions of the past.

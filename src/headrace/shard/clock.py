@@ -193,6 +193,9 @@ class EventClock:
 
     def _hear(self, time_ms: int, name: str) -> None:
         """Remember a name; listen no more until the present stretch ends, or begin the next one."""
+        # Two stretches are kept, the present one and the one before, as a sketch of who speaks within the
+        # last `future_skew_ms_max`. So a quorum is a share of the usual speakers, at one dictionary look-up
+        # an event.
         heard = self.parties
         turn_at, is_new = self._turn_at, name not in heard
         self._last_party = time_ms, name, is_new, heard, self._before, self._listen_at, turn_at
@@ -206,6 +209,7 @@ class EventClock:
     def _jump(self, time_ms: int, name: str) -> Timing:
         before = self.votes
         self._stepped_from = self.now, before, self.accepted, self.refused
+        # Votes must agree on about one time: a sender that jumps about never gathers any.
         if before is None or abs(time_ms - before.latest_ms) > self._future_skew_ms:
             self.refused += before is not None
             said = Votes(time_ms, time_ms, 1, 1, (name,))
@@ -221,6 +225,8 @@ class EventClock:
     def _disagree(self, said: Votes) -> None:
         """Take in that an event isn't ahead."""
         self._stepped_from = self.now, said, self.accepted, self.refused
+        # One event of the present doesn't end a vote of many, or a single sender with a slow clock could hold
+        # everybody in the past; but where the present goes on as usual, the step is refused.
         against = said.against + 1
         if self._share and against * _FOR_EACH_AGAINST <= said.events:
             self.votes = said._replace(against=against)
@@ -257,6 +263,8 @@ class EventClock:
     def _is_quorate(self, said: Votes) -> bool:
         if not self.now:
             return said.events >= self._agree
+        # Rising times stand in for further names: a replayed or copied event has the same time again, while a
+        # stream that goes on after a silence has later ones.
         quorum = self.quorum
         return len(said.names) >= quorum or said.rising * self._agree >= self._alone * quorum
 

@@ -106,6 +106,8 @@ class Recovery:
             If the state can't be read, or inputs applied again give another result.
         """
         directory = self._directory
+        # A damaged checkpoint costs time only: an older one, or none, and more of the journal give the same
+        # state.
         checkpoint = newest_readable(directory)
         if checkpoint is None:
             settings = self._first_settings(directory)
