@@ -288,7 +288,7 @@ def test_a_checkpoint_of_another_state_version_is_refused_by_name(tmp_path, monk
         DurableShard(tmp_path, load(None))
 
 
-def test_the_id_of_a_topic_is_learnt_by_a_state_that_has_none_and_noted_once(tmp_path):
+def test_the_id_of_a_topic_is_learned_by_a_state_that_has_none_and_noted_once(tmp_path):
     shard = DurableShard(tmp_path, load(None))
     shard.register(0, "kafka:events/0")
     shard.close()

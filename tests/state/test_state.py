@@ -421,7 +421,7 @@ def test_a_last_line_that_is_another_is_not_written_on(world, events):
     refused(world, world.decisions, "the line at byte ")
 
 
-def test_an_outcome_learnt_in_an_earlier_run_counts_in_the_next(tmp_path, events):
+def test_an_outcome_learned_in_an_earlier_run_counts_in_the_next(tmp_path, events):
     """The model that a state keeps is the one that had seen everything."""
     world = World(tmp_path / "world", (events,), CHECKPOINTS)
     assert world.run() == 0

@@ -151,7 +151,7 @@ def slate_report_of(
     settings
         The other configuration.
     options
-        What is evaluated, and how; costs and a horizon have no meaning here.
+        What is evaluated, and how; costs and a horizon are not supported here.
     learn
         Whether the other ranker learned.
     progress
