@@ -27,6 +27,7 @@ from headrace.config.loading import load
 from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
 _SEED: Final = 1
+_DAYS: Final = 35  # as `headrace demo` has by itself
 _SHOWN_AT: Final = 0.75
 _WIDTH: Final = 112
 # Of a terminal with a dark ground: ground, text, the eight colours, the eight bright ones.
@@ -87,7 +88,7 @@ def main() -> None:
         os.chdir(folder)
         files = Files(Path("demo"))
         files.folder.mkdir()
-        made = make_world(files, _SEED, unseen)
+        made = make_world(files, _SEED, unseen, _DAYS)
         flows = {"recommend": load(None, flow="recommend"), "fraud": load(SESSIONS)}
         seen = _Watching(), _Watching()
         with beside() as pairs:

@@ -15,13 +15,12 @@ from headrace.cli.terminal import console_of, echo
 __all__ = ["demo"]
 
 _LIVE_S_MAX: Final = 60.0
+_DAYS: Final = 35
 
 
 def demo(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which world.")] = 1,
-    days: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many days, in place of 40.")
-    ] = None,
+    days: Annotated[int, typer.Option(metavar="N", min=1, help="How many days it has.")] = _DAYS,
     live_s: Annotated[
         float,
         typer.Option(
