@@ -290,7 +290,7 @@ def test_the_child_collects_nothing_and_the_parent_goes_on_as_before(tmp_path: P
 PARENT = """
     import os, sys, time
     from pathlib import Path
-    from headrace.operators import checkpoint
+    from headrace.journal import checkpoint
     parent = os.getpid()
     def produce():
         print(os.getpid(), flush=True)
