@@ -10,6 +10,9 @@ TESTS ?= tests
 ARGS ?=
 # All tests are shared out among so many processes; a choice of tests runs in one, unless told otherwise.
 WORKERS ?= $(if $(filter-out tests,$(TESTS)),0,2)
+# Tests that need little time, no broker and no data, and how many per cent of the lines they run at least.
+FAST := (unit or operator or property) and not (soak or slow or acceptance or broker)
+COVERAGE_MIN := 78
 # Where the broker of `make broker` listens.
 PORT ?= 9092
 # Each file is one benchmark that needs no argument.
@@ -19,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test golden golden-update broker check format bench bench-check soak schema lock clean
+.PHONY: help demo test coverage rest golden golden-update broker check format bench bench-check soak schema lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -36,6 +39,14 @@ demo: $(COMPILED) ## watch both flows decide and learn on a simulated shop, for 
 test: $(STAMP) ## run the tests (on real data: with HEADRACE_DATA, its folder; on Kafka: with Java and Maven)
 	@$(RUN)python -m pytest -m "not soak" --numprocesses $(WORKERS) --dist worksteal $(ARGS) $(TESTS)
 
+coverage: $(STAMP) ## run the fast tests, and fail if they run too few of the lines
+	@COVERAGE_CORE=$$($(RUN)python -c 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")') \
+		$(RUN)python -m pytest -m "$(FAST)" --numprocesses $(WORKERS) --dist worksteal $(ARGS) $(TESTS) \
+		--cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN)
+
+rest: $(STAMP) # the tests that `make coverage` leaves out
+	@$(RUN)python -m pytest -m "not soak and not ($(FAST))" --numprocesses $(WORKERS) --dist worksteal $(ARGS) $(TESTS)
+
 golden: $(STAMP) ## hold the decisions, dead letters and records of small worlds against those committed
 	@$(RUN)python -m pytest -q --numprocesses 2 --dist worksteal $(ARGS) tests/golden
 
@@ -49,6 +60,7 @@ check: $(STAMP) ## lint, format, types, and the arrows between the packages
 	$(RUN)ruff check .
 	$(RUN)ruff format --check .
 	$(RUN)mypy
+	$(RUN)mypy --config-file tests/mypy.ini
 	$(RUN)lint-imports --no-logo
 
 format: $(STAMP) ## let ruff mend what it can
@@ -74,7 +86,7 @@ lock: $(STAMP) ## solve requirements.txt anew: every package with its hashes, fo
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 clean: ## remove what make made: the virtual environment, builds and caches
-	rm -rf .kafka build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .kafka build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@left=0; for folder in .venv .venv-* $(VENV); do .ci/own-venv "$$folder" && rm -rf "$$folder" || left=1; done; exit $$left
 
