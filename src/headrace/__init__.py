@@ -1,3 +1,3 @@
 """Headrace decides on commerce events as they arrive, and learns from their outcomes."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
