@@ -27,7 +27,7 @@ from headrace.config.loading import load
 from headrace.runtime.runs import Progress, RunRequest, RunSummary
 
 _SEED: Final = 1
-_DAYS: Final = 35  # as `headrace demo` has by itself
+_DAYS: Final = 28  # as `headrace demo` has by itself
 _SHOWN_AT: Final = 0.75
 _WIDTH: Final = 112
 # Of a terminal with a dark ground: ground, text, the eight colours, the eight bright ones.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from rich.console import Console
 
+from headrace.cli import demo
 from headrace.cli.demo import LIVE_PER_S, SESSIONS, Files, Made, make_world, refuse_used, request
 from headrace.cli.demo_runs import beside
 from headrace.cli.demo_story import Shop, show, story, weeks
@@ -147,6 +148,7 @@ def test_the_last_events_arrive_at_a_rate_and_are_at_most_half(tmp_path, live_s,
         assert (made.speed is None) == (events == 0)
         return
     times = [decode_one(line, 10_000).event_time for line in files.live.read_bytes().splitlines()]
+    assert made.live_events * 0.1 / made.live_s <= made.burst <= made.live_events
     passed_s = (max(times) - min(times)) / 1000
     assert passed_s / made.speed == pytest.approx(made.live_s) == pytest.approx(live_s)
 
@@ -224,6 +226,11 @@ def test_latency_is_told_of_what_arrives_alone(played):
         assert f"p50 {after.progress.latency.p50_ms:.1f} ms" in said
         assert f"{after.progress.decisions:,} decisions" in said  # of this stretch alone
         assert before.progress.decisions not in {0, after.progress.decisions}
+
+
+@pytest.mark.parametrize(("within", "most"), [(0.0, 2), (1.0, 3), (3.9, 3), (4.0, 4), (9.0, 5)])
+def test_a_burst_is_the_most_that_comes_within_a_time(within, most):
+    assert demo._burst([0, 1, 1, 5, 9], within) == most
 
 
 def test_nothing_to_decide_is_said():

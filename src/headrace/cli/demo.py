@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
@@ -47,6 +48,8 @@ class Made(NamedTuple):
         How many events are read as fast as possible, and how many arrive one by one after them.
     speed, live_s
         At what multiple of event time these arrive, None if there are none, and how many seconds that takes.
+    burst
+        The most events that are due within a tenth of a second, as when a bot clicks.
     possible
         What the best decisions reach in this world.
     """
@@ -55,6 +58,7 @@ class Made(NamedTuple):
     live_events: int
     speed: float | None
     live_s: float
+    burst: int
     possible: Ceilings
 
 
@@ -161,10 +165,15 @@ def make_world(
             truth.writelines(truth_blocks(world))
         possible = ceilings(world, LIST_ITEMS)
     if not live:
-        return Made(before, 0, None, 0.0, possible)
+        return Made(before, 0, None, 0.0, 0, possible)
     takes = live / LIVE_PER_S
     speed = max(1.0, float(arrivals[-1] - arrivals[before]) / takes)
-    return Made(before, live, speed, takes, possible)
+    return Made(before, live, speed, takes, _burst(arrivals[before:].tolist(), 0.1 * speed), possible)
+
+
+def _burst(times: Sequence[int], within: float) -> int:
+    """Count the most of these ascending times that lie within so much time."""
+    return max(bisect_right(times, first + within) - at for at, first in enumerate(times))
 
 
 def _divided(blocks: Iterable[bytes], before: int, events: BinaryIO, live: BinaryIO) -> Iterator[int]:

@@ -15,7 +15,7 @@ from headrace.cli.terminal import console_of, echo
 __all__ = ["demo"]
 
 _LIVE_S_MAX: Final = 60.0
-_DAYS: Final = 35
+_DAYS: Final = 28
 
 
 def demo(

@@ -34,7 +34,8 @@ def live_opening(made: Made) -> str:
     return (
         f"Now live: {made.live_events:,} events of {hours:.1f} hours in {made.live_s:.1f} s, each when it is"
         f" due at {made.speed:,.0f} times its speed,"
-        f" {made.live_events / made.live_s:,.0f} a second on average"
+        f" {made.live_events / made.live_s:,.0f} a second on average,"
+        f" {made.burst:,} in the busiest tenth of one"
     )
 
 
