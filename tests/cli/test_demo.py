@@ -228,7 +228,7 @@ def test_latency_is_told_of_what_arrives_alone(played):
         assert before.progress.decisions not in {0, after.progress.decisions}
 
 
-@pytest.mark.parametrize(("within", "most"), [(0.0, 2), (1.0, 3), (3.9, 3), (4.0, 4), (9.0, 5)])
+@pytest.mark.parametrize(("within", "most"), [(0.0, 2), (1.0, 3), (4.9, 3), (5.0, 4), (9.0, 5)])
 def test_a_burst_is_the_most_that_comes_within_a_time(within, most):
     assert demo._burst([0, 1, 1, 5, 9], within) == most
 
