@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -157,8 +158,13 @@ def test_a_run_that_had_nothing_to_read_or_used_some_ends_well(tmp_path, content
 
 
 def through(pipe: Path, content: bytes) -> threading.Thread:
-    """Write to a named pipe; it takes as long as the reader does."""
-    writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
+    """Write to a named pipe; it takes as long as the reader does, who may leave before the end."""
+
+    def write() -> None:
+        with suppress(BrokenPipeError):
+            pipe.write_bytes(content)
+
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     return writer
 

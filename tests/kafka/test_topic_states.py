@@ -13,7 +13,7 @@ from commands import started_anew
 from confluent_kafka.admin import AdminClient
 from erasures import CUSTOMER, check_gone, customers
 from topic_worlds import PATIENCE_S, SHARDS, Running, World, members, messages, wait_until_gone
-from worlds import stream, tiny_world
+from worlds import click, stream, tiny_world
 
 from headrace.journal.checkpoint import checkpoint_numbers
 from headrace.journal.end import journal_end
@@ -56,8 +56,8 @@ def test_a_changed_configuration_is_told_once_and_journalled(world, lines, proce
 @pytest.mark.parametrize(("flow", "other"), [("fraud", "recommend"), ("recommend", "fraud")])
 def test_a_state_of_another_flow_is_refused_and_left_as_it_was(world, lines, flow, other):
     world.flow = flow
-    world.send(lines[:50])
-    world.run(50)
+    world.send([click(0, 0, 0), *lines[:50]])  # so that each flow has a use for something
+    world.run(51)
     written = messages(world.brokers, world.to)
     world.flow = other
     refused = world.start()
@@ -67,7 +67,7 @@ def test_a_state_of_another_flow_is_refused_and_left_as_it_was(world, lines, flo
     assert messages(world.brokers, world.to) == written
     world.flow = flow
     world.send(lines[50:80])
-    world.run(80)
+    world.run(81)
     world.check()
 
 
