@@ -222,7 +222,7 @@ def test_lists_outlive_kills_and_have_their_session_as_key(world, processes):
     assert again.code == 0, again.said
     compared = json.loads(again.out)
     assert compared["inputs"] == len(lines)
-    assert compared["lists"] == len(found)
+    assert compared["slates"] == len(found)
     assert (compared["not_comparable"]["old_only"], compared["not_comparable"]["new_only"]) == ({}, 0)
 
 

@@ -89,9 +89,17 @@ def notes(shard: Path) -> list[dict[str, Any]]:
     return [note for note in found if note["control"] == "erased"]
 
 
+def _bytes_of(path: Path) -> bytes:
+    """What is in a file; nothing where a flow that runs has deleted it meanwhile."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
 def traces(state_files: World) -> list[Path]:
     """Files of the state in which an id of theirs stands."""
-    return [path for path in all_of(state_files) if TRACE in path.read_bytes()]
+    return [path for path in all_of(state_files) if TRACE in _bytes_of(path)]
 
 
 def check_gone(world: World) -> None:
