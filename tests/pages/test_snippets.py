@@ -153,23 +153,3 @@ def _has(annotation: Any, path: list[str]) -> bool:
     if get_origin(annotation) is dict:
         return _has(get_args(annotation)[1], path[1:])
     return any(_has(each, path) for each in get_args(annotation))
-
-
-def test_links_lead_somewhere():
-    wrong = []
-    for page in pages():
-        text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
-        for target in re.findall(r"\]\(([^)\s]+)\)", text):
-            path, _, anchor = target.partition("#")
-            if "://" in target:
-                continue
-            file = (ROOT / page).parent / path if path else ROOT / page
-            if not file.exists() or (anchor and anchor not in _anchors(file.read_text())):
-                wrong.append(f"{page}: {target}")
-    assert wrong == []
-
-
-def _anchors(text: str) -> set[str]:
-    """The names that headings get, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
