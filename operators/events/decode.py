@@ -23,7 +23,6 @@ __all__ = [
     "NO_VALUE",
     "NoValue",
     "Undecodable",
-    "canonical",
     "canonical_digest",
     "decode",
     "decode_item_of_any_time",
@@ -35,6 +34,7 @@ _FIELD: Final = re.compile(r"`\$\.?([^`]*)`")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
 _decoder: Final = msgspec.json.Decoder(Event)
+_canonical: Final = msgspec.msgpack.Encoder()
 _CURRENCY: Final = re.compile(CURRENCY_PATTERN)
 _INTEGER_MIN: Final = -(2**63)
 _INTEGER_MAX: Final = 2**64 - 1
@@ -236,17 +236,13 @@ def _invalid(message: str) -> Undecodable:
     return Undecodable("invalid_field", message, path or None)
 
 
-canonical: Final = msgspec.msgpack.Encoder().encode
-"""An event's known fields as bytes, in a fixed order."""
-
-
 def canonical_digest(event: Event) -> int:
     """CRC-32 of the event's known fields in a fixed order: spacing and unknown fields don't count.
 
     It tells a duplicate from a conflict between two events with one id. Different contents are taken for
     the same once in about 4 billion conflicts.
     """
-    return zlib.crc32(canonical(event))
+    return zlib.crc32(_canonical.encode(event))
 
 
 def base64_text(payload: bytes) -> str:

@@ -240,7 +240,7 @@ class TestComputing:
 
         fields = {"about": "x", "label": 1, "session_id": "s", "item_id": "i", "customer_id": "c"}
         with monkeypatch.context() as patch:
-            patch.setattr(fraud, "canonical", fail)
+            patch.setattr(fraud, "canonical_digest", fail)
             more = {"merchant_id": "m", "amount": 1.0, "currency": "EUR"}
             letter = letter_of(shop.feed(type=kind, event_id="e", **fields, **more))
         assert (letter["reason"], letter["message"]) == ("internal_error", "OverflowError: too large")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from zlib import crc32
 
 import msgspec
 from orjson import dumps
@@ -30,7 +29,7 @@ from headrace.operators.decisions.pending import (
 from headrace.operators.decisions.scoring import PlainScorer, Scorer
 from headrace.operators.decisions.scoring_compiled import compiled_scorer
 from headrace.operators.events.contract import FRAUD_ID, Click, Event, Outcome, Payment
-from headrace.operators.events.decode import Undecodable, canonical
+from headrace.operators.events.decode import Undecodable, canonical_digest
 from headrace.operators.features import FeatureSet
 from headrace.operators.models import Model, ModelShape, NotLearned, Teacher, build_model
 from headrace.operators.policy import APPROVAL, Policy
@@ -210,7 +209,7 @@ class FraudShard(MachineBase):
             return self._dead(Undecodable("other_currency", message, "currency"), payload, position)
         memory = self._payment_ids
         try:
-            digest = crc32(canonical(payment))
+            digest = canonical_digest(payment)
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
             return self._raised(error, payload, position)
         if payment.event_id in memory.ids:
@@ -292,7 +291,7 @@ class FraudShard(MachineBase):
     def _other(self, event: Event, payload: bytes, position: Position) -> Output:
         memory, clock = self._ids_by_class[event.__class__], self.clock
         try:
-            digest = crc32(canonical(event))
+            digest = canonical_digest(event)
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
             return self._raised(error, payload, position)
         if event.event_id in memory.ids:
@@ -367,8 +366,9 @@ class FraudShard(MachineBase):
 
     def held(self) -> HeldNow:
         """How much it holds now."""
-        entities = sum(len(table) for table in self.features.tables.values())
-        return HeldNow(len(self.pending), entities, self.early.unmatched + len(self.early))
+        return HeldNow(
+            len(self.pending), sum(self.entities().values()), self.early.unmatched + len(self.early)
+        )
 
     # -- the state as a whole
 
