@@ -66,7 +66,10 @@ def _foreign(
     directories: Sequence[Path], output: OutputFile, kind: Kind, kept: int, length: int, end: int
 ) -> Iterator[str]:
     lasts = [_last_before(directory, kept, kind) for directory in directories]
+    # From here on every shard's lines are known, so that the interleaved file can be compared; one shard's
+    # last frame may lie far before the others'.
     first = max((last for last in lasts if last is not None), default=kept)
+    # The file has no index: where the compared lines begin follows from its length and theirs.
     before = list(_recorded(directories, kind, first, kept))
     offset = length - sum(len(record.output) for record in before)
     at, compared = offset, 0
@@ -74,6 +77,8 @@ def _foreign(
         file.seek(offset)
         for record in chain(before, _recorded(directories, kind, kept, end)):
             there = file.read(len(record.output))
+            # A foreign file differs at once. The bound keeps a start from reading an output again that is far
+            # behind.
             if not there or compared > _COMPARED_BYTES_MAX:
                 break
             if not record.erased and not record.output.startswith(there):
@@ -102,6 +107,7 @@ def _of_one(directory: Path, kind: Kind, first: int, end: int) -> Iterator[Recor
     if first == end:
         return
     for head in heads_from(directory, first):
+        # Heads alone are walked; a frame is read only if this output grew in it.
         if head.ordinal_first >= end:
             return
         if _grew(head, kind):

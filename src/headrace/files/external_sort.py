@@ -31,6 +31,7 @@ _HEAD: Final = struct.Struct("<qQQIB")
 _LINES_AT_ONCE: Final = 4096
 # What the interpreter needs for a line beside its bytes, its time, offset and number.
 _LINE_OVERHEAD_BYTES: Final = 200
+# A file each is held open; far below the 256 or 1024 descriptors that a process may have by default.
 _RUNS_AT_ONCE: Final = 64
 _BUFFER_BYTES: Final = 131_072
 
@@ -129,6 +130,8 @@ class _Sorting:
             for time_ms, offset, line, payload in zip(
                 times_of(payloads), offsets, numbers, payloads, strict=True
             ):
+                # Its neighbour's time keeps a broken line in its place, where whoever reads the dead letters
+                # looks for it.
                 at = time_ms if time_ms != AT_ONCE else self._last
                 self._last = at
                 self.moved += at < self._highest
@@ -169,6 +172,7 @@ class _Sorting:
 
     def write(self, lines: Path, places: Path) -> tuple[int, int]:
         """Write all lines in their order; gives how many they are, and their bytes."""
+        # Only runs that stand side by side are merged, so the order of equal times stays that of the file.
         while len(self._runs) > _RUNS_AT_ONCE:
             self._merge_some()
         self._held.sort(key=itemgetter(0))

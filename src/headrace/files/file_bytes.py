@@ -51,6 +51,7 @@ class FileBytes:
         self._to_judge, self._head = lines, b""
         self._looked: bytes | None = None
         try:
+            # Opened once and looked at by its descriptor: the path may name another file a moment later.
             self._file = 0 if path == STANDARD else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             status = os.fstat(self._file)
         except OSError as error:
@@ -138,7 +139,10 @@ class FileBytes:
             return None
         head = self._pending = self._pending + chunk
         if chunk and len(head) < len(_GZIP_MAGIC):
+            # A pipe may give one byte at a time; None hands the turn back in place of waiting here.
             return None if self.stream else self._first()
+        # A file that was cut off within its first two bytes, or is empty: told as gzip that ends too early,
+        # and not taken for text.
         short = self.path.endswith(".gz") and _GZIP_MAGIC.startswith(head)
         if short or head.startswith(_GZIP_MAGIC):
             self._member = zlib.decompressobj(_GZIP_WBITS)
@@ -166,12 +170,15 @@ class FileBytes:
         return b""
 
     def _inflate_some(self, member: zlib._Decompress) -> bytes:
+        # On damage zlib gives nothing of the whole block. From the copy it is fed once more, up to the byte
+        # before.
         before = member.copy()
         try:
             block = member.decompress(self._pending, self._block_bytes)
         except zlib.error:
             return self._up_to_damage(before)
         if member.eof:
+            # Files that were compressed one by one and put together are one stream of several members.
             self._pending, self._member = member.unused_data, None
         else:
             self._pending = member.unconsumed_tail

@@ -78,6 +78,8 @@ def foreign_format(head: bytes) -> str | None:
     """
     lines = _lines(head)
     objects = sum(map(_is_object, lines))
+    # One line that is an object settles it, whatever stands around it; but an archive may hold such lines as
+    # they are, behind a header.
     named = _archive(head) or (None if objects else _binary(head) or _wide(head))
     if named:
         return named
@@ -114,6 +116,7 @@ def _binary(head: bytes) -> str | None:
 
 
 def _is_binary(head: bytes) -> bool:
+    # Control characters apart from white space (9 to 13) and escape (27): no text has them.
     return any(byte < 9 or 13 < byte < 27 for byte in head[:_WIDE_BYTES])
 
 
@@ -127,6 +130,8 @@ def _wide(head: bytes) -> str | None:
         for at, order in ((0, "LE"), (width - 1, "BE")):
             rows = [start[place : place + width] for place in range(0, len(start) - width + 1, width)]
             wide = [row for row in rows if row[at] and row.count(0) == width - 1]
+            # Nine in ten, as names and places may need characters beyond Latin-1, which have no zero beside
+            # them.
             if len(rows) > 4 and rows[0][at] in _TEXT_START and len(wide) * 10 >= len(rows) * 9:
                 return _recoded(f"{name}{order}")
     return None
@@ -182,6 +187,7 @@ def _separated(lines: Sequence[bytes]) -> str | None:
         cells = [cell.strip(b'" ') for cell in lines[0].split(delimiter)]
         if len(cells) < _CELLS_MIN or not all(map(_is_name, cells)):
             continue
+        # At least as many cells, not just as many: a quoted one may hold the delimiter.
         same = sum(line.count(delimiter) + 1 >= len(cells) for line in lines[1:])
         if (len(lines) > 1 and same == len(lines) - 1) or _KNOWN_COLUMNS & set(cells):
             return f"looks like {name}; make one JSON object a line of it"

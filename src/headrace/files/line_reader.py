@@ -89,6 +89,8 @@ class LineReader:
     ) -> None:
         self.path, self.number = path, number
         self._line_bytes_max, self._head_bytes = line_bytes_max, head_bytes
+        # In the middle of a file there is nothing to tell a format by; its beginning was looked at when it
+        # was first read.
         expected = continued or start is None or not start.offset
         self._bytes = begun or FileBytes(path, block_bytes, stream_wait_ms, lines=expected)
         self.ended, self.error = False, self._bytes.error
@@ -136,6 +138,8 @@ class LineReader:
         self._read_times = True
         self._future_skew_ms, self._look_ahead = (
             future_skew_ms_max,
+            # A pipe isn't held back: its next lines may be long in coming, and those that are there would
+            # wait for them.
             0 if self._bytes.stream else agree_lines - 1,
         )
 
@@ -280,6 +284,7 @@ class LineReader:
         whole = b"".join((*self._rest, block[:cut]))
         self._rest, self._open_bytes = [block[cut:]], len(block) - cut
         self._set(whole)
+        # Whether a time runs ahead is told by the lines behind it, which may be in the next block.
         if self._look_ahead and not self.ended:
             self._hold_back()
 
@@ -307,10 +312,13 @@ class LineReader:
         """Take over bytes that follow on those before them, and end in a newline unless they are the last."""
         self._mark = self.mark
         end = self._base + len(self._block)
+        # Before the block is replaced: the checksum runs over every byte once, in order, and never needs more
+        # than one block.
         self._fold(end)
         read = end + len(whole) + sum(map(len, self._rest)) + self.unfinished_bytes
         self._known = (end, self._byte_of(end, read))
         self._block, self._base = whole, end
+        # The whole block at once, in C; a loop over its lines would cost more than decoding them.
         payloads = whole.split(b"\n")
         if not payloads[-1]:
             payloads.pop()
@@ -323,9 +331,12 @@ class LineReader:
             payloads[0] = payloads[0][len(BOM_UTF8) :]
             self._offsets[0] += len(BOM_UTF8)
             lengths[0] -= len(BOM_UTF8)
+        # A block that is shorter than a line may be has no long line, so most blocks are not searched for
+        # one.
         self._has_long = len(whole) > self._line_bytes_max < max(lengths)
         if self._has_long:
             self._cut_long()
+        # Blank lines count, as numbers of lines are shown to people; but nobody is handed one.
         if lengths and min(lengths) <= 1:
             self._drop_blank()
         if self._read_times:
@@ -386,6 +397,8 @@ class LineReader:
             crc, offset = zlib.crc32(part, crc), offset + len(part)
             if offset == start.offset and block:
                 self._rest = [block[len(part) :]]
+        # Every byte before the mark is read for it. A changed file would be decided twice, or not at all,
+        # without any sign of it.
         if crc != start.crc:
             raise ChangedSource(
                 f"{self.path}: changed before byte {start.offset}, in the part that was read before"

@@ -58,6 +58,7 @@ class MergedReader:
         self.ordinal, self.ended = ordinal, not readers
         self._heads: list[tuple[int, int]] = []
         self._unknown = list(range(len(self._readers)))
+        # One source without a pace needs no times, and finding them is most of what reading costs.
         self._straight = pace is None and len(self._readers) == 1
         if not self._straight:
             for reader in self._readers:
@@ -160,6 +161,7 @@ class MergedReader:
         lines: list[int] = []
         moved: set[int] = set()
         room = lines_max
+        # As soon as one source is unknown, nothing may go on: its next line could be earlier than all others.
         while room and heads and heads[0][0] <= limit and not self._unknown:
             order = heads[0][1]
             reader = readers[order]
@@ -183,6 +185,7 @@ class MergedReader:
         if len(heads) == 1:
             return EVENT_TIME_MS_MAX
         second = heads[1] if len(heads) == 2 else min(heads[1], heads[2])
+        # Of equal times the source with the lower number goes first, so the order depends on nothing else.
         return second[0] if heads[0][1] < second[1] else second[0] - 1
 
     def _advance(self, order: int) -> None:

@@ -76,6 +76,7 @@ class OutputFile:
         try:
             while left:
                 written = os.write(self._file, left)
+                # Counted write by write: if the next one fails, the message says to where the file is good.
                 self.length += written
                 left = left[written:]
             if self._fsync:

@@ -31,6 +31,7 @@ class Pace:
     def reached_ms(self, next_ms: int) -> int:
         """Event time reached, in milliseconds; it starts with the first event, `next_ms`."""
         if self._first_ms is None:
+            # Lines without a time come before time begins to pass.
             if next_ms == AT_ONCE:
                 return AT_ONCE
             self._first_ms, self._begun = next_ms, self._now()

@@ -220,5 +220,7 @@ def mend(
             if output.regular:
                 output.write([line for _, of_kind, line in some if of_kind is kind])
     for output, length in zip(outputs, end.lengths, strict=True):
+        # Checked once more at the end: what was written came from records, the length from frame heads, and
+        # the two must agree.
         if output.regular and output.length != length:
             raise StateError(f"{output.path}: has {output.length} bytes, the journals say {length}")

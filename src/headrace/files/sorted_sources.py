@@ -102,6 +102,7 @@ class SortedReader(LineReader):
         payloads, offsets, lines = super()._hand_out(stop)
         if not lines:
             return payloads, offsets, lines
+        # The sorted copy goes with the run, so inputs are named by their places in the file that people have.
         self._places.seek(PLACE.size * (lines[0] - 1))
         places = list(PLACE.iter_unpack(self._places.read(PLACE.size * len(lines))))
         for at, line in enumerate(lines) if self._sorted.cut else ():

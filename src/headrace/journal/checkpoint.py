@@ -48,6 +48,8 @@ _MAGIC: Final = b"HRC\x01"
 _FORMAT_VERSION: Final = 1
 _HEAD: Final = struct.Struct("<4sIQ")
 _DIGEST_BYTES: Final = 32
+# No column has longer items, so that each can be a view of the file's bytes and nothing is copied to align
+# it.
 _ALIGN_BYTES: Final = 8
 _NAME: Final = re.compile(r"checkpoint-([0-9]{8})\.(ckpt|tmp)")
 _PR_SET_PDEATHSIG: Final = 1
@@ -131,6 +133,7 @@ def _padding(length: int) -> bytes:
 
 def _bytes_of(blob: Blob) -> memoryview:
     view = memoryview(blob)
+    # An empty view with a shape can't be cast.
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 
@@ -153,6 +156,8 @@ def _write_file(path: Path, parts: Sequence[bytes | memoryview], digest: Digest)
             digest.update(part)
             write_all(fd, part)
         write_all(fd, digest.digest())
+        # Whatever `journal.fsync` says: once it has its name, older checkpoints and segments are deleted for
+        # it.
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -166,6 +171,8 @@ def give_name(unnamed: Path, path: Path, wanted: Callable[[], bool]) -> None:
     InterruptedError
         If it isn't.
     """
+    # Asked as late as can be: a child that has lost its parent may already share the folder with the next
+    # run.
     if not wanted():
         raise InterruptedError(f"{path}: no longer wanted")
     os.replace(unnamed, path)
@@ -239,11 +246,14 @@ def _checked(path: Path) -> tuple[memoryview, int]:
         raise CheckpointDamaged(path, "not a checkpoint")
     keys, keyed = configured_keys(), bool(version & KEYED)
     refusal = keys.refusal(keyed=keyed)
+    # Of a plain file it can be told whether it is damaged or only lacks a key; of a keyed one it can't
+    # without the key.
     if refusal and (keyed or keys.fits(content, bytes(digest), keyed=False)):
         raise StateMismatch([f"{path}: {refusal}"])
     if not keys.fits(content, bytes(digest), keyed=keyed):
         other = ", or its digest was made with another key" if keyed else ""
         raise CheckpointDamaged(path, f"its bytes are not what was written{other}")
+    # After the digest: a flipped bit in the version is damage, and not another format.
     if version & ~KEYED != _FORMAT_VERSION:
         raise StateMismatch(
             [f"{path}: is in checkpoint format {version}; this program reads format {_FORMAT_VERSION}"]
@@ -289,6 +299,8 @@ def newest_readable(directory: Path) -> Checkpoint | None:
     for segment in checkpoint_numbers(directory):
         try:
             return read_checkpoint(checkpoint_path(directory, segment))
+        # Only damage is passed over. What another version or key wrote is whole; to recover past it would
+        # hide that.
         except CheckpointDamaged as damaged:
             _log.warning("%s: passed over", damaged)
     return None
@@ -410,6 +422,8 @@ class ForkedWriter:
         status = 1
         try:
             if self._libc is not None:
+                # If the parent has died since the fork, this comes too late and no signal follows; `wanted`
+                # notices that by the parent's number.
                 self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             # A drain that is asked for by Ctrl-C or a supervisor must not lose the checkpoint it waits for.
             signal.signal(signal.SIGINT, signal.SIG_IGN)

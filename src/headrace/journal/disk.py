@@ -18,6 +18,8 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         If a write fails; part of the data may be written.
     """
     left = memoryview(data)
+    # A file takes less than all only for a full disk or a signal; the next write goes on, or raises what was
+    # wrong.
     while left:
         written = os.write(fd, left)
         if not written:

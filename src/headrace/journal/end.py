@@ -89,6 +89,8 @@ def journal_end(directory: Path, shard: int, *, cut_torn_tail: bool) -> JournalE
     """
     if not directory.is_dir():
         return JournalEnd(directory, shard, GENESIS, {}, {})
+    # A running flow begins and deletes segments. What looks like damage is damage only if the folder held the
+    # same files before and after; else it is read again.
     while True:
         names = set(os.listdir(directory))
         try:

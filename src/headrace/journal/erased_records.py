@@ -41,8 +41,11 @@ def erase_records(frame: Frame, written: bytes, places: Collection[int]) -> byte
     for place in places:
         if not records[place].erased:
             start, end = ends[place], ends[place + 1]
+            # The digest stands where the salt was and is as long. Lengths stay, so no offset in this or
+            # another file moves.
             erased[start:end] = sha256(erased[start:end]).digest() + bytes(end - start - SALT_BYTES)
             erased[outline + place * RECORD_HEAD.size + FLAGS_AT] |= ERASED
+    # Read as any reader will, before these bytes replace the only ones there are.
     read_body(BytesIO(erased[outline:]), Path(f"segment {head.segment}"), head)
     return bytes(erased)
 

@@ -69,6 +69,7 @@ def erase_segments(
         If a copy can't be written; the segments are then as they were.
     """
     done: list[int] = []
+    # Copies that a kill left half-made; nothing refers to them.
     for left in directory.glob(f"*{_UNNAMED}"):
         left.unlink()
     for number in segment_numbers(directory):
@@ -86,6 +87,8 @@ def _meant(directory: Path, segment: int, ordinals: Sequence[int]) -> Iterator[_
     for head in JournalReader(directory, start_of(directory, segment), cut_torn_tail=False).heads():
         if head.segment != segment:
             return
+        # Both ascend, so one search tells whether any of them falls into this frame; only then its records
+        # are read.
         at = bisect_left(ordinals, head.ordinal_first)
         if at == len(ordinals) or ordinals[at] >= head.ordinal_next:
             continue

@@ -142,6 +142,8 @@ class Erasures:
         """
         finished = {ordinal for ordinal, _ in work_files(self._directory, "erased")}
         for ordinal, path in work_files(self._directory):
+            # At or behind the position, the kill came before the command was journalled: it will be read and
+            # ask again.
             if ordinal >= position or ordinal in finished:
                 path.unlink()  # in the second case a kill came before it could be
             else:
@@ -149,6 +151,7 @@ class Erasures:
 
     def ask(self, ordinal: int, ordinals: Sequence[int]) -> None:
         """Write down what a command wants erased, before the command is journalled."""
+        # The command's own input names the customer too.
         work = Work(ordinal, tuple(sorted({*ordinals, ordinal})))
         _write(_path(self._directory, "erasing", ordinal), work)
         self.waiting.append(work)
@@ -166,12 +169,16 @@ class Erasures:
         """
         if not self.waiting:
             return
+        # Read, and not just looked for: once the older ones are gone, a recovery has no other.
         read_checkpoint(checkpoint_path(self._directory, segment))
         discard_checkpoints(self._directory, segment)
+        # One walk for all that waits: each segment is copied at most once.
         together = sorted({ordinal for work in self.waiting for ordinal in work.ordinals})
         erased = frozenset(erase_segments(self._directory, segment, together, wanted))
         for work in self.waiting:
             had = tuple(ordinal for ordinal in work.ordinals if ordinal in erased)
+            # What is done is written before what waited is removed: a kill in between leaves both, and
+            # `resume` keeps the former.
             _write(_path(self._directory, "erased", work.ordinal), work._replace(ordinals=had))
             _path(self._directory, "erasing", work.ordinal).unlink(missing_ok=True)
 

@@ -56,15 +56,20 @@ def read_frame_head(file: BinaryIO, path: Path, segment: int, position: int, siz
     """
     raw = file.read(FRAME_HEAD.size)
     magic = raw[: len(FRAME_MAGIC)]
+    # A file system may lengthen a file before its bytes arrive. Zeros up to the end are such a write, which
+    # power cut short; zeros before anything else are damage.
     if _NO_MAGIC.startswith(magic):
         if raw.count(0) == len(raw) and _only_zeros(file):
             raise Torn("only zeros are left")
         raise JournalDamaged(path, position, "zeros in the place of a frame")
+    # This way round, as a head that was cut short may be shorter than the magic.
     if not FRAME_MAGIC.startswith(magic):
         raise JournalDamaged(path, position, "no frame starts here")
     if len(raw) < FRAME_HEAD.size:
         raise Torn("the frame's head is incomplete")
     _, crc, body_bytes, marks_crc, marks, records, *rest = FRAME_HEAD.unpack(raw)
+    # Before any length is used: a wrong length must not pass for a frame cut short, which a start would cut
+    # off.
     if zlib.crc32(raw[GUARDED.size :]) != crc:
         raise JournalDamaged(path, position, "the frame's head doesn't fit its checksum")
     if position + FRAME_HEAD.size + marks * MARK.size + body_bytes > size:
@@ -89,7 +94,9 @@ def _split(outline: bytes, body: bytes, path: Path, position: int) -> tuple[list
         end = detail_at + details
         if flags & ERASED:
             digests.append(body[at:start])
+            # The frame's digest is of heads as they were written, when no record of it was erased.
             written[index * RECORD_HEAD.size + FLAGS_AT] &= ~ERASED
+            # These bytes are in no digest any more, so nothing may hide in them.
             if body.count(0, start, end) != end - start:
                 raise JournalDamaged(path, position, f"record {index} of the frame is erased but not empty")
         else:
@@ -113,6 +120,7 @@ def read_body(file: BinaryIO, path: Path, head: FrameHead) -> Frame:
     fields = pack_fields(head.body_bytes, packed_marks, head.records, head.counted)
     if digest_frame(fields, packed_marks, written, digests) != head.content:
         raise JournalDamaged(path, head.position, "the frame's records are not what was written")
+    # Few flows pass headers on; the records of the others are not made twice.
     if any(record.flags & HEADERS for record in records):
         records = [_apart(record) for record in records]
     return Frame(head, records)

@@ -98,6 +98,7 @@ def configured_keys() -> Keys:
     if value is not None and named is not None:
         raise ConfigError([Invalid(_FILE, "", f"is set beside {_VALUE}; set one of them")])
     if value is not None:
+        # The bytes as they stand in the environment, whatever encoding the locale has.
         return _keys(_VALUE, [value.encode("utf-8", "surrogateescape")])
     return _NO_KEYS if named is None else _keys(_FILE, _lines(Path(named)))
 
@@ -108,7 +109,9 @@ _NO_KEYS: Final = Keys((), plain=True)
 def _lines(path: Path) -> list[bytes]:
     try:
         with path.open("rb") as file:
+            # Of the open file: between a look at the path and its opening, another file could take its name.
             mode = os.fstat(file.fileno()).st_mode
+            # One more than is allowed tells that there is more, also of a file without an end.
             content = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError([Invalid(_FILE, "", f"{path}: can't be read: {error.strerror}")]) from error

@@ -35,6 +35,7 @@ class KnownSources:
         if topic_id is not None:
             self.topic_ids[number] = topic_id
         if "since_ms" in note:
+            # The first time holds; noted anew after a restart, a topic doesn't become younger.
             self.since_ms.setdefault(number, note["since_ms"])
         return known != (self.names[number], self.topic_ids.get(number))
 

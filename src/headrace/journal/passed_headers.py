@@ -67,6 +67,7 @@ def chosen(
         if name not in names:
             continue
         needs = len(name) + len(value or b"")
+        # Not the end of the loop: a smaller one may still fit, and each that doesn't is counted.
         if len(found) >= count_max or size + needs > bytes_max:
             dropped += 1
             continue

@@ -69,6 +69,8 @@ class JournalReader:
             If bytes are not what was written, or some are missing. A torn tail is no damage.
         """
         for file, path, head in self._walk(_READ_BUFFER_BYTES):
+            # The boundary moves before the frame is given out: whoever stops there never comes back into this
+            # generator.
             frame = read_body(file, path, head)
             self._pass(head)
             yield frame
@@ -117,6 +119,8 @@ class JournalReader:
         self._boundary = start
 
     def _segment_heads(self, file: BinaryIO, path: Path, *, last: bool) -> Iterator[FrameHead]:
+        # As it is now: a running flow writes on, and the frame that it is writing counts as a torn tail to
+        # this reader.
         size = os.fstat(file.fileno()).st_size
         if size < self._boundary.byte:
             raise JournalDamaged(path, size, f"the file ends before byte {self._boundary.byte}")
@@ -139,6 +143,8 @@ class JournalReader:
     def _check(self, path: Path, head: FrameHead) -> None:
         """See that a frame follows upon the one before it (J-FRAME-3, J-CHAIN-2)."""
         here = self._boundary
+        # The counts are compared before the chain, for a message that says what is missing, not just that
+        # something is.
         if head.seq != here.seq:
             raise JournalDamaged(path, head.position, f"sequence number {head.seq} instead of {here.seq}")
         if not here.ordinal <= head.ordinal_first <= head.ordinal_next:

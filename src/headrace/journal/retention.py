@@ -46,6 +46,8 @@ def retire(directory: Path, limits: JournalSettings, needed: int, now_ms: int) -
     for segment in retirable(directory, limits, needed, now_ms):
         path = segment_path(directory, segment)
         size = path.stat().st_size
+        # The index first: killed in between, a reader makes it anew; the other way round nobody would ever
+        # delete it.
         index_path(directory, segment).unlink(missing_ok=True)
         path.unlink()
         retired = retired.plus(Retired(1, size))
@@ -68,6 +70,8 @@ def retirable(directory: Path, limits: JournalSettings, needed: int, now_ms: int
         Wall clock, milliseconds since the epoch.
     """
     beyond = list(_beyond(directory, limits, needed, now_ms))
+    # The notes in front go with their segments, so the first one that stays must say the configuration
+    # itself.
     while beyond and not _tells_configuration(directory, beyond[-1] + 1):
         beyond.pop()
     return beyond
@@ -80,6 +84,8 @@ def _beyond(directory: Path, limits: JournalSettings, needed: int, now_ms: int) 
     oldest_checkpoint = min(checkpoint_numbers(directory), default=0)
     kept_bytes = sum(sizes)
     for number, size in zip(numbers, sizes, strict=True):
+        # The oldest checkpoint, not the newest: a start goes back to it if those behind it are damaged. And
+        # from the front only, as a gap would read as a missing segment.
         if number >= oldest_checkpoint or start_of(directory, number + 1).ordinal > needed:
             return
         too_many = limits.keep_bytes_max is not None and kept_bytes > limits.keep_bytes_max

@@ -46,6 +46,7 @@ def records_from(directory: Path, ordinal: int) -> Iterator[Record]:
     for frame in JournalReader(directory, _start_before(directory, ordinal), cut_torn_tail=False).frames():
         if frame.head.ordinal_next > ordinal:
             for record in frame.records:
+                # Frames hold whole batches, so the first one may begin before the ordinal that is asked for.
                 if record.ordinal >= ordinal and record.kind != Kind.CONTROL:
                     yield record
 

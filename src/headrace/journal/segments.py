@@ -88,6 +88,8 @@ def create_segment(directory: Path, head: bytes, segment: int, *, fsync: bool) -
     """Make a segment, which has its name only when its head is complete (J-SEG-2); return its descriptor."""
     path = segment_path(directory, segment)
     unnamed = path.with_suffix(".tmp")
+    # Under another name until its head is complete: so an incomplete head under the name is damage, never a
+    # crash.
     fd = open_file(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     try:
         write_all(fd, head)
@@ -100,6 +102,8 @@ def create_segment(directory: Path, head: bytes, segment: int, *, fsync: bool) -
         name_file(error, path)
         os.close(fd)
         unnamed.unlink(missing_ok=True)
+        # It may have its name already, if only the folder couldn't be synced. The writer stays in the old
+        # segment then, and a second end would read as damage.
         path.unlink(missing_ok=True)
         raise
     return fd
@@ -126,6 +130,7 @@ def read_segment_head(file: BinaryIO, path: Path, segment: int) -> Boundary:
     version, number, counted, chain, packed = _checked_head(file, path)
     if version & ~KEYED != FORMAT_VERSION:
         raise StateMismatch([_other_version(path, version)])
+    # The checksum can't see that a whole file has another one's name.
     if number != segment:
         raise JournalDamaged(path, 12, f"this is segment {number} under the name of segment {segment}")
     start = SEGMENT_HEAD.size + len(packed)

@@ -47,6 +47,8 @@ def _seal(records: Sequence[RecordFields]) -> tuple[bytes, list[bytes], list[byt
     This loop is what journalling costs, therefore all in it is local.
     """
     join, pack, salt_bytes = b"".join, RECORD_HEAD.pack, SALT_BYTES
+    # Random bytes are a system call: one for the frame, not one a record. Without a salt, the digest that an
+    # erased record leaves could be found by trying inputs.
     salts, at, flags_seen = os.urandom(salt_bytes * len(records)), 0, 0
     decisions_bytes = dead_letters_bytes = 0
     heads: list[bytes] = []
@@ -62,6 +64,8 @@ def _seal(records: Sequence[RecordFields]) -> tuple[bytes, list[bytes], list[byt
         add_head(pack(kind, flags, source, len(received), length, len(detail), ordinal, offset, line))
         add_sealed(join((salts[at : at + salt_bytes], received, output, detail)))
         at += salt_bytes
+    # Looked at once for the whole frame. `ERASED` above all must not be written: it says that a digest stands
+    # in the payload's place.
     if flags_seen & ~WRITTEN_FLAGS:
         raise ValueError("a record is written with flags that no writer sets")
     return join(heads), sealed, [sha256(one).digest() for one in sealed], decisions_bytes, dead_letters_bytes
@@ -108,6 +112,8 @@ class JournalWriter:
         self._marks = {mark.source: mark for mark in end.marks}
         self._keys = configured_keys()
         self._fd = self._open(end)
+        # A segment's head says once whether its chain is keyed, so a key that comes or goes needs a new
+        # segment.
         if is_keyed(segment_path(directory, self._segment)) != bool(self._keys.flag):
             self.roll()  # a key is new
 
@@ -115,13 +121,19 @@ class JournalWriter:
         numbers = segment_numbers(self._directory)
         last = numbers[-1] if numbers else 0
         path = segment_path(self._directory, end.segment)
+        # An empty folder: segments count from 1, `GENESIS` names the first, and no segment at all counts as
+        # 0.
         if end.byte == 0 and last == end.segment - 1:
             return self._start_segment(end)
         if last != end.segment:
             raise JournalDamaged(path, end.byte, f"expected as the last segment, but that is {last}")
         self._frames_from = 0
+        # `O_APPEND`, so that after a failed write has been cut off the next one starts at the new end,
+        # without a seek.
         fd = os.open(path, os.O_WRONLY | os.O_APPEND)
         size = os.fstat(fd).st_size
+        # Whoever read the journal has cut a torn tail off by now. What is longer has a second writer, or
+        # frames that nobody has checked: appending there would bury them.
         if size != end.byte:
             os.close(fd)
             raise JournalDamaged(path, end.byte, f"expected as the end, but the file has {size} bytes")
@@ -198,6 +210,7 @@ class JournalWriter:
         """
         if self._refuses:
             raise StateError(f"{self._directory}: {self._refuses}")
+        # Equal ones are in order: the journal's own notes stand in frames that cover no input.
         if not self._ordinal <= ordinal_first <= ordinal_next:
             raise ValueError(f"ordinals run backwards: {self._ordinal}, {ordinal_first}, {ordinal_next}")
         outline, sealed, digests, decisions_bytes, dead_letters_bytes = _seal(records)
@@ -245,6 +258,8 @@ class JournalWriter:
             write_all(self._fd, frame)
             if self._fsync:
                 self._force()
+        # Also for an interrupt: whatever ends a write halfway leaves bytes that the next frame must not stand
+        # behind.
         except BaseException as error:
             name_file(error, segment_path(self._directory, self._segment))
             self._take_back()

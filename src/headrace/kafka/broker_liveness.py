@@ -105,6 +105,7 @@ class BrokerLiveness:
     def statistics(self, told: str) -> None:
         """Take in what the client tells of itself, JSON."""
         read = _decoder.decode(told)
+        # Answers, not connections: one may stand open for minutes to a broker that is gone.
         answers = sum(broker.rx for broker in read.brokers.values())
         if answers > self._answers:
             self.now()
@@ -113,6 +114,7 @@ class BrokerLiveness:
             if count > self._answered.get(broker, (0, 0.0))[0]:
                 self._answered[broker] = count, self._clock()
         for name, topic in read.topics.items():
+            # Partition -1 is the client's own, for messages that have none yet.
             self._count(name, sum(not each.unknown for key, each in topic.partitions.items() if key != "-1"))
         self._on_statistics(read)
 

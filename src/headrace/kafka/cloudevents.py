@@ -79,6 +79,7 @@ class Headings:
         ]
 
     def _type(self, kind: str) -> Header:
+        # Flows decide on a few kinds of event, so each header is made once and not for each message.
         self._types[kind] = found = ("ce_type", f"headrace.decision.{kind}".encode())
         return found
 

@@ -85,6 +85,8 @@ class Connection:
 
     def consumer(self, options: Mapping[str, Any]) -> Consumer:
         """Return a consumer; options are named as the client names them."""
+        # The client makes no consumer without a group, also where nothing is committed and partitions are
+        # assigned.
         group = {"group.id": self.settings.group_id or self.settings.client_id}
         made: Consumer = self._made(Consumer, {**group, **options})
         return made
@@ -129,6 +131,7 @@ class Connection:
         until, self._last = time.monotonic() + self.settings.metadata_seconds_max, None
         while True:
             try:
+                # Short calls, as a refused login doesn't end one: it is reported in between, and seen below.
                 found = client.list_topics(timeout=_PROBE_S)
             except KafkaException as exception:
                 error = error_in(exception)
@@ -235,9 +238,11 @@ def _options(settings: KafkaSettings, environ: Mapping[str, str]) -> dict[str, A
         "bootstrap.servers": ",".join(settings.brokers),
         "security.protocol": settings.security.upper(),
         "client.id": settings.client_id,
+        # The client refuses a first wait that is longer than the longest.
         "reconnect.backoff.ms": min(50, settings.reconnect_ms_max),
         "reconnect.backoff.max.ms": settings.reconnect_ms_max,
         "topic.metadata.refresh.interval.ms": int(settings.metadata_seconds * 1000),
+        # A misspelled topic ends the start; it must not come into being by being asked for.
         "allow.auto.create.topics": False,
     }
     if settings.sasl:

@@ -114,6 +114,8 @@ class PartitionEnd:
         if figures.ls_offset < 0:
             return
         if position < self._readable:
+            # Still behind at the last look, so what came meanwhile belongs to the past that is being caught
+            # up with.
             self._until = figures.ls_offset
         self._readable = figures.ls_offset
         heard = answers > self._answers
@@ -121,6 +123,8 @@ class PartitionEnd:
             if 0 <= self._answered_ms < time_ms - _SILENT_MS:
                 self._wary_ms = time_ms + _SETTLE_MS
             self._answers, self._answered_ms = answers, time_ms
+        # With nothing left to fetch, as of an answer since the last look, whatever will stand from this
+        # offset on is appended later than now.
         drained = not figures.fetchq_cnt and figures.next_offset >= figures.ls_offset
         if self._looks_left:
             self._looks_left -= 1
@@ -131,6 +135,7 @@ class PartitionEnd:
         offsets, floors_ms = self._floor_offsets, self._floors_ms
         if offsets and offsets[-1] >= offset:
             if offsets[-1] == offset:
+                # Not grown: the same offset, known to be free for longer.
                 floors_ms[-1] = time_ms
             return
         offsets.append(offset)

@@ -78,6 +78,8 @@ def first_offsets(
         for partition, start in starts.items()
     }
     lost: tuple[Lost, ...] = ()
+    # Only what was deleted in front may be passed over; an offset behind the end means another topic, and is
+    # refused in any case.
     if accept_lost:
         gone = [partition for partition, offset in offsets.items() if offset < held[partition][0]]
         lost = tuple(Lost(each, offsets[each], held[each][0]) for each in gone)

@@ -112,6 +112,7 @@ class TopicOutlet:
 
     def _quiet_s(self, topic: str) -> float:
         """For how long a topic is known to have grown by nothing."""
+        # Taken before the question: the topic may have grown while its answer was on the way.
         asked_s = time.monotonic()
         self.ends(topic)
         return max(asked_s - self._seen[topic][1], 0.0)

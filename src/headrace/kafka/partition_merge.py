@@ -168,6 +168,7 @@ class PartitionMerge:
             return
         buffer = self._buffers.setdefault(source, _Buffer())
         if len(self._buffers) == 1:
+            # With one partition there is nothing to order, so its messages aren't searched for their times.
             times: Sequence[int] = [0] * len(payloads)
         else:
             times = plausible_times(times_of(payloads), self._future_skew_ms_max, self._agree)
@@ -294,6 +295,8 @@ def _sorted(counted: Sequence[tuple[int, _Buffer, int]]) -> _Ready:
     for source, buffer, count in counted:
         keys += buffer.keys[:count]
         together.plus(buffer.cut(source, count))
+    # Buffers were laid one behind the other in the order of their numbers, and the sort is stable: so equal
+    # times always come out the same way.
     return together.ordered(sorted(range(len(keys)), key=keys.__getitem__))
 
 

@@ -152,6 +152,7 @@ class DecisionProducer:
         for message in messages:
             try:
                 produce(topic, message, told)
+            # The client's queue is full. To wait here is what holds reading back.
             except BufferError:
                 self._wait(topic, message, told)
             self._sent += 1
@@ -242,5 +243,7 @@ class DecisionProducer:
 
     def close(self) -> None:
         """Give up what isn't delivered yet; `flush` comes before."""
+        # Else the client's end waits for what can't be delivered. Purged messages report as failed, which
+        # `poll` takes in.
         self._producer.purge()
         self._producer.poll(0)

@@ -112,6 +112,7 @@ def held_offsets(connection: Connection, consumer: Consumer, topic: str) -> dict
     count = connection.probe(consumer).get(topic)
     if count is None:
         raise TopicMismatch([f"{topic}: there is no such topic"])
+    # A few are asked for by the consumer that is open anyway; an admin client sets up connections of its own.
     if count > _ONE_BY_ONE_MAX:
         return _held_by_many(connection, topic, count)
     return {
@@ -147,6 +148,7 @@ def _up_to(
     while ends:
         first = consumer.poll(_POLL_S)
         if first is None:
+            # A limit of silence, not of the whole: a long topic takes the time it takes.
             if time.monotonic() - heard > limit:
                 raise BrokerUnreachable(f"{topic}: nothing more could be read back for {limit:g} seconds")
             continue

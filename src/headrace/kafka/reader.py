@@ -31,6 +31,7 @@ __all__ = ["PartitionReader"]
 
 _log = logging.getLogger(__name__)
 _STATISTICS_MS: Final = 1000
+# The client fetches the batch anew for each, so what was hurt on its way comes whole the next time.
 _UNREADABLE_TRIES: Final = 3
 _STAMPS: Final = {TIMESTAMP_CREATE_TIME: "create", TIMESTAMP_LOG_APPEND_TIME: "append"}
 
@@ -320,6 +321,7 @@ class PartitionReader:
         """Whether everything was handed out that is known to be in the partition."""
         track = self._tracks[partition]
         _, high = self._consumer.get_watermark_offsets(track.where, cached=True)
+        # Negative until the brokers have told it.
         return 0 <= high <= track.next
 
     def behind(self, partition: Partition) -> bool:
@@ -376,6 +378,8 @@ class PartitionReader:
         now, settings = time.monotonic(), self._connection.settings
         if settings.group_id is None or now - self._committed_at < settings.commit_seconds:
             return
+        # Also where there is nothing to commit, and whatever becomes of it: the group is for watching only, a
+        # state's own marks say where to read on.
         self._committed_at = now
         offsets = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
         if offsets:

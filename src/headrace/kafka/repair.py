@@ -28,6 +28,8 @@ __all__ = ["Outlet", "Repaired", "repair"]
 
 _log = logging.getLogger(__name__)
 _RECORDS_AT_ONCE: Final = 1024
+# Values are kept only of what was delivered and is in no journal; after the loss of a state that may be a
+# whole topic.
 _DELIVERED_MAX: Final = 100_000
 _OUTPUTS: Final = (DECISIONS, DEAD_LETTERS)
 
@@ -130,6 +132,7 @@ def repair(
         starts = _starts(wanted, now)
         if starts is None:
             continue
+        # Ids alone: behind the output offsets may lie hours of messages, whose values are in the journals.
         there = set(outlet.read_back(topic, starts, quiet_ms))
         read += len(there)
         for end, offsets in wanted:
@@ -138,12 +141,16 @@ def repair(
                     outlet.send(offsets.output, topic, message)
                     sent[offsets.output] += 1
                 there.discard(message.id)
+        # These were delivered, and no journal has them: a crash took the frame, or the journals are an older
+        # copy.
         if there:
             ahead |= there
             held[topic] = starts
             if any(offsets.output == DECISIONS for _, offsets in wanted):
                 most = _DELIVERED_MAX - len(delivered)
                 delivered |= dict(islice(outlet.values(topic, starts, there), most))
+    # Only what stands in its topic may be noted. Killed before, the next start reads back from the same
+    # offsets and finds what was sent.
     outlet.flush()
     _note(ends, topics, outlet, held, open_writer)
     return Repaired(read, sent, frozenset(ahead), delivered)
@@ -154,6 +161,7 @@ def _by_topic(
 ) -> Iterator[tuple[str, list[tuple[JournalEnd, OutputOffsets]]]]:
     """Topics that the shards have output offsets for, with the shards and those."""
     pairs = [(end, output_offsets_of(note)) for end in ends for note in end.sinks.values()]
+    # `groupby` joins neighbours alone, and both outputs may go to one topic.
     pairs.sort(key=lambda pair: (pair[1].topic, pair[1].output, pair[0].shard))
     for topic, group in groupby(pairs, key=lambda pair: pair[1].topic):
         yield topic, list(group)
@@ -175,6 +183,7 @@ def _starts(
     grown = any(end > max(mark.ends.get(each, 0) for _, mark in wanted) for each, end in ends.items())
     if not grown and not _owing(wanted):
         return None
+    # A partition that is younger than the note is read from its beginning.
     return {each: min(mark.ends.get(each, 0) for _, mark in wanted) for each in sorted(ends)}
 
 
@@ -207,6 +216,8 @@ def _note(
     Where a topic is ahead of the journals, they keep the place from which it was read back: a crash before
     all of that has come again must find it again.
     """
+    # Where a topic holds what no journal has, the old offsets stay: the inputs of those messages come again,
+    # and after another crash they must be found again.
     now = {topic: held.get(topic) or outlet.ends(topic) for topic in topics.values()}
     for end in ends:
         ordinal = end.boundary.ordinal

@@ -118,6 +118,7 @@ def check_topics(
     ids |= _ids(connection, admin, created)
     partitions = {each.topic: counts[each.topic] for each in needed}
     if created:
+        # As the brokers made them: how large a message may be is their default.
         made, _ = _configs(connection, admin, missing)
         configs |= made
     bytes_max = {
@@ -230,6 +231,7 @@ def _create(connection: Connection, admin: AdminClient, missing: Sequence[Needed
             error = error_in(exception)
             if error.name() != "TOPIC_ALREADY_EXISTS":  # another process was quicker
                 wrong.append(connection.redact(f"{name}: can't be created: {error.str()}"))
+    # Before anything is created, so that a refused start leaves the cluster as it was.
     if wrong:
         raise TopicMismatch(wrong)
     return list(counts)

@@ -50,6 +50,8 @@ def end_of_batch(connection: Connection, partition: Partition, first: int) -> in
         If the brokers don't answer in time.
     """
     step = 1
+    # The client names a broken batch by its first offset, never by its end. Each probe costs a consumer and a
+    # fetch, so the step doubles until it is outside, and is halved from there.
     while _inside(connection, partition, first, first + step):
         step *= 2
     inside, outside = first + step // 2, first + step

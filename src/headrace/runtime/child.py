@@ -64,6 +64,8 @@ class Child:
         self.member, self.said, self._rest = member, Said(), b""
         self.stalled = self._closed = False
         self.process = subprocess.Popen(  # noqa: S603  # the program itself, with its own arguments
+            # `-P`: the folder that the user stands in must not be able to put its own modules in place of
+            # ours.
             [sys.executable, "-P", "-m", "headrace", *command, "--member"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -72,6 +74,7 @@ class Child:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.output = self.process.stdout.fileno()
+        # One process that says nothing must not keep the launcher from hearing the others.
         os.set_blocking(self.output, False)
         self._letters = _Letters(self.process.stdin)
 
@@ -146,6 +149,7 @@ def write_processes(file: Path, processes: Sequence[Mapping[str, Any]], restarts
     try:
         with open(unnamed, "wb", opener=opener) as opened:
             opened.write(told)
+        # Readers poll the file and must never see half of it.
         unnamed.replace(file)
     except OSError as error:  # no reason to end what runs
         _log.warning("%s can't be written: %s", file, error)

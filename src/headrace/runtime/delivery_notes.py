@@ -77,6 +77,7 @@ class DeliveryNotes:
     def _note_output_offsets(self) -> None:
         for number, offsets in self._delivery.output_offsets():
             durable, note = self._parts[number].durable, note_of(offsets)
+            # A flow at rest would else add a frame to each journal every few seconds.
             if durable.sinks.get(offsets.output) != note:
                 durable.note_sink(note)
 

@@ -145,6 +145,8 @@ class _Run(Tally):
         self.recovery_point, kept = went_on_at(self.shards), written_up_to(self.shards, self.outputs)
         refuse_foreign(directories_of(self.shards), self.outputs, kept, self.recovery_point)
         for shard in self.shards:
+            # A shard that is ahead meets these inputs again, and gives out what it has recorded in place of
+            # deciding anew.
             shard.keep_outputs_from(self.recovery_point.ordinal)
         self.reader = self._open_sources(stack)
         stack.callback(self.reader.close)

@@ -105,6 +105,8 @@ class FileSources:
             head_bytes=limits.line_bytes_max + 1,
             start=self._recovery_point.marks.get(number),
             continued=is_stream(path),
+            # A file may still be growing, and a later run can come back for its last line; to a pipe nobody
+            # comes back.
             leave_unfinished=self._request.state is not None and path != STANDARD,
             begun=self._begun.get(path),
         )
@@ -135,6 +137,7 @@ class FileSources:
         if self._request.state is None:
             return Path(stack.enter_context(TemporaryDirectory(prefix="headrace-")))
         folder = self._request.state / "sorted"
+        # A run that was killed has left its sorted lines there; they are made anew from the sources.
         rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         stack.callback(rmtree, folder, ignore_errors=True)
@@ -146,6 +149,8 @@ class FileSources:
         topics = [name for name in known if partition_of(name) is not None]
         if topics:
             raise StateMismatch([f"the state has read {topics[0]}; it can't go on with files"])
+        # By what the state calls them: two spellings of a path are one source, whose lines would be read
+        # twice.
         named = {source_name(path): path for path in self._request.sources}
         if len(named) < len(self._request.sources):
             raise ConfigError([Invalid("--from", "", "names a source twice")])

@@ -76,6 +76,8 @@ class GuardedShard:
         taken = None
         if self._run.failure.error is None:
             taken = self._run.tried(self._take, part.batch, part.events, part.indices)
+        # After an error the flow still runs to its end, as Bytewax can't be told to stop from within a step;
+        # nothing more is applied, so nothing goes out.
         if taken is None:
             taken = self._part.nothing()
         return ShardOutput(

@@ -38,6 +38,8 @@ def met_by(stop: Callable[[], bool], *, for_good: bool = False) -> Iterator[None
     try:
         yield
     finally:
+        # With `for_good` a second signal at the very end meets this handler still, not Python's, which would
+        # break off what is being closed.
         for number, handler in before.items() if not for_good else ():
             signal.signal(number, handler)
 
@@ -75,6 +77,7 @@ def end_at_once() -> NoReturn:
     it would be swallowed, or while something is half done that is then tidied up as if it were whole.
     """
     told = b"stopped, as asked\n"
+    # By the descriptor: the signal may have come while the stream's own lock was held.
     os.write(2, _SHOW_CURSOR + told if os.isatty(2) else told)
     os._exit(0)
 

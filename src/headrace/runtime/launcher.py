@@ -61,6 +61,8 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
     start = _checked(request)
     assert request.state is not None
     with ExitStack() as stack:
+        # Before anything is looked at: of two launchers, only one may find out what the journals lack and
+        # send it.
         lock = stack.enter_context(locked(request.state))
         stack.enter_context(warnings_to(observer))
         connection = Connection.of(request.settings.kafka, request.config_file)
@@ -140,6 +142,8 @@ class _Patient:
                     pause(pause_s, lambda: self.told)
                     if self.told:
                         raise
+                # An attempt that held for longer than the longest pause has found room; the next time begins
+                # with short pauses.
                 settled = time.monotonic() - began >= self._pause_s_max
                 pause_s = min(_PAUSE_S if settled else 2 * pause_s, self._pause_s_max)
 
@@ -224,6 +228,7 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
     ends = _ends(request)
     inputs = [topic for each in request.sources if (topic := topic_of(each)) is not None]
     outputs = outputs_of(request)
+    # Told from the journals alone, before a broker is asked or a topic created.
     _not_swapped(ends, inputs, outputs)
     needed = [
         Needed(
@@ -255,6 +260,7 @@ def _prepared(request: RunRequest, connection: Connection, start: Start) -> Plan
     _within_limits(request, plan)
     _can_be_sent(request, checked.bytes_max)
     now = provenance_now(request.settings, learn=request.learn)
+    # Said here, once: each process knows only its own shards.
     warn_of_changes(changes([end.provenance for end in ends], now))
     plan = replace(plan, bytes_max=checked.bytes_max)
     done = _repair(request, connection, ends, plan)
@@ -288,6 +294,7 @@ def _ends(request: RunRequest) -> list[JournalEnd]:
     if len(kept) > count:
         raise StateMismatch([f"flow.shards: the state has {len(kept)}, the configuration {count}"])
     folders = shard_folders(state, count)
+    # The lock is held, so nobody is writing: a torn tail is what a crash left, and may be cut off.
     ends = [journal_end(folder, number, cut_torn_tail=True) for number, folder in enumerate(folders)]
     # All are made in order before the first input: of a start that was cut short there are the first.
     for end in ends:
@@ -353,6 +360,7 @@ def _can_be_sent(request: RunRequest, bytes_max: Mapping[str, int]) -> None:
 def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd], plan: Plan) -> Repaired:
     """Bring the outputs to what the journals say."""
     settings = request.settings
+    # For the repair alone: the processes that decide make their own.
     producer = DecisionProducer(connection, batch_bytes_max=min(plan.bytes_max.values(), default=None))
     try:
         done = repair(

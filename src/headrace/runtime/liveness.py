@@ -33,6 +33,8 @@ class WatchedTime:
     def look(self) -> float:
         """Seconds of all looks so far, of which none counts for more than one second."""
         now = self._clock()
+        # A gap says that the watcher itself was stopped, or the machine slept; nobody knows what others did
+        # meanwhile.
         self._watched += min(now - self._last, _GAP_S)
         self._last = now
         return self._watched
@@ -146,6 +148,8 @@ class Liveness:
             if beat is None or not beat.running:
                 blamed[name] = (now - at) / _UNHURRIED
             else:
+                # Outside of its steps a process waits for the others; only inside is it to blame for standing
+                # still.
                 blamed[name] = now - at + (beat.still_s if beat.inside else 0.0)
         noticed = self._limit * _NOTICED_SHARE
         if all(seconds < noticed for seconds in blamed.values()) and self._all_wait():

@@ -143,6 +143,7 @@ def join() -> Joined:
     if first is None:
         end_at_once()  # the launcher is gone, and nothing was begun
     member, plan, launched = _told(first)
+    # From here on the end of standard input says that the launcher is gone, which lets this process drain.
     die_with_parent(0)
     own = os.dup(sys.stdout.fileno())
     os.set_blocking(own, False)
@@ -218,6 +219,7 @@ class Reporter:
 
     def _tell(self, **what: Any) -> None:
         with self._lock:
+            # Heartbeats come again, so they are what is dropped; warnings and the like are said once.
             if "beat" not in what or len(self._untold) <= _UNTOLD_BYTES_MAX:
                 self._untold += msgspec.json.encode(what) + b"\n"
             try:
@@ -247,6 +249,7 @@ class Reporter:
 
     def beat(self) -> None:
         """Tell once how the flow is, and how far it has come."""
+        # Taken and emptied in one statement: the flow's thread may put the next one there at any moment.
         progress, self._progress = self._progress, None
         told = {} if progress is None else {"progress": progress}
         self._tell(beat=self.pulse.feel(), **told)

@@ -47,6 +47,8 @@ class Place(NamedTuple):
             status = os.fstat(self.stream) if self.path == _STANDARD else os.stat(self.path)
         except OSError:
             return None if self.path == _STANDARD else Path(self.path).resolve()
+        # Device and inode see through links of both kinds and other spellings. Pipes and devices may well be
+        # named twice, as with /dev/null.
         return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 

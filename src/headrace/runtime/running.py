@@ -47,6 +47,7 @@ __all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warn_of_c
 _log = logging.getLogger(__name__)
 _REPORT_EVERY_S: Final = 0.2
 _CAREFUL_INPUTS: Final = 16  # each batch may wait for the disk
+# With Python's own 700, a batch of events sets off several collections, none of which finds anything.
 _GC_ALLOCATIONS: Final = 50_000
 _REASON: Final = "reason_"
 _DEAD: Final = "dead_"
@@ -89,6 +90,7 @@ def own_errors() -> Iterator[None]:
         yield
     except Exception as error:
         cause: BaseException | None = error
+        # Bytewax raises what a step raised as the cause of an error of its own, sometimes more than once.
         while cause is not None and not isinstance(cause, HeadraceError | OSError):
             cause = cause.__cause__
         if isinstance(cause, OSError):
@@ -103,6 +105,8 @@ def own_errors() -> Iterator[None]:
 def state_left_alone_by_gc() -> Iterator[None]:
     """Keep the collector of reference cycles from walking through the state again and again; it has none."""
     before = gc.get_threshold()
+    # What is there now is moved out of the collector's sight, so that no collection walks through the state,
+    # or writes to pages that a checkpoint's child shares.
     gc.freeze()
     gc.set_threshold(_GC_ALLOCATIONS, before[1], before[2])
     try:
@@ -250,6 +254,8 @@ class Tally:
     def first_commands(self, inbox: ControlInbox) -> list[Command]:
         """Contents of the configured lists of which no shard here has any, nor finds it waiting."""
         digests = {name: digest for shard in self.shards for name, digest in shard.lists.items()}
+        # A reload that waits in the inbox is newer than the file; the file's content must not be put behind
+        # it.
         waiting: set[str] = set()
         for number in inbox.waiting() if self.settings.lists else ():
             waiting |= {each.name for each in inbox.read(number).commands if isinstance(each, ReloadList)}
@@ -297,6 +303,7 @@ class Tally:
     def applied(self, shard: DurableShard, applied: Applied, lines: int) -> None:
         """Take note of what a shard has applied."""
         self.inputs += lines
+        # The input that the run before died at was passed, so batches may have their full size again.
         if self._limited is not None and self.attempt is not None and not self.attempt.careful:
             self._limited.limit_batches(None)
             self._limited = None
@@ -352,6 +359,7 @@ class Tally:
     def progress(self) -> Progress:
         """How far the run has come."""
         counts = self._counts()
+        # Counts are part of the state and go on over runs; a run reports its own share.
         counts.subtract(self.before)
         read = self.reader.progress
         states = [shard.state for shard in self.shards]

@@ -60,6 +60,7 @@ def skips_of(given: Sequence[str], *, topics: bool) -> tuple[Skip, ...]:
         if not source or not (offset.isascii() and offset.isdigit()):
             wrong.append(Invalid(_OPTION, "", f"{each!r}: must be SOURCE:OFFSET, the offset a number"))
             continue
+        # As errors name it; anything else is a path, which the state knows by its resolved name.
         known = source == _CONTROL or source.startswith(_URI) or piece_of(source)
         name = source if known else source_name(source)
         if topics and source != _CONTROL:

@@ -36,6 +36,7 @@ def configuration_of(directory: Path) -> tuple[RunSettings, bool]:
     StateError
         If nothing was ever journalled.
     """
+    # The last note counts, and a checkpoint holds what was noted before it.
     checkpoint = newest_readable(directory)
     found = None if checkpoint is None else checkpoint.header
     start = first_boundary(directory) if checkpoint is None else start_of(directory, checkpoint.segment)

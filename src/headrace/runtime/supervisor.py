@@ -57,6 +57,7 @@ FULL: Final = "disk_full"
 _HOST: Final = "127.0.0.1"
 _LOOK_S: Final = 0.1
 _BACKOFF_S: Final = 0.1
+# Whoever ran so long didn't fail for what it began with; tries are counted from the beginning again.
 _SETTLED_S: Final = 60.0
 _END_SECONDS_MAX: Final = 5.0
 # How a process ends that is told to stop while it is still being loaded.
@@ -134,6 +135,8 @@ class Supervisor:
 
     def _run(self) -> int:
         with met_by(self._leave):
+            # Loading takes seconds, and so may the brokers: both at once. A process has opened nothing until
+            # it is instructed.
             self._spawn()
             plan = self._prepare()
         failed = 0

@@ -31,6 +31,7 @@ def begin(shard: DurableShard, partition: PlannedPartition) -> None:
     mark = shard.marks.get(partition.number)
     if mark is None:
         shard.note_marks([partition.mark])
+    # Noted in each shard's journal, so that a gap in what was read can be told from a fault.
     elif partition.lost and mark.offset < partition.start:
         shard.note_lost(partition.name, mark.offset, partition.start)
         shard.note_marks([partition.mark])

@@ -203,6 +203,8 @@ class TopicRun(Tally):
         taken = []
         for number, folder in enumerate(shard_folders(self.state, self.settings.flow.shards)):
             part = self.parts.get(number)
+            # Shards of other processes are read from their journals, which are the only thing that all of
+            # them share.
             marks = (
                 journal_end(folder, number, cut_torn_tail=False).marks if part is None else part.durable.marks
             )
@@ -258,6 +260,8 @@ class TopicRun(Tally):
             run_alone(flow)
             self.failure.raise_again()
         else:
+            # Only those before it: each process connects to the lower ones, so that none waits for one that
+            # waits for it.
             await_listening(self.member.addresses[: self.member.index], lambda: self.stopping)
             with _others_may_end():
                 run_as_member(flow, self.member.addresses, self.member.index, epoch=_EPOCH)
