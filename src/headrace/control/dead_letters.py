@@ -153,6 +153,8 @@ def letters_in_state(state: Path) -> list[Letter]:
         if record.kind == Kind.DEAD:
             if not record.erased and not record.flags & COMMAND:
                 left[place] = _letter_of(numbers.of(each), record)
+        # In the journal's order: a retry takes out the letter before it, unless it failed too and is the
+        # letter now.
         elif record.retried:
             left.pop(place, None)
     return sorted(left.values(), key=attrgetter("number"))
@@ -193,6 +195,7 @@ def completed(letters: Sequence[Letter], state: Path) -> list[Letter]:
         If a journal can't be read.
     """
     wanted = {each.letter.payload_sha256 for each in letters if not each.complete}
+    # By length first: hashing every large record of a journal would take longer than reading it.
     lengths = {each.letter.payload_bytes for each in letters if not each.complete}
     wholes: dict[str | None, bytes] = {}
     for number, directory in enumerate(sorted(state.glob("shard-*")) if wanted else ()):

@@ -150,6 +150,8 @@ def put(
             raise StateError(
                 f"{directory}: {len(waiting)} files are waiting; the limit is {limits.files_max}"
             )
+        # Above what was taken as well: a number must never come again, or a flow would pass the file over as
+        # known.
         path = _path(directory, max([taken(), *waiting]) + 1)
         _write(path, content)
     return path
@@ -287,6 +289,7 @@ class ControlInbox:
         aside = self.directory / _REFUSED
         make_folder(aside)
         path = _path(self.directory, number)
+        # The folder must not be blocked by one broken file; what is moved aside is bounded in number too.
         os.replace(path, aside / path.name)
         for old in _numbers(aside)[: -self.limits.files_max]:
             _path(aside, old).unlink()

@@ -177,6 +177,8 @@ class ControlledReader:
         StateError
             If an input that only some shards have journalled doesn't come again.
         """
+        # Inputs that some shards have journalled come again in the very same batches, with commands where
+        # they stood.
         if self._reader.ordinal < self._owed:
             return self._next_owed()
         batch = self._next_commands() if time.monotonic() >= self._look_at else None
@@ -218,6 +220,8 @@ class ControlledReader:
         )
         self.inbox.taken = file.number
         self._unsettled.append((file.number, batch.ordinal_next))
+        # Commands take ordinals of their own, which shifts all lines behind them: the reader counts on from
+        # there.
         self._reader.ordinal = batch.ordinal_next
         self.commands += len(file.lines)
         return batch

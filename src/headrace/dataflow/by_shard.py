@@ -71,6 +71,8 @@ def by_shard(
         for batch in batches:
             events = decoded(batch)
             indices = [None] if shards == 1 else _indices(events, shards, shard_of)
+            # Every shard gets a part, also an empty one: the sink waits for all of them to write a batch, and
+            # a shard journals how far it has come.
             found += [(key, ShardInput(at, batch, events, indices[at])) for at, key in enumerate(keys)]
         return found
 

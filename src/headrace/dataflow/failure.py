@@ -30,6 +30,8 @@ class Failure:
         try:
             yield
         except (HeadraceError, OSError) as error:
+            # Raised here it would come out wrapped in the engine's own; kept, the flow drains and ends in
+            # order.
             self.error = error
 
     def raise_again(self) -> None:

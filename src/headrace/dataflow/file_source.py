@@ -84,6 +84,7 @@ class _FilePart(StatefulSourcePartition[Batch, None]):
         try:
             return self._reader.next_batch()
         except HeadraceError as error:
+            # The sources' end, not a failure: what was read before the damage is decided and written first.
             self._source.error = error
             raise StopIteration from error
 

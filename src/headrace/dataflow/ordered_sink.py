@@ -95,6 +95,8 @@ class _OrderedPart(StatefulSinkPartition[ShardOutput, None]):
     def write_batch(self, values: list[ShardOutput]) -> None:
         for value in values:
             self._waiting[value.shard].append(value)
+        # A batch is written once every shard has given its part, so that the order doesn't hang on which was
+        # quicker.
         while all(self._waiting):
             self._write([queue.popleft() for queue in self._waiting])
 

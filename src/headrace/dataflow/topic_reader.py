@@ -204,6 +204,7 @@ class TopicReader:
         BrokerError
             If the brokers refuse, or no longer have what comes next.
         """
+        # Commands first: a kill switch must not wait behind a backlog of messages.
         batch = self._commands.next_batch() if self._commands is not None else None
         if batch is not None:
             return batch
@@ -221,6 +222,7 @@ class TopicReader:
             return
         if resumed := merge.to_resume():
             reading.resume([self._places[number] for number in resumed])
+        # Waiting while messages are at hand would be added to the latency of each of them.
         for portion in reading.read(_READ_MESSAGES_MAX, wait=not merge.holding):
             number = self._numbers[portion.partition]
             count = sum(map(len, portion.payloads))

@@ -100,9 +100,12 @@ class _TopicPart(StatefulSourcePartition[Batch, None]):
 
     def next_batch(self) -> list[Batch]:
         source = self._source
+        # Before anything is read, so that acknowledgements come in also while no message does.
         source.on_turn()
         if source.drain():
             raise StopIteration
+        # A worker that ran on would fill the queues of slower ones; the end of an epoch is where all of them
+        # meet.
         if source.epoch_messages_max is not None and self._in_epoch >= source.epoch_messages_max:
             return []
         source.telemetry.turned()
@@ -175,6 +178,7 @@ class _SendingPart(StatelessSinkPartition[tuple[str, ShardOutput]]):
             if value.dead_letters:
                 self._send(DEAD_LETTERS, value.dead_letters)
                 sink.on_dead_letters(value.accepted_ns, len(value.dead_letters))
+            # Behind both sends: it says that all messages of these inputs were handed over.
             sink.sending.reached(value.shard, value.ordinal_next)
 
     def _send(self, output: str, messages: list[Outgoing]) -> None:

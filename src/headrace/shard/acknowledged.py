@@ -107,6 +107,8 @@ class Acknowledged:
     def ask(self) -> None:
         """Begin output offsets: they will be as things stand now."""
         ends = self.ends if self.held is None else self.held
+        # Messages of several sections are under way at once. The copy is good only when its own section, and
+        # all before it, are acknowledged; later ones don't hold it up.
         self._asked.append((self.section, _Asked(dict(self._reached), dict(ends))))
         self.section += 1
 
@@ -124,6 +126,8 @@ class Acknowledged:
 
     def _settled(self, section: int) -> bool:
         while self._open and (first := min(self._open)) <= section:
+            # Sections are settled in order only: a gap in an older one means that its messages may still be
+            # written behind the ends.
             if self._open[first]:
                 return False
             del self._open[first]

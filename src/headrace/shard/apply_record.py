@@ -59,6 +59,7 @@ def apply_again(state: Machine, record: Record) -> Output:
     if flags & CUT:
         return output[0], output[1], record.detail
     output = retried(output) if flags & RETRIED else output
+    # Only where the bytes differ is the line taken apart: replay stays as fast as deciding.
     return output if output[1] == record.output or output[0] != _DECIDED else _as_then(output, record)
 
 
@@ -80,6 +81,8 @@ def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Und
         return PASSED_OVER
     event = decode_one(payload, line_bytes_max)
     if (
+        # Earlier versions took items of any time. What they took must decode the same way now, or the journal
+        # would contradict itself.
         event.__class__ is Undecodable
         and event.field == "published_at"
         and not has_reason(record.output, "invalid_field")

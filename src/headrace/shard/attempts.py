@@ -47,6 +47,7 @@ def _after(said: dict[str, Any]) -> dict[str, Any]:
     """Return what is known once a run is over, in whatever way."""
     if not said["open"]:
         return {**said, "died_at": None, "deaths": 0}
+    # It died, but not within an input that was noted: while it was loaded, or before anybody was careful.
     if said["at"] is None:
         return said
     deaths = said["deaths"] + 1 if said["at"] == said["died_at"] else 1
@@ -85,6 +86,7 @@ class Attempt:
         self.careful, self.died_at = bool(before["open"] or before["careful"]), self._said["died_at"]
         self._careful, self._left = set[int](), _CAREFUL_INPUTS_MAX
         self.names: Mapping[int, str] = {}
+        # Held open, so that noting a place costs one write and no path is looked up for each input.
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._write()
 
@@ -97,6 +99,7 @@ class Attempt:
         self._said |= changed
         line = orjson.dumps(self._said) + b"\n"
         with suppress(OSError):  # on a full disk there is more to say than this
+            # No fsync: it has to outlive the process, not the power, and the page cache does.
             os.pwrite(self._fd, line, 0)
             os.ftruncate(self._fd, len(line))
 
@@ -140,6 +143,8 @@ class Attempt:
         If it has not got anywhere, the next one is as careful.
         """
         if self._fd >= 0:
+            # A run that has ended well without getting past anything proves nothing; what the one before
+            # noted stays.
             waits = self.careful and not self._moved
             self._write(**(self._before if waits else {"open": False}))
             os.close(self._fd)

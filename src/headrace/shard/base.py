@@ -50,6 +50,7 @@ class MachineBase:
         self.source_names: Mapping[int, str] = {}
         self.clock = EventClock(0, 0, 1)
         self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
+        # By class, which is at hand for each event; its tag isn't.
         self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
 
     def _configure_base(self, time: TimeSettings, ids: IdSettings) -> None:
@@ -92,6 +93,8 @@ class MachineBase:
         MemoryError
             Which says nothing of the input.
         """
+        # No property of the input: after a restart with more memory it is decided, so it must not become a
+        # dead letter.
         if isinstance(error, MemoryError):
             raise error
         return self._dead(unexpected(error), payload, position)
@@ -104,6 +107,8 @@ class MachineBase:
         if not self.clock.now:
             return
         if to_ms < self.clock.now:
+            # Values stamped later than the clock would be read from the future until it has caught up with
+            # them.
             dropped = self._put_back(to_ms)
             self.counts["values_put_back"] = self.counts.get("values_put_back", 0) + dropped
         self._count("clock_set")

@@ -103,6 +103,7 @@ class BatchApplier:
         try:
             apply = self._apply_one_by_one if one_by_one else self._apply_lines
             apply(batch, events, lines, applied, records)
+        # These are about the machine or the state, and not about the input that was in hand.
         except (HeadraceError, OSError, MemoryError):
             raise
         except Exception as error:
@@ -121,6 +122,8 @@ class BatchApplier:
     ) -> None:
         apply, first, payloads = self._state.apply, batch.ordinal, batch.payloads
         decide, keep = applied.decisions.append, records.append
+        # This loop is the hot path. It knows nothing of commands, skips and care: a batch with any of them
+        # takes the other one.
         for some, overdue in self._waited(batch, lines):
             flags = OVERDUE if overdue else 0
             for place, position in zip(some, _positions(batch, some), strict=True):
@@ -216,6 +219,7 @@ class BatchApplier:
         self._careful_left = max(0, self._careful_left - inputs)
         if self._attempt is not None:
             self._attempt.got_on(self._shard, done=not self._careful_left)
+            # Care ends for all shards together, also for one that hasn't had so many inputs.
             self._careful_left *= self._attempt.careful
 
 

@@ -87,6 +87,8 @@ class Checkpoints:
         What a run that was killed had not finished erasing goes on; behind a long recovery there is a
         checkpoint at once: else the next one would be longer still.
         """
+        # Before anything is appended: work of a command that was never journalled must be found out by the
+        # end as it is.
         self._erasures.resume(end.ordinal)
         self._note_erasures()
         if self._erasures.waiting:
@@ -120,6 +122,8 @@ class Checkpoints:
             finished = self._forked.abandon()
             if finished is not None and finished.ok:
                 self._note_finished(finished)
+        # A new segment first, so that the checkpoint's state is exactly what the segments before its own have
+        # led to.
         segment = self._writer.roll()
         place = place_of(self._writer.end)
         self._journal.note_beginning()
@@ -129,6 +133,8 @@ class Checkpoints:
         self._forked.start(
             checkpoint_path(self._directory, segment),
             lambda: (header, self._state.save()),
+            # In the child, as it may copy gigabytes; and only once the checkpoint has its name, as without it
+            # the erased records would be needed for a recovery.
             lambda wanted: self._erasures.carry_out(segment, wanted),
         )
         self._erase_now = False
@@ -160,6 +166,8 @@ class Checkpoints:
         if not finished.ok:
             _log.warning("%s: %s; the checkpoint before it stays in use", finished.path, finished.why)
         else:
+            # Checkpoints before segments: what may be deleted of the journal hangs on the oldest one that is
+            # kept.
             prune_checkpoints(self._directory, self._settings.journal.checkpoints_max)
             self._retire()
         self._note_erasures()

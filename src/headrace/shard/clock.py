@@ -186,6 +186,8 @@ class EventClock:
             if self.votes is not None:
                 self._disagree(self.votes)
             self.now = time_ms
+            # Names that are known, or too many to be kept, write nothing here: a comparison and a look-up at
+            # most.
             if time_ms >= self._listen_at and (name not in self.parties or time_ms >= self._turn_at):
                 self._hear(time_ms, name)
             return Timing.ON_TIME

@@ -12,6 +12,7 @@ import msgspec
 __all__ = ["IdMemory", "Known"]
 
 _MINUTE_MS = 60_000
+# One would never catch up when the limit is lowered; all at once would hold up a single event.
 _DROPPED_PER_EVENT_MAX = 2
 
 
@@ -64,6 +65,8 @@ class IdMemory:
     def add(self, event_id: str, digest: int, now_ms: int) -> None:
         """Remember a new id, and drop at most two that are too old or too many."""
         ids, minute, age = self.ids, now_ms // _MINUTE_MS, self._age_minutes
+        # Minute and digest in one integer: a tuple for each of a million ids would take several times the
+        # memory.
         ids[event_id] = minute << 32 | digest
         self._order.append(event_id)
         # One from as far ahead was added before the clock had started, by an event that proved wrong.
@@ -85,6 +88,7 @@ class IdMemory:
         """Forget ids, as if they had never come; those that aren't known don't matter."""
         gone = frozenset(event_id for event_id in event_ids if self.ids.pop(event_id, None) is not None)
         if gone:
+            # Rebuilt as a whole, since `_drop` relies on every id of the order being known.
             self._order = deque(filterfalse(gone.__contains__, self._order))
 
     def save(self) -> bytes:

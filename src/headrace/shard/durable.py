@@ -259,11 +259,14 @@ class DurableShard:
         records = self._applier.apply(batch, events, lines, applied)
         applied_ns = time.perf_counter_ns()
         self._telemetry.batch("apply", applied_ns - begun, len(records))
+        # From here on the batch counts: `applied` is given out only when its frame is written.
         notes.append_batch(batch, records)
         self._telemetry.batch("journal", time.perf_counter_ns() - applied_ns, len(records))
         self._applier.journalled(len(records))
         if self._checkpoints is not None:
             self._checkpoints.inputs += len(records)
+            # Behind the append: a checkpoint begins a segment, and the state it holds must be that of the
+            # journal's end.
             if self._checkpoints.due():
                 self._checkpoints.take()
         return applied
@@ -282,6 +285,7 @@ class DurableShard:
             if ordinal >= self.position:
                 left.append(place)
                 continue
+            # Taken out as they are used, so that they don't stay in memory once the shards are level again.
             record = self._recorded.pop(ordinal, None)
             if record is None or not _is_of(record, batch.payloads[place]):
                 raise StateError(

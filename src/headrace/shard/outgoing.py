@@ -93,6 +93,7 @@ def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -
     """
     stood = partition_of(name)
     known = f"{name}/{offset}" if stood is None else f"{stood[0]}/{stood[1]}/{offset}"
+    # The same place may lead to several letters: the input's own, and one for each time it was tried again.
     if flags & (RETRIED | COMMAND | SKIPPED) or stood is None:
         return f"{known}#{place[0]}.{place[1]}"
     return known

@@ -156,8 +156,12 @@ def plan_of(
         known = partitions_known(ends, topic) > 0
         marks = {each: _lowest(ends, numbers.get(partition_name(topic, each))) for each in kept}
         new = [each for each, mark in marks.items() if mark is None]
+        # A partition that was added to a topic we know holds only what came since; `--start` is for topics we
+        # don't.
         chosen = {each: kept[each][0] for each in new} if known else first(topic, new)
         for each, mark in marks.items():
+            # Numbers stand in journals, so a known partition keeps its own and new ones follow behind all
+            # others.
             number = numbers.setdefault(partition_name(topic, each), len(numbers))
             wanted = chosen[each] if mark is None else mark
             start = max(wanted, kept[each][0]) if accept_lost else wanted

@@ -185,6 +185,8 @@ class Recovery:
             if record.kind == Kind.CONTROL:
                 self._replay_control(orjson.loads(record.input))
                 continue
+            # Its checkpoint was whole when the records were erased (it was read then), so this means later
+            # damage.
             if record.erased:
                 raise StateError(
                     f"{self._directory}: input {record.ordinal} was erased and can't be applied again;"
@@ -192,12 +194,15 @@ class Recovery:
                 )
             kind, line, _ = apply_again(self.found.state, record)
             self.found.replayed += 1
+            # Compared one by one: a difference is named by the input that brought it about, before it
+            # spreads.
             if kind != record.kind or line != record.output:
                 raise StateError(
                     f"{self._directory}: segment {frame.head.segment}, byte {frame.head.position}:"
                     f" input {record.ordinal} applied again gives another result than the recorded one"
                 )
         self.found.position = frame.head.ordinal_next
+        # Measured when it was first applied; and a long tail would else gather every outcome in memory.
         self.found.state.evaluated.clear()
 
     def _replay_control(self, note: dict[str, Any]) -> None:

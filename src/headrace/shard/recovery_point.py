@@ -101,6 +101,7 @@ class Journalled:
                 high = middle
         if low == len(self.frames):
             return self.lengths
+        # Inside a frame nobody knows how many bytes came before an input; batches are whole or not at all.
         if self.frames[low].ordinal_first < ordinal:
             return None
         return Lengths(self.frames[low].decisions_bytes, self.frames[low].dead_letters_bytes)

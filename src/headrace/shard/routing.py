@@ -25,6 +25,7 @@ def party_of(event: Event) -> str | None:
 
 def keyed(key: str, shards: int) -> int:
     """Return the number of the shard that a key belongs to."""
+    # Not `hash()`, which is salted for each process: a key must come to the same shard in every run.
     return zlib.crc32(key.encode()) % shards
 
 

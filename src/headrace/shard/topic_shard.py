@@ -100,8 +100,11 @@ class TopicShard:
         for mark in batch.marks:
             if mark.offset > self._ahead.get(mark.source, -1):
                 self._unnoted[mark.source] = mark
+                # Once the source is past the mark there is nothing left to compare; with all of them gone,
+                # batches aren't searched.
                 self._ahead.pop(mark.source, None)
         if not lines:
+            # Commands are noted at once, as their file stays in the folder until every shard has it.
             self._pass(len(batch.payloads), at_once=bool(batch.flags))
             return self.nothing()
         return self._apply(batch, events, lines)
@@ -190,6 +193,7 @@ def _part(
         batch.flags,
         batch.since_ms,
     )
+    # With one shard the lists are passed on as they are, and nothing is copied.
     if len(lines) < len(payloads):
         events = [events[line] for line in lines]
         payloads = [payloads[line] for line in lines]

@@ -69,6 +69,7 @@ class MessageAges:
             When they were read.
         """
         begin, oldest = self._known_since_ms.get(source, 0), appended_after_ms - self._skew_ms_max
+        # Nearly always all are plausible, and two passes in C tell so.
         if max(times_ms) <= now_ms and min(times_ms) >= max(begin, oldest, 0):
             return times_ms
         latest = now_ms + self._skew_ms_max
