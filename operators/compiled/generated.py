@@ -53,6 +53,7 @@ def compile_source(
         The compiled functions by name; None where Numba isn't installed or is switched off, or numbers don't
         lie in memory as they are kept, their lowest byte first.
     """
+    # Bytes are put into records in the machine's order, which must be the journal's.
     if sys.byteorder != "little" or not compiles():
         return None
     return _compile(source, tuple(helpers.items()), tuple(signatures.items()))
@@ -92,6 +93,7 @@ def _kept(source: str, helpers: list[Callable[..., Any]]) -> Path | None:
 
     Numba asks only whether that file has changed, so all that goes into the code is in its name.
     """
+    # All that the machine code is made of is in the name, so nothing kept can be of an older source.
     parts = [source, inspect.getsource(sys.modules[__name__]), *map(inspect.getsource, helpers)]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -104,6 +106,7 @@ def _kept(source: str, helpers: list[Callable[..., Any]]) -> Path | None:
             _make_room(folder)
             with NamedTemporaryFile("w", dir=folder, suffix=".new", delete=False) as new:
                 new.write(source)
+            # Several processes may start at once; none must find half a source.
             os.replace(new.name, file)
     except (OSError, RuntimeError):  # nowhere to write, or nobody's home
         return None
@@ -148,6 +151,7 @@ def _puts() -> dict[str, Any]:
             def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
                 number = context.cast(builder, arguments[1], value, kind)
                 to = builder.inttoptr(arguments[0], context.get_data_type(kind).as_pointer())
+                # Records are packed without gaps: the machine must not take the address for an aligned one.
                 builder.store(number, to, align=1)
                 return context.get_dummy_value()
 

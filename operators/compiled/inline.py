@@ -26,6 +26,7 @@ def weigher(count: int) -> Weigher:
         How many slots are active.
     """
     weights, slots = _names("w", count), _names("s", count)
+    # From 0.0 on, as `sum` begins: -0.0 alone would else come out as -0.0.
     total = " + ".join(["0.0", *weights])
     made: Weigher = _function(
         "weights, slots",

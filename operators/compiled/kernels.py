@@ -62,7 +62,10 @@ def in_machine_code(function: Callable[..., Any], signature: str | None = None, 
 
     if keep:
         with suppress(RuntimeError, OSError):  # there is no place where it could be kept
+            # Kernels don't divide by zero, so that raising as Python does would cost a branch at every
+            # division for nothing.
             kept = njit(cache=True, error_model="numpy")(function)
+            # Numba keeps machine code as pickles: whoever can write there could run code in this process.
             if only_ours(Path(kept.stats.cache_path or "")):
                 return _compiled_for(kept, signature)
     return njit(signature, error_model="numpy")(function)
@@ -93,6 +96,7 @@ def only_ours(folder: Path) -> bool:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     whole = folder.resolve()
+    # Parents too: who can rename one of them can put another folder in its place.
     for each in (whole, *whole.parents):
         status = each.stat()
         sticky = each != whole and status.st_mode & stat.S_ISVTX

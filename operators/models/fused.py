@@ -30,6 +30,7 @@ _GRADIENT_SURE: Final = 18.0
 
 def log_odds(probability: float) -> float:
     """Return the logarithm of the odds of a probability, cut off at 1e-9 from both ends."""
+    # Reasons are differences of log-odds; a score of exactly 0 or 1 must not make them infinite.
     probability = min(max(probability, 1e-9), 1.0 - 1e-9)
     return math.log(probability / (1.0 - probability))
 
@@ -101,6 +102,8 @@ class Logistic:
         total, _ = self._weigh(self.weights, features)
         total += self.intercept
         rightness = total if label else -total
+        # Beyond it the exponential is used as it is, as River does: the twins must agree to 1e-12, also at
+        # the ends.
         if -_GRADIENT_SURE <= rightness <= _GRADIENT_SURE:
             gradient = 1.0 / (exp(rightness) + 1.0)
         else:
@@ -127,6 +130,7 @@ class Logistic:
             raise ValueError("saved with tables of another length")
         self.intercept = intercept
         for table, bytes_ in zip(own, written, strict=True):
+            # Filled in place, since scorers hold these tables, compiled ones their addresses.
             table[:] = _little_endian(array("d", bytes_))
 
     def size_bytes(self) -> int:
@@ -253,6 +257,8 @@ class LogisticFtrl(Logistic):
         alpha, beta, l1, l2, square = self.alpha, self.beta, self.l1, self.l2, gradient * gradient
         evidence, squares = self.evidence, self.squares
         for slot in features:
+            # From evidence and squares as they stood before this example, as River does it: what is scored
+            # meanwhile stays one step behind.
             pull, seen = evidence[slot], squares[slot]
             root = sqrt(seen)
             if pull > l1:

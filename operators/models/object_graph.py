@@ -211,6 +211,7 @@ class _Writer:
         if reference is None:
             reference = [len(self._shells)]
             self._shells.append(value)
+        # Noted before what it refers to is looked at, so that a cycle comes back to this reference.
         self._references[id(value)] = reference
         self._kept.append(value)
         return reference
@@ -252,6 +253,7 @@ class _Writer:
         return [_TUPLE, self._values(value)]
 
     def _frozenset(self, value: frozenset[Any]) -> Node:
+        # A set's own order hangs on hash seeds; the same state must give the same bytes.
         return [_FROZENSET, self._keys(sorted(value, key=repr))]
 
     def _partial(self, value: partial[Any]) -> Node:
@@ -298,6 +300,7 @@ class _Writer:
         return [shape, self._values(fields.values())]
 
     def _instance_name(self, kind: type) -> int:
+        # Its content would be lost: only the fields of an instance are laid out.
         if issubclass(kind, dict | list | set | tuple | str | int | float | bytes):
             raise Unsaved(f"{_name_of(kind).replace(':', '.')} is a container with fields of its own")
         return self._name(kind)
@@ -366,6 +369,7 @@ class _Reader:
         }
 
     def read(self, root: Any) -> Any:
+        # All shells before anything is filled: fields may refer to any of them, in any direction.
         self._shells = [self._empty(node) for node in self._shell_nodes]
         for node in self._fixed_nodes:
             self._fixed.append(self._make(node))
@@ -388,6 +392,8 @@ class _Reader:
     def _empty(self, node: Node) -> Any:
         what = node[0]
         if what == _INSTANCE:
+            # Never the class's own `__init__` or `__new__`: what makes an object must not be code that bytes
+            # choose.
             return object.__new__(self._shapes[node[1]][0])
         if what == _DICT:
             kind = self._classes[node[1]]
@@ -408,6 +414,7 @@ class _Reader:
             _, fields, slots = self._shapes[node[1]]
             said = dict(zip(fields, self._values(node[2]), strict=True))
             for name in slots:
+                # Past a `__setattr__` of the class, which could do anything.
                 object.__setattr__(shell, name, said.pop(name))
             if said:
                 shell.__dict__.update(said)
@@ -447,6 +454,7 @@ class _Reader:
             if type(error).__name__ != "PanicException":
                 raise
             raise Unsaved(f"not a saved model: a window: {error}") from None
+        # The compiled class takes bytes unchecked; what it says again must be what it was given.
         if window.__getstate__() != state:
             raise Unsaved("not a saved model: a window that says other than it was given")
         return window
@@ -460,6 +468,7 @@ def _shape(kind: Any, fields: list[Any]) -> tuple[type, list[str], tuple[str, ..
 
 
 def _field(name: Any) -> str:
+    # `__class__` as a field would turn an object into one of another class.
     if name.__class__ is not str or (name.startswith("__") and name.endswith("__")):
         raise Unsaved(f"{name!r} is no field")
     return sys.intern(name)
@@ -473,6 +482,7 @@ def _random(version: int, words: bytes, gauss: float | None) -> Random:
 
 def _numbers(dtype: str, shape: Sequence[int] | None, content: bytes) -> Any:
     found = np.frombuffer(content, np.dtype(dtype))
+    # The bytes name the type: one of objects would be read as addresses.
     if found.dtype.kind not in "biufc":
         raise Unsaved(f"an array of {found.dtype} is no array of numbers")
     native = found.astype(found.dtype.newbyteorder("="))

@@ -77,6 +77,8 @@ def model_errors(name: str, parameters: Mapping[str, object]) -> list[tuple[str,
     """
     if name not in MODELS:
         return [("name", f"there is no model {name!r}; there are {', '.join(MODELS)}")]
+    # Read off the constructor's signature: a parameter can't be documented and missing, or the other way
+    # round.
     known, found = _parameters(name), []
     for key, value in parameters.items():
         if key not in known:

@@ -45,6 +45,8 @@ def _finite(found: float) -> float:
         If it is none: a decision would have `null` for its score, or pass for a sure 0.
     """
     score = float(found)
+    # An error of the model, which the caller knows how to meet; as a score it would pass every threshold
+    # silently.
     if not math.isfinite(score):
         raise ArithmeticError(f"the model says {score}")
     return score
@@ -68,6 +70,7 @@ class _River:
     def load(self, saved: bytes) -> None:
         """See `Model.load`."""
         body = self._origin.open(saved)
+        # Told before anything of it is read, and in words that say what to do.
         if body.startswith(_PICKLE):
             raise ValueError(
                 "its state was saved as a pickle, by an earlier version; such a state can run code when it is"
@@ -251,6 +254,7 @@ class _RiverOverValues(_River):
         """See `Model.score`."""
         if self.learned < self.learned_min:
             return self.base_rate
+        # Sums of trees can leave the range by a rounding error.
         return min(1.0, max(0.0, self._probability(self._given(features))))
 
     def _probability(self, given: dict[str, float]) -> float:
@@ -263,6 +267,7 @@ class _RiverOverValues(_River):
         for place, value in enumerate(features):
             if math.isfinite(value):
                 self.seen[place] += 1
+                # A running mean needs no sum, which would lose digits as it grows.
                 self.means[place] += (value - self.means[place]) / self.seen[place]
         self._learn_given(self._given(features), label)
 
@@ -275,6 +280,8 @@ class _RiverOverValues(_River):
         found = [0.0] * len(features)
         for place, value in enumerate(features):
             if math.isfinite(value):
+                # What a value adds is told against its mean, not against its absence: trees treat a missing
+                # value as something of its own.
                 without = [*features[:place], self.means[place], *features[place + 1 :]]
                 found[place] = whole - log_odds(self.score(without))
         return found
@@ -412,6 +419,7 @@ class RiverHalfSpaceTrees(_RiverOverValues):
 
     def learn(self, features: Sequence[float], label: int) -> None:
         """See `Model.learn`."""
+        # Frauds are what must stay unusual to it.
         if not label:
             super().learn(features, label)
 

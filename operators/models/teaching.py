@@ -65,6 +65,7 @@ class Teacher:
         """
         begun_ns = 0
         if not self._atomic:
+            # Before the examples, not after them: a copy is worth nothing if the input behind it never comes.
             if self._copy_is_due():
                 self._keep_copy()
             begun_ns = perf_counter_ns()
@@ -79,6 +80,8 @@ class Teacher:
                 self._bring_back()
             raise NotLearned(error) from error
         if not self._atomic:
+            # Only what was learned whole: these examples are learned once more from the copy, and must not
+            # fail then.
             self._since += examples
             self._learning_ns += perf_counter_ns() - begun_ns
 
@@ -106,6 +109,8 @@ class Teacher:
 
     def _bring_back(self) -> None:
         """Learn the examples since the copy once more; the next failure then finds a copy of this state."""
+        # A model whose choices hang on chance may raise once and not again; one that always does ends the
+        # run.
         for left in reversed(range(_TRIES)):
             try:
                 self._model.load(self._copy)

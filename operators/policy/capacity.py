@@ -16,6 +16,7 @@ __all__ = ["DecidedDays", "ReviewDays", "share_of", "with_capacity"]
 
 def share_of(total: int, shard: int, shards: int) -> int:
     """Return a shard's part of a number that is dealt out; all parts together are the whole."""
+    # Dealt out beforehand: shards can't ask each other while they decide, and a replay of one needs no other.
     return total // shards + (shard < total % shards)
 
 
@@ -45,10 +46,12 @@ class ReviewDays:
         """Whether reviews of the day are counted, or could be."""
         if day in self.used:
             return True
+        # An older day than all that are kept could only be counted by forgetting it at once.
         return day > self._forgotten and (len(self.used) < self.days_max or day > min(self.used))
 
     def take(self, day: int) -> None:
         """Count a review of the day."""
+        # A day that was forgotten may have given out all of its reviews; it gets no second share.
         if day > self._forgotten:
             self.used[day] = self.used.get(day, 0) + 1
             self._forget()

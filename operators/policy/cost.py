@@ -53,6 +53,7 @@ def cheapest(costs: Costs) -> Action:
 def _trace_writer() -> Callable[[float, float, float], bytes]:
     """Return a function that lays costs into a trace encoded before, as encoding it each time is slow."""
     costs = {"approve": 0.0, "review": 0.0, "block": 0.0}
+    # Encoded once with zeros, which mark where the numbers go; each decision then packs three doubles.
     start, *others = msgpack.encode({"path": "cost", "costs": costs}).split(_NUMBER + bytes(8))
     parts = [part + _NUMBER for part in (start, *others[:-1])]
     first, second, third = parts

@@ -114,6 +114,7 @@ class _Writer:
             return f"({left} {_OPERATORS[type(node.op)]} {right})"
         divisor = f"d{self._divisors}"
         self._divisors += 1
+        # The divisor is worked out first, and once: a division by zero is a missing number, not an error.
         return f"({left} / {divisor} if ({divisor} := {right}) else nan)"
 
     def _compare(self, node: ast.Compare) -> str:
@@ -132,6 +133,7 @@ class _Writer:
         if isinstance(op, ast.NotEq):
             if self._is_text(left):
                 return self._guarded(f"{first} != {second}", left, right)
+            # Not `!=`, which is true for NaN: a comparison with a missing number is false, this one as well.
             return f"({first} < {second} or {first} > {second})"
         plain = f"{first} {_OPERATORS[type(op)]} {second}"
         return self._guarded(plain, left) if self._is_text(left) and self._optional(right) else f"({plain})"
@@ -142,6 +144,7 @@ class _Writer:
         if isinstance(op, ast.In):
             return f"({first} in {members})"
         plain = f"{first} not in {members}"
+        # A number is equal to itself unless it is NaN.
         return self._guarded(plain, left) if self._is_text(left) else f"({first} == {first} and {plain})"
 
     def _guarded(self, plain: str, *sides: ast.expr) -> str:

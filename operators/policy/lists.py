@@ -81,6 +81,8 @@ def _tables(
 ) -> dict[str, dict[str | None, int]]:
     """For each key a table from values to the number of the first list that they are on."""
     tables: dict[str, dict[str | None, int]] = {}
+    # The last list first, so that an earlier one overwrites it: one look-up a key gives the first list,
+    # however many there are.
     for rank, (name, each) in reversed([*enumerate(lists.items())]):
         tables.setdefault(each.key, {}).update(dict.fromkeys(contents.get(name, ()), rank))
     return tables

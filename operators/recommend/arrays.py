@@ -99,6 +99,8 @@ class Arrays:
         array = self.of[name].reshape(-1, width)
         if len(array) == capacity:
             return
+        # Chunks and blocks are known by numbers that count on; each must stand at its number modulo the new
+        # capacity.
         kept = np.arange(max(taken - min(len(array), capacity), 0), taken)
         ring = np.zeros((capacity, width), array.dtype)
         ring[kept % capacity] = array[kept % len(array)]
@@ -111,6 +113,8 @@ def start_weights(of: dict[str, Array]) -> None:
     of["inner"][:] = [draw.gauss(0.0, _SPREAD) for _ in range(len(of["inner"]))]
     of["outer"][:] = [draw.gauss(0.0, 0.1) for _ in range(len(of["outer"]))]
     for name in ("linear", "inner", "bias", "outer"):
+        # Not zero: Adagrad divides by their root, and the first step would be as long as the rate, however
+        # small the gradient.
         of[f"{name}_squares"][:] = _LEAST_SQUARES
 
 

@@ -75,6 +75,7 @@ class Catalogue:
         """Take in a note; of two the one of the later event time holds."""
         number = self._engine.items.number_of(item.item_id)
         before = self._facts.get(number)
+        # By event time, not by arrival: a replayed older note must not bring a sold-out item back.
         if before is not None and item.event_time < before.noted_ms:
             return
         facts = Facts(
@@ -84,6 +85,8 @@ class Catalogue:
         self._engine.items.hide(number, hidden=not self._may_show(facts))
         if before is None and item.published_at is not None:
             self._meet(number, item.published_at, item.event_time)
+        # A catalogue that is given late tells of old items too; one that was clicked before isn't new by
+        # that.
         elif before is None and not self._engine.items.clicks(number):
             self._meet(number, item.event_time, item.event_time)
 

@@ -60,10 +60,14 @@ class Coverage:
         for item in items:
             total += heat(item, 0.0)
             shown_ms.pop(item, None)
+            # Taken out and put in again: the mapping is in the order of last showing, and what goes first is
+            # in front.
             shown_ms[item] = at_ms
         while len(shown_ms) > self.items_max:
             del shown_ms[next(iter(shown_ms))]
         self._slates += 1
+        # A plain mean over the first thousand, so that the first slate doesn't weigh on a running one for
+        # long.
         share = max(_SHARE, 1.0 / self._slates)
         shown, asked = self.popularity
         self.popularity = Popularity(

@@ -51,6 +51,7 @@ def pack(places: Sequence[Place], candidates: int, name_of: Callable[[int], str]
     return msgspec.msgpack.encode(
         (
             [name_of(anchor) if anchor >= 0 else None for anchor in names],
+            # Anchors repeat, at most a few for a slate: names once, and a byte for each item.
             bytes(map(names.__getitem__, anchors)),
             [min(place.support, _SUPPORT_MAX) for place in places],
             candidates,

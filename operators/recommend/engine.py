@@ -111,6 +111,7 @@ class Engine:
     def _take_over_slates(self, settings: EngineSettings) -> None:
         """Make room for what slates were ranked by; with another number of candidates old ones are let go."""
         of, width = self._arrays.of, settings.candidates_max
+        # Rows are as wide as there are candidates, so that those kept can't be read with another width.
         if self._width != width:
             self._width = width
             self._slates.clear()
@@ -182,6 +183,7 @@ class Engine:
         bool
             Whether the item was among the candidates of a slate that is still remembered.
         """
+        # A model may raise: whoever must not be stopped halfway has taught it before, and says so.
         if not taught:
             self.teach(session, item)
         row = self._slates.pop(session, None)
@@ -252,6 +254,7 @@ class Engine:
 
     def _session(self, session: str) -> int:
         """Return the session's place among those that go on; the one idle for longest makes room."""
+        # Out and in again keeps the mapping in the order of last use, without a list of its own.
         live = self._sessions.pop(session, None)
         if live is None:
             if len(self._sessions) >= self._settings.sessions_max:
@@ -259,6 +262,7 @@ class Engine:
             live = self._slots["sessions"].take()
             of = self._arrays.of
             of["last"][live], of["number"][live] = 0, self._next_session
+            # Numbers come round after 134 million sessions, when no chunk of the first ones is left.
             self._next_session = (self._next_session + 1) & kernels.NUMBER
         self._sessions[session] = live
         return live
@@ -322,6 +326,7 @@ class Engine:
         count = kernels.past_of(*self._past_of, live, settings.session_clicks_max)
         anchored = self._add_past(count, past) if past else count
         row = self._slate_row(session)
+        # A number whose slot went to another item since must not exclude that one.
         left_out = [each & _SLOT for each in excluded if self.items.number_at[each & _SLOT] == each]
         length = 1 + (count > _LENGTHS[0]) + (count > _LENGTHS[1]) + (count > _LENGTHS[2])
         most = settings.candidates_max if best is None else best
@@ -416,6 +421,7 @@ class Engine:
             "names": msgspec.msgpack.encode(names),
             **ranker,
             **{
+                # Copies of what is used, not of what is reserved: limits are set for the largest day.
                 name: array[: used.get(name, len(array))].tobytes()
                 for name, array in self._arrays.of.items()
                 if name not in _NOT_SAVED

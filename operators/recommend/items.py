@@ -98,6 +98,7 @@ class Items:
             self.names.append(item_id)
             self.number_at.append(number)
         else:
+            # The slot's next use: whoever kept the old number sees by it that the item is gone.
             number = self.number_at[slot] + (1 << _SLOT_BITS)
             self.names[slot], self.number_at[slot] = item_id, number
             for name in OF_ITEMS:
@@ -117,6 +118,8 @@ class Items:
             number = numbers[item_id]
             if not touched[number & _SLOT]:
                 return item_id
+            # A second chance, and to the end of the queue; after at most one round every item is untouched,
+            # so this ends.
             touched[number & _SLOT] = 0
             del numbers[item_id]
             numbers[item_id] = number
@@ -135,6 +138,7 @@ class Items:
         slot = number & _SLOT
         self.names[slot] = ""
         self._arrays.of["gone"][slot] |= _DROPPED
+        # It may still stand among the hot ones, and goes from there as the coldest.
         self._arrays.of["heat"][slot] = 0.0
         self.slots.give_back(slot)
         self.dropped.append(number)

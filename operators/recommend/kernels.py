@@ -96,6 +96,8 @@ CHUNK: Final = 16
 HELD: Final = CHUNK - ITEMS
 SLOT_BITS: Final = 24
 SLOT: Final = (1 << SLOT_BITS) - 1
+# Six bits: with the slot's 24 and the bits `AGAIN` and `SILENT` a click fills a cell of 32. Only after 64
+# uses of a slot could a click that is still held be taken for one on another item.
 TAG: Final = 0x3F
 TAGGED: Final = 0x3FFF_FFFF
 SILENT: Final = 0x4000_0000
@@ -136,7 +138,10 @@ FORCED: Final = 1e6  # among the candidates in any case
 AGE_MINUTES: Final = 14_400.0  # after which a neighbour counts half
 HOT_MAX: Final = 256
 HOTTEST: Final = 24
+# The hottest items change slowly, and finding them anew reads all hot ones.
 HOTTEST_EVERY_CLICKS: Final = 32
+# Far below the largest float (1.8e308), so that heat, a sum of units, can't overflow before it is scaled
+# back.
 UNIT_MAX: Final = 1e100
 
 # Columns of candidates: first some for each of these sources, and then what no source says alone.
@@ -195,6 +200,7 @@ HIDDEN: Final = 16
 LENGTHS: Final = 4  # classes of sessions by their different items
 STEPS_OF_ONE: Final = 250  # features are kept in so many steps of 0 to 1
 WEIGHTS: Final = FEATURES + FEATURES * HIDDEN + 2 * HIDDEN
+# Most candidates get next to no share; leaving their gradients out spares most of what learning costs.
 LEAST_ERROR: Final = 1e-5
 RATE: Final = 0.1
 NEW_WEIGHT: Final = 1.5  # a click on an item new to its session teaches so much more than a return
@@ -300,6 +306,7 @@ class Ranker(NamedTuple):
 def _newest_chunk(chunks: Cells, taken: int, last: int) -> int:
     """Return the number of a session's newest chunk, from `Index.last`; -1 if there is none any more."""
     newest = last - 1
+    # A chunk that the ring has overwritten is older than the ring is long; its number alone tells that.
     return newest if newest >= 0 and taken - newest <= len(chunks) // CHUNK else -1
 
 
@@ -316,6 +323,7 @@ def take(index: Index, item: int, live: int, time_ms: int, silent: bool, half_li
     """Append a click; a silent one moves nothing but its own session."""
     chunks = index.chunks
     tagged = item | (index.tag[item] << SLOT_BITS)
+    # Before a chunk is begun: that may overwrite the oldest one, which could be this session's own.
     again = _has_met(index, live, tagged)
     at = _chunk_for(index, live)
     place = chunks[at + COUNT]
@@ -326,6 +334,7 @@ def take(index: Index, item: int, live: int, time_ms: int, silent: bool, half_li
         value -= AGAIN
     chunks[at + ITEMS + place] = value
     chunks[at + COUNT] = place + 1
+    # In minutes, as milliseconds don't fit into a cell.
     chunks[at + MINUTE] = min(max(time_ms // 60_000, 0), 0x7FFF_FFFF)
     if not silent:
         if not again:
@@ -367,6 +376,7 @@ def catch_up(index: Index, item: int, live: int, time_ms: int, half_life_ms: flo
     while each >= 0:
         at = (each % capacity) * CHUNK
         for place in range(chunks[at + COUNT] - 1, -1, -1):
+            # The newest one alone: each call makes one click count.
             if chunks[at + ITEMS + place] & (TAGGED | SILENT) == tagged | SILENT:
                 chunks[at + ITEMS + place] = tagged - AGAIN if again else tagged
                 if not again:
@@ -407,6 +417,8 @@ def _has_met(index: Index, live: int, tagged: int) -> bool:
     capacity = len(chunks) // CHUNK
     each = _newest_chunk(chunks, taken, index.last[live])
     looked_at = 0
+    # Bounded, as the sessions of bots have no end: an item from further back is posted once more, which costs
+    # a posting.
     while each >= 0 and looked_at < PAST_MAX:
         at = (each % capacity) * CHUNK
         for cell in range(at + ITEMS, at + ITEMS + chunks[at + COUNT]):
@@ -442,6 +454,7 @@ def take_order(index: Index, items: Cells, count: int) -> None:
         at = (number % capacity) * LINE
         orders[at + LINE_ITEM] = item | (index.tag[item] << SLOT_BITS)
         orders[at + LINE_PLACE] = place
+        # Place and count make an order readable from any of its lines, without an index of orders.
         orders[at + LINE_COUNT] = count
         orders[at + LINE_BEFORE] = number - line if line >= 0 and number - line < capacity else 0
         bought[item] = number + 1
@@ -452,9 +465,12 @@ def take_order(index: Index, items: Cells, count: int) -> None:
 def _warm(index: Index, item: int, time_ms: int, half_life_ms: float) -> None:
     """Count a click for what is trending: it's not the old ones that count less, but the new ones more."""
     head, unit, heat = index.head, index.unit, index.heat
+    # Late clicks count as those of now; time never goes back here, or units would shrink again.
     if time_ms > head[UNIT_AT_MS]:
         if head[UNIT_AT_MS] > 0:
             grown = 2.0 ** min((time_ms - head[UNIT_AT_MS]) / half_life_ms, 100.0)
+            # An old click's weight halves by doubling what a new one counts: one number changes in place of
+            # every item's heat.
             unit[0] *= grown
             unit[1] /= grown
         head[UNIT_AT_MS] = time_ms
@@ -538,6 +554,7 @@ def past_of(
             item = tagged & SLOT
             if tag[item] == tagged >> SLOT_BITS:
                 place = 0
+                # A linear search: some dozens of items at most, in one or two lines of the cache.
                 while place < count and past[place] != item:
                     place += 1
                 if place == count:
@@ -577,6 +594,8 @@ def _place_of(
     item = tagged & SLOT
     if tag[item] != tagged >> SLOT_BITS:
         return -1
+    # A cell for each item: one that was found before costs a read, and a search leaves all of them as they
+    # were.
     place = mark[item] - 1
     if place >= 0:
         return int(place)
@@ -644,6 +663,8 @@ def _follow_postings(
     for anchor in range(anchors):
         item = room.past[anchor]
         tagged = item | (tag[item] << SLOT_BITS)
+        # Half as many for each two places back: what was clicked last says most, and the sum bounds a slate's
+        # work.
         left = max(postings_max >> (anchor // 2), 1)
         each = index.newest[item] - 1
         while left > 0 and each >= 0 and taken - each <= capacity:
@@ -659,14 +680,19 @@ def _follow_postings(
                 place = where & PLACE
                 at = ((chunks_taken - age) % chunks_max) * CHUNK
                 session = chunks[at + SESSION]
+                # Overwritten since, erased, or the session that asks, which must not be its own neighbour.
                 if age > chunks_max or session < 0 or session == own:
                     continue
+                # Open addressing by the number's lowest bits: numbers count up, so recent sessions hardly
+                # ever collide.
                 cell = session & (TABLE - 1)
                 while table[cell] >= 0 and key[table[cell]] != session:
                     cell = (cell + 1) & (TABLE - 1)
                 entry = table[cell]
                 if entry >= 0:
                     mask[entry] |= 1 << anchor
+                # Half of the table at most, so that searches in it stay short. What is left out is older, or
+                # shares an item from further back only.
                 elif entries < ENTRIES_MAX:
                     table[cell] = entries
                     room.used[entries] = cell
@@ -703,6 +729,7 @@ def _follow_postings(
                 break
             each -= blocks[row + BEFORE]
     for entry in range(entries):
+        # Emptied by what was used: clearing the whole table would cost more than the search.
         table[room.used[entry]] = -1
     return found, entries
 
@@ -717,6 +744,8 @@ def _nearest(room: Room, entries: int) -> None:
         bucket[mask[entry]] += 1
     begin = 0
     for rank in range(MASKS):
+        # Only 64 similarities exist, one for each set of shared anchors, so a counting sort orders thousands
+        # of sessions in two passes; equal ones keep their order.
         each = room.sims_order[rank]
         size = bucket[each]
         bucket[each] = begin
@@ -740,6 +769,8 @@ def _hear_neighbours(index: Index, room: Room, found: int, neighbours: int, now:
         similar = room.sims[room.mask[entry]]
         plain = similar * max(1.0 - 0.1 * (first + 1), 0.0)
         recent = similar * _age(chunks[(start % chunks_max) * CHUNK + MINUTE], now)
+        # From where the sessions met, as what was clicked near it says most; the bound keeps a bot's endless
+        # session from being read to its end.
         for direction in (1, -1):
             each = start
             at = (each % chunks_max) * CHUNK
@@ -853,6 +884,7 @@ def _guess(room: Room, found: int) -> None:
                 summed += room.blend[source] * weight[cell + source] / top[source]
         forced = weight[cell + OWN] > 0.0 or weight[cell + TRENDING] > 0.0
         guess[place] = summed
+        # The session's own items and hot ones are few; the ranker is to see them whatever the others say.
         wanted[place] = summed + (FORCED if forced else 0.0)
 
 
@@ -866,6 +898,8 @@ def _choose(room: Room, found: int, candidates_max: int) -> int:
         return found
     for place in range(found):
         moved[place] = wanted[place]
+    # Only which ones are wanted matters, and not their order: selection takes linear time, and the ranker
+    # sorts later.
     limit = _kth_largest(moved, found, candidates_max)
     equal = candidates_max
     for place in range(found):
@@ -956,12 +990,14 @@ def _describe(
                 share = weight[cell + source] / top[source]
                 whole = weight[cell + source] / top[SOURCES + source]
             features[out + OF_MOST] = _step(share)
+            # Divided by log(1001), so that the whole is about 1; shares of a thousandth still make a step.
             features[out + OF_ALL] = _step(log(1.0 + 1000.0 * whole) / 6.908754779)
             out += OF_SOURCE
         # A session's own clicks don't make its items popular.
         heat = max(index.heat[item] / index.unit[0] - times, 0.0) / max(index.unit[1], 1.0)
         others = max(index.clicks[item] - times, 0)
         new = 1.0 - own
+        # Likewise by log(10,001), as even a popular item has a small share of all clicks.
         features[row + FEATURE_HEAT] = _step(log(1.0 + 10_000.0 * heat) / 9.210440367)
         features[row + FEATURE_CLICKS] = _step(log(1.0 + others) / 10.0)
         features[row + FEATURE_RARE] = _step(1.0 / (1.0 + others))
@@ -1011,6 +1047,7 @@ def score(ranker: Ranker, features: Cells, first: int, count: int, length: int) 
         most = max(most, total)
     summed = 0.0
     for place in range(count):
+        # Less the largest, so that no exponential overflows; the shares are the same.
         share[place] = exp(share[place] - most)
         summed += share[place]
     for place in range(count):
@@ -1037,6 +1074,8 @@ def learn(
     gradient, active, share = ranker.gradient, ranker.active, ranker.share
     bias_at = FEATURES + FEATURES * HIDDEN
     outer_at = bias_at + HIDDEN
+    # The gradient of the whole slate is summed up first: one Adagrad step a slate, not one for each
+    # candidate.
     for each in range(WEIGHTS):
         gradient[each] = 0.0
     for place in range(count):
@@ -1047,6 +1086,8 @@ def learn(
         for unit in range(HIDDEN):
             value = active[at + unit]
             gradient[outer_at + unit] += error * value
+            # The hidden values aren't needed any more, so their cells take the errors that go back through
+            # them.
             active[at + unit] = error * ranker.outer[unit] if value > 0.0 else 0.0
             gradient[bias_at + unit] += active[at + unit]
         row = (first + place) * FEATURES
@@ -1078,6 +1119,7 @@ def learn(
 def search(index: Index, room: Room, asked: Asked) -> int:
     """Fill in candidates with their features; how many."""
     gone, mark, excluded = index.gone, index.mark, asked.excluded
+    # Taken out through a bit that every look-up tests anyway, for the time of this search alone.
     for each in range(len(excluded)):
         gone[excluded[each]] |= EXCLUDED
     found = _find(index, room, asked.live, asked.anchored, asked.postings_max, asked.neighbours_max)
@@ -1098,6 +1140,8 @@ def order(room: Room, share: Cells, count: int, best: int) -> None:
     taken = 0
     for place in range(count):
         value = share[place]
+        # An insertion sort of the best alone: a slate has some dozens of places, and most candidates end at
+        # this comparison.
         if taken == best and value <= scores[taken - 1]:
             continue
         if taken < best:

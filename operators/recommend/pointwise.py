@@ -49,6 +49,7 @@ class Pointwise:
         score = self.model.score
         scores = np.array([score(row) for row in self._rows(steps)], np.float64)
         total = scores.sum()
+        # A model that knows nothing yet may score all 0; then all are alike.
         return scores / total if total > 0.0 else np.full(len(scores), 1.0 / max(len(scores), 1))
 
     def learn(self, steps: NDArray[np.uint8], chosen: int, others: Iterable[int]) -> None:
@@ -72,6 +73,7 @@ class Pointwise:
         if not self._bins:
             values: list[list[Any]] = (steps / kernels.STEPS_OF_ONE).tolist()
             return values
+        # Zero has a bin of its own: that a source says nothing is another thing than that it says little.
         bins = np.where(steps == 0, 0, 1 + steps.astype(np.int64) * _BINS // (kernels.STEPS_OF_ONE + 1))
         slots: list[list[Any]] = (bins + self._offsets).tolist()
         return slots

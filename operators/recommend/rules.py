@@ -99,6 +99,7 @@ class Rules:
     def ranked_max(self, visit: Visit) -> int | None:
         """How many candidates a slate needs to see, None for all."""
         own = self._rules.leave_out_own and visit.customer is not None
+        # Whatever may pass over candidates, or draw from below the slate, needs to see all of them.
         return None if self._capped or self._chance or own else self._items_max
 
     def arrange(self, ranked: Ranked, visit: Visit) -> list[Place]:
@@ -156,6 +157,7 @@ class Rules:
         liked = dict.fromkeys(filter(None, map(category, reversed(self._engine.history(visit.session)))))
         order = {name: place for place, name in enumerate(liked)}
         hot = self._engine.trending()
+        # The sort is stable, so within a category the hottest still comes first.
         return sorted(hot, key=lambda item: order.get(category(item) or "", len(order))) if order else hot
 
     # -- chance
@@ -166,6 +168,8 @@ class Rules:
         Both are drawn uniformly from what isn't on the slate anyway, apart from each other, and a new item is
         no candidate for exploring: so the propensities are exact.
         """
+        # Chance hangs on the event alone: decided again, in a replay or by another batch, the same items are
+        # drawn.
         rules, draw = self._rules, _draws(self._seed, visit.event_id)
         listed = {place.item for place in places}
         new = [
@@ -177,6 +181,8 @@ class Rules:
         explored = self._explored(below, next(draw), next(draw))
         room = len(places) - (explored is not None)
         wanted = min(rules.new_share * len(places), len(new), len(places) - (rules.explore_share > 0.0))
+        # The fraction is drawn, so that on the average new items get exactly their share, also of a slate of
+        # five.
         number = min(int(wanted) + (next(draw) < wanted % 1.0), room)
         chosen = [new.pop(int(next(draw) * len(new))) for _ in range(number)]
         propensity = round(wanted / (len(new) + number), 6) if number else None
@@ -213,6 +219,8 @@ class _Caps:
         kinds = [
             (counts, kind, most) for counts, kind, most in counted if kind is not None and most is not None
         ]
+        # Both caps are asked before either counts: an item that one of them refuses takes no room of the
+        # other.
         if any(counts[kind] >= most for counts, kind, most in kinds):
             return False
         for counts, kind, _ in kinds:
@@ -223,6 +231,7 @@ class _Caps:
 def _draws(seed: bytes, event_id: str) -> Iterator[float]:
     """Numbers from 0 to 1, below 1, that depend on nothing but the seed and the event."""
     for block in count():
+        # Keyed by the seed: whoever can choose event ids must not be able to choose what is drawn.
         digest = blake2b(event_id.encode(), key=seed, salt=block.to_bytes(8, "big"), digest_size=64).digest()
         for at in range(0, 64, 4):
             yield int.from_bytes(digest[at : at + 4], "big") / 2**32

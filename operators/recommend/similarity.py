@@ -64,6 +64,7 @@ def _shared(short: Sequence[str], place: dict[str, int], depths: int) -> tuple[l
     begins = [0] * depths
     for rank, item in enumerate(short):
         if item in place:
+            # An item is on both from the deeper of its two ranks on; so one pass counts for all depths.
             begins[max(rank, place[item])] += 1
     total, shared = 0, []
     for new in begins:

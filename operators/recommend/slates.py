@@ -95,6 +95,8 @@ class PendingSlates(Generic[T]):
         slates = self._slates
         slates.pop(session, None)
         slates[session] = Shown(time_ms, items)
+        # Two a slate: more come out than go in, so it shrinks to a lowered limit, and no single slate pays
+        # for that.
         for _ in range(2):
             oldest = next(iter(slates))
             if len(slates) > self._slates_max:
@@ -182,6 +184,8 @@ class SlateWindow:
         """Take in evaluated slates."""
         for each in evaluated:
             at = 3 * (self.evaluated % self._slates_max)
+            # A byte each: the metrics' thread copies the window while it moves on, and that is one short
+            # copy.
             self._ring[at : at + 3] = bytes((min(each.rank, 255), min(each.length, 255), each.new))
             self.evaluated += 1
 

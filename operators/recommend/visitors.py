@@ -107,6 +107,7 @@ class Bots:
     def clicks(self, session: str, at_ms: int) -> int:
         """Count a click, and say how many there were in the minute that it ends."""
         last, now, before = self._counted(session, at_ms)
+        # The session with the oldest click stands first, and is what a full memory forgets.
         self._counts.pop(session, None)
         self._counts[session] = last, now, before
         while len(self._counts) > self.sessions_max:
@@ -141,4 +142,6 @@ class Bots:
 
 def _in_a_minute(now: int, before: int, at_ms: int) -> int:
     into_ms = at_ms % _MINUTE_MS
+    # As if the clicks of the minute before had been spread evenly over it; exact counts would need each
+    # click's time.
     return now + before * (_MINUTE_MS - into_ms) // _MINUTE_MS

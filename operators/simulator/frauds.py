@@ -47,6 +47,8 @@ def _victims(
     """(day, index) of each new compromise, evenly among those that are there, none twice on one day."""
     for day in range(days):
         present = lifetimes.on(day)
+        # So many whole ones a day that after any number of days their sum is the rate's, rounded down; no
+        # chance in their number.
         wanted = floor(per_day * (day + 1)) - floor(per_day * day)
         for index in rng.choice(present, min(wanted, present.size), replace=False):
             yield day, int(index)
@@ -62,6 +64,7 @@ class _ByEntity:
 
     def __init__(self, entity: Ints, day: Ints) -> None:
         days = int(day.max(initial=0)) + 1
+        # One sort for all look-ups: an entity's payments of some days lie side by side under their keys.
         key = entity * days + day
         self._order = np.argsort(key, kind="stable")
         self._key = key[self._order]

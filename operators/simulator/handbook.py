@@ -39,6 +39,7 @@ def draw(preset: Preset, seed: int) -> Draws:
     choices = np.diff(first)[customer]
     kept = choices > 0
     customer, day, second, choices = customer[kept], day[kept], second[kept], choices[kept]
+    # Lists of different lengths lie in one array, each from its `first` on; so all payments draw in one go.
     merchant = near[first[customer] + (rng.random(customer.size) * choices).astype(np.int64)]
     amount = _amounts(rng, mean[customer])
     return Draws(
@@ -47,6 +48,8 @@ def draw(preset: Preset, seed: int) -> Draws:
         customer=customer,
         merchant=merchant,
         amount=amount,
+        # Rounded first, as the handbook does: else an amount just above the border would be a fraud that
+        # reads 220.00.
         fraud=np.round(amount, 2) > _LARGE_AMOUNT,
         customers=Lifetimes.always(preset.customers),
         merchants=Lifetimes.always(preset.merchants),
@@ -63,6 +66,7 @@ def reachable(homes: Floats, shops: Floats, radius: float) -> tuple[Ints, Ints]:
     """
     counts, near = [], []
     for start in range(0, len(homes), _ROWS_AT_ONCE):
+        # A part of the customers at a time: all pairs of 5,000 and 10,000 at once would take 800 MB.
         apart = homes[start : start + _ROWS_AT_ONCE, None, :] - shops[None, :, :]
         within = (apart * apart).sum(axis=2) < radius * radius
         counts.append(within.sum(axis=1))

@@ -29,6 +29,8 @@ def scrambled(numbers: Ints, bits: int, keys: NDArray[np.uint64]) -> NDArray[np.
     half = np.uint64(bits // 2)
     mixed = numbers.astype(np.uint64)
     for plus, times in keys:
+        # Adding, multiplying by an odd number, and xor with one's own upper half can each be undone: no two
+        # numbers meet.
         mixed = ((mixed + plus) * (times | np.uint64(1))) & mask
         mixed ^= mixed >> half
     return mixed

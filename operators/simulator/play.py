@@ -49,6 +49,8 @@ def play(
         written = 0
         while written < len(lines):
             passed = now() - begun
+            # All that is due goes out in one write: who wakes up late catches up, and keeps the pace from the
+            # beginning.
             end = int(np.searchsorted(due, passed, side="right"))
             if end <= written:
                 sleep(float(due[written]) - passed)

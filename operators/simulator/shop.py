@@ -80,6 +80,8 @@ def _visits(
     weekday = (preset.start.weekday() + days - preset.warmup_days) % 7
     expected = rate[:, None] * np.array(_WEEKDAYS)[weekday]
     present = (customers.first[:, None] <= days) & (customers.end[:, None] >= days + 1)
+    # A rate of 0 for those who aren't there: one draw over the whole table, in place of one for each day's
+    # population.
     counts = rng.poisson(np.where(present, expected, 0.0)).ravel()
     customer, day = (np.repeat(index.ravel(), counts) for index in np.indices(expected.shape))
     return customer, day
@@ -111,11 +113,13 @@ def _choices(
 
     One that has not opened yet is replaced by one that was there from the start.
     """
+    # Squared, so that the first favourites get most: the first of ten about a third.
     rank = (_FAVOURITES * rng.random(customer.size) ** 2).astype(np.int64)
     loyal = rng.random(customer.size) < _FAVOURITE_SHARE
     merchant = np.where(loyal, favourites[customer, rank], _popular(rng, popularity, customer.size))
     closed = merchants.first[merchant] > day
     founders = int((merchants.first == 0).sum())
+    # Only founders are open on every day, so that nothing has to be drawn twice.
     merchant[closed] = _popular(rng, popularity[:founders], int(closed.sum()))
     return merchant
 

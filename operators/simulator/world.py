@@ -149,8 +149,11 @@ def _world(preset: Preset, seed: int, draws: Draws) -> World:
     """Leave out the warm-up, and put the rest in order."""
     start_s = _epoch_s(preset.start) - preset.warmup_days * DAY_S
     time_s = start_s + draws.day * DAY_S + draws.second
+    # The days before are drawn as well and left out: frauds that last, and customers who leave, are in full
+    # swing on the first one.
     written = np.flatnonzero(draws.day >= preset.warmup_days)
     shuffled = generator(seed, Stream.ORDER).permutation(written)
+    # Shuffled before the stable sort, so that within a second no order tells customers, or frauds, apart.
     rows = shuffled[np.argsort(time_s[shuffled], kind="stable")]
     keys = generator(seed, Stream.NAMES).integers(0, 2**64, (4, 4, 2), dtype=np.uint64)
     payments = np.arange(rows.size)

@@ -117,6 +117,7 @@ def _payments_and_outcomes(world: World) -> Iterator[tuple[Ints, Sequence[str]]]
     payments, outcomes = world.time_s.size, np.flatnonzero(_reported(world))
     time_s = np.concatenate((world.time_s, world.outcome_s[outcomes]))
     row = np.concatenate((np.arange(payments), outcomes))
+    # Stable, and payments stand in front: within a second no outcome comes before its payment.
     order = np.argsort(time_s, kind="stable")
     customers, merchants = names("c", world.customer_ids), names("m", world.merchant_ids)
     for start in range(0, order.size, _LINES_AT_ONCE):

@@ -93,6 +93,8 @@ class Catalogue:
         place = first + (np.clip(rank, 0.0, 0.999) * (end - first)).astype(np.int64)
         best = self.by_category[np.clip(place, first, end - 1)]
         for _ in range(CANDIDATES):
+            # The most popular of a few near ones: popularity counts, and yet the chances can be worked out
+            # (see `ceilings`).
             near = place + rng.integers(-AROUND, AROUND + 1, place.size)
             item = self.by_category[np.clip(near, first, end - 1)]
             best = np.where(self.popularity[item] > self.popularity[best], item, best)
@@ -100,6 +102,7 @@ class Catalogue:
 
     def beside(self, item: Ints, steps: int, day: Ints) -> Ints:
         """Return the seller's items that are some steps dearer, the cheapest following the dearest."""
+        # Every seller has as many items, so that a seller's begin is a multiple and needs no table.
         each = self.by_seller.size // (int(self.seller.max()) + 1)
         first = self.place[item] // each * each
         return self.on_sale(self.by_seller[first + (self.place[item] - first + steps) % each], day)
@@ -127,6 +130,7 @@ def draw_catalogue(preset: NetworkPreset, seed: int) -> Catalogue:
     price = _prices(rng, seller, days)
     published, gone_first, gone_end = _presence(rng, seller.size, days)
     staple = np.arange(seller.size) % preset.merchant_items == 0
+    # The first item of each seller is always there: it is what is offered in the place of the others.
     published[staple], gone_end[staple] = 0, gone_first[staple]
     by_seller = np.lexsort((price[:, 0], seller))
     place = np.empty_like(by_seller)

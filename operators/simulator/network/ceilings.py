@@ -46,6 +46,8 @@ def ceilings(network: Network, items: int) -> Ceilings:
     for start in range(0, clicks, _CLICKS_AT_ONCE):
         odds = item_odds(network, np.arange(start, min(start + _CLICKS_AT_ONCE, clicks)))
         most = min(items, odds.shape[1])
+        # The best list holds the likeliest items, and hits with the sum of their chances; their order doesn't
+        # matter.
         chances += np.partition(odds, -most, axis=1)[:, -most:].sum(axis=1).tolist()
     return Ceilings(
         hits={f"k-{n:012x}": each for n, each in zip(_ids(network, Kind.CLICK), chances, strict=True)},
@@ -74,6 +76,7 @@ def fraud_odds(network: Network) -> Floats:
     legitimate = np.ones(day.size)
     for found in compromised_merchants(network.preset, network.seed):
         here = (network.merchant == found.merchant) & (day >= found.first_day) & (day < found.end_day)
+        # A merchant may be compromised twice at a time; a payment is legitimate only if neither took it.
         legitimate[here] *= 1.0 - found.share
     own = np.isin(network.visits.purpose[network.orders.visit], FRAUDULENT)
     return np.where(own, 1.0, 1.0 - legitimate)
@@ -103,6 +106,8 @@ def item_odds(network: Network, clicks: Ints) -> Floats:
         chosen = exact * _of_category(catalogue, visits.category[at], every[at])
         testing = visits.seller[at] != NOBODY
         chosen[testing] = _cheapest(catalogue, visits.seller[at][testing])
+        # A buyer's last click is on what is bought, unless it was seen elsewhere; then it is a click like the
+        # others.
         odds[at] = unseen * odds[at] + (1.0 - unseen) * chosen
     return _on_sale(catalogue, odds, day)
 
@@ -164,6 +169,8 @@ def _chosen_at(popularity: Floats) -> Floats:
             if popularity[item] >= popularity[place]:
                 up_to = (drawn <= popularity[item]).mean()
                 under = (drawn < popularity[item]).mean() if item != place else 0.0
+                # The best of some draws is an item if all are at most as popular, less the chance that all
+                # are below it.
                 odds[place, item] = up_to**CANDIDATES - under**CANDIDATES
     return odds
 

@@ -138,6 +138,7 @@ def _rings(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, de
     plan, recruited = _Plan.empty(), np.zeros(there.first.size, dtype=np.bool_)
     for episode, day in enumerate(_beginnings(rng, preset.rings_per_day, _days(preset))):
         present = there.on(day)
+        # Nobody is in two rings: the truth names one for each customer.
         free = present[~recruited[present]]
         wanted = int(rng.integers(*_RING_MEMBERS))
         members = rng.choice(free, min(wanted, free.size), replace=False)
@@ -158,6 +159,8 @@ def _beginnings(rng: np.random.Generator, per_day: float, days: int) -> Iterator
     """Yield the days on which something begins that begins so often: evenly, from a random day on."""
     phase = rng.random()
     for day in range(days):
+        # Evenly with a random phase: rare episodes come as often as their rate says, and not all on the same
+        # days.
         yield from [day] * (floor(per_day * (day + 1) + phase) - floor(per_day * day + phase))
 
 

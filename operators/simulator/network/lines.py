@@ -137,5 +137,6 @@ def _in_order(lines: Lines, rng: np.random.Generator) -> Lines:
     """By second, then kind, a broken copy before its line, and the rest at random."""
     shuffled = rng.permutation(lines.row.size)
     whole = lines.flaw < Flaw.CUT
+    # One integer for second, kind and flaw, as one stable sort by it costs less than a sort by three keys.
     rank = lines.arrival_s * (2 * len(Kind)) + 2 * lines.kind.astype(np.int64) + whole
     return lines.only(shuffled[np.argsort(rank[shuffled], kind="stable")])

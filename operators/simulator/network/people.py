@@ -85,6 +85,8 @@ class Devices:
         self._mobile = count * self._leases
         self._mobiles = max(4, count // _CUSTOMERS_PER_MOBILE_IP)
         self._next_device = 2 * count
+        # Ranges of numbers tell own, shared and fresh ones apart, so that none can be drawn twice for two
+        # purposes.
         self._next_ip = self._mobile + self._mobiles
 
     def fresh(self, count: int) -> Ints:
@@ -110,6 +112,7 @@ class Devices:
         home, mobile = _IP_SHARES
         drawn = rng.random(customer.size)
         house = self._household[customer]
+        # Leases of different households end on different days.
         if_home = house * self._leases + (day + house % _LEASE_DAYS) // _LEASE_DAYS
         if_mobile = self._mobile + rng.integers(0, self._mobiles, customer.size)
         address = np.where(drawn < home, if_home, if_mobile)

@@ -130,6 +130,7 @@ def shop(visits: Visits, catalogue: Catalogue, seed: int) -> tuple[Clicks, Carts
     orders = _orders(rng, visits, buyers, bought, last_s[buyers], catalogue)
 
     carts = _carts(rng, visits, orders, last_s, item[ends - 1])
+    # Drawn for all, and left out last: who refuses tracking buys as the others do.
     seen = visits.tracked[visit]
     return Clicks(visit[seen], time_s[seen], item[seen]), carts, orders
 
@@ -161,8 +162,11 @@ def _offsets(rng: np.random.Generator, manner: Ints, first: Ints, counts: Ints) 
     )
     bot = manner == Manner.BOT
     gap = np.where(bot, np.minimum(gap, _BOT_GAP_MAX_S), np.clip(gap, 1.0, _GAP_MAX_S))
+    # The sum runs over all visits, and each one's begin is taken off again: one pass without a loop over
+    # visits.
     gap[first] = 0.0
     total = np.cumsum(gap)
+    # A sum over millions of gaps carries a rounding error, which must not turn a whole second down.
     offset: Ints = np.floor(total - np.repeat(total[first], counts) + 1e-6).astype(np.int64)
     return offset
 
@@ -204,6 +208,7 @@ def _orders(
     first_item = catalogue.on_sale(bought, day)
     wanted = 1 + rng.choice(len(_LINES), buyers.size, p=_LINES)
     columns = np.stack([first_item, *(catalogue.beside(first_item, steps, day) for steps in (1, 2))], axis=1)
+    # Substitutes may coincide, and an order names each item once.
     kept = _distinct(columns) & (np.arange(len(_LINES)) < wanted[:, None])
     item, order = columns[kept], np.nonzero(kept)[0]
     quantity = 1 + rng.choice(len(_QUANTITY), item.size, p=_QUANTITY)

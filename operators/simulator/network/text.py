@@ -60,6 +60,7 @@ class NetworkText:
         texts: list[str] = [""] * part.row.size
         for kind, render in enumerate(self._renderers):
             places = np.flatnonzero(part.kind == kind)
+            # Rendered kind by kind, as columns, and put back into the order of the lines.
             for place, text in zip(places.tolist(), render(part.row[places]), strict=True):
                 texts[place] = text
         for place in np.flatnonzero(part.flaw).tolist():

@@ -139,6 +139,8 @@ def _of_customers(
     present = (there.first[:, None] <= days) & (there.end[:, None] >= days + 1)
     counts = rng.poisson(np.where(present, people.rate[:, None] * _weekday(preset, days), 0.0)).ravel()
     customer, day = (np.repeat(index.ravel(), counts) for index in np.indices(present.shape))
+    # Only written days have ordinary visits: nothing of an earlier one would be seen. Frauds are drawn from
+    # before, as they last.
     day += preset.warmup_days
     high = season(preset, day - preset.warmup_days)
     hurry, dearer = (preset.season.hurry, preset.season.dearer) if preset.season else (0.0, 0.0)
