@@ -127,6 +127,8 @@ def export(
     columns: list[Column] = []
     for directory in directories:
         exported.gone += first_boundary(directory).seq
+        # Outcomes come after their decisions, so the journal is walked for them first; rows then need no
+        # second visit.
         outcomes = Outcomes(directory, progress)
         shard = _Shard(directory, outcomes, selection, exported)
         for group in shard.groups(group_rows, progress):
@@ -173,6 +175,7 @@ class _Shard:
                     group = Group(self.directory.name, self._known_layout())
                 group.add(frame.head, number, record, decision, self._sources.get(record.source))
             tell(progress, frame.head)
+            # A flow may have written on; decisions behind the outcomes' end would look as if none had come.
             if (frame.head.segment, frame.head.position_next) == (end.segment, end.byte):
                 break
         if group is not None:
@@ -206,6 +209,8 @@ class _Shard:
             raise StateError(
                 f"{self.directory}: a configuration in the journal can't be read: {error}"
             ) from error
+        # Kept if it is equal: groups end where the layout's object changes, and each restart notes its
+        # configuration.
         if layout != self._layout:
             self._layout = layout
 

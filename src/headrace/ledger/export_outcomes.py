@@ -40,6 +40,7 @@ class Outcomes:
                     times.append(outcome.event_time)
             tell(progress, frame.head)
         self.end: Boundary = reader.boundary
+        # Stable, so that of several outcomes about an event the last one in the journal stands last.
         order = np.argsort(np.array(keys, dtype=np.uint64), kind="stable")
         self._keys = np.array(keys, dtype=np.uint64)[order]
         self._labels = np.array(labels, dtype=np.int8)[order]
@@ -63,6 +64,7 @@ def _where(counts: Any, values: Any, places: list[int]) -> list[int | None]:
 
 
 def _outcome(record: Record) -> Outcome | None:
+    # A search for bytes passes over most records without decoding them.
     if b"outcome" not in record.input:
         return None
     event = decode_one(record.input, len(record.input))

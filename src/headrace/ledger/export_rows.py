@@ -62,6 +62,8 @@ class Group:
         self._details: list[bytes] = []
         self._items: list[list[dict[str, Any]]] = []
         self._clicked: list[str | None] = []
+        # Columns are lists that grow together: no object for each row, and no turning of rows into columns in
+        # the end.
         self._add = [self._lists[name].append for name in _GATHERED]
 
     def __len__(self) -> int:
@@ -109,6 +111,7 @@ class Group:
         fixed = np.frombuffer(b"".join(detail[:size] for detail in self._details), dtype=kind)
         contributions = fixed["contributions"].astype(np.float64)
         if not layout.always_explained:
+            # All zero says that none were worked out; a model that explains always may well say zero.
             contributions[~contributions.any(axis=1)] = np.nan
         traces = [read_trace(detail[size:]) for detail in self._details]
         return {

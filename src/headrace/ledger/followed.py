@@ -52,6 +52,8 @@ def followed(
     """
     mark, until_ms = click.session_id.encode(), click.event_time + minutes_max * _MINUTE_MS
     for record in _behind(directory, place):
+        # The session's id as bytes, before anything is decoded: few of the records behind are of this
+        # session.
         if record.kind not in _USED or record.erased or mark not in record.input:
             continue
         event = decode_one(record.input, len(record.input))

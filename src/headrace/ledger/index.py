@@ -181,6 +181,7 @@ class _IndexFile:
 
     def find(self, digest: int) -> list[int]:
         """Places that are filed under a digest."""
+        # One block back: equal digests may begin at its end, and the next block's first is then the same.
         block = max(0, bisect_left(self._firsts, digest) - 1)
         found: list[int] = []
         while block < len(self._firsts) and self._firsts[block] <= digest:
@@ -224,6 +225,7 @@ def _blocks(digests: NDArray[np.uint64], places: NDArray[np.uint64]) -> Iterator
 def _sorted(digests: Any, places: Any) -> tuple[Any, Any]:
     import numpy as np
 
+    # By place within a digest, so that what is found comes in the journal's order without another sort.
     order = np.lexsort((places, digests))
     return digests[order], places[order]
 
@@ -320,12 +322,16 @@ class _Segment:
             before = kept.head.before
             if before.segment != self.number:
                 return None, None
+            # A sealed segment's chain stands in the head of the next one, so its index is proved without
+            # reading it.
             if self.sealed and start_of(self.directory, self.number + 1).chain == kept.head.chain:
                 return kept, None
             reader = JournalReader(self.directory, before, cut_torn_tail=False)
             last: FrameHead | None = next(reader.heads(), None)
         except (_Unusable, OSError, JournalDamaged):
             return None, None
+        # Of a growing segment the last frame that is covered is read, and must be the same: erased or
+        # restored, another one stands there.
         if last is None or last.chain != kept.head.chain or last.position_next > size:
             return None, None
         return kept, reader.boundary

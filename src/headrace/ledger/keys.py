@@ -77,6 +77,8 @@ CONFIG_KEY: Final = number_of(digest_of(_control_key("config")))
 def key_of(record: Record) -> bytes | None:
     """Return what a record is filed under; None if nothing would ask for it."""
     if record.kind == _DECIDED:
+        # The id's bytes as they stand in the line, as decoding every decision would be most of the time of a
+        # scan.
         return b"d" + id_token(record.output)
     try:
         if record.kind == _APPLIED:

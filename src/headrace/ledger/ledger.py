@@ -101,6 +101,8 @@ class _Shard:
     def decided(self, decision_id: str) -> list[Place]:
         """Where an id was decided; records that were erased since are among them."""
         places = self.index.find(decision_key(decision_id))
+        # Digests of eight bytes may meet, and an index is never believed: what stands there is read and
+        # compared.
         return [place for place in places if self._is_of(decision_id, self.record(place))]
 
     @staticmethod
@@ -178,6 +180,8 @@ class _Shard:
 
     def _from_checkpoint(self, segment: int) -> dict[str, Any] | None:
         """Return what a checkpoint says of its time, where the journal's beginning is no longer kept."""
+        # Oldest first: the journal that is kept names none before the place, so what held at its beginning
+        # still holds.
         for number in reversed(checkpoint_numbers(self.directory)):
             if number <= segment:
                 try:
@@ -289,6 +293,8 @@ class Ledger:
         for wanted in (decision_id, *(f"{kind}:{decision_id}" for kind in _KINDS)):
             found = [(shard, place) for shard in self._shards for place in shard.decided(wanted)]
             if found:
+                # An input that was given once more is decided under the same id: the last decision is the one
+                # that holds.
                 shard, place = found[-1]
                 others = tuple(shard.position(place) for shard, place in found[:-1])
                 erased = _erased(shard, place, wanted, others)
@@ -423,6 +429,8 @@ def _why_scored(settings: FraudSettings, decision: dict[str, Any], kept: bytes) 
 def _json_or_text(line: bytes) -> Any:
     try:
         found = orjson.loads(line)
+        # What can be read may be nested too deep to be written within an explanation: tried here, and not in
+        # the middle of it.
         orjson.dumps(reduce(lambda inner, _: [inner], range(_WRAPPED_IN), found))
     except (ValueError, TypeError):  # no JSON, or nested too deep to be written again
         return line.decode(errors="replace")

@@ -175,6 +175,8 @@ class _Walk:
         for _ in range(_SETTLE_TRIES):
             if self.found.torn is None or self.boundary is None:
                 break
+            # What looks torn may be a frame that a running flow is writing; it is whole a moment later, or
+            # was cut off.
             time.sleep(self.settle_s)
             self._frames(self.boundary)
         self._see_that_none_is_missing()

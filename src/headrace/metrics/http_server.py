@@ -94,6 +94,8 @@ class HttpServer:
         self._answered: deque[tuple[_Client, bytes]] = deque()
         self._ending = False
         listening.setblocking(False)
+        # Threads that have made an answer wake the loop through it; `select` knows of nothing but
+        # descriptors.
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._selector = selectors.DefaultSelector()
@@ -147,6 +149,8 @@ class HttpServer:
         except BlockingIOError:
             return  # another process that listens here too was quicker
         except OSError:
+            # No descriptor is left. The connection still waits, so `select` would return at once, over and
+            # over.
             time.sleep(_NO_DESCRIPTOR_S)
             return
         connection.setblocking(False)
@@ -202,6 +206,7 @@ class HttpServer:
         environ = _environ(head)
         if environ is None:
             self._refuse(client, HTTPStatus.BAD_REQUEST)
+        # Health is answered by the loop itself: it must come also when every thread is busy with metrics.
         elif environ["PATH_INFO"] in self._at_once:
             self._begin_sending(client, _made(self._application, environ))
         elif self._answering >= self._limits.requests_max:
@@ -210,9 +215,13 @@ class HttpServer:
             self._answering += 1
             client.asked = True
             self._selector.unregister(client.socket)
+            # A thread for each, but never more than `requests_max`: a scrape comes every few seconds, and a
+            # pool would idle.
             threading.Thread(target=self._make, args=(client, environ), daemon=True).start()
 
     def _make(self, client: _Client, environ: dict[str, Any]) -> None:
+        # Only the loop touches sockets and the selector; a thread hands over bytes, and a deque's `append`
+        # needs no lock.
         self._answered.append((client, _made(self._application, environ)))
         self._wake()
 

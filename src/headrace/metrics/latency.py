@@ -52,6 +52,7 @@ class LatencyHistogram:
 
         0 when nothing was counted.
         """
+        # Rounded first: a product that comes out a hair above a whole number would give the next rank.
         wanted = max(1, ceil(round(self.total * percent / 100.0, 6)))
         seen = 0
         for bucket, count in enumerate(self.counts):

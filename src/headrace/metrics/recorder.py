@@ -97,6 +97,7 @@ class Histogram:
             for value in values:
                 self.add(value)
             return
+        # One search an edge in place of one a value; for a few values the plain loop is quicker.
         values.sort()
         before = 0
         for bucket, edge in enumerate(self.edges):
@@ -221,10 +222,12 @@ class Recorder:
     def decoded(self, events: Sequence[object]) -> None:
         """Lines were decoded."""
         with self._lock:
+            # By class, counted in C; the names of types are looked up when somebody asks.
             self._events.update(map(type, events))
 
     def decided(self, decisions: Sequence[tuple[int, bytes]]) -> None:
         """Decisions are about to go out."""
+        # Decoded before the lock is taken: a scrape must never wait for a batch, nor a batch for a scrape.
         found = [_decode_scored(line).score for _, line in decisions if not line.isspace()]  # erased: blank
         scores = [score for score in found if score is not None]
         with self._lock:
@@ -247,6 +250,8 @@ class Recorder:
 
     def waited(self, since_ms: Sequence[int], count: int, now_ms: int) -> None:
         """Decisions of one batch were written; each of those given stands for as many others."""
+        # A sample stands for all, so that the cost of a batch doesn't grow with its decisions; and the total
+        # is exact.
         share, rest = divmod(count, len(since_ms))
         with self._lock:
             for place, since in enumerate(since_ms):

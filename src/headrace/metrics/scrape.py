@@ -71,6 +71,8 @@ class Scrape:
         """What all shards together have counted."""
         together: Counter[str] = Counter()
         for state in self.states:
+            # `copy` is one step to the interpreter's lock; iterating could meet a count that the flow's
+            # thread adds.
             together.update(state.counts.copy())
         return together
 
@@ -92,6 +94,8 @@ class Scrape:
     def prefixed(self, prefix: str, known: Iterable[str]) -> Iterator[Sample]:
         """Return counts whose keys begin so: what is known to come, and what came besides."""
         named = [name.removeprefix(prefix) for name in self.counts if name.startswith(prefix)]
+        # Known reasons are there from the first scrape on, with 0: the rate of a series that appears with its
+        # first count misses that count.
         return self.counted((name, prefix + name) for name in dict.fromkeys([*known, *named]))
 
     @cached_property

@@ -67,6 +67,7 @@ def served(
     place = _place(settings, port, config_file)
     recorder = Recorder(settings.metrics.window_outcomes_max)
     application = _routes(_metrics(recorder, settings, place), recorder, settings.metrics)
+    # Given by a launcher, which listens too: so the port answers while this process is down.
     where = _listen(settings.metrics, wanted, place) if given is None else given
     with where, HttpServer(where, application, settings.metrics, _AT_ONCE).running():
         yield Served(recorder, _url(where))
@@ -133,6 +134,8 @@ def _routes(metrics: WsgiApp, recorder: Recorder, limits: MetricsSettings) -> Ws
     def ready(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
         phase = recorder.current
         troubles = [each for each in (_stalled(recorder, limits), *recorder.troubles()) if each]
+        # Not ready before the state is taken up, and not once it drains; but healthy in both, or it would be
+        # restarted in the middle.
         if phase != "running":
             return say(start, "503 Service Unavailable", phase)
         if troubles:
