@@ -108,6 +108,8 @@ def expression_errors(
         tree = parse(text)
     except ValueError as error:
         return [str(error)]
+    # Before anything recurses into it: a configuration comes from outside, and one line must not exhaust the
+    # stack.
     size = sum(isinstance(node, ast.expr) for node in ast.walk(tree))
     if size > NODES_MAX or _depth(tree) > DEPTH_MAX:
         return [f"too large: at most {NODES_MAX} parts, {DEPTH_MAX} deep"]
@@ -195,6 +197,7 @@ class _Checker:
         for op, right in zip(node.ops, node.comparators, strict=True):
             right_type = self._members(right) if isinstance(op, _MEMBERSHIP) else self._type(right)
             self._fit(ast.unparse(left), left_type, op, ast.unparse(right), right_type)
+            # In `a < b < c` the middle is compared twice, so each side is typed once and handed on.
             left, left_type = right, None if isinstance(op, _MEMBERSHIP) else right_type
         if len(node.ops) > 1 and any(isinstance(op, _MEMBERSHIP) for op in node.ops):
             self.found.append("in can't be part of a chain of comparisons")
@@ -266,6 +269,7 @@ class _Checker:
             if len(value) > TEXT_CHARS_MAX:
                 self.found.append(f"a text is longer than {TEXT_CHARS_MAX} characters")
             return "text"
+        # A truth value is an int to Python, and would pass for 0 or 1.
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.found.append(f"not allowed: the value {value!r}")
             return None

@@ -87,6 +87,8 @@ def _kind_meant(own: Mapping[str, Any], overrides: Sequence[str], flow: str | No
     table = own.get("flow")
     named = [table.get("kind")] if isinstance(table, dict) else []
     named += [each.partition("=")[2].strip(" \"'") for each in overrides if each.startswith("flow.kind=")]
+    # A name that no flow has is found wrong later, with all other errors; here it only must not hide which
+    # file is laid under.
     known = [each for each in named if each in FLOWS]
     return known[-1] if known else flow or FLOWS[0]
 
@@ -157,6 +159,7 @@ def _laid(
     found += map(overridden.place, wrong)
     if wrong:  # which keys another flow has is not known then
         raise ConfigError(_by_place(found, read))
+    # Paths are told from the file that names them, not from where the command happens to be started.
     resolve_lists(read, folder)
     resolve_files(read, folder)
     settings, more = validate(read, SETTINGS[kind], model_errors)

@@ -89,6 +89,8 @@ def _unknown(key: str, what: str, name: str, known: Iterable[str]) -> Invalid:
 
 
 def _feature_errors(settings: FraudSettings, broken: Broken) -> Iterator[Invalid]:
+    # In the order of the file: a feature may only use earlier ones, so one pass computes all, and no cycle
+    # can be written.
     before: set[str] = set()
     for name, declaration in settings.features.items():
         entity = getattr(declaration, "entity", None)
@@ -152,6 +154,7 @@ def _cross_errors(settings: FraudSettings, broken: Broken) -> Iterator[Invalid]:
 def _text_errors(settings: FraudSettings, broken: Broken, read: Mapping[str, Any]) -> Iterator[Invalid]:
     if broken.hides("reasons", "texts"):
         return
+    # Reversed, so that of several crosses with one code the first is the one that is named.
     users = {declaration.code: name for name, declaration in reversed(settings.crosses.items())}
     for code, name in reversed(users.items()):
         if code not in settings.reasons.texts:

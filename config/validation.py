@@ -39,6 +39,8 @@ def validate(
         return settings, validation_errors(settings) + errors_of_models(settings, model_errors)
     found = list(dict.fromkeys(_invalid(error, kind) for error in _without_consequences(errors)))
     places = [tuple(map(str, error["loc"])) for error in errors]
+    # What is misshapen is taken out and the rest validated again: references between sound parts are told in
+    # the same go.
     sound = _without(read, places)
     try:
         rest = kind.model_validate(sound)

@@ -53,6 +53,7 @@ class AttributionBaseline:
     def take(self, differences: Sequence[float]) -> None:
         """Take in a payment, by what `against` gave for it."""
         self._looked_at = min(self._looked_at + 1, _LOOKED_AT_MAX)
+        # A plain mean at first, and then one that forgets: the first payments must not count for ever.
         share = 1.0 / self._looked_at
         means = self.means
         for part, difference in enumerate(differences):

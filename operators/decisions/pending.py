@@ -279,6 +279,8 @@ class Pending:
         created
             The input with which it came to this row; decisions of earlier inputs are about another one.
         """
+        # A format that skips all but two fields: thousands of rows are searched without unpacking any of
+        # them.
         before = _NUMBER_AT + _TIME.size
         row_at = _HEAD.size + _ROW.size * entity
         fields = f"<{_NUMBER_AT}xq{row_at - before}xI{self._row_bytes - row_at - _ROW.size}x"
@@ -293,6 +295,7 @@ class Pending:
         """Give decisions from after a time that time, so that they wait no longer than others."""
         for block in self._blocks:
             rows = len(block.rows) // self._row_bytes
+            # A view of the first field of every row, so that the whole block is corrected in place.
             times = np.ndarray(rows, "<i8", block.rows, strides=(self._row_bytes,))
             times[times > to_ms] = to_ms
 
@@ -300,6 +303,8 @@ class Pending:
         """Overwrite decisions with zeros; their places stay, empty, until they are the oldest."""
         gone = frozenset(event_ids)
         for block in self._blocks:
+            # Most blocks hold none of them: nothing is written there, and a forked child's copy of the memory
+            # stays shared.
             if gone.isdisjoint(block.ids):
                 continue
             for at, event_id in enumerate(block.ids):
@@ -374,6 +379,7 @@ class EarlyOutcomes:
 
     def wait(self, about: str, outcome: Early, now_ms: int) -> None:
         """Keep an outcome until its payment comes."""
+        # A second outcome about it replaces the first, but doesn't wait any longer than that.
         if about not in self.waiting:
             self._order.append((now_ms, about))
         self.waiting[about] = outcome

@@ -83,6 +83,8 @@ class Prequential:
     def _count(self) -> None:
         waiting, self._waiting = self._waiting, []
         for (_, label), place in zip(waiting, _bins([score for score, _ in waiting]), strict=True):
+            # Two halves in place of a ring of scores: memory is fixed, and the window is between one half and
+            # both.
             if self._newer_total >= self._half:
                 self._older, self._newer, self._newer_total = self._newer, _empty(), 0
             self._newer[label][place] += 1
@@ -145,6 +147,7 @@ def _bins(scores: Sequence[float]) -> list[int]:
     import numpy as np
 
     clipped = np.clip(np.array(scores, dtype=np.float64), _SCORE_MIN, 1.0 - _SCORE_MIN)
+    # Evenly in log-odds: scores of rare frauds crowd near 0, where even bins would tell few of them apart.
     places = (np.log(clipped / (1.0 - clipped)) + _LOG_ODDS_MAX) * _BINS_PER_LOG_ODDS
     found: list[int] = np.clip(places.astype(np.int64), 0, _BINS - 1).tolist()
     return found
@@ -277,6 +280,7 @@ def _ranked(
     import numpy as np
 
     order = np.argsort(-scores, kind="stable")
+    # Payments of one score can't be told apart, so a step of the curve takes all of them at once.
     thresholds = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     found = np.cumsum(labels[order])[thresholds]
     seen = thresholds + 1.0

@@ -115,6 +115,7 @@ class PlainScorer:
         self.values, self._slots, self._flags, self._rows = self._read(payment, time_ms)
         self._inputs = inputs = self._slots if self._takes_slots else self.values
         if not self._explained:
+            # What a tree's reasons cost, a score for each value, is left until the action is known.
             self.contributions = self._blank
             return self._model.score(inputs)
         score, weights = self._model.score_explained(inputs)

@@ -121,6 +121,7 @@ class _Source:
         """
         used = self._used(lines)
         found = [
+            # Only what the lines speak of: each is a load from the table at every call.
             f"{each} = {CELLS[self._codes[each]]}(table[{place}])"
             for place, each in enumerate(self.table)
             if each in used
@@ -308,6 +309,8 @@ class CompiledScorer:
     ) -> None:
         """See `Scorer.take`."""
         if not moves:
+            # A late payment moves nothing on, which is rare: the plain way does it, and no second kernel is
+            # compiled for it.
             found = (self._rows, self._met[0], tuple(self._slots()))
             self._add(payment.event_id, at_ms, number, *found, score, blocked)
             return

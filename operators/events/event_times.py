@@ -46,6 +46,8 @@ def times_of(lines: Sequence[bytes]) -> list[int]:
 
 def plausible_times(times: list[int], future_skew_ms_max: int, look_ahead: int) -> list[int]:
     """Return the times, but replace those that run ahead of a line soon after them by more than the limit."""
+    # No step back is large enough to add up to the limit within the lines looked at; one pass in C tells, and
+    # mostly so.
     if max(map(sub, times, times[1:]), default=0) * look_ahead <= future_skew_ms_max:
         return times
     return [

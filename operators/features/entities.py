@@ -119,6 +119,8 @@ class Entities:
         if row == self._rows:
             more = min(max(row >> 4, _GROWTH_ROWS_MIN), _GROWTH_ROWS_MAX)
             for column in self.columns:
+                # By portions: growing dozens of columns by a row for each new entity would cost more than all
+                # else that it does.
                 column.values.extend(column.initial * more)
             self._rows += more
             self.moved()
@@ -140,6 +142,8 @@ class Entities:
         del self.index[key]
         self.keys[row] = None
         for column in self.columns:
+            # At once, not when the row is given again: an erased entity must leave nothing, and a new one
+            # starts clean.
             column.reset(row)
         for mappings in self.distinct:
             mappings[row] = None
@@ -168,6 +172,7 @@ class Entities:
         first = self.hand + 1 if self.hand + 1 < len(self.keys) else 1
         end = min(first + rows, len(self.keys))
         self.hand = end - 1
+        # Nearly always nobody is idle, which one `min` in C tells.
         if first == end or min(last_seen[first:end]) >= oldest:
             return
         for row in range(first, end):
@@ -195,6 +200,7 @@ class Entities:
         """
         head = msgspec.msgpack.decode(blobs["head"], type=tuple[list[str | None], list[int], int, int, int])
         for number, column in enumerate(self.columns):
+            # All are measured before any is changed: a state that doesn't fit leaves this one as it is.
             found, expected = len(blobs[f"column-{number}"]), len(head[0]) * column.row_bytes
             if found != expected:
                 raise ValueError(f"column {number} has {found} bytes, not {expected}")

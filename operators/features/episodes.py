@@ -57,6 +57,7 @@ class Episodes:
                 self.label(row, number, time_ms, new)
             return
         was = _entry(number, time_ms, old)
+        # It has left the history, or the row has another owner by now; what isn't known can't be taken back.
         if was not in entries:
             return
         # A streak can't be corrected by counting: a label in its middle splits it, or joins two. So the last

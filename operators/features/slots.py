@@ -55,6 +55,7 @@ def _write_bins(source: SourceLines, bins: Mapping[str, BinDeclaration], used: s
     sizes: dict[str, int] = {}
     finer: dict[str, tuple[str, list[float]]] = {}
     numbers = {name: number for number, name in enumerate(bins)}
+    # The finest first: a coarser bin over some of its edges is then a look-up in a table, not another search.
     for name in sorted(used, key=lambda name: (-len(bins[name].edges), numbers[name])):
         of, edges, local = bins[name].of, list(map(float, bins[name].edges)), f"b{numbers[name]}"
         if of in source.numbers and source.features[of].kind not in NEVER_MISSING:

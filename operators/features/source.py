@@ -84,6 +84,8 @@ class SourceWriter:
             }
         numbers = range(len(self.entities))
         owned = [self.taken_rows()] if numbers else []
+        # The row may have been given to another entity since the payment; one that was created later isn't
+        # the payment's.
         owned += [f"if created{number}[r{number}] > number: r{number} = 0" for number in numbers]
         clicks = (
             [self.function("update_click", "ev, t, number", self._click_body())]
@@ -136,6 +138,7 @@ class SourceWriter:
         """Lines that give new entities of a payment their rows."""
         lines = []
         for number, (entity, settings) in enumerate(self.entities.items()):
+            # An entity that only clicks feed is of no use to a payment, and gets no row by one.
             if entity not in self.clicked or entity in self.paid:
                 lines += [
                     f"if not r{number}:",

@@ -27,6 +27,7 @@ def write(source: SourceLines, f: str, declaration: Any) -> None:
         declaration,
         [
             *roll_window(row, head, pane_ms, panes, [(total, ring, "count", "0")], total),
+            # A late event counts in its own pane, as long as the window still has that.
             f"if k > -{panes}:",
             f"    {ring}[{row} * {panes} + p % {panes}] += 1; {total}[{row}] += 1",
         ],

@@ -28,6 +28,8 @@ def write(source: SourceLines, f: str, declaration: Any) -> None:
             "if x is not None:",
             f"    s = {sets}[{row}]",
             f"    if s is None: s = {sets}[{row}] = {{}}",
+            # Taken out and put in again, so that the value seen longest ago stands first and is what goes at
+            # the limit.
             "    s[x] = max(t, s.pop(x, 0))",
             f"    if len(s) > {declaration.keys_max}: del s[next(iter(s))]",
         ],

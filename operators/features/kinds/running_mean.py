@@ -26,6 +26,7 @@ def write(source: SourceLines, f: str, declaration: Any) -> None:
         [
             f"n = {number}[{row}]; x = {x}",
             f"if {f} > 0:",
+            # A single huge payment, which may be the fraud itself, must not become the customer's habit.
             *([f"    if x > {clip!r} * {f}: x = {clip!r} * {f}"] if clip else []),
             f"    w = 1.0 / (n + 1.0 + {prior_weight!r})",
             f"    {mean}[{row}] = {f} + (x - {f}) * (w if w > {weight_min!r} else {weight_min!r})",

@@ -20,9 +20,13 @@ def write_weighted(source: SourceLines, f: str, declaration: Any, read: str) -> 
     source.update(
         declaration,
         [
+            # Decayed when something comes, not with time: an entity costs nothing between its payments. A
+            # late one doesn't decay.
             f"d = 0.5 ** (max(0, t - {last}[{row}]) / {declaration.half_life_ms})",
             f"w = {weight}[{row}] * d + 1.0; x = {x} - {mean}[{row}]",
             f"{weight}[{row}] = w; {mean}[{row}] += x / w",
+            # Welford's product of differences before and after: no difference of two large sums, which would
+            # lose all digits.
             f"{square}[{row}] = {square}[{row}] * d + x * ({x} - {mean}[{row}])",
             f"if t > {last}[{row}]: {last}[{row}] = t",
         ],

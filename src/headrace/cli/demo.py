@@ -155,6 +155,8 @@ def make_world(
         world = simulate(PRESET, seed, days=days)
         assert isinstance(world, Network)
         arrivals = world.lines.arrival_s
+        # A few hundred a second: what one core decides many times over, so that latency isn't waiting in a
+        # queue.
         live = min(round(live_s * LIVE_PER_S), arrivals.size // 2)
         before = arrivals.size - live
         progress.update(task, total=arrivals.size)

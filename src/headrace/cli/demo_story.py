@@ -169,6 +169,7 @@ def weeks(files: Files, shop: Shop, truth: Mapping[str, int], possible: Ceilings
         if before is not None:
             week.foreseen.extend([Evaluated(rank_of(click.item_id, before), len(before), new=False)])
             week.hits_possible.append(possible.hits[click.event_id])
+        # The slate that stood on the screen when the next click came is what that click evaluates.
         last[click.session_id] = tuple(item.item_id for item in each.items)
     return found
 

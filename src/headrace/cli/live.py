@@ -172,6 +172,7 @@ class LivePanel:
         self._console, self._summarize = console, summarize or summary_lines
         self._seats = [_Seat(self)]
         self._drawn_s = -_REFRESH_SECONDS
+        # No thread draws: a run forks for its checkpoints, and a fork copies a lock as it stands.
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:

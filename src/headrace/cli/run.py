@@ -102,6 +102,7 @@ def _run_member(request: RunRequest, metrics_port: int | None) -> RunSummary:
     from headrace.runtime.launcher import load_program, run_member
     from headrace.runtime.members import Reporter, join
 
+    # Before it joins: loading takes the longest, and the launcher prepares the start meanwhile.
     load_program(request.settings)
     member, plan, write, launched = join()
     reporter = Reporter(write)

@@ -39,6 +39,8 @@ class _Guarded(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """See `Console.render`; what the console itself says to the terminal stays."""
         for segment in super().render(renderable, options):
+            # Here all that is shown passes, also what a table or panel has put together from values of
+            # events.
             text, style, control = segment
             said = text if control else printable_lines(text)
             yield segment if said == text else Segment(said, style)

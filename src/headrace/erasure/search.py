@@ -184,6 +184,7 @@ class _Search:
     def run(self) -> Found:
         for shard, record in self._records():
             self._take_own(shard, record)
+        # Twice through all: whose a session or device is, only all of its events together can say.
         candidates = [each for shard, record in self._records() for each in self._take_linked(shard, record)]
         found = self._found
         sessions = self._own("session_id")
@@ -222,6 +223,7 @@ class _Search:
             self._take_command(shard, record)
             return
         dead = record.kind == Kind.DEAD
+        # The id's bytes tell nearly always; only behind a backslash can it be written with other ones.
         if not dead and self._needle not in record.input and _BACKSLASH not in record.input:
             return
         event = _event_of(record.input)
@@ -248,6 +250,7 @@ class _Search:
             return
         if isinstance(command, ReloadList):
             named = self._customer_id in command.entries
+            # The last content holds, so a list that no longer names them isn't named in the end.
             self._lists[command.name] = named
             if named:
                 self._found.add(shard, record, _Event())
@@ -269,6 +272,8 @@ class _Search:
         elif event.customer_id != self._customer_id:
             for name, values in self._used.items():
                 if getattr(event, name) in values:
+                    # A device that two customers use is nobody's alone: what is kept under it stays, and is
+                    # told.
                     self._shared[name][getattr(event, name)] = None
 
 

@@ -76,6 +76,7 @@ class Shapes:
     def __init__(self, customer_id: str) -> None:
         self._id = normalize("NFC", customer_id)
         number = re.fullmatch(r"-?(0|[1-9]\d*)", customer_id)
+        # Longer ones are no numbers but names made of digits; and a float keeps no more than 17 of them.
         self._number = int(customer_id) if number and len(customer_id) < 40 else None
         least = _LETTERS_MIN if customer_id.isalpha() else _DIGITS_MIN if self._number is not None else 2
         self._distinct = len(customer_id) >= least
@@ -148,6 +149,7 @@ class Shapes:
         beside = text[start - 1 : start] + text[end : end + 1]
         if any(each.isalnum() for each in beside):
             return Judgement.NOT
+        # `c-12` within `c-12-34` may be the id with something behind it, or another one; a person has to say.
         if any(each in "-_" for each in beside):
             return Judgement.UNSURE if self._distinct else Judgement.NOT
         before = text[max(0, start - _BEFORE) : start]
@@ -161,9 +163,11 @@ class Shapes:
     def _json(self, said: Any, depth: int) -> Judgement:
         found, left = Judgement.NOT, [(said, _Place(customer=False, keyed=False))]
         while left and found is not Judgement.NAMED:
+            # A stack of our own: input that is nested deep enough would end a recursive walk.
             value, place = left.pop()
             if isinstance(value, _Pairs):
                 for key, each in value.pairs:
+                    # All that stands below such a key is about a customer, however the object is nested.
                     under = place.customer or bool(_CUSTOMER_KEY.search(key))
                     found = max(found, self._value(key, _Place(place.customer, keyed=False), depth))
                     left.append((each, _Place(under, keyed=True)))

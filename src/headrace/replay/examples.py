@@ -32,6 +32,8 @@ class Examples:
         self._added += 1
         day = self._days.setdefault(time_ms // DAY_MS, {})
         for by, size in sizes.items():
+            # The count stands between, so that changes of one size are never compared; of these the first is
+            # kept.
             entry, kept = (size, -self._added, change), day.setdefault(by, [])
             if len(kept) < self._max:
                 heapq.heappush(kept, entry)

@@ -71,6 +71,8 @@ def drawn(
     random = np.random.default_rng(_SEED)
     found = [figures(np.ones(clusters))]
     for _ in range(resamples if clusters else 0):
+        # A draw is a number of times for each cluster: figures are then weighted sums, and no rows are
+        # copied.
         chosen = random.integers(clusters, size=clusters)
         found.append(figures(np.bincount(chosen, minlength=clusters).astype(np.float64)))
         progress(1)
@@ -92,6 +94,8 @@ def compared(names: Sequence[str], found: Floats, *, with_intervals: bool) -> di
     with_intervals
         Whether there are draws to take intervals from.
     """
+    # Both sides from the same draws: what varies with the sample varies alike, and falls out of the
+    # difference.
     old, new = found[: len(names)], found[len(names) :]
     sides = [[_interval(row, with_intervals) for row in rows] for rows in (old, new, new - old)]
     return {name: Compared(*each) for name, each in zip(names, zip(*sides, strict=True), strict=True)}

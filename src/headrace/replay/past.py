@@ -91,6 +91,8 @@ class Past:
         self._directories = directories
         self._starts = [first_boundary(directory) for directory in directories]
         self._counted_apart = counted_apart(directories)
+        # Shards that count together have all inputs from their highest beginning on. Before those that count
+        # apart, as many inputs came as their beginnings say together.
         first = sum if self._counted_apart else max
         self.ordinal_first = first(start.ordinal for start in self._starts)
         headers = list(map(_checkpointed, directories, self._starts))
@@ -164,6 +166,7 @@ def _once(records: Iterator[Record]) -> Iterator[Record]:
             if held is not None:
                 yield held
             held = record
+        # Kinds are numbered from what says most to what says least: a decision goes before "applied".
         elif record.kind < held.kind:
             held = record
     if held is not None:

@@ -65,6 +65,8 @@ def in_turns(
                 continue
             copies = apart.get(place)
             if copies is None:
+                # Nearly all inputs: they are in one shard, or in all of them at once. Only what shards took
+                # in different turns is counted.
                 if here[place] >= expected or not _goes_to_all(record, event, route):
                     yield number, record
                     continue
@@ -104,6 +106,8 @@ def _together(shards: Sequence[Iterator[Frame]]) -> Iterator[list[list[Record]]]
     """Yield the inputs of one batch after the other, as each shard has them."""
     heads = [next(frames, None) for frames in shards]
     while waiting := [frame.head.accepted_ms for frame in heads if frame is not None]:
+        # Batches of two shards that were read in one millisecond fall together, which the merge by event time
+        # then settles.
         accepted_ms = min(waiting)
         parts: list[list[Record]] = [[] for _ in shards]
         for number, frames in enumerate(shards):

@@ -183,6 +183,8 @@ def refuse_other_platforms(directories: Sequence[Path]) -> None:
 def _oldest_checkpoint(directory: Path, passed_over: list[str]) -> Checkpoint | None:
     """Return the oldest checkpoint that can be read and goes with a segment that is kept."""
     first = first_boundary(directory).segment
+    # The oldest, not the newest: as many decisions as possible are to be derived, and a checkpoint only
+    # spares them.
     numbers = (number for number in reversed(checkpoint_numbers(directory)) if number >= first)
     found = (_readable(directory, number, passed_over) for number in numbers)
     return next((each for each in found if each is not None), None)
@@ -314,6 +316,8 @@ class _Rederiving:
                     self._control(orjson.loads(record.input))
             elif record.erased:
                 self.found.erased += 1
+                # The state without this input can't be known; the next checkpoint that holds it is where
+                # deriving goes on.
                 self.state = None
             elif self.state is None:
                 self.found.unknown += 1

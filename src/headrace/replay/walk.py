@@ -106,6 +106,7 @@ class Walk(ABC, Generic[M]):
                 self._command(record)
         else:
             self.input(record, event_of(record, payload_of(record), self._line_bytes_max))
+        # Nobody asks for them here, and a past of millions would gather them all.
         if not self.noted["inputs"] % _CLEAR_EVERY:
             for state in self.states:
                 state.evaluated.clear()
@@ -135,6 +136,7 @@ class Walk(ABC, Generic[M]):
         states = self.states if number is None else (self.states[number],)
         payload = payload_of(record)
         outputs = [state.apply(event, payload, position, overdue=overdue) for state in states]
+        # Of an input that went to all shards, what says most: one of them decides, the others only apply it.
         return min(outputs, key=lambda output: output[0])
 
     def walked(self) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def back_up(state: Path, to: Path) -> Copied:
             for name, content in waiting:
                 target.add(f"control/{name}", BytesIO(content), len(content))
             target.add(MANIFEST, BytesIO(manifest), len(manifest))
+    # Whole and on the disk before it has its name: whatever is called so is a backup.
     os.replace(unnamed, to)
     fsync_directory(to.parent)
     return Copied(len(parts), min(end.ordinal for end in ends), target.size)
@@ -171,8 +172,11 @@ def _open_parts(directories: Sequence[Path], stack: ExitStack) -> list[_Part]:
         If there is no such moment.
     """
     for _ in range(_TRIES):
+        # Ends first, then files: what is open then reaches at least as far, and the rest of the last segment
+        # is left out.
         ends = _ends(directories)
         parts = [_open_part(each, end, stack) for each, end in zip(directories, ends, strict=True)]
+        # Looked at once everything is open: an erasure that began before would have left its traces by now.
         if all(_settled(each, part) for each, part in zip(directories, parts, strict=True)):
             return parts
     raise StateError(f"{directories[0].parent}: changes too quickly to be copied; try again")
@@ -355,6 +359,7 @@ def restore(backup: Path, state: Path) -> Copied:
     try:
         make_folder(state.parent)
         _unpack(backup, unnamed)
+        # All of it, under another name: a state that is half good must never stand in the place of one.
         copied = _check(unnamed)
         if state.exists():
             state.rmdir()
@@ -374,6 +379,8 @@ def _unpack(backup: Path, to: Path) -> None:
     target = _Folder(to)
     try:
         for name, file, length in _members(backup):
+            # Names come from whoever made the archive: nothing may be written outside, or into what isn't a
+            # state's.
             if not _MEMBER.fullmatch(name):
                 raise StateError(f"{backup}: {name}: has no place in a backup")
             target.add(name, file, length)
@@ -387,6 +394,7 @@ def _members(backup: Path) -> Iterator[tuple[str, IO[bytes], int]]:
             with open(path, "rb") as file:
                 yield path.relative_to(backup).as_posix(), file, path.stat().st_size
         return
+    # Never compressed: a small file could unpack to more than the disk holds.
     with tarfile.open(backup, "r:") as tar:
         for member in tar:
             content = tar.extractfile(member)

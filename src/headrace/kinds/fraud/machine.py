@@ -193,6 +193,7 @@ class FraudShard(MachineBase):
         if output[0] > _APPLIED_KIND:
             return output  # what was of no use must not bring forward what becomes due every so many inputs
         self.number = number = self.number + 1
+        # The vote is over: the clock has followed these payments, or refused them.
         if self._unmoved and not self.clock.votes:
             self._settle_ahead()
         if self.early.ahead:
@@ -264,6 +265,7 @@ class FraudShard(MachineBase):
             self.baseline.take(scorer.contributions)
         self._payment_ids.add(event_id, digest, now or time)
         on_time = timing is _ON_TIME
+        # A payment ahead of the clock waits for its outcome from now on, not from a time that may never come.
         at = time if time < now or not now else now
         scorer.take(payment, seen_at, at, number, score, blocked=action == "block", moves=on_time)
         if not on_time:

@@ -101,6 +101,7 @@ class Outcomes:
         if fields[_LABEL] != UNLABELLED and not self._corrects(fields, place, label, time_ms):
             return
         rows, features = fields[pending.rows_from : pending.features_from], fields[pending.features_from :]
+        # The model first: it is what may fail, and nothing else has changed yet.
         self._learn(features, fields[_SCORE], label)
         # From here on nothing fails.
         if fields[_LABEL] == UNLABELLED:

@@ -87,6 +87,8 @@ class Reasons:
                 by_code[code] = by_code.get(code, 0.0) + contribution
         told = [item for item in by_code.items() if item[1] >= self._contribution_min]
         strongest = sorted(told, key=lambda item: -item[1])[: self._count_max]
+        # A decision against the customer always says something, even if no single part of it was strong
+        # enough.
         if not strongest and self._count_max:
             strongest = [(COMBINATION_CODE, sum(contributions))]
         return [{"code": code, "contribution": round(contribution, 4)} for code, contribution in strongest]

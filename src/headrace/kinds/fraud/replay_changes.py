@@ -185,6 +185,8 @@ class _Run(Walk[FraudShard]):
         if old is not None and new is not None:
             self._both(payment, old, new)
         elif old is not None:
+            # Decided on another of its inputs: under other settings a payment may be decided as a retry, or
+            # the other way round.
             held = self.new_only.pop(event_id, None)
             if held is not None:
                 self._both(held[0], old, held[1])
@@ -194,6 +196,7 @@ class _Run(Walk[FraudShard]):
             before = self.old_only.pop(event_id, None)
             if before is not None:
                 self._both(payment, before[0], new)
+            # Those that can't be held any longer are still counted.
             elif len(self.new_only) < _UNPAIRED_MAX:
                 self.new_only[event_id] = payment, new
             else:

@@ -128,6 +128,8 @@ class _Ranked:
         ranked, fraud = scores[order], evaluated.fraud[order]
         last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
         hits = np.cumsum(fraud)[last]
+        # Only thresholds that find a fraud add to it; sums over what lies between are made once for each
+        # draw.
         ends = last[np.diff(hits, prepend=0) > 0] + 1
         self._starts = np.append(0, ends[:-1])
         used = int(ends[-1])
@@ -161,6 +163,8 @@ class _Figures:
         for action in (evaluated.old_action, evaluated.new_action):
             flagged = action > 0
             columns += [flagged & evaluated.fraud, flagged, charged[action, every]]
+        # Everything but the ranking is a sum over a customer's payments, so a draw of customers is a product
+        # of matrices.
         self._sums = np.stack(
             [np.bincount(customer, weights=column, minlength=self.customers) for column in columns]
         )

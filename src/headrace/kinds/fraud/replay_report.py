@@ -239,6 +239,7 @@ def report_of(
     last, payments = olds[-1], replayed.payments
     period, costs = _period(replayed, last, settings, options), _costs(last, settings, options.cost)
     compared = (payments.time_ms >= period.from_ms) & (payments.time_ms <= replayed.now_ms)
+    # A payment whose outcome may still come is left out, or the newest weeks would look like the best ones.
     due = compared & (payments.time_ms <= period.until_ms)
     label, assumed = _assumed(payments, due, last, settings)
     evaluated = due & (label != UNKNOWN)
@@ -305,6 +306,8 @@ def _horizon(
     delays = np.sort(replayed.delays_ms)
     if not delays.size:
         return 0, "delays"
+    # The 95th percentile, not the longest: one outcome that came after months would leave no payment to
+    # evaluate.
     longest = int(delays[min(delays.size - 1, int(_DELAY_SHARE * delays.size))])
     return max(1, -(-longest // DAY_MS)), "delays"
 

@@ -155,6 +155,7 @@ class Outcomes:
         if not known.size:
             nothing = np.zeros(keys.size, dtype=np.int64)
             return nothing + UNKNOWN, nothing, there
+        # The last outcome says how it turned out, and the first one how long that took.
         label = np.where(there, labels[np.maximum(behind - 1, 0)], UNKNOWN)
         return label, times[np.minimum(first, known.size - 1)], there
 

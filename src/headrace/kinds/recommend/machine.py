@@ -164,6 +164,8 @@ class RecommendShard(MachineBase):
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
+        # The session speaks for a click or cart, as the clock hears customers and visitors who say no name
+        # alike.
         who = event.session_id if isinstance(event, Click | Cart) else party_of(event)
         before = clock.now, clock.votes, event.event_time, who or ""
         timing, now = clock.observe(event.event_time, who or ""), clock.now
@@ -196,6 +198,7 @@ class RecommendShard(MachineBase):
             If it can't; then nothing has changed.
         """
         session, item = click.session_id, self.engine.items.known(click.item_id)
+        # The same conditions under which `_evaluate` will let it learn, asked before anything has moved.
         waits = item is not None and self._own(session) and self.pending.waits(session, at)
         if item is None or not waits or not self.learn:
             return
@@ -207,11 +210,14 @@ class RecommendShard(MachineBase):
         item = engine.items.number_of(click.item_id)
         own, bot = self._own(session), self._bots.clicks(session, at) > self._bot_clicks_max
         if own:
+            # The last slate is evaluated, and learned from, before this click moves the index: it couldn't
+            # know the click either.
             self._evaluate(session, item, at, bot=bot)
         if timing is not _ON_TIME:
             self._count(f"clicks_{timing.name.lower()}")
         if bot:
             self._count("clicks_of_bots")
+        # A bot gets slates like anybody, but others must not learn from hundreds of clicks that nobody made.
         if timing is _ON_TIME and not bot:
             engine.take(session, item, at)
             self.catalogue.clicked(item, at)
