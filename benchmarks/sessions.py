@@ -1,7 +1,7 @@
 """What clicks and devices tell of frauds: the fraud flow with and without them, on a commerce network.
 
 Three configurations decide the same payments, each cold and learning from the same outcomes: the shipped one,
-which reads payments only; `config/fraud-sessions.toml` without its crosses of devices; and the whole of it.
+which reads payments only; `flows/fraud-sessions.toml` without its crosses of devices; and the whole of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Typed settings, and one commented TOML file for each flow."""
+"""Typed settings, and the commented TOML files that say where and how a flow runs."""
 
 __all__ = [
     "addresses",
@@ -10,6 +10,7 @@ __all__ = [
     "flow_kinds",
     "fraud_flow",
     "kafka",
+    "layers",
     "lists",
     "loading",
     "paths",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -12,10 +12,23 @@ from headrace.errors import Invalid
 
 from .base import Settings
 
-__all__ = ["FILES", "SECRETS", "KafkaSettings", "kafka_errors", "resolve_files"]
+__all__ = [
+    "FILES",
+    "FILE_SUFFIX",
+    "SECRETS",
+    "KafkaSettings",
+    "kafka_errors",
+    "named_secret",
+    "resolve_files",
+    "take_out_secrets",
+]
 
 FILES: Final = ("ca_file", "certificate_file", "key_file")
 SECRETS: Final = ("password_env", "key_password_env")
+FILE_SUFFIX: Final = "_FILE"
+"""Behind the name of a variable that holds a secret: the variable that names a file with it."""
+
+_ENV: Final = "_env"
 _SASL: Final = ("sasl_mechanism", "user", "password_env")
 
 
@@ -57,7 +70,8 @@ HeaderName = Annotated[str, StringConstraints(min_length=1, max_length=128), Aft
 class KafkaSettings(Settings):
     """How Kafka is reached, when a source or a sink is a topic.
 
-    Passwords are in no file: the configuration names the environment variables that hold them.
+    Passwords are in no configuration: it names the environment variables that hold them. In place of the
+    variable X another one, X_FILE, may name a file that holds it.
 
     Attributes
     ----------
@@ -209,6 +223,43 @@ def resolve_files(read: dict[str, Any], folder: Path) -> None:
     for key in FILES:
         if isinstance(table.get(key), str) and table[key]:
             table[key] = str((folder / table[key]).absolute())
+
+
+def named_secret(path: Sequence[str], variable: str) -> tuple[list[str], str] | None:
+    """Return the key that names a secret's variable, and that name, where a variable holds a secret itself.
+
+    Parameters
+    ----------
+    path
+        The key that the variable's name spells: `kafka`, `password` (or `password_file`).
+    variable
+        The variable's name.
+
+    Examples
+    --------
+    >>> named_secret(["kafka", "password"], "HEADRACE__KAFKA__PASSWORD")
+    (['kafka', 'password_env'], 'HEADRACE__KAFKA__PASSWORD')
+    """
+    variable = variable.removesuffix(FILE_SUFFIX)
+    key = f"{path[-1].removesuffix(FILE_SUFFIX.lower())}{_ENV}"
+    return (["kafka", key], variable) if len(path) == 2 and path[0] == "kafka" and key in SECRETS else None
+
+
+def take_out_secrets(read: dict[str, Any]) -> Iterator[Invalid]:
+    """Take secrets out of a configuration as it was read, and say where each belongs; none is shown."""
+    table = read.get("kafka")
+    if not isinstance(table, dict):
+        return
+    for key in SECRETS:
+        secret = key.removesuffix(_ENV)
+        if table.pop(secret, None) is not None:
+            variable = f"HEADRACE__KAFKA__{secret.upper()}"
+            yield Invalid(
+                "",
+                f"kafka.{secret}",
+                f"a secret comes from a variable: {variable}, or the one that {key} names; or from a file,"
+                f" which {variable}{FILE_SUFFIX} names (what is given is not shown)",
+            )
 
 
 def kafka_errors(kafka: KafkaSettings) -> Iterator[Invalid]:

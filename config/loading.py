@@ -5,25 +5,75 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from headrace.errors import ConfigError, Invalid
 
 from .base import did_you_mean
 from .bounded import CONFIG_BYTES_MAX, read_bounded
 from .canonical import canonical
-from .flow_kinds import BASES, FLOWS, SETTINGS, SHIPPED, shipped
+from .flow_kinds import BASES, FLOWS, SETTINGS, SHIPPED_ENVIRONMENT, shipped
 from .fraud_flow import FraudSettings
-from .kafka import resolve_files
-from .overlay import Overlay, lay_over_shipped, nothing_to_decide_with
-from .overrides import Overridden
+from .kafka import resolve_files, take_out_secrets
+from .layers import Layer, Origins
+from .overlay import EXTENDS, Overlay, lay_over_shipped, nothing_to_decide_with
+from .overrides import Overrides
 from .policy import list_errors, resolve_lists
 from .references import ModelErrors
 from .tables import RunSettings
 from .validation import validate
 
-__all__ = ["laid_over", "lay_over", "load"]
+__all__ = ["Loaded", "Sources", "lay_over", "load", "load_from"]
+
+_NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Sources(NamedTuple):
+    """Where settings come from; each lies over the one before it, and all over what is shipped.
+
+    Attributes
+    ----------
+    flow_file
+        Says what is decided; None for a flow that is shipped.
+    config
+        Says where and how it runs; a file that says both may stand here, too. None for what is shipped.
+    variables
+        Of the environment; those named `HEADRACE__SECTION__KEY` count.
+    overrides
+        Settings of the form `a.b.c=value`; the value is TOML, or else a text.
+    kind
+        Of which kind the flow must be; None for the one that `flow.kind` names, `fraud` if it isn't set.
+    base
+        Name of the shipped flow below; None for that of the kind. `extends` in a file goes before it.
+    """
+
+    flow_file: Path | None = None
+    config: Path | None = None
+    variables: Mapping[str, str] = _NO_VARIABLES
+    overrides: Sequence[str] = ()
+    kind: str | None = None
+    base: str | None = None
+
+
+class Loaded(NamedTuple):
+    """Settings, and where they came from.
+
+    Attributes
+    ----------
+    settings
+        What is in force.
+    origins
+        Which file, variable or option gave each value.
+    said
+        What each of the files lies over, and takes of it: a line each.
+    """
+
+    settings: RunSettings
+    origins: Origins
+    said: tuple[str, ...]
 
 
 def load(
@@ -38,7 +88,7 @@ def load(
     Parameters
     ----------
     path
-        The file; None for the one that is shipped.
+        The file, of the flow, of its environment, or of both; None for what is shipped.
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
         Paths of other files start at the file's folder; without a file, at the folder one works in.
@@ -54,43 +104,111 @@ def load(
         With every validation error that was found: syntax, unknown keys, types, ranges, references, files of
         lists.
     """
-    folder = Path() if path is None else path.parent
-    base = shipped(_kind_meant({}, overrides, flow))
-    read, found = _read(base if path is None else path)
-    if path is not None and not found:
-        read, found = _over_shipped(read, path, overrides, flow)
-    name = str(path or base)
-    return _laid(read, found, name, folder, overrides, model_errors, lambda _name: True, flow, whole=True)
+    sources = Sources(config=path, overrides=overrides, kind=flow)
+    return load_from(sources, model_errors=model_errors).settings
 
 
-def laid_over(path: Path, overrides: Sequence[str] = (), *, flow: str | None = None) -> list[str]:
-    """Say which shipped configuration a file lies over, and what it takes of it: a line each."""
-    own, _ = _read(path)
-    return list(Overlay(own, _kind_meant(own, overrides, flow), BASES).described(own))
+def load_from(sources: Sources, *, model_errors: ModelErrors = lambda _name, _parameters: ()) -> Loaded:
+    """Read settings from files, variables and options; say of each value where it came from.
 
-
-def _over_shipped(
-    own: dict[str, Any], path: Path, overrides: Sequence[str], flow: str | None
-) -> tuple[dict[str, Any], list[Invalid]]:
-    """Lay a file over the shipped one that it lies over."""
-    overlay = Overlay(own, _kind_meant(own, overrides, flow), BASES)
-    base, found = ({}, []) if overlay.base is None else _read(SHIPPED.with_name(f"{overlay.base}.toml"))
-    found += [each._replace(file=str(path)) for each in overlay.errors]
-    return lay_over_shipped(own, base, overlay.left_out), found
-
-
-def _kind_meant(own: Mapping[str, Any], overrides: Sequence[str], flow: str | None) -> str:
-    """Return the flow whose shipped configuration a file lies over.
-
-    The one that it names, or else is run as.
+    Raises
+    ------
+    ConfigError
+        As `load`; each validation error names the file, the variable or the option that it is in.
     """
-    table = own.get("flow")
-    named = [table.get("kind")] if isinstance(table, dict) else []
-    named += [each.partition("=")[2].strip(" \"'") for each in overrides if each.startswith("flow.kind=")]
+    own, unreadable, found = _own_files(sources)
+    if unreadable:  # what the other files and options say together isn't known then, but how they say it is
+        trial = Overrides()
+        wrong = trial.lay_variables(sources.variables, {})
+        wrong += [each for override in sources.overrides for each in trial.lay(override, {})]
+        raise ConfigError(unreadable + found + wrong)
+    kind = _kind_meant(own, sources)
+    layers, said, more = _layers(own, kind, sources.base)
+    read: dict[str, Any] = {}
+    for layer in layers:
+        read = lay_over_shipped(deepcopy(layer.tables), read, layer.left_out)
+    if isinstance(kafka := read.setdefault("kafka", {}), dict):
+        kafka.setdefault("ce_source", f"/headrace/{kind}")
+    overrides = Overrides()
+    more += overrides.lay_variables(sources.variables, read)
+    for override in sources.overrides:
+        more += overrides.lay(override, read)
+    origins = Origins(layers, overrides)
+    folders = [layer.file.parent for layer in layers if layer.own]
+    resolve_lists(read, folders[0] if folders else Path())
+    resolve_files(read, folders[-1] if folders else Path())
+    settings = _settings(
+        read, found + more, origins, model_errors, lambda _name: True, sources.kind, whole=True
+    )
+    return Loaded(settings, origins, tuple(said))
+
+
+def _own_files(sources: Sources) -> tuple[list[Layer], list[Invalid], list[Invalid]]:
+    """Read the files that aren't shipped; the paths in them are made absolute.
+
+    Return them, which can't be read, and what is wrong in the others.
+    """
+    own, wrong = [], []
+    for path, environment in ((sources.flow_file, False), (sources.config, True)):
+        if path is not None:
+            tables, unreadable = _read(path)
+            wrong += unreadable
+            # Paths are told from the file that names them, not from where the command happens to be started.
+            resolve_lists(tables, path.parent)
+            resolve_files(tables, path.parent)
+            own.append(Layer(path, tables, environment=environment))
+    found = [
+        secret._replace(file=str(layer.file)) for layer in own for secret in take_out_secrets(layer.tables)
+    ]
+    return own, wrong, found
+
+
+def _layers(
+    own: Sequence[Layer], kind: str, base: str | None
+) -> tuple[list[Layer], list[str], list[Invalid]]:
+    """Put below somebody's own files those shipped ones that they lie over.
+
+    Return them, what is to be said of it, and what is wrong with `extends`.
+    """
+    overlays = [Overlay(layer.tables, kind, BASES, base) for layer in own]
+    found = [
+        each._replace(file=str(layer.file))
+        for layer, overlay in zip(own, overlays, strict=True)
+        for each in overlay.errors
+    ]
+    found += [
+        Invalid(str(layer.file), EXTENDS, f"belongs into the flow's file, {own[0].file}")
+        for layer in own[1:]
+        if EXTENDS in layer.tables
+    ]
+    below = overlays[0].base if overlays else base or kind
+    layers = [_shipped(SHIPPED_ENVIRONMENT, environment=True)]
+    layers += [] if below is None else [_shipped(shipped(below), environment=False)]
+    layers += [
+        layer._replace(left_out=overlay.left_out) for layer, overlay in zip(own, overlays, strict=True)
+    ]
+    said = list(overlays[0].described(own[0].tables)) if overlays else []
+    return layers, said, found
+
+
+def _shipped(path: Path, *, environment: bool) -> Layer:
+    tables, _ = _read(path)
+    return Layer(path, tables, own=False, environment=environment)
+
+
+def _kind_meant(own: Sequence[Layer], sources: Sources) -> str:
+    """Return the kind of the flow that was named last, or else is run as."""
+    laid: dict[str, Any] = {}
+    trial = Overrides()
+    trial.lay_variables(sources.variables, laid)
+    for override in sources.overrides:
+        trial.lay(override, laid)
+    tables = [each.get("flow") for each in (*(layer.tables for layer in own), laid)]
+    named = [table.get("kind") for table in tables if isinstance(table, dict)]
     # A name that no flow has is found wrong later, with all other errors; here it only must not hide which
     # file is laid under.
     known = [each for each in named if each in FLOWS]
-    return known[-1] if known else flow or FLOWS[0]
+    return known[-1] if known else sources.kind or FLOWS[0]
 
 
 def lay_over(
@@ -119,12 +237,18 @@ def lay_over(
         With every validation error that was found.
     """
     read, lists = _given(json.loads(canonical(settings))), settings.lists
+    laid, found = Overrides(), []
+    for override in overrides:
+        found += laid.lay(override, read)
+    resolve_lists(read, Path())
+    resolve_files(read, Path())
 
     def changed(name: str) -> bool:
         table = read["policy"]["lists"][name]
         return name not in lists or table.get("file") != lists[name].file
 
-    return _laid(read, [], name, Path(), overrides, model_errors, changed, settings.flow.kind)
+    origins = Origins([Layer(Path(name), read)], laid)
+    return _settings(read, found, origins, model_errors, changed, settings.flow.kind)
 
 
 def _given(plain: Any) -> Any:
@@ -134,42 +258,32 @@ def _given(plain: Any) -> Any:
     return {key: _given(value) for key, value in plain.items() if value is not None}
 
 
-def _laid(
+def _settings(
     read: dict[str, Any],
     found: list[Invalid],
-    name: str,
-    folder: Path,
-    overrides: Sequence[str],
+    origins: Origins,
     model_errors: ModelErrors,
     is_new: Callable[[str], bool],
     flow: str | None,
     *,
     whole: bool = False,
 ) -> RunSettings:
-    """Lay overrides over what was read; only files of lists that are new are looked at.
+    """Return what was read as settings; only files of lists that are new are looked at.
 
     What is to be run, a `whole` configuration, must have something to decide with.
     """
-    overridden = Overridden(name)
-    for override in overrides:
-        found += overridden.lay(override, read)
-    if any(invalid.key == "" for invalid in found):  # of a file that can't be read, nothing else is known
-        raise ConfigError(found)
     kind, wrong = _kind(read, flow)
-    found += map(overridden.place, wrong)
-    if wrong:  # which keys another flow has is not known then
-        raise ConfigError(_by_place(found, read))
-    # Paths are told from the file that names them, not from where the command happens to be started.
-    resolve_lists(read, folder)
-    resolve_files(read, folder)
-    settings, more = validate(read, SETTINGS[kind], model_errors)
-    more += [each for each in list_errors(read) if is_new(each.key.split(".")[2])]
-    if whole and isinstance(settings, FraudSettings):
-        more += nothing_to_decide_with(settings)
-    found += [overridden.place(invalid) for invalid in more]
-    if found or settings is None:
-        raise ConfigError(_by_place(found, read))
-    return settings
+    found += wrong
+    if not wrong:  # else it isn't known which keys there are
+        found += take_out_secrets(read)
+        settings, more = validate(read, SETTINGS[kind], model_errors)
+        more += [each for each in list_errors(read) if is_new(each.key.split(".")[2])]
+        if whole and isinstance(settings, FraudSettings):
+            more += nothing_to_decide_with(settings)
+        found += more
+        if settings is not None and not found:
+            return settings
+    raise ConfigError(_by_place([origins.place(each) for each in found], read))
 
 
 def _kind(read: Mapping[str, Any], flow: str | None) -> tuple[str, list[Invalid]]:

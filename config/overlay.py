@@ -1,4 +1,4 @@
-"""Lays a configuration over the shipped one of its flow, so that what a file leaves out has a value."""
+"""Lays a file over the shipped one of its flow, so that what it leaves out has a value."""
 
 from __future__ import annotations
 
@@ -30,22 +30,26 @@ class Overlay:
     kind
         The flow that it is of.
     names
-        Names of the shipped configurations.
+        Names of the shipped flows, each with its kind.
+    base
+        Name of the shipped flow where `extends` names none; None for that of the kind.
 
     Attributes
     ----------
     base : str | None
-        Name of the shipped configuration; None for none.
+        Name of the shipped flow; None for none.
     left_out : tuple[str, ...]
         Tables of it that are not taken.
     errors : list[Invalid]
         What is wrong with `extends`; `file` is left empty.
     """
 
-    def __init__(self, own: Mapping[str, Any], kind: str, names: Mapping[str, str]) -> None:
+    def __init__(
+        self, own: Mapping[str, Any], kind: str, names: Mapping[str, str], base: str | None = None
+    ) -> None:
         self.errors: list[Invalid] = []
         given = own.get(EXTENDS)
-        self.base: str | None = kind
+        self.base: str | None = base or kind
         self.left_out = SEEN_BY_THE_MODEL if given is None and own.get(_DECISIVE) else ()
         if given == NONE:
             self.base = None

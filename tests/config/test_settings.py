@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from headrace.config.canonical import canonical, digest, restore
 from headrace.config.conditions import Condition
 from headrace.config.durations import duration_ms
-from headrace.config.flow_kinds import SHIPPED
+from headrace.config.flow_kinds import SHIPPED, SHIPPED_ENVIRONMENT
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import lay_over, load
 from headrace.config.references import validation_errors
@@ -346,7 +346,9 @@ key = "merchant_id"
 
 
 def test_every_shipped_file_is_sound_and_compiles():
-    for file in SHIPPED.parent.glob("*.toml"):
+    files = [*SHIPPED.parent.glob("*.toml"), *SHIPPED_ENVIRONMENT.parent.glob("*.toml")]
+    assert len(files) == 5
+    for file in files:
         settings = load(file)
         assert validation_errors(settings) == []
         if settings.flow.kind != "fraud":

@@ -119,7 +119,7 @@ def test_a_list_is_read_when_the_command_is_given(tmp_path):
     listed = tmp_path / "blocked.txt"
     listed.write_text("c1\n")
     config = tmp_path / "mine.toml"
-    shipped = Path(__file__).parents[2] / "config" / "fraud.toml"
+    shipped = Path(__file__).parents[2] / "flows" / "fraud.toml"
     table = (
         '\n[policy.lists.blocked]\nfile = "blocked.txt"\nkey = "customer_id"\naction = "block"\n'
         'code = "on_list"\n'

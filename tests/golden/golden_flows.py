@@ -14,7 +14,7 @@ from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import load
 from headrace.operators.decisions.detail import DetailLayout, detail_layout
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[2] / "flows"
 
 POLICY = """
 [policy.lists.trusted]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from entrances import begin, check_everything_works
 
-from headrace.config.flow_kinds import SHIPPED
+from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT
 from headrace.config.kafka import KafkaSettings
 from headrace.errors import BrokerError, BrokerRefused, ConfigError
 from headrace.kafka.connection import Connection
@@ -130,7 +130,7 @@ def test_a_whole_run_keeps_the_key_and_its_password_to_itself(broker, client, tm
         f'certificate_file = "{client.file}"\nkey_file = "{client.key_file}"\n'
         f'key_password_env = "{VARIABLE}"\n'
     )
-    before, table, after = SHIPPED.read_text().partition("[kafka]")
+    before, table, after = SHIPPED_ENVIRONMENT.read_text().partition("[kafka]")
     config.write_text(f"{before}{table}\n{keys}#{after}")
     arguments = ["run", "fraud", "--from", f"kafka:{topics[0]}", "--to", f"kafka:{topics[1]}"]
     arguments += ["--dead-letters", f"kafka:{topics[2]}", "--state", str(state), "--config", str(config)]

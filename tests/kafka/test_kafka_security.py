@@ -107,7 +107,7 @@ def test_a_password_is_in_no_log_no_state_and_no_metric(broker, tmp_path, monkey
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv(VARIABLE, broker.password)
     config = tmp_path / "secured.toml"
-    shipped = Path(load.__code__.co_filename).with_name("fraud.toml").read_text()
+    shipped = Path(load.__code__.co_filename).with_name("default.toml").read_text()
     keys = (
         f'brokers = ["{broker.secure_brokers}"]\nsecurity = "sasl_ssl"\nsasl_mechanism = "PLAIN"\n'
         f'user = "{broker.user}"\npassword_env = "{VARIABLE}"\nca_file = "{broker.ca_file}"\n'
@@ -115,7 +115,7 @@ def test_a_password_is_in_no_log_no_state_and_no_metric(broker, tmp_path, monkey
     before, table, after = shipped.partition("[kafka]")
     config.write_text(f"{before}{table}\n{keys}#{after}")
     settings = load(config)
-    connection = Connection.of(settings.kafka, config)
+    connection = Connection.of(settings.kafka, lambda _key: str(config))
     check_topics(connection, [], memory_days_max=settings.ids.memory_days_max)
     events, watching = tmp_path / "events.jsonl", Watching()
     blocks = b"".join(simulator.event_blocks(simulator.simulate("demo", 1, days=2)))

@@ -170,3 +170,32 @@ def test_a_connection_shows_no_password():
     )
     assert repr(connection) == "Connection(one:9092)"
     assert connection.redact(f"x {SECRET} y") == "x *** y"
+
+
+SECURED = {"brokers": ("one:9092",), "security": "sasl_ssl", "sasl_mechanism": "PLAIN", "user": "u"}
+
+
+def test_a_variable_may_name_the_file_of_a_secret(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    settings = KafkaSettings(**SECURED, password_env="VARIABLE")
+    connection = Connection(settings, environ={"VARIABLE_FILE": str(file)})
+    assert connection.redact(f"x {SECRET} y") == "x *** y"
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"X": SECRET, "X_FILE": "f"}, "X and X_FILE are both set; set one of them"),
+        ({"X_FILE": "{}/none"}, "X_FILE: {}/none can't be read: No such file or directory"),
+        ({"X_FILE": "{}/empty"}, "X_FILE: {}/empty is empty"),
+        ({"X_FILE": "{}/latin"}, "X_FILE: {}/latin is not UTF-8"),
+        ({}, "the environment variable X is not set"),
+    ],
+)
+def test_where_a_secret_should_come_from_is_told_without_it(tmp_path, environ, message):
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "latin").write_bytes(b"\xe9")
+    given = {name: value.format(tmp_path) for name, value in environ.items()}
+    found = connect(given, **SECURED, password_env="X")
+    assert found == [f"[kafka]: kafka.password_env: {message.format(tmp_path, tmp_path)}"]

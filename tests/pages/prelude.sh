@@ -24,7 +24,7 @@ decide() {
 # The shipped configuration of a flow, for two processes on the tests' broker.
 live() {
     sed -e 's/^shards = 1\>/shards = 2/' -e "s/^# brokers = .*/brokers = [\"$BROKERS\"]/" \
-        "$PROJECT/config/$1.toml"
+        "$PROJECT/flows/$1.toml" "$PROJECT/config/default.toml"
 }
 
 # The lines of standard input become messages; a topic's messages are printed when there are so many.

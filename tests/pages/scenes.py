@@ -149,7 +149,7 @@ SCENES = {
         first=MINE,
         before={
             "headrace replay --state slates --config slates.toml": """
-                sed 's/^neighbours_max = .*/neighbours_max = 9/' "$PROJECT/config/recommend.toml" >slates.toml
+                sed 's/^neighbours_max = .*/neighbours_max = 9/' "$PROJECT/flows/recommend.toml" >slates.toml
             """
         },
         last="test -s report.html; test -s slates.html",

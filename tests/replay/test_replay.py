@@ -613,7 +613,7 @@ def test_a_page_is_written_and_what_is_told_is_in_it(plain, replay, tmp_path):
 
 def test_a_configuration_file_is_laid_over_nothing_recorded(plain, compared, tmp_path):
     config = tmp_path / "mine.toml"
-    config.write_bytes((Path(cli.__file__).parents[3] / "config" / "fraud.toml").read_bytes())
+    config.write_bytes((Path(cli.__file__).parents[3] / "flows" / "fraud.toml").read_bytes())
     said = compared(plain, "--config", config)
     assert said["changed"]["payments"][0][1] == said["changed"]["payments"][0][2] == 0
     assert said["changed"]["changed"] > 0

@@ -81,5 +81,5 @@ def test_files_that_a_page_names_exist(page):
 def test_a_name_that_is_gone_is_found():
     assert missing("README.md", "operators/gone.py")
     assert missing("README.md", "gone.py")
-    assert not missing("README.md", "config/fraud.toml")
+    assert not missing("README.md", "flows/fraud.toml")
     assert not missing("README.md", "state/control")

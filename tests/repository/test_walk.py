@@ -57,7 +57,7 @@ def test_a_walk_is_short_and_in_order(flow):
     assert [step.number for step in steps] == list(range(1, len(steps) + 1))
     assert 8 <= len(steps) <= FILES_MAX
     assert len({step.file for step in steps}) == len(steps)
-    assert steps[0].file == f"config/{flow}.toml"
+    assert steps[0].file == f"flows/{flow}.toml"
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from headrace.cli.options import Overrides, settings_from
+from headrace.cli.options import Overrides, flow_named, loaded_from
+from headrace.cli.run_options import Config
 from headrace.cli.terminal import echo
 from headrace.errors import NothingUsable
 
@@ -22,9 +22,14 @@ _NAMES_SHOWN_MAX: Final = 12
 
 
 def check(
-    config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="A configuration; the shipped one otherwise.")
+    flow: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FLOW]",
+            help="A flow as `run` takes it, or any file of settings; the shipped fraud flow otherwise.",
+        ),
     ] = None,
+    config: Config = None,
     overrides: Overrides = None,
     against: Annotated[
         list[str] | None,
@@ -35,18 +40,19 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Say what a configuration sets, and report every validation error of it at once.
+    """Say what settings are in force, and report every validation error of them at once.
 
-    With --against, files are read as a flow with this configuration would, and nothing is decided.
+    With --against, files are read as a flow with these settings would, and nothing is decided.
     """
     from headrace.config.canonical import digest
     from headrace.config.flow_kinds import shipped
-    from headrace.config.loading import laid_over
 
-    settings = settings_from(config, overrides)
-    kind = settings.flow.kind
-    echo(f"{config or shipped(kind)}: {kind}{_declared(settings)}, digest {digest(settings)[:12]}")
-    for said in [] if config is None else laid_over(config, overrides or ()):
+    named = flow_named(flow)
+    loaded = loaded_from(named, config, overrides)
+    settings, kind = loaded.settings, loaded.settings.flow.kind
+    about = " and ".join(str(each) for each in (named.file, config) if each) or shipped(named.base or kind)
+    echo(f"{about}: {kind}{_declared(settings)}, digest {digest(settings)[:12]}")
+    for said in loaded.said:
         echo(f"  {said}")
     for about, said in _in_force(settings):
         echo(f"  {about:<12} {said}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from headrace.cli.options import settings_from
 from headrace.cli.terminal import echo
 from headrace.errors import ConfigError, HeadraceError, Invalid, StateError
 
@@ -221,12 +222,10 @@ def settings_of(config: Path | None, state: Path) -> RunSettings:
     StateError
         If there is no state.
     """
-    from headrace.config.loading import load
-    from headrace.operators.models import model_errors
     from headrace.state.inspection import recorded_settings
 
     existing(state)
     recorded = recorded_settings(state)
     if config is None and recorded is not None:
         return recorded
-    return load(config, flow=recorded.flow.kind if recorded else None, model_errors=model_errors)
+    return settings_from(config, None, recorded.flow.kind if recorded else None)

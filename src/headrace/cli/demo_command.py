@@ -9,7 +9,6 @@ from typing import Annotated, Final
 import typer
 
 from headrace.cli.exits import end
-from headrace.cli.options import settings_from
 from headrace.cli.terminal import console_of, echo
 
 __all__ = ["demo"]
@@ -51,10 +50,11 @@ def demo(
     from headrace.cli.demo_story import show
     from headrace.cli.demo_words import caught_up, live, live_opening
     from headrace.cli.live import views
+    from headrace.config.loading import load
 
     flows = {
-        "recommend": settings_from(None, None, "recommend"),
-        "fraud": settings_from(SESSIONS, None, "fraud"),
+        "recommend": load(None, flow="recommend"),
+        "fraud": load(SESSIONS, flow="fraud"),
     }
     if to is not None:
         refuse_used(to)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from headrace.cli.options import settings_from
 from headrace.cli.terminal import console_of, echo, echo_json
 from headrace.errors import DecisionsDiffer, JournalDamaged
 
@@ -254,12 +255,12 @@ def _drawing(past: Past, options: Options) -> Iterator[Callable[[int], None]]:
 
 
 def _settings(config: Path | None, overrides: list[str], past: Past) -> RunSettings:
-    from headrace.config.loading import lay_over, load
+    from headrace.config.loading import lay_over
     from headrace.operators.models import model_errors
 
     recorded = past.configurations[-1].settings
     if config is not None:
-        return load(config, overrides, flow=recorded.flow.kind, model_errors=model_errors)
+        return settings_from(config, overrides, recorded.flow.kind)
     return lay_over(recorded, overrides, _RECORDED, model_errors=model_errors)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from headrace.cli import run_options as option
 from headrace.cli.exits import end
-from headrace.cli.options import Overrides, Speed, settings_from, speed_of
+from headrace.cli.options import Overrides, Speed, flow_named, loaded_from, speed_of
 from headrace.cli.terminal import console_of, echo
 from headrace.runtime.interrupts import end_at_once, met_by
 
@@ -45,6 +45,9 @@ def run(
 ) -> None:
     """Run a flow from files to files, or from topics to topics.
 
+    FLOW is fraud, fraud-sessions or recommend, or the path of a file that says what is decided. Where and how
+    it runs is said by --config, over it by variables HEADRACE__SECTION__KEY, and over these by --set.
+
     Without --state a run is temporary, and what --to and --dead-letters name is replaced. With it, a further
     file is a new source, and decisions are appended. A run that would write over what it reads, over its
     state, or to one file twice is refused before anything is opened. On topics --state is required, and a run
@@ -54,14 +57,18 @@ def run(
         from headrace.files.sources import IfMoved
         from headrace.runtime.runs import RunRequest
 
+        named = flow_named(flow)
+        loaded = loaded_from(named, config, overrides)
         request = RunRequest(
-            flow=flow.value,
+            flow=loaded.settings.flow.kind,
             sources=tuple(sources),
             to=to,
             dead_letters=dead_letters,
             state=state,
-            settings=settings_from(config, overrides, flow.value),
+            settings=loaded.settings,
             config_file=config,
+            flow_file=named.file,
+            origins=loaded.origins,
             speed=speed_of(speed),
             learn=learn,
             truth=truth,
@@ -84,10 +91,11 @@ def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
     from headrace.metrics.serving import listening, served
     from headrace.runtime.file_run import run as run_flow
 
-    serving = served(request.settings, metrics_port, request.config_file)
+    where = request.file_of("metrics.port")
+    serving = served(request.settings, metrics_port, where)
     with ExitStack() as stack, serving if request.processes == 1 else nullcontext() as metrics:
         if request.processes > 1:
-            of_all = listening(request.settings, metrics_port, request.config_file, request.processes)
+            of_all = listening(request.settings, metrics_port, where, request.processes)
             request = replace(request, listening=tuple(map(stack.enter_context, of_all)))
         if metrics is not None:
             echo(f"metrics: {metrics.url}", err=True)
@@ -107,8 +115,9 @@ def _run_member(request: RunRequest, metrics_port: int | None) -> RunSummary:
     member, plan, write, launched = join()
     reporter = Reporter(write)
     with reporter.beating():
+        where = request.file_of("metrics.port")
         given = None if member.listening is None else socket(fileno=member.listening)
-        with served(request.settings, metrics_port, request.config_file, given) as metrics:
+        with served(request.settings, metrics_port, where, given) as metrics:
             if metrics is not None:
                 reporter.serving(metrics.url)
                 metrics.recorder.beside, metrics.recorder.restarts = launched.troubles, launched.restarts

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from headrace.cli.options import checked_flow
+
 __all__ = [
     "AcceptLost",
     "Again",
@@ -15,7 +17,6 @@ __all__ = [
     "CreateTopics",
     "DeadLetters",
     "Flow",
-    "FlowName",
     "IfSourceMoved",
     "Learn",
     "Member",
@@ -32,13 +33,6 @@ __all__ = [
 ]
 
 
-class FlowName(StrEnum):
-    """The flows."""
-
-    FRAUD = "fraud"
-    RECOMMEND = "recommend"
-
-
 class Moved(StrEnum):
     """What becomes of a source that was moved: the values of `IfMoved`, which takes longer to import."""
 
@@ -47,7 +41,13 @@ class Moved(StrEnum):
     AGAIN = "again"
 
 
-Flow = Annotated[FlowName, typer.Argument(help="Which flow to run: fraud, recommend.")]
+Flow = Annotated[
+    str,
+    typer.Argument(
+        callback=checked_flow,
+        help="Which flow to run: fraud, fraud-sessions, recommend, or the path of a flow's file.",
+    ),
+]
 Sources = Annotated[
     list[str],
     typer.Option(
@@ -72,7 +72,10 @@ State = Annotated[
     typer.Option(metavar="DIR", help="Keep the state here, and go on where an earlier run stopped."),
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Configuration; the shipped one otherwise.")
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Where and how it runs, over what is shipped; or all of it."
+    ),
 ]
 Learn = Annotated[bool, typer.Option("--learn/--no-learn", help="Let outcomes teach the model.")]
 Truth = Annotated[

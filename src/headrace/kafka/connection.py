@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from headrace.config.kafka import FILES, SECRETS, KafkaSettings
+from headrace.config.bounded import read_bounded
+from headrace.config.kafka import FILE_SUFFIX, FILES, KafkaSettings
 from headrace.errors import BrokerError, BrokerRefused, ConfigError, Invalid
 from headrace.kafka.client import AdminClient, Consumer, KafkaError, KafkaException, Producer
 from headrace.kafka.faults import error_in, fault_of, raised_as
@@ -33,6 +34,8 @@ _FILE_OPTIONS: Final = {
 _SECRET_OPTIONS: Final = {"password_env": "sasl.password", "key_password_env": "ssl.key.password"}
 _REASON: Final = "handshake failed"
 _HIDDEN: Final = "***"
+_TABLE: Final = "[kafka]"
+_SECRET_BYTES_MAX: Final = 65_536
 _PROBE_S: Final = 0.5
 _AGAIN_S: Final = 0.1
 
@@ -44,8 +47,8 @@ class Connection:
     ----------
     settings
         The configuration's `[kafka]`.
-    config_file
-        Named in messages; None for the shipped one.
+    file_of
+        Says where a key is to be changed.
     environ
         Where the variables that the configuration names are looked up.
 
@@ -59,24 +62,25 @@ class Connection:
         self,
         settings: KafkaSettings,
         *,
-        config_file: Path | None = None,
+        file_of: Callable[[str], str] = lambda _key: _TABLE,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        secrets, wrong = _secrets(settings, environ)
         found = [
-            Invalid(str(config_file or "[kafka]"), f"kafka.{key}", message)
-            for key, message in _errors(settings, environ)
+            Invalid(file_of(f"kafka.{key}"), f"kafka.{key}", message)
+            for key, message in _errors(settings, wrong)
         ]
         if found:
             raise ConfigError(found)
         self.settings = settings
-        self._options = _options(settings, environ)
-        self._secrets = [self._options[key] for key in _SECRET_OPTIONS.values() if key in self._options]
+        self._options = _options(settings) | secrets
+        self._secrets = list(secrets.values())
         self._last: KafkaError | None = None
 
     @classmethod
-    def of(cls, settings: KafkaSettings, config_file: Path | None = None) -> Self:
+    def of(cls, settings: KafkaSettings, file_of: Callable[[str], str]) -> Self:
         """Return a connection with the variables of this process."""
-        return cls(settings, config_file=config_file)
+        return cls(settings, file_of=file_of)
 
     @property
     def brokers(self) -> str:
@@ -212,17 +216,44 @@ def _telling(error: KafkaError) -> int:
     return 2 if _REASON in error.str() else 1
 
 
-def _errors(settings: KafkaSettings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _errors(settings: KafkaSettings, of_secrets: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     if not settings.brokers:
         yield "brokers", "is required for topics"
-    for key in SECRETS:
-        variable = getattr(settings, key)
-        if variable is not None and not environ.get(variable):
-            yield key, f"the environment variable {variable} is not set"
+    yield from of_secrets
     for key in FILES:
         path = getattr(settings, key)
         if path is not None and (why := _unreadable(path)):
             yield key, f"{path} can't be read: {why}"
+
+
+def _secrets(
+    settings: KafkaSettings, environ: Mapping[str, str]
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Return the client's options that are secrets, and what is wrong with where they should come from."""
+    found, wrong = {}, []
+    for key, option in _SECRET_OPTIONS.items():
+        variable = getattr(settings, key)
+        if variable is not None:
+            secret, why = _secret(variable, environ)
+            found[option] = secret
+            wrong += [(key, why)] if why else []
+    return found, wrong
+
+
+def _secret(variable: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the secret that a variable holds, or the file that another one names; and why there is none."""
+    value, file = environ.get(variable), environ.get(f"{variable}{FILE_SUFFIX}")
+    if value and file:
+        return "", f"{variable} and {variable}{FILE_SUFFIX} are both set; set one of them"
+    if not file:
+        return value or "", "" if value else f"the environment variable {variable} is not set"
+    try:
+        secret = read_bounded(Path(file), _SECRET_BYTES_MAX).decode().rstrip("\r\n")
+    except OSError as error:
+        return "", f"{variable}{FILE_SUFFIX}: {file} can't be read: {error.strerror}"
+    except UnicodeDecodeError:
+        return "", f"{variable}{FILE_SUFFIX}: {file} is not UTF-8"
+    return secret, "" if secret else f"{variable}{FILE_SUFFIX}: {file} is empty"
 
 
 def _unreadable(path: str) -> str | None:
@@ -233,7 +264,7 @@ def _unreadable(path: str) -> str | None:
         return error.strerror
 
 
-def _options(settings: KafkaSettings, environ: Mapping[str, str]) -> dict[str, Any]:
+def _options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap.servers": ",".join(settings.brokers),
         "security.protocol": settings.security.upper(),
@@ -250,7 +281,4 @@ def _options(settings: KafkaSettings, environ: Mapping[str, str]) -> dict[str, A
     for key, option in _FILE_OPTIONS.items():
         if getattr(settings, key):
             options[option] = getattr(settings, key)
-    for key, option in _SECRET_OPTIONS.items():
-        if getattr(settings, key):
-            options[option] = environ[getattr(settings, key)]
     return options

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from headrace.config.flow_kinds import shipped
+from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT
 from headrace.config.tables import MetricsSettings, RunSettings
 from headrace.errors import ConfigError, Invalid
 from headrace.metrics.http_server import HEALTH, METRICS, READY, HttpServer, WsgiApp, listen, say
@@ -39,7 +39,7 @@ class Served(NamedTuple):
 def served(
     settings: RunSettings,
     port: int | None,
-    config_file: Path | None,
+    config_file: Path | str | None,
     given: socket.socket | None = None,
 ) -> Iterator[Served | None]:
     """Serve `/metrics`, `/healthz` and `/readyz` as long as the context is open; None if nobody asked for it.
@@ -64,7 +64,7 @@ def served(
     if wanted is None:
         yield None
         return
-    place = _place(settings, port, config_file)
+    place = _place(port, config_file)
     recorder = Recorder(settings.metrics.window_outcomes_max)
     application = _routes(_metrics(recorder, settings, place), recorder, settings.metrics)
     # Given by a launcher, which listens too: so the port answers while this process is down.
@@ -74,7 +74,7 @@ def served(
 
 
 def listening(
-    settings: RunSettings, port: int | None, config_file: Path | None, count: int
+    settings: RunSettings, port: int | None, config_file: Path | str | None, count: int
 ) -> list[socket.socket]:
     """Sockets that listen for each of some processes, from the port on; none if nobody asked for it.
 
@@ -86,15 +86,15 @@ def listening(
     wanted = settings.metrics.port if port is None else port
     if wanted is None:
         return []
-    place = _place(settings, port, config_file)
+    place = _place(port, config_file)
     return [_listen(settings.metrics, wanted + index if wanted else 0, place) for index in range(count)]
 
 
-def _place(settings: RunSettings, port: int | None, config_file: Path | None) -> tuple[str, str]:
+def _place(port: int | None, config_file: Path | str | None) -> tuple[str, str]:
     """Who has named the port."""
     if port is not None:
         return _OPTION, ""
-    return str(config_file or shipped(settings.flow.kind)), "metrics.port"
+    return str(config_file or SHIPPED_ENVIRONMENT), "metrics.port"
 
 
 def _listen(limits: MetricsSettings, port: int, place: tuple[str, str]) -> socket.socket:

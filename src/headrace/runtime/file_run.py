@@ -107,8 +107,9 @@ def _refuse_options_of_topics(request: RunRequest) -> None:
 def _refuse_errors(request: RunRequest) -> None:
     """Refuse what the settings can't know of themselves."""
     settings = request.settings
-    file = str(request.config_file or f"{settings.flow.kind}.toml")
-    found = [each._replace(file=file) for each in errors_of_models(settings, model_errors)]
+    found = [
+        each._replace(file=request.file_of(each.key)) for each in errors_of_models(settings, model_errors)
+    ]
     if request.truth and not isinstance(settings, FraudSettings):
         found.append(Invalid("--truth", "", "not supported for slates"))
     if found:

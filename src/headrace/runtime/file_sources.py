@@ -173,9 +173,9 @@ class FileSources:
     def _within_limits(self, names: Mapping[int, str]) -> None:
         limits = self._settings.input
         for key, count, most in (
-            ("sources_max", len(self._request.sources), limits.sources_max),
-            ("sources_known_max", len(names), limits.sources_known_max),
+            ("input.sources_max", len(self._request.sources), limits.sources_max),
+            ("input.sources_known_max", len(names), limits.sources_known_max),
         ):
             if count > most:
-                file = str(self._request.config_file or f"{self._request.flow}.toml")
-                raise ConfigError([Invalid(file, f"input.{key}", f"is {most}; with this run it is {count}")])
+                file = self._request.file_of(key)
+                raise ConfigError([Invalid(file, key, f"is {most}; with this run it is {count}")])

@@ -65,7 +65,7 @@ def run_on_topics(request: RunRequest, observer: Observer) -> RunSummary:
         # send it.
         lock = stack.enter_context(locked(request.state))
         stack.enter_context(warnings_to(observer))
-        connection = Connection.of(request.settings.kafka, request.config_file)
+        connection = Connection.of(request.settings.kafka, request.file_of)
         if request.processes > 1:
             return Supervisor(request, observer, lambda: prepare(request, connection, start), lock).run()
         pause_s_max = request.settings.processes.backoff_seconds_max
@@ -164,7 +164,7 @@ def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Pl
     """
     with ExitStack() as stack:
         stack.enter_context(warnings_to(observer))
-        connection = Connection.of(request.settings.kafka, request.config_file)
+        connection = Connection.of(request.settings.kafka, request.file_of)
         run = TopicRun(
             request,
             observer,
@@ -325,10 +325,10 @@ def _not_swapped(ends: list[JournalEnd], inputs: list[str], outputs: Mapping[str
 
 
 def _within_limits(request: RunRequest, plan: Plan) -> None:
-    limits, file = request.settings.input, str(request.config_file or f"{request.flow}.toml")
+    limits = request.settings.input
     known = max((each.number + 1 for each in plan.partitions), default=0)
     wrong = [
-        Invalid(file, key, f"is {most}; with this run it is {count}")
+        Invalid(request.file_of(key), key, f"is {most}; with this run it is {count}")
         for key, count, most in (
             ("kafka.partitions_max", len(plan.partitions), request.settings.kafka.partitions_max),
             ("input.sources_known_max", known, limits.sources_known_max),
@@ -342,12 +342,12 @@ def _within_limits(request: RunRequest, plan: Plan) -> None:
 def _can_be_sent(request: RunRequest, bytes_max: Mapping[str, int]) -> None:
     """Refuse limits that a decision could be too large for."""
     settings = request.settings
-    needed, file = message_bytes_needed(settings), str(request.config_file or f"{request.flow}.toml")
+    needed, key = message_bytes_needed(settings), "kafka.message_bytes_max"
     if settings.kafka.message_bytes_max < needed:
         message = (
             f"must be at least {needed} for what this flow sends (is {settings.kafka.message_bytes_max})"
         )
-        raise ConfigError([Invalid(file, "kafka.message_bytes_max", message)])
+        raise ConfigError([Invalid(request.file_of(key), key, message)])
     wrong = [
         f"{topic}: max.message.bytes is {most}; what this flow sends needs {needed}"
         for topic, most in bytes_max.items()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-from headrace.config.flow_kinds import shipped
+from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT, shipped
 from headrace.config.paths import path_of
 from headrace.config.policy import ListSettings
 from headrace.errors import ConfigError, Invalid
@@ -114,7 +114,10 @@ def clashes_on_topics(request: RunRequest) -> list[Invalid]:
 
 def _read_beside(request: RunRequest) -> list[Place]:
     """Return what a run reads beside its sources."""
-    reads = [Place("--config", str(request.config_file or shipped(request.flow)))]
+    reads = [
+        Place("--config", str(request.config_file or SHIPPED_ENVIRONMENT)),
+        Place("FLOW", str(request.flow_file or shipped(request.flow))),
+    ]
     if request.truth is not None:
         reads.append(Place("--truth", str(request.truth)))
     return [

@@ -8,6 +8,8 @@ from pathlib import Path
 from socket import socket
 from typing import Protocol
 
+from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT
+from headrace.config.layers import Origins
 from headrace.config.tables import RunSettings
 from headrace.dataflow.telemetry import Telemetry
 from headrace.errors import NothingUsable
@@ -45,7 +47,11 @@ class RunRequest:
     settings
         The configuration.
     config_file
-        Where it was read from; None for the shipped one.
+        Where it was read from, beside the flow's file; None for what is shipped.
+    flow_file
+        Where it was read what is decided; None for a flow that is shipped.
+    origins
+        Which file, variable or option gave each setting; None if it isn't known.
     speed
         Multiple of event time; None for as fast as possible.
     learn
@@ -98,6 +104,14 @@ class RunRequest:
     processes: int = 1
     command: tuple[str, ...] = ()
     listening: tuple[socket, ...] = ()
+    flow_file: Path | None = None
+    origins: Origins | None = None
+
+    def file_of(self, key: str) -> str:
+        """Return where a setting is to be changed: a file, a variable or an option."""
+        if self.origins is not None:
+            return self.origins.file_of(key)
+        return str(self.config_file or SHIPPED_ENVIRONMENT)
 
 
 @dataclass(frozen=True, slots=True)
