@@ -5,6 +5,7 @@ __all__ = [
     "bounded",
     "canonical",
     "durations",
+    "events",
     "expression",
     "features",
     "flow_kinds",

@@ -36,6 +36,10 @@ def canonical(settings: RunSettings) -> bytes:
     rules, whose order has a meaning.
     """
     plain = settings.model_dump(mode="json")
+    if not plain[
+        "events"
+    ]:  # so that a flow which declares none has the digest that it had before there were any
+        del plain["events"]
     ordered = {key: _in_order(plain[key]) for key in _ORDERED if key in plain}
     policy = plain["policy"]
     kept = {key: _in_order(policy[key]) for key in _ORDERED_IN_POLICY if key in policy}

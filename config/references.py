@@ -9,6 +9,7 @@ from typing import Any, Final
 from headrace.errors import Invalid
 
 from .base import did_you_mean
+from .event_errors import event_errors
 from .fraud_flow import FraudSettings, ModelSettings
 from .kafka import kafka_errors
 from .policy import code_errors, rule_errors, threshold_errors
@@ -68,6 +69,7 @@ def references(
     elif isinstance(settings, RecommendSettings):
         yield from _time_errors(settings.time, broken)
         yield from recommend_errors(settings)
+    yield from event_errors(settings.events, lambda name: broken.hides("events", name))
     if not broken.hides_any("kafka"):
         yield from kafka_errors(settings.kafka)
 

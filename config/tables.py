@@ -7,7 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from .base import Name
 from .base import Settings as _Settings
+from .events import EVENT_TYPES_MAX, EventSettings
 from .kafka import KafkaSettings
 from .policy import ListSettings
 
@@ -221,6 +223,7 @@ class RunSettings(_Settings):
     metrics: MetricsSettings = MetricsSettings()
     kafka: KafkaSettings = KafkaSettings()
     processes: ProcessesSettings = ProcessesSettings()
+    events: dict[Name, EventSettings] = Field(default_factory=dict, max_length=EVENT_TYPES_MAX)
 
     @property
     def lists(self) -> Mapping[str, ListSettings]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from headrace.errors import Invalid
 
 from .base import NAME_PATTERN
+from .events import EventSettings, FieldSettings
 from .features import KINDS
 from .fraud_flow import CURRENCY_PATTERN, BinDeclaration, CrossDeclaration, EntitySettings
 from .policy import ListSettings, RuleSettings
@@ -23,6 +25,7 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
     "entities": EntitySettings,
     "bins": BinDeclaration,
     "crosses": CrossDeclaration,
+    "events": EventSettings,
 }
 _POLICY_TABLES: Final[dict[str, type[BaseModel]]] = {"lists": ListSettings, "rules": RuleSettings}
 
@@ -57,11 +60,15 @@ def _is_table(read: Mapping[str, Any], key: str) -> bool:
 
 
 def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Return a copy without what is misshapen: whole declarations, and else single keys."""
+    """Return a copy without what is misshapen: whole declarations, of an event type its fields, else keys."""
     rest = {key: dict(value) if isinstance(value, dict) else value for key, value in read.items()}
+    if _is_table(rest, "events"):
+        rest["events"] = deepcopy(rest["events"])
     for place in places:
         section = place[0]
-        if len(place) > 1 and _is_table(rest, section):
+        if section == "events" and len(place) > _FIELD_DEPTH:
+            rest["events"].get(place[1], {}).get(place[2], {}).pop(place[_FIELD_DEPTH], None)
+        elif len(place) > 1 and _is_table(rest, section):
             rest[section].pop(place[1], None)
         else:
             rest.pop(section, None)
@@ -98,7 +105,9 @@ def _known_keys(place: Sequence[str], kind: type[RunSettings]) -> list[str]:
         return list(kind.model_fields)
     section = place[0]
     declaration: type[BaseModel] | None
-    if section == "features":
+    if section == "events" and len(place) > _FIELD_DEPTH:
+        declaration = FieldSettings
+    elif section == "features":
         declaration = KINDS.get(place[2]) if len(place) > 2 else None
     elif section == "policy" and len(place) > 1:
         policy = _model(kind, section)
@@ -119,6 +128,7 @@ def _model(table: type[BaseModel], key: str) -> type[BaseModel] | None:
 
 
 _PARAMETER_DEPTH: Final = 3
+_FIELD_DEPTH: Final = 3
 _PATTERNS: Final = {
     CURRENCY_PATTERN: "three capital letters, as ISO 4217 has them",
     NAME_PATTERN: "lower-case letters, digits and underscores, the first a letter",

@@ -1,3 +1,12 @@
 """The contract of events: decoding, times, limits and schemas."""
 
-__all__ = ["contract", "decode", "event_times", "oversized", "schemas", "timestamps", "unreadable"]
+__all__ = [
+    "contract",
+    "declared",
+    "decode",
+    "event_times",
+    "oversized",
+    "schemas",
+    "timestamps",
+    "unreadable",
+]

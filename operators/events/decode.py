@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -21,19 +21,20 @@ from .unreadable import Tombstone, Unreadable
 __all__ = [
     "INTERNAL_ERROR",
     "NO_VALUE",
+    "LineDecoder",
     "NoValue",
     "Undecodable",
     "canonical_digest",
+    "check_currency",
     "decode",
-    "decode_item_of_any_time",
     "decode_one",
+    "publish",
     "unexpected",
 ]
 
-_FIELD: Final = re.compile(r"`\$\.?([^`]*)`")
+_FIELD: Final = re.compile(r"`\$\.?([^`]*)`$")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
-_decoder: Final = msgspec.json.Decoder(Event)
 _canonical: Final = msgspec.msgpack.Encoder()
 _CURRENCY: Final = re.compile(CURRENCY_PATTERN)
 _INTEGER_MIN: Final = -(2**63)
@@ -91,57 +92,105 @@ def unexpected(error: Exception) -> Undecodable:
     return Undecodable(INTERNAL_ERROR, message[:_SAID_CHARACTERS_MAX], None)
 
 
-def decode(
-    payloads: Sequence[bytes], line_bytes_max: int = 65_536, *, stack_is_empty: bool = False
-) -> list[Event | Undecodable]:
-    """Decode lines, each to an event or to the reason why it is none, in their order.
+class LineDecoder:
+    """Decodes lines to events of a contract's types.
 
     Parameters
     ----------
-    payloads
-        The lines.
-    line_bytes_max
-        Longer lines are not looked into.
-    stack_is_empty
-        Whether a parser that runs out of stack here would do so anywhere.
+    event
+        The union of the structs that there are.
+    payment
+        The one of payments, where nothing but `check_currency` completes them; else None.
+    finish
+        By other classes: completes an event that was parsed, in place, or raises `msgspec.ValidationError`.
+    refusal
+        Gives the reason that is told, from what the parser said and the line.
     """
-    watched = min(line_bytes_max, NESTING_MAX)
-    decoder, hours, rests, hour_end = _decoder.decode, hour_known, REST_MS.get, HOUR_CHARACTERS
-    currencies = _currencies
-    found: list[Event | Undecodable] = []
-    add = found.append
-    for payload in payloads:
-        try:
-            if len(payload) > watched:
-                why = _not_to_parse(payload, line_bytes_max)
-                if why is not None:
-                    add(why)
+
+    def __init__(
+        self,
+        event: Any,
+        payment: type | None,
+        finish: Mapping[type, Callable[[Any], None]],
+        refusal: Callable[[Undecodable, bytes], Undecodable] | None = None,
+    ) -> None:
+        self._decoder, self._refusal = msgspec.json.Decoder(event), refusal
+        self._payment, self._finish = payment, finish
+
+    def decode(
+        self, payloads: Sequence[bytes], line_bytes_max: int = 65_536, *, stack_is_empty: bool = False
+    ) -> list[Event | Undecodable]:
+        """Decode lines, each to an event or to the reason why it is none, in their order.
+
+        Parameters
+        ----------
+        payloads
+            The lines.
+        line_bytes_max
+            Longer lines are not looked into.
+        stack_is_empty
+            Whether a parser that runs out of stack here would do so anywhere.
+        """
+        watched = min(line_bytes_max, NESTING_MAX)
+        decoder, hours, rests, hour_end = self._decoder.decode, hour_known, REST_MS.get, HOUR_CHARACTERS
+        currencies, paid, finish = _currencies, self._payment, self._finish
+        found: list[Event | Undecodable] = []
+        add = found.append
+        for payload in payloads:
+            try:
+                if len(payload) > watched:
+                    why = _not_to_parse(payload, line_bytes_max)
+                    if why is not None:
+                        add(why)
+                        continue
+                event = decoder(payload)
+                time: Any = event.event_time
+                if time.__class__ is str:
+                    # `time_ms`, for the usual form without a call: this loop meets every event.
+                    hour, rest = hours(time[:hour_end]), rests(time[hour_end:])
+                    time = time_ms(time) if hour is None or rest is None else hour + rest
+                    force_setattr(event, "event_time", time)
+                if not EVENT_TIME_MS_MIN <= time < EVENT_TIME_MS_MAX:
+                    add(_OUT_OF_RANGE)
                     continue
-            event = decoder(payload)
-            time: Any = event.event_time
-            if time.__class__ is str:
-                # `time_ms`, for the usual form without a call: this loop meets every event.
-                hour, rest = hours(time[:hour_end]), rests(time[hour_end:])
-                time = time_ms(time) if hour is None or rest is None else hour + rest
-                force_setattr(event, "event_time", time)
-            if not EVENT_TIME_MS_MIN <= time < EVENT_TIME_MS_MAX:
-                add(_OUT_OF_RANGE)
+                if event.__class__ is paid:
+                    if event.currency not in currencies:
+                        _take_currency(event.currency)
+                elif event.__class__ in finish:
+                    finish[event.__class__](event)
+            except (ValueError, msgspec.MsgspecError) as error:
+                add(_of_another_kind(payload) or self._reason(error, payload))
                 continue
-            if event.__class__ is Payment:
-                if event.currency not in currencies:
-                    _take_currency(event.currency)
-            elif event.__class__ is Item:
-                _publish(event)
-        except (ValueError, msgspec.MsgspecError) as error:
-            add(_of_another_kind(payload) or _reason(error))
-            continue
-        except MemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is one input's
-            add(_raised(error, payload, line_bytes_max, stack_is_empty=stack_is_empty))
-            continue
-        add(event)
-    return found
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is one input's
+                add(self._raised(error, payload, line_bytes_max, stack_is_empty=stack_is_empty))
+                continue
+            add(event)
+        return found
+
+    def item_of_any_time(self, payload: bytes) -> Event:
+        """Decode a catalogue event whose `published_at` may be in any year, as earlier versions took it."""
+        item: Event = self._decoder.decode(payload)
+        for field in ("event_time", "published_at"):
+            time = getattr(item, field)
+            if isinstance(time, str):
+                force_setattr(item, field, time_ms(time))
+        return item
+
+    def _reason(self, error: Exception, payload: bytes) -> Undecodable:
+        why = _reason(error)
+        return why if self._refusal is None else self._refusal(why, payload)
+
+    def _raised(
+        self, error: Exception, payload: bytes, line_bytes_max: int, *, stack_is_empty: bool
+    ) -> Event | Undecodable:
+        """Return what becomes of a line with which something raised what it should not."""
+        if not isinstance(error, RecursionError):
+            return unexpected(error)
+        if stack_is_empty:
+            return _TOO_DEEP
+        return on_empty_stack(partial(self.decode, stack_is_empty=True), (payload,), line_bytes_max)[0]
 
 
 def _not_to_parse(payload: bytes, line_bytes_max: int) -> Undecodable | None:
@@ -165,15 +214,10 @@ def _of_another_kind(payload: bytes) -> Undecodable | None:
     return None
 
 
-def _raised(
-    error: Exception, payload: bytes, line_bytes_max: int, *, stack_is_empty: bool
-) -> Event | Undecodable:
-    """Return what becomes of a line with which something raised what it should not."""
-    if not isinstance(error, RecursionError):
-        return unexpected(error)
-    if stack_is_empty:
-        return _TOO_DEEP
-    return on_empty_stack(partial(decode, stack_is_empty=True), (payload,), line_bytes_max)[0]
+def check_currency(payment: Any) -> None:
+    """See that a payment's currency is one."""
+    if payment.currency not in _currencies:
+        _take_currency(payment.currency)
 
 
 def _take_currency(currency: str) -> None:
@@ -183,7 +227,7 @@ def _take_currency(currency: str) -> None:
     _currencies.add(currency)
 
 
-def _publish(item: Event) -> None:
+def publish(item: Any) -> None:
     """Turn the second time of a catalogue event into a number too, in the same years."""
     published: Any = getattr(item, "published_at", None)
     if published.__class__ is str:
@@ -196,21 +240,6 @@ def _publish(item: Event) -> None:
     published = getattr(item, "published_at", None)
     if published is not None and not EVENT_TIME_MS_MIN <= published < EVENT_TIME_MS_MAX:
         raise msgspec.ValidationError("Expected a time in the years 2000 to 2099 - at `$.published_at`")
-
-
-def decode_item_of_any_time(payload: bytes) -> Event:
-    """Decode a catalogue event whose `published_at` may be in any year, as earlier versions took it."""
-    item: Event = _decoder.decode(payload)
-    for field in ("event_time", "published_at"):
-        time = getattr(item, field)
-        if isinstance(time, str):
-            force_setattr(item, field, time_ms(time))
-    return item
-
-
-def decode_one(payload: bytes, line_bytes_max: int = 65_536) -> Event | Undecodable:
-    """Decode one line."""
-    return decode((payload,), line_bytes_max)[0]
 
 
 def _reason(error: Exception) -> Undecodable:
@@ -234,6 +263,16 @@ def _invalid(message: str) -> Undecodable:
     if path == "type":
         return Undecodable("unknown_type", message, path)
     return Undecodable("invalid_field", message, path or None)
+
+
+_built_in: Final = LineDecoder(Event, Payment, {Item: publish})
+decode: Final = _built_in.decode
+"""Decode lines of the built-in types, as `LineDecoder.decode` does."""
+
+
+def decode_one(payload: bytes, line_bytes_max: int = 65_536) -> Event | Undecodable:
+    """Decode one line of a built-in type."""
+    return decode((payload,), line_bytes_max)[0]
 
 
 def canonical_digest(event: Event) -> int:

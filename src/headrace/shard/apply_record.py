@@ -6,7 +6,8 @@ from typing import Final
 
 from headrace.journal.records import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
 from headrace.operators.events.contract import Event
-from headrace.operators.events.decode import Undecodable, decode_item_of_any_time, decode_one
+from headrace.operators.events.declared import BUILT_IN
+from headrace.operators.events.decode import Undecodable, decode_one
 from headrace.operators.events.oversized import cut_line_of, has_reason
 from headrace.operators.events.unreadable import TOMBSTONE, Unreadable
 from headrace.shard.commands import decode_command
@@ -87,7 +88,7 @@ def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Und
         and event.field == "published_at"
         and not has_reason(record.output, "invalid_field")
     ):
-        return decode_item_of_any_time(payload)
+        return BUILT_IN.decode_item_of_any_time(payload)
     return event
 
 
