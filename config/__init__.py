@@ -10,6 +10,7 @@ __all__ = [
     "features",
     "flow_kinds",
     "fraud_flow",
+    "in_force",
     "kafka",
     "layers",
     "lists",

@@ -10,7 +10,7 @@ import typer
 
 import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace import __version__
-from headrace.cli import control, dead_letters, state
+from headrace.cli import config, control, dead_letters, state
 from headrace.cli.check import check
 from headrace.cli.demo_command import demo
 from headrace.cli.erase import erase
@@ -37,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
+app.add_typer(config.app, name="config")
 app.add_typer(control.app, name="control")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(state.app, name="state")
