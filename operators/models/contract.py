@@ -1,4 +1,4 @@
-"""What a model is to the shard: score, learn and explain over fixed-width features, save and load."""
+"""What models and estimators are to the shard: they read fixed-width features, learn, explain and save."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
-__all__ = ["Model", "ModelShape"]
+__all__ = ["Estimator", "Model", "ModelShape", "WeightedModel"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,97 @@ class Model(Protocol):
         ------
         ValueError
             If it isn't such a state, or one of another model, of other features, or of another River.
+        """
+        ...
+
+    def size_bytes(self) -> int:
+        """About how much memory the state takes, bytes."""
+        ...
+
+
+class WeightedModel(Model, Protocol):
+    """A model whose class says `takes_weights = True`: an example may count for more or less than one."""
+
+    takes_weights: ClassVar[bool]
+
+    def learn(self, features: Sequence[float], label: int, weight: float = 1.0) -> None:
+        """See `Model.learn`; the example counts `weight` times, from 0 on."""
+        ...
+
+
+class Estimator(Protocol):
+    """Estimates quantiles of a number, and learns one example at a time.
+
+    As for a `Model`: the same examples in the same order give the same estimates.
+
+    Attributes
+    ----------
+    takes, cheap_explain
+        As for a `Model`.
+    quantiles
+        Declared shares, between 0 and 1, rising: so much of the outcomes is to lie below each estimate.
+    """
+
+    takes: ClassVar[Literal["slots", "values"]]
+    cheap_explain: ClassVar[bool]
+    quantiles: tuple[float, ...]
+
+    def estimate(self, features: Sequence[float]) -> tuple[float, ...]:
+        """Return one number for each declared quantile, never falling, all finite, in the target's unit.
+
+        It changes nothing that a later estimate sees, and has something to say before anything was learned.
+        """
+        ...
+
+    def explained(self, features: Sequence[float]) -> tuple[tuple[float, ...], Sequence[float]]:
+        """Return `estimate`, and what each input adds to where the number is expected.
+
+        What an input adds is in the unit in which the estimator adds up: the target's, or its logarithm.
+        """
+        ...
+
+    def learn(
+        self,
+        features: Sequence[float],
+        value: float,
+        served: Sequence[float] | None = None,
+        weight: float = 1.0,
+        pending: int = 0,
+    ) -> None:
+        """Take in one example with its outcome; what can't be learned leaves the estimator as it was.
+
+        Parameters
+        ----------
+        features
+            As they were when the estimate was made.
+        value
+            The outcome, in the target's unit.
+        served
+            The quantiles that had gone out for it: coverage is held for what was served. None if nothing was.
+        weight
+            How many times it counts, from 0 on.
+        pending
+            Of how many of the decisions that went out the outcomes are open still; with many of them, what
+            was served says little of what is served now.
+
+        Raises
+        ------
+        ValueError
+            If the outcome is no number that it can learn, or what was served isn't what it serves.
+        """
+        ...
+
+    def save(self) -> bytes:
+        """Return the state as bytes."""
+        ...
+
+    def load(self, saved: bytes) -> None:
+        """Take over a state that `save` gave; on an error the estimator stays as it was.
+
+        Raises
+        ------
+        ValueError
+            If it isn't such a state, or one of another estimator, of other features or other quantiles.
         """
         ...
 

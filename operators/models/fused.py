@@ -78,6 +78,7 @@ class Logistic:
     cheap_explain: ClassVar[bool] = True
     # Weighing comes first: it raises what there is to raise, as for a slot that there isn't.
     atomic: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
 
     def __init__(self, shape: ModelShape, *, base_rate: float, intercept_lr: float) -> None:
         self.intercept, self.intercept_lr = log_odds(base_rate), intercept_lr
@@ -97,8 +98,8 @@ class Logistic:
         total, contributions = self._weigh(self.weights, features)
         return probability(total + self.intercept), contributions
 
-    def _step_intercept(self, features: Sequence[int], label: int) -> float:
-        """Gradient of the log loss by the log-odds, after the bias has moved along it."""
+    def _step_intercept(self, features: Sequence[int], label: int, weight: float) -> float:
+        """Weighted gradient of the log loss by the log-odds, after the bias has moved along it."""
         total, _ = self._weigh(self.weights, features)
         total += self.intercept
         rightness = total if label else -total
@@ -108,8 +109,7 @@ class Logistic:
             gradient = 1.0 / (exp(rightness) + 1.0)
         else:
             gradient = exp(-rightness) if rightness > 0.0 else 1.0
-        if label:
-            gradient = -gradient
+        gradient *= -weight if label else weight
         self.intercept -= self.intercept_lr * gradient
         return gradient
 
@@ -161,9 +161,9 @@ class LogisticSgd(Logistic):
         super().__init__(shape, base_rate=base_rate, intercept_lr=intercept_lr)
         self.lr = lr
 
-    def learn(self, features: Sequence[int], label: int) -> None:
-        """See `Model.learn`."""
-        step, weights = self.lr * self._step_intercept(features, label), self.weights
+    def learn(self, features: Sequence[int], label: int, weight: float = 1.0) -> None:
+        """See `WeightedModel.learn`."""
+        step, weights = self.lr * self._step_intercept(features, label, weight), self.weights
         for slot in features:
             weights[slot] -= step
 
@@ -204,9 +204,9 @@ class LogisticAdaGrad(Logistic):
     def _tables(self) -> list[array[float]]:
         return [self.weights, self.squares]
 
-    def learn(self, features: Sequence[int], label: int) -> None:
-        """See `Model.learn`."""
-        gradient, weights, squares = self._step_intercept(features, label), self.weights, self.squares
+    def learn(self, features: Sequence[int], label: int, weight: float = 1.0) -> None:
+        """See `WeightedModel.learn`."""
+        gradient, weights, squares = self._step_intercept(features, label, weight), self.weights, self.squares
         square, lr, eps = gradient * gradient, self.lr, self.eps
         for slot in features:
             squares[slot] = seen = squares[slot] + square
@@ -251,9 +251,9 @@ class LogisticFtrl(Logistic):
     def _tables(self) -> list[array[float]]:
         return [self.weights, self.evidence, self.squares]
 
-    def learn(self, features: Sequence[int], label: int) -> None:
-        """See `Model.learn`."""
-        gradient, weights = self._step_intercept(features, label), self.weights
+    def learn(self, features: Sequence[int], label: int, weight: float = 1.0) -> None:
+        """See `WeightedModel.learn`."""
+        gradient, weights = self._step_intercept(features, label, weight), self.weights
         alpha, beta, l1, l2, square = self.alpha, self.beta, self.l1, self.l2, gradient * gradient
         evidence, squares = self.evidence, self.squares
         for slot in features:

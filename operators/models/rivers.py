@@ -117,6 +117,7 @@ class _RiverLogistic(_River):
 
     takes: ClassVar[Literal["slots", "values"]] = "slots"
     cheap_explain: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
 
     def __init__(self, shape: ModelShape, optimizer: Any, base_rate: float, intercept_lr: float) -> None:
         from river import linear_model
@@ -130,9 +131,9 @@ class _RiverLogistic(_River):
         """See `Model.score`."""
         return _finite(self.estimator.predict_proba_one(dict.fromkeys(features, 1.0))[True])
 
-    def learn(self, features: Sequence[int], label: int) -> None:
-        """See `Model.learn`."""
-        self.estimator.learn_one(dict.fromkeys(features, 1.0), label)
+    def learn(self, features: Sequence[int], label: int, weight: float = 1.0) -> None:
+        """See `WeightedModel.learn`."""
+        self.estimator.learn_one(dict.fromkeys(features, 1.0), label, weight)
 
     def explain(self, features: Sequence[int]) -> list[float]:
         """See `Model.explain`: the weight of each group's active slot."""
@@ -263,13 +264,16 @@ class _RiverOverValues(_River):
 
     def learn(self, features: Sequence[float], label: int) -> None:
         """See `Model.learn`."""
+        self._count(features)
+        self._learn_given(self._given(features), label)
+
+    def _count(self, features: Sequence[float]) -> None:
         self.learned += 1
         for place, value in enumerate(features):
             if math.isfinite(value):
                 self.seen[place] += 1
                 # A running mean needs no sum, which would lose digits as it grows.
                 self.means[place] += (value - self.means[place]) / self.seen[place]
-        self._learn_given(self._given(features), label)
 
     def _learn_given(self, given: dict[str, float], label: int) -> None:
         self.estimator.learn_one(given, bool(label))
@@ -309,6 +313,8 @@ class RiverHoeffdingAdaptiveTree(_RiverOverValues):
     Bifet, A., Gavalda, R. (2009). Adaptive learning from evolving data streams. IDA.
     """
 
+    takes_weights: ClassVar[bool] = True
+
     def __init__(
         self,
         shape: ModelShape,
@@ -324,6 +330,11 @@ class RiverHoeffdingAdaptiveTree(_RiverOverValues):
             grace_period=grace_period, max_depth=depth_max, memory_estimate_period=_NEVER, seed=seed
         )
         super().__init__(shape, estimator, base_rate)
+
+    def learn(self, features: Sequence[float], label: int, weight: float = 1.0) -> None:
+        """See `WeightedModel.learn`."""
+        self._count(features)
+        self.estimator.learn_one(self._given(features), bool(label), w=weight)
 
 
 class RiverAdaptiveRandomForest(_RiverOverValues):

@@ -30,7 +30,9 @@ EXPORTED = {
     "operators.events": "contract declared decode event_times oversized schemas timestamps unreadable",
     "operators.features": "FeatureSet SlotGroup windows",
     "operators.models": (
-        "MODELS Model ModelShape NotLearned Teacher build_model fused model_errors reference unbuilt_model"
+        "Bin Calibration ESTIMATORS Estimator MODELS Model ModelShape NotLearned Provisional Reliability "
+        "Teacher WeightedModel build_estimator build_model estimator_errors fused model_errors reference "
+        "takes_weights unbuilt_model"
     ),
     "operators.policy": (
         "APPROVAL Action Command KillSwitch ListContent Policy ReloadList Verdict act commands "
