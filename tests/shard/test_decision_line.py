@@ -64,3 +64,52 @@ def test_a_dead_letters_reason_is_seen_in_its_line(reason):
     letter = DeadLetter(reason=reason, message="", field=None, source="", offset=0, line=1, payload_base64="")
     assert has_reason(encode_dead_letter(letter), reason)
     assert not has_reason(encode_dead_letter(letter), "invalid_json")
+
+
+_LINES = st.lists(
+    st.builds(
+        lambda decision_id, text: orjson.dumps(
+            {"decision_id": decision_id, "event_id": text, "customer_id": text, "action": text},
+            option=decision_line.ENCODING,
+        ),
+        st.text(max_size=20),
+        st.text(max_size=20),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(_LINES)
+def test_an_output_of_several_decisions_is_taken_apart_as_it_was_put_together(lines):
+    output = b"".join(lines)
+    assert decision_line.lines_of(output) == lines
+    assert decision_line.each_line([(7, output), (8, lines[0])]) == [
+        *((7, line) for line in lines),
+        (8, lines[0]),
+    ]
+    for number, line in enumerate(lines):
+        wanted = orjson.loads(line)["decision_id"]
+        found = decision_line.line_of(output, wanted)
+        assert found is not None
+        assert found[0] <= number
+        assert orjson.loads(found[1])["decision_id"] == wanted
+    assert decision_line.line_of(output, "there is no such decision") is None
+
+
+@given(_LINES)
+def test_what_is_changed_in_an_output_is_changed_in_each_of_its_lines(lines):
+    output, marked = b"".join(lines), decision_line.marked_retried(b"".join(lines))
+    assert [orjson.loads(each) for each in decision_line.lines_of(marked)] == [
+        {**orjson.loads(line), "retried": True} for line in lines
+    ]
+    bare = decision_line.without(output, "customer_id")
+    assert [orjson.loads(each).keys() for each in decision_line.lines_of(bare)] == [
+        {"decision_id", "event_id", "action"}
+    ] * len(lines)
+
+
+def test_a_batch_of_single_lines_is_not_gone_through():
+    outputs = [(1, b'{"decision_id":"a","event_id":"b"}\n'), (2, b"   \n")]
+    assert decision_line.each_line(outputs) is outputs
+    assert decision_line.each_line([]) == []

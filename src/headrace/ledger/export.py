@@ -28,6 +28,7 @@ from headrace.ledger.export_outcomes import Outcomes, Progress, tell
 from headrace.ledger.export_rows import Group
 from headrace.operators.decisions.detail import detail_layout
 from headrace.operators.recommend.exported import SlateLayout
+from headrace.shard.decision_line import lines_of
 
 __all__ = ["Exported", "Rows", "Selection", "export"]
 
@@ -79,7 +80,7 @@ class Exported:
     rows, with_outcome
         Rows, and those with an outcome.
     erased
-        Decisions left out because they were erased.
+        Inputs that were decided on and left out because they were erased.
     gone
         Records of the journals' beginnings that are no longer kept.
     of_slates
@@ -165,15 +166,16 @@ class _Shard:
         self._begin(start)
         for frame in JournalReader(self.directory, start, cut_torn_tail=False).frames():
             for number, record in enumerate(frame.records):
-                decision = self._wanted(record)
-                if decision is None:
+                wanted = self._wanted(record)
+                if not wanted:
                     continue
                 if group is not None and (group.layout is not self._layout or len(group) >= group_rows):
                     yield group
                     group = None
                 if group is None:
                     group = Group(self.directory.name, self._known_layout())
-                group.add(frame.head, number, record, decision, self._sources.get(record.source))
+                for decision in wanted:
+                    group.add(frame.head, number, record, decision, self._sources.get(record.source))
             tell(progress, frame.head)
             # A flow may have written on; decisions behind the outcomes' end would look as if none had come.
             if (frame.head.segment, frame.head.position_next) == (end.segment, end.byte):
@@ -181,20 +183,20 @@ class _Shard:
         if group is not None:
             yield group
 
-    def _wanted(self, record: Record) -> dict[str, Any] | None:
-        """Return the decision of a record, if it is one to be exported.
+    def _wanted(self, record: Record) -> Sequence[dict[str, Any]]:
+        """Return the decisions of a record that are to be exported.
 
         What a control record says is noted.
         """
         if record.kind == _CONTROL and not record.erased:
             self._control(orjson.loads(record.input))
         if record.kind != _DECIDED:
-            return None
+            return ()
         if record.erased:
             self._exported.erased += 1
-            return None
-        decision: dict[str, Any] = orjson.loads(record.output)
-        return decision if self._selection.wants(decision["event_time"]) else None
+            return ()
+        decisions: list[dict[str, Any]] = list(map(orjson.loads, lines_of(record.output)))
+        return [decision for decision in decisions if self._selection.wants(decision["event_time"])]
 
     def _control(self, note: dict[str, Any]) -> None:
         if note["control"] == "source":

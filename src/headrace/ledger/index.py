@@ -27,7 +27,7 @@ from headrace.journal.frames import Boundary, Frame, FrameHead
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import Kind
 from headrace.journal.segments import index_path, segment_numbers, segment_path, start_of
-from headrace.ledger.keys import digest_of, key_of, number_of
+from headrace.ledger.keys import digest_of, keys_of, number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,8 +90,7 @@ class _Scanned:
             if record.flags and record.erased:
                 self.erased += 1
                 continue
-            key = key_of(record)
-            if key is not None:
+            for key in keys_of(record):
                 self.decisions += record.kind == _DECIDED
                 add(digest_of(key))
                 place(base + number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -9,14 +10,14 @@ import msgspec
 import orjson
 
 from headrace.journal.records import Kind, Record
-from headrace.shard.decision_line import id_token
+from headrace.shard.decision_line import id_token, lines_of
 
 __all__ = [
     "CONFIG_KEY",
     "about_key",
     "decision_key",
     "digest_of",
-    "key_of",
+    "keys_of",
     "number_of",
     "source_key",
 ]
@@ -74,19 +75,19 @@ CONFIG_KEY: Final = number_of(digest_of(_control_key("config")))
 """The number that configurations are filed under."""
 
 
-def key_of(record: Record) -> bytes | None:
-    """Return what a record is filed under; None if nothing would ask for it."""
+def keys_of(record: Record) -> Sequence[bytes]:
+    """Return what a record is filed under: the id of each decision, or one key; none if nothing would ask."""
     if record.kind == _DECIDED:
-        # The id's bytes as they stand in the line, as decoding every decision would be most of the time of a
+        # The ids' bytes as they stand in the lines, as decoding every decision would be most of the time of a
         # scan.
-        return b"d" + id_token(record.output)
+        return [b"d" + id_token(line) for line in lines_of(record.output)]
     try:
         if record.kind == _APPLIED:
             outcome = _about_decoder.decode(record.input)
-            return b"o" + outcome.about.encode() if outcome.about and outcome.type == "outcome" else None
+            return (b"o" + outcome.about.encode(),) if outcome.about and outcome.type == "outcome" else ()
         if record.kind == _CONTROL:
             note = _note_decoder.decode(record.input)
-            return _control_key(note.control, note.number)
+            return (_control_key(note.control, note.number),)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    return None
+        return ()
+    return ()

@@ -46,6 +46,7 @@ from headrace.operators.decisions.detail import DetailLayout, base_log_odds, det
 from headrace.operators.events.contract import Click, Outcome
 from headrace.operators.events.decode import decode_one
 from headrace.operators.recommend.explained import LIST_TEXTS, explained_items
+from headrace.shard.decision_line import line_of
 
 __all__ = ["Ledger", "shard_directories"]
 
@@ -109,7 +110,7 @@ class _Shard:
     def _is_of(decision_id: str, record: Record) -> bool:
         if record.kind != Kind.DECIDED:
             return False
-        return record.erased or orjson.loads(record.output)["decision_id"] == decision_id
+        return record.erased or line_of(record.output, decision_id) is not None
 
     def last(self, key: int, until: Place, note: str) -> tuple[Place, dict[str, Any]] | None:
         """Return the last control record of a key before a place."""
@@ -298,7 +299,7 @@ class Ledger:
                 shard, place = found[-1]
                 others = tuple(shard.position(place) for shard, place in found[:-1])
                 erased = _erased(shard, place, wanted, others)
-                return erased or _explained(shard, place, others, self._letter(shard.record(place)))
+                return erased or _explained(shard, place, wanted, others, self._letter(shard.record(place)))
         if self.damage:
             raise self.damage[0]
         raise UnknownDecision(f"{self.state}: no decision {decision_id}; searched {self.searched}")
@@ -349,11 +350,13 @@ def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Positio
 
 
 def _explained(
-    shard: _Shard, place: Place, others: tuple[Position, ...], letter: ExplainedLetter | None
+    shard: _Shard, place: Place, wanted: str, others: tuple[Position, ...], letter: ExplainedLetter | None
 ) -> Explained:
     record, head = shard.record(place), shard.frame(place).head
     config, settings = shard.configuration(place)
-    decision = orjson.loads(record.output)
+    found = line_of(record.output, wanted)
+    assert found is not None, "the record was found by this id"
+    decision = orjson.loads(found[1])
     try:
         why = _why(settings, decision, record.detail)
     except ValueError as error:

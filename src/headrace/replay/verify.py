@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from headrace.journal.scan import notes_of
 from headrace.journal.segments import first_boundary, segment_path, start_of
 from headrace.shard.apply_record import apply_again
 from headrace.shard.checkpoint_header import STATE_VERSION
+from headrace.shard.decision_line import lines_of
 from headrace.shard.kinds import build_machine
 from headrace.shard.machine import Machine, Output
 from headrace.shard.mismatch import other_version
@@ -321,7 +323,7 @@ class _Rederiving:
                 self.state = None
             elif self.state is None:
                 self.found.unknown += 1
-                self.found.unknown_decisions += record.kind == _DECIDED
+                self.found.unknown_decisions += len(lines_of(record.output)) if record.kind == _DECIDED else 0
             else:
                 self._compare(frame, number, record, self._applied(self.state, record))
         if self.state is not None:
@@ -349,7 +351,8 @@ class _Rederiving:
     def _compare(self, frame: Frame, number: int, record: Record, derived: Output) -> None:
         found = self.found
         found.inputs += 1
-        found.decisions += record.kind == _DECIDED
+        if record.kind == _DECIDED:
+            found.decisions += len(lines_of(record.output))
         if derived != (record.kind, record.output, record.detail):
             found.differences += 1
             if found.first is None:
@@ -364,19 +367,26 @@ def _difference(directory: Path, frame: Frame, number: int, record: Record, deri
     unlike = []
     if kind != record.kind:
         unlike.append(Unlike("kind", Kind(record.kind).name.lower(), Kind(kind).name.lower()))
-    if line != record.output:
-        unlike.append(Unlike("line", *_lines(record.output, line)))
+    recorded, line = _first_unlike(record.output, line)
+    if line != recorded:
+        unlike.append(Unlike("line", *_lines(recorded, line)))
     if detail != record.detail:
         unlike.append(Unlike("detail", *_details(record.detail, detail)))
     head = frame.head
     path = str(segment_path(directory, head.segment))
-    ids = [_decision_id(*each) for each in ((record.kind, record.output), (kind, line))]
+    ids = [_decision_id(*each) for each in ((record.kind, recorded), (kind, line))]
     named = next((each for each in ids if each is not None), None)
     return Difference(path, head.position, number, record.ordinal, named, tuple(unlike))
 
 
+def _first_unlike(recorded: bytes, derived: bytes) -> tuple[bytes, bytes]:
+    """Return the first two lines that differ of what an input led to; the first ones if none do."""
+    pairs = list(zip_longest(lines_of(recorded), lines_of(derived), fillvalue=b""))
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+
+
 def _decision_id(kind: int, line: bytes) -> str | None:
-    return str(_read(line).get("decision_id")) if kind == _DECIDED else None
+    return str(_read(line).get("decision_id")) if kind == _DECIDED and line else None
 
 
 def _read(line: bytes) -> dict[str, Any]:

@@ -36,7 +36,7 @@ DELIVERED: Final = "delivered"
 
 
 def retried(output: Output) -> Output:
-    """Mark the decision on a dead letter's input that was given once more."""
+    """Mark what was decided on a dead letter's input that was given once more."""
     kind, line, detail = output
     return (kind, marked_retried(line), detail) if kind == _DECIDED else output
 

@@ -6,11 +6,22 @@ else writes such a line. So what looks into its bytes stands here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
-__all__ = ["ENCODING", "FIRST_FIELDS", "decision_id", "id_token", "marked_retried", "without"]
+__all__ = [
+    "ENCODING",
+    "FIRST_FIELDS",
+    "decision_id",
+    "each_line",
+    "id_token",
+    "line_of",
+    "lines_of",
+    "marked_retried",
+    "without",
+]
 
 ENCODING: Final = orjson.OPT_APPEND_NEWLINE
 """With which option of orjson's a decision becomes a line."""
@@ -23,6 +34,36 @@ _ID_ENDS: Final = b'","%s":' % FIRST_FIELDS[1].encode()
 _ID_AT: Final = len(_BEGINS)
 _ENDS: Final = b"}\n"
 _RETRIED: Final = b',"retried":true' + _ENDS
+
+
+def lines_of(output: bytes) -> list[bytes]:
+    """Return the lines of what an input led to: one for each of its decisions, each with its newline."""
+    # Within JSON a newline is escaped. `splitlines` would take carriage returns for ends of lines as well.
+    if output.find(b"\n") == len(output) - 1:
+        return [output]
+    return [line + b"\n" for line in output[:-1].split(b"\n")]
+
+
+def each_line(outputs: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Return lines one by one, each with the ordinal of its input, where some inputs led to several.
+
+    Parameters
+    ----------
+    outputs
+        What inputs led to, with their ordinals. Where each is a single line, it is returned itself: that is
+        told from all of a batch together, so that it costs next to nothing.
+    """
+    if b"".join([output for _, output in outputs]).count(b"\n") == len(outputs):
+        return outputs
+    return [(ordinal, line) for ordinal, output in outputs for line in lines_of(output)]
+
+
+def line_of(output: bytes, wanted: str) -> tuple[int, bytes] | None:
+    """Return the line of a decision by its id, behind its number among those of its input, from 0."""
+    for number, line in enumerate(lines_of(output)):
+        if decision_id(line) == wanted:
+            return number, line
+    return None
 
 
 def decision_id(line: bytes) -> str:
@@ -44,15 +85,19 @@ def id_token(line: bytes) -> bytes:
     return orjson.dumps(orjson.loads(line)["decision_id"])
 
 
-def marked_retried(line: bytes) -> bytes:
-    """Return the line of a decision on a dead letter's input that was given once more."""
+def marked_retried(output: bytes) -> bytes:
+    """Return the decisions on a dead letter's input that was given once more, each marked as such."""
     # As encoding with the field would give it, for a fraction of its cost and without a way to change other
     # bytes.
-    return line[: -len(_ENDS)] + _RETRIED
+    return b"".join([line[: -len(_ENDS)] + _RETRIED for line in lines_of(output)])
 
 
-def without(line: bytes, *fields: str) -> bytes:
-    """Return the line without some fields, as earlier versions encoded it."""
+def without(output: bytes, *fields: str) -> bytes:
+    """Return decisions without some fields, as earlier versions encoded them."""
+    return b"".join([_without(line, fields) for line in lines_of(output)])
+
+
+def _without(line: bytes, fields: Sequence[str]) -> bytes:
     decision: dict[str, Any] = orjson.loads(line)
     for field in fields:
         decision.pop(field, None)

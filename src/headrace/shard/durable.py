@@ -31,6 +31,7 @@ from headrace.shard.attempts import Attempt
 from headrace.shard.batch_applier import Applied, BatchApplier, add_output
 from headrace.shard.checkpoints import Checkpoints
 from headrace.shard.commands import Command, Erase
+from headrace.shard.decision_line import each_line
 from headrace.shard.kinds import build_machine
 from headrace.shard.recovery import CONTROL_NAMES, Recovered, Recovery
 from headrace.shard.shard_journal import ShardJournal
@@ -254,7 +255,7 @@ class DurableShard:
         if batch.ordinal < notes.position:
             lines = self._give_out_again(batch, lines, applied)
             if batch.ordinal_next <= notes.position:
-                return applied
+                return _line_by_line(applied)
         begun = time.perf_counter_ns()
         records = self._applier.apply(batch, events, lines, applied)
         applied_ns = time.perf_counter_ns()
@@ -269,7 +270,7 @@ class DurableShard:
             # journal's end.
             if self._checkpoints.due():
                 self._checkpoints.take()
-        return applied
+        return _line_by_line(applied)
 
     def _give_out_again(self, batch: Batch, lines: Sequence[int], applied: Applied) -> list[int]:
         """Return recorded outputs for lines that were applied before; the other lines are left over.
@@ -330,6 +331,12 @@ class DurableShard:
             self.level(self._notes.seen)
             self._checkpoints.take_last(waited)
         self.journal.close()
+
+
+def _line_by_line(applied: Applied) -> Applied:
+    """Let decisions go out one by one: an input may have led to several."""
+    applied.decisions = each_line(applied.decisions)
+    return applied
 
 
 def _is_of(record: Record, payload: bytes) -> bool:

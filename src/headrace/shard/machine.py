@@ -24,7 +24,11 @@ DECIDED_ON: Final = {"fraud": "payments", "recommend": "clicks"}
 
 
 Output = tuple[int, bytes, bytes]
-"""What became of an input: its `Kind`, the line that goes out, and the detail that only the journal keeps."""
+"""What became of an input: its `Kind`, what goes out, and the detail that only the journal keeps.
+
+What goes out is one line, or one for each decision of an input that led to several. Each ends with its
+newline, and has a `decision_id` of its own.
+"""
 
 
 Position = tuple[int, int, int]

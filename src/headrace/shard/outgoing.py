@@ -16,7 +16,7 @@ from headrace.journal.passed_headers import PassedHeaders
 from headrace.journal.records import COMMAND, RETRIED, SKIPPED, Kind, Record
 from headrace.operators.events.contract import FRAUD_ID, Click, Payment
 from headrace.operators.events.decode import decode_one
-from headrace.shard.decision_line import decision_id
+from headrace.shard.decision_line import decision_id, lines_of
 
 __all__ = [
     "DEAD_LETTERS",
@@ -123,8 +123,10 @@ def outgoing_of(
         if output is None or record.erased:
             continue
         if output is DECISIONS:
-            message = decision_of(decode_one(record.input, line_bytes_max), record.output)
-            yield output, record, replace(message, headers=record.headers) if record.headers else message
+            event = decode_one(record.input, line_bytes_max)
+            for line in lines_of(record.output):
+                message = decision_of(event, line)
+                yield output, record, replace(message, headers=record.headers) if record.headers else message
         else:
             place = shard, record.ordinal
             name = names.get(record.source, "")
