@@ -7,12 +7,22 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-__all__ = ["HALF_LIFE_MS_MAX", "UNIT_MS", "WINDOW_MS_MAX", "HalfLife", "Window", "duration_ms"]
+__all__ = [
+    "HALF_LIFE_MS_MAX",
+    "LONG_WINDOW_MS_MAX",
+    "UNIT_MS",
+    "WINDOW_MS_MAX",
+    "HalfLife",
+    "LongWindow",
+    "Window",
+    "duration_ms",
+]
 
 UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _MINUTE_MS: Final = UNIT_MS["m"]
 WINDOW_MS_MAX: Final = 40 * UNIT_MS["d"]
+LONG_WINDOW_MS_MAX: Final = 400 * UNIT_MS["d"]
 HALF_LIFE_MS_MAX: Final = 400 * UNIT_MS["d"]
 
 
@@ -40,4 +50,5 @@ def _shortest(text: str, ms_max: int) -> str:
 
 
 Window = Annotated[str, AfterValidator(lambda text: _shortest(text, WINDOW_MS_MAX))]
+LongWindow = Annotated[str, AfterValidator(lambda text: _shortest(text, LONG_WINDOW_MS_MAX))]
 HalfLife = Annotated[str, AfterValidator(lambda text: _shortest(text, HALF_LIFE_MS_MAX))]

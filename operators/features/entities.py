@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
-__all__ = ["NOBODY", "Column", "Entities"]
+__all__ = ["NOBODY", "Column", "Entities", "Key"]
 
+Key = str | int | tuple[str | int, ...]
+"""What names an entity: a value, or several together."""
+
+_Head = tuple[list[Key | None], list[int], int, int, int]
 NOBODY: Final = 1 << 62  # creation of a row without an owner: later than every input
 _ROWS_LOOKED_AT_MAX: Final = 16  # when the limit is reached, the idlest of so many rows goes
 # Rows are added by portions, as columns are many: a sixteenth of those that there are, within these limits.
@@ -72,8 +76,8 @@ class Entities:
 
     def __init__(self, entities_max: int, idle_ms_max: int) -> None:
         self.entities_max, self.idle_ms_max = entities_max, idle_ms_max
-        self.index: dict[str, int] = {}
-        self.keys: list[str | None] = [None]
+        self.index: dict[Key, int] = {}
+        self.keys: list[Key | None] = [None]
         self.free: list[int] = []
         self.last_seen = Column("q", 0)
         self.created = Column("q", NOBODY)
@@ -100,7 +104,7 @@ class Entities:
         self.distinct.append(added)
         return added
 
-    def create(self, key: str, input_number: int) -> int:
+    def create(self, key: Key, input_number: int) -> int:
         """Give a new entity a row."""
         if len(self.index) >= self.entities_max:
             self._evict_idlest()
@@ -150,7 +154,7 @@ class Entities:
         self.last_seen.values[row] = NOBODY  # a free row is never idle
         self.free.append(row)
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: Key) -> None:
         """Give an entity's row up, if it has one, as if it had been idle for too long."""
         row = self.index.get(key)
         if row is not None:
@@ -182,13 +186,17 @@ class Entities:
 
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """Return the state as named blobs; columns are given as they are, without a copy."""
-        self._trim()
-        head = (self.keys, self.free, self.hand, self.evicted_by_age, self.evicted_by_limit)
-        blobs: dict[str, bytes | array[int] | array[float]] = {"head": msgspec.msgpack.encode(head)}
+        blobs: dict[str, bytes | array[int] | array[float]] = {"head": self.save_head()}
         blobs |= {f"column-{number}": column.values for number, column in enumerate(self.columns)}
         if self.distinct:
             blobs["distinct"] = msgspec.msgpack.encode(self.distinct)
         return blobs
+
+    def save_head(self) -> bytes:
+        """Return all but the columns; these are cut to the rows that there are."""
+        self._trim()
+        head = (self.keys, self.free, self.hand, self.evicted_by_age, self.evicted_by_limit)
+        return msgspec.msgpack.encode(head)
 
     def load(self, blobs: dict[str, bytes]) -> None:
         """Take over a saved state, in place: whoever holds a column or the index goes on with it.
@@ -198,21 +206,38 @@ class Entities:
         ValueError
             If a column isn't as long as the table.
         """
-        head = msgspec.msgpack.decode(blobs["head"], type=tuple[list[str | None], list[int], int, int, int])
-        for number, column in enumerate(self.columns):
-            # All are measured before any is changed: a state that doesn't fit leaves this one as it is.
-            found, expected = len(blobs[f"column-{number}"]), len(head[0]) * column.row_bytes
-            if found != expected:
-                raise ValueError(f"column {number} has {found} bytes, not {expected}")
-        self.keys[:], self.free[:], self.hand, self.evicted_by_age, self.evicted_by_limit = head
-        self.index.clear()
-        self.index.update({key: row for row, key in enumerate(self.keys) if key is not None})
-        for number, column in enumerate(self.columns):
-            del column.values[:]
-            column.values.frombytes(blobs[f"column-{number}"])
-        self._rows = len(self.keys)
-        self.moved()
+        columns = {str(number): column for number, column in enumerate(self.columns)}
+        self.load_columns(blobs["head"], columns, {name: blobs[f"column-{name}"] for name in columns})
         if self.distinct:
             saved = msgspec.msgpack.decode(blobs["distinct"], type=list[list[dict[str, int] | None]])
             for mappings, loaded in zip(self.distinct, saved, strict=True):
                 mappings[:] = loaded
+
+    def load_columns(self, head: bytes, columns: Mapping[str, Column], saved: Mapping[str, bytes]) -> None:
+        """Take over what `save_head` gave, and columns by name; one that isn't saved starts empty.
+
+        Raises
+        ------
+        ValueError
+            If a column isn't as long as the table; then nothing has changed.
+        """
+        read = msgspec.msgpack.decode(head, type=_Head)
+        rows = len(read[0])
+        for name, column in columns.items():
+            # All are measured before any is changed: a state that doesn't fit leaves this one as it is.
+            found, expected = len(saved.get(name, bytes(rows * column.row_bytes))), rows * column.row_bytes
+            if found != expected:
+                raise ValueError(f"column {name} has {found} bytes, not {expected}")
+        self.keys[:], self.free[:], self.hand, self.evicted_by_age, self.evicted_by_limit = read
+        self.index.clear()
+        self.index.update({key: row for row, key in enumerate(self.keys) if key is not None})
+        for name, column in columns.items():
+            del column.values[:]
+            if name in saved:
+                column.values.frombytes(saved[name])
+            else:
+                column.values.extend(column.initial * rows)
+        for mappings in self.distinct:
+            mappings[:] = [None] * rows
+        self._rows = rows
+        self.moved()

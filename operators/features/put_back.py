@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .entities import NOBODY, Entities
 from .windows import highest_of, total_of
 
-__all__ = ["Times", "Window", "put_tables_back"]
+__all__ = ["Ring", "Times", "Window", "put_tables_back"]
 
 _EMPTY: Final = {"count": 0, "sum": 0.0, "max": float("-inf")}
 
@@ -64,6 +64,39 @@ class Times(NamedTuple):
 
     values: array[int]
     drops: bool
+
+
+class Ring(NamedTuple):
+    """The last values of each entity, with their times.
+
+    Attributes
+    ----------
+    count
+        How many have come, of each entity; the next one's place is this by the width.
+    values, times
+        Side by side; a time of 0 is an empty place.
+    width
+        Places for each entity.
+    """
+
+    count: array[int]
+    values: array[float]
+    times: array[int]
+    width: int
+
+    def put_back(self, to_ms: int) -> int:
+        """Drop values that lie ahead of a time; say how many there were."""
+        width = self.width
+        ahead = (_view(self.times) > to_ms).reshape(-1, width)
+        for row in np.flatnonzero(ahead.any(axis=1)).tolist():
+            base, count = row * width, self.count[row]
+            places = [base + number % width for number in range(max(0, count - width), count)]
+            kept = [(self.values[at], self.times[at]) for at in places if self.times[at] <= to_ms]
+            kept += [(0.0, 0)] * (width - len(kept))
+            for at, (value, time) in enumerate(kept):
+                self.values[base + at], self.times[base + at] = value, time
+            self.count[row] = sum(time > 0 for _, time in kept)
+        return int(np.count_nonzero(ahead))
 
 
 def _view(values: array[Any]) -> NDArray[np.int64]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ...config.fraud_flow import BinDeclaration, CrossDeclaration
-from .source_lines import NEVER_MISSING, SourceLines
+from .source_lines import SourceLines
 
-__all__ = ["SlotGroup", "write_slots"]
+__all__ = ["SlotGroup", "write_bins", "write_slots"]
 
 
 class SlotGroup(NamedTuple):
@@ -34,7 +34,7 @@ def write_slots(
     source: SourceLines, bins: Mapping[str, BinDeclaration], crosses: Mapping[str, CrossDeclaration]
 ) -> tuple[tuple[SlotGroup, ...], list[str]]:
     """Add the lines that find the ranges; give the crosses, and for each the source of its active slot."""
-    sizes = _write_bins(source, bins, {name for cross in crosses.values() for name in cross.of})
+    sizes = write_bins(source, bins, {name for cross in crosses.values() for name in cross.of})
     groups, active, offset = [], [], 0
     for name, cross in crosses.items():
         size, terms = 1, []
@@ -47,7 +47,7 @@ def write_slots(
     return tuple(groups), active
 
 
-def _write_bins(source: SourceLines, bins: Mapping[str, BinDeclaration], used: set[str]) -> dict[str, int]:
+def write_bins(source: SourceLines, bins: Mapping[str, BinDeclaration], used: set[str]) -> dict[str, int]:
     """Lines that find the range of each bin used; how many ranges it has, a missing value being the last.
 
     A bin whose edges are all edges of another bin of the same feature is looked up from that one's range.
@@ -58,7 +58,7 @@ def _write_bins(source: SourceLines, bins: Mapping[str, BinDeclaration], used: s
     # The finest first: a coarser bin over some of its edges is then a look-up in a table, not another search.
     for name in sorted(used, key=lambda name: (-len(bins[name].edges), numbers[name])):
         of, edges, local = bins[name].of, list(map(float, bins[name].edges)), f"b{numbers[name]}"
-        if of in source.numbers and source.features[of].kind not in NEVER_MISSING:
+        if source.may_miss(of):
             edges.append(math.inf)  # what is missing is below no edge at all, not even this one
         sizes[name] = len(edges) + 1
         looked_up, finest = finer.setdefault(of, (local, edges))

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ...config.fraud_flow import EntitySettings
 from . import windows
 from .entities import Entities
+from .episodes import HISTORY
 from .put_back import Times, Window
 
 __all__ = ["FIELDS", "NEVER_MISSING", "SourceLines"]
@@ -98,6 +99,10 @@ class SourceLines:
         self.names[name] = value
         return name
 
+    def distinct_column(self, entity: str) -> str:
+        """Add a column of mappings to an entity's table, and name it."""
+        return self.bind(self.tables[entity].distinct_column())
+
     def time_column(self, entity: str, *, drops: bool = True) -> str:
         """Return a column of times."""
         name = self.column(entity, "q", 0)
@@ -114,6 +119,14 @@ class SourceLines:
     def value(self, name: str) -> str:
         """Name a feature's value, or a field of the payment."""
         return f"f{self.numbers[name]}" if name in self.numbers else f"({FIELDS[name]})"
+
+    def may_miss(self, name: str) -> bool:
+        """Whether a feature's value may be missing."""
+        return name in self.numbers and self.features[name].kind not in NEVER_MISSING
+
+    def attribute(self, field: str) -> str:
+        """Write a field of the event."""
+        return f"ev.{field}"
 
     def condition(self, declaration: Any) -> str:
         """Write the conditions under which a declaration takes an event in."""
@@ -144,7 +157,7 @@ class SourceLines:
         if condition:
             guards.append(condition)
         value = getattr(declaration, "value", None)
-        if value in self.numbers and self.features[value].kind not in NEVER_MISSING:
+        if value is not None and self.may_miss(value):
             guards.append(f"{self.value(value)} == {self.value(value)}")
         to = self.object_update_lines if objects else self.update_lines
         to += [f"if {' and '.join(guards)}:", *(f"    {line}" for line in lines)]
@@ -153,6 +166,20 @@ class SourceLines:
         """Whether a label counts: a legitimate one always, a fraud if the payment met the condition."""
         condition = self.condition(declaration)
         return f"(not {{label}} or {self.flag(condition)})" if condition else "True"
+
+    def episode_group(self, declaration: Any) -> str:
+        """Whose episodes are shared by features under one condition."""
+        entity: str = declaration.entity
+        return entity
+
+    def episode_columns(self, declaration: Any) -> tuple[str, str, str, str, str]:
+        """Add the columns of an entity's episodes under a condition, and name them."""
+        entity = declaration.entity
+        streak = self.column(entity, "i", 0)
+        # Times of outcomes, which stand.
+        first, legitimate = (self.time_column(entity, drops=False) for _ in range(2))
+        history, seen = self.column(entity, "q", 0, HISTORY), self.column(entity, "i", 0)
+        return streak, first, legitimate, history, seen
 
     def on_label(self, row: str, guard: str, lines: list[str]) -> None:
         """Add lines for an outcome, under a guard."""

@@ -12,7 +12,7 @@ __all__ = ["write"]
 def write(source: SourceLines, f: str, declaration: Any) -> None:
     """Write how it is read, and how it moves on."""
     row = source.rows[declaration.entity]
-    sets = source.bind(source.tables[declaration.entity].distinct_column())
+    sets = source.distinct_column(declaration.entity)
     source.object_features.append(f)
     source.object_read_lines.append(f"{f} = {sets}[{row}]")
     if declaration.window_ms is None:
@@ -24,7 +24,7 @@ def write(source: SourceLines, f: str, declaration: Any) -> None:
     source.update(
         declaration,
         [
-            f"x = ev.{declaration.value}",
+            f"x = {source.attribute(declaration.value)}",
             "if x is not None:",
             f"    s = {sets}[{row}]",
             f"    if s is None: s = {sets}[{row}] = {{}}",

@@ -10,6 +10,15 @@ from ..window_lines import pane_local, panes_of, roll_window
 __all__ = ["write"]
 
 
+def _share(f: str, declaration: Any) -> str:
+    """Line that makes a share of two counts; a prior is a share that counts like some outcomes."""
+    prior = getattr(declaration, "prior", None)
+    if prior is None:
+        return f"{f} = {f} / {f}n if {f}n else nan"
+    weight = declaration.prior_weight
+    return f"{f} = ({f} + {prior * weight!r}) / ({f}n + {weight!r})"
+
+
 def write(source: SourceLines, f: str, declaration: Any) -> None:
     """Write how it is read, and how outcomes move it on."""
     entity, row = declaration.entity, source.rows[declaration.entity]
@@ -28,7 +37,7 @@ def write(source: SourceLines, f: str, declaration: Any) -> None:
         f"    elif k > 0 and ({f} or not {ring}[{row} * {panes} + {head}[{row}] % {panes}]):",
         f"        {f}n = surviving_count({ring}, {newest}, {f}n)",
         f"        if {f}: {f} = surviving_count({fraud_ring}, {newest}, {f})",
-        f"{f} = {f} / {f}n if {f}n else nan",
+        _share(f, declaration),
     ]
     rolled = [(labelled, ring, "count", "0"), (frauds, fraud_ring, "count", "0")]
     source.note_window(head, pane_ms, panes, rolled)

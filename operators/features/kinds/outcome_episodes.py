@@ -15,23 +15,16 @@ def episode_of(source: SourceLines, declaration: Any) -> str:
 
     Features with the same one share them.
     """
-    entity, row, condition = (
-        declaration.entity,
-        source.rows[declaration.entity],
-        source.condition(declaration),
-    )
-    shared = [name for (of, _), name in source.episodes.items() if of == entity]
+    row, condition = source.rows[declaration.entity], source.condition(declaration)
+    group = source.episode_group(declaration)
+    shared = [name for (of, _), name in source.episodes.items() if of == group]
     if declaration.kind == "last_legitimate_age" and shared:
         return shared[0]  # legitimate outcomes count under every condition
-    if (entity, condition) not in source.episodes:
-        streak = source.column(entity, "i", 0)
-        first, legitimate = (
-            source.time_column(entity, drops=False) for _ in range(2)
-        )  # of outcomes, which stand
-        history, seen = source.column(entity, "q", 0, HISTORY), source.column(entity, "i", 0)
-        columns = [source.names[each] for each in (streak, first, legitimate, history, seen)]
-        name = source.bind(Episodes(*columns))
-        source.episodes[entity, condition] = name
+    if (group, condition) not in source.episodes:
+        columns = source.episode_columns(declaration)
+        streak, first, legitimate, history, seen = columns
+        name = source.bind(Episodes(*(source.names[each] for each in columns)))
+        source.episodes[group, condition] = name
         counted = source.counted(declaration)
         source.on_label(
             row,
@@ -50,4 +43,4 @@ def episode_of(source: SourceLines, declaration: Any) -> str:
         )
         old, new = (f"({x} if {counted.format(label=x)} else None)" for x in ("old", "new"))
         source.on_relabel(row, [f"{name}.relabel({row}, number, t, {old}, {new})"])
-    return source.episodes[entity, condition]
+    return source.episodes[group, condition]
