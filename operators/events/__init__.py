@@ -7,6 +7,7 @@ __all__ = [
     "event_times",
     "oversized",
     "schemas",
+    "time_zones",
     "timestamps",
     "unreadable",
 ]

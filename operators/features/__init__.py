@@ -1,5 +1,7 @@
 """Features of an event from its entities' past: declared in TOML, compiled once, O(1) for each event."""
 
+from .asking import features_over
 from .compile import FeatureSet, SlotGroup
+from .event_features import EventFeatures
 
-__all__ = ["FeatureSet", "SlotGroup", "windows"]
+__all__ = ["EventFeatures", "FeatureSet", "SlotGroup", "features_over", "windows"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from keyword import iskeyword
 from typing import Any, Final, Protocol
 
-from ..events.event_zones import Zone
+from ..events.time_zones import Zone
 from .categories import buckets_of, numbered
 from .entities import Column, Entities
 from .lookup_tables import LookupTable

@@ -71,7 +71,7 @@ class Ring(NamedTuple):
 
     Attributes
     ----------
-    count
+    came
         How many have come, of each entity; the next one's place is this by the width.
     values, times
         Side by side; a time of 0 is an empty place.
@@ -79,7 +79,7 @@ class Ring(NamedTuple):
         Places for each entity.
     """
 
-    count: array[int]
+    came: array[int]
     values: array[float]
     times: array[int]
     width: int
@@ -89,13 +89,13 @@ class Ring(NamedTuple):
         width = self.width
         ahead = (_view(self.times) > to_ms).reshape(-1, width)
         for row in np.flatnonzero(ahead.any(axis=1)).tolist():
-            base, count = row * width, self.count[row]
+            base, count = row * width, self.came[row]
             places = [base + number % width for number in range(max(0, count - width), count)]
             kept = [(self.values[at], self.times[at]) for at in places if self.times[at] <= to_ms]
             kept += [(0.0, 0)] * (width - len(kept))
             for at, (value, time) in enumerate(kept):
                 self.values[base + at], self.times[base + at] = value, time
-            self.count[row] = sum(time > 0 for _, time in kept)
+            self.came[row] = sum(time > 0 for _, time in kept)
         return int(np.count_nonzero(ahead))
 
 

@@ -12,7 +12,7 @@ from headrace.config.loading import load
 from headrace.operators.decisions import scoring_compiled
 from headrace.operators.features import FeatureSet
 
-CONFIG = Path(__file__).resolve().parents[2] / "config"
+FLOWS = Path(__file__).resolve().parents[2] / "flows"
 
 
 def sha256(text: str) -> str:
@@ -35,7 +35,7 @@ def sha256(text: str) -> str:
     ],
 )
 def test_the_source_of_a_shipped_flow_is_the_same(name: str, plain: str, compiled: str) -> None:
-    settings = of_fraud(load(CONFIG / f"{name}.toml"))
+    settings = of_fraud(load(FLOWS / f"{name}.toml"))
     features = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
     text = scoring_compiled._Source(features)
     assert (sha256(features.source), sha256(f"{text.source}\n{text.calls}")) == (plain, compiled)

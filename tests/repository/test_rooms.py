@@ -27,8 +27,10 @@ EXPORTED = {
     "flows": "kinds named",
     "operators.compiled": "generated inline kernels",
     "operators.decisions": "attribution_baseline detail pending prequential scoring scoring_compiled",
-    "operators.events": "contract declared decode event_times oversized schemas timestamps unreadable",
-    "operators.features": "FeatureSet SlotGroup windows",
+    "operators.events": (
+        "contract declared decode event_times oversized schemas time_zones timestamps unreadable"
+    ),
+    "operators.features": "EventFeatures FeatureSet SlotGroup features_over windows",
     "operators.models": (
         "Bin Calibration ESTIMATORS Estimator MODELS Model ModelShape NotLearned Provisional Reliability "
         "Teacher WeightedModel build_estimator build_model estimator_errors fused model_errors reference "
