@@ -135,8 +135,11 @@ class Calibration:
         rows = self._binned()
         offset, slope = self._fitted = fit(rows, *self._fitted)
         gain = 2.0 * (loss(rows, 0.0, 1.0) - loss(rows, offset, slope))
-        kept = 1.0 - _CHANCE / gain if gain > _CHANCE else 0.0
-        self.offset, self.slope = kept * offset, 1.0 + kept * (slope - 1.0)
+        if gain > _CHANCE:
+            kept = 1.0 - _CHANCE / gain
+            self.offset, self.slope = kept * offset, 1.0 + kept * (slope - 1.0)
+        else:
+            self.offset, self.slope = 0.0, 1.0
 
     def _binned(self) -> list[Row]:
         import numpy as np
