@@ -4,6 +4,8 @@ __all__ = [
     "addresses",
     "bounded",
     "canonical",
+    "decision_policy",
+    "decision_policy_errors",
     "durations",
     "events",
     "expression",
@@ -24,4 +26,5 @@ __all__ = [
     "recommend_rules",
     "references",
     "tables",
+    "vocabulary",
 ]

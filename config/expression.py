@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal
 
 from .base import did_you_mean
+from .vocabulary import NUMBER_FIELDS, OPTIONAL_FIELDS, PAYMENT, TEXT_FIELDS, Vocabulary
 
 __all__ = [
     "MEMBERS_MAX",
@@ -23,24 +24,13 @@ __all__ = [
     "parse",
 ]
 
-NUMBER_FIELDS: Final = ("amount", "hour_of_day", "day_of_week")
-TEXT_FIELDS: Final = (
-    "customer_id",
-    "merchant_id",
-    "session_id",
-    "order_id",
-    "device_id",
-    "ip",
-    "currency",
-)
-OPTIONAL_FIELDS: Final = ("session_id", "order_id", "device_id", "ip")
 NODES_MAX: Final = 512
 DEPTH_MAX: Final = 32
 MEMBERS_MAX: Final = 256
 NUMBER_MAX: Final = 1e18
 TEXT_CHARS_MAX: Final = 128
 
-_Type = Literal["condition", "number", "text"]
+_Type = Literal["condition", "number", "text", "list of ids"]
 _NAMED: Final[Mapping[type[ast.AST], str]] = {
     ast.Attribute: "an attribute (a.b)",
     ast.Subscript: "a subscript (a[b])",
@@ -91,7 +81,10 @@ def parse(text: str) -> ast.expr:
 
 
 def expression_errors(
-    text: str, features: Collection[str], unsure: Callable[[str], bool] = lambda _name: False
+    text: str,
+    features: Collection[str],
+    unsure: Callable[[str], bool] = lambda _name: False,
+    vocabulary: Vocabulary = PAYMENT,
 ) -> list[str]:
     """Everything that is wrong with an expression, in the order in which it is read.
 
@@ -100,9 +93,11 @@ def expression_errors(
     text
         The expression.
     features
-        Names of the declared features; each is a number, and hides a field of the payment of the same name.
+        Names of the declared features; each is a number, and hides a field of the event of the same name.
     unsure
         Tells names that may be features, but whose declarations can't be read; nothing is said of them.
+    vocabulary
+        The other names that there are.
     """
     try:
         tree = parse(text)
@@ -113,7 +108,7 @@ def expression_errors(
     size = sum(isinstance(node, ast.expr) for node in ast.walk(tree))
     if size > NODES_MAX or _depth(tree) > DEPTH_MAX:
         return [f"too large: at most {NODES_MAX} parts, {DEPTH_MAX} deep"]
-    checker = _Checker(features, unsure)
+    checker = _Checker(features, unsure, vocabulary)
     checker.condition(tree, "the whole")
     return checker.found
 
@@ -130,9 +125,11 @@ def _depth(tree: ast.AST) -> int:
 class _Checker:
     """Gives each part its type, and notes what is not allowed or doesn't fit."""
 
-    def __init__(self, features: Collection[str], unsure: Callable[[str], bool]) -> None:
+    def __init__(
+        self, features: Collection[str], unsure: Callable[[str], bool], vocabulary: Vocabulary
+    ) -> None:
         self.found: list[str] = []
-        self._features, self._unsure = features, unsure
+        self._features, self._unsure, self._vocabulary = features, unsure, vocabulary
         self._of: Mapping[type[ast.AST], Callable[[ast.expr], _Type | None]] = {
             ast.BoolOp: self._bool_op,
             ast.UnaryOp: self._unary,
@@ -211,6 +208,9 @@ class _Checker:
         elif "condition" in {left_type, right_type}:
             which = left if left_type == "condition" else right
             self.found.append(f"a condition can't be compared: {which}")
+        elif "list of ids" in {left_type, right_type}:
+            which = left if left_type == "list of ids" else right
+            self.found.append(f"a list of ids can only stand after in: {which}")
         elif left_type and right_type and left_type != right_type:
             self.found.append(f"{left} is a {left_type}, but {right} is a {right_type}")
         elif "text" in {left_type, right_type} and isinstance(op, _ORDERING):
@@ -218,6 +218,8 @@ class _Checker:
             self.found.append(f"texts have no order here: {which} is a text")
 
     def _members(self, node: ast.expr) -> _Type | None:
+        if self._is_field(node, self._vocabulary.id_lists):
+            return "text"
         if not isinstance(node, ast.Tuple) or not node.elts:
             self.found.append("in needs values in parentheses, such as in ('a', 'b') or in (1,)")
             return None
@@ -239,26 +241,56 @@ class _Checker:
 
     def _call(self, node: ast.expr) -> _Type | None:
         assert isinstance(node, ast.Call)
-        if not isinstance(node.func, ast.Name) or node.func.id != "missing":
-            name = f" {node.func.id}" if isinstance(node.func, ast.Name) else ""
-            self.found.append(f"not allowed: a call{name}; there is only missing(…)")
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name == "quantile" and self._vocabulary.quantiles:
+            self._quantile(node)
+            return "number"
+        if name != "missing":
+            known = (
+                "are only missing(…) and quantile(…)" if self._vocabulary.quantiles else "is only missing(…)"
+            )
+            self.found.append(f"not allowed: a call{name and f' {name}'}; there {known}")
             return None
         if len(node.args) != 1 or node.keywords:
             self.found.append("missing takes one value")
+        elif self._is_field(node.args[0], self._vocabulary.conditions):
+            return "condition"
         elif self._type(node.args[0]) == "condition":
             self.found.append("missing takes a number or a text; a condition is never missing")
         return "condition"
 
+    def _quantile(self, node: ast.Call) -> None:
+        (level,) = node.args if len(node.args) == 1 and not node.keywords else (None,)
+        if not isinstance(level, ast.Constant) or level.value not in self._vocabulary.quantiles:
+            known = ", ".join(map(repr, self._vocabulary.quantiles))
+            self.found.append(f"quantile takes one level that is declared: {known}")
+
+    def _is_field(self, node: ast.expr, among: Collection[str]) -> bool:
+        """Whether a part is the name of one of some fields, which no feature hides."""
+        return isinstance(node, ast.Name) and node.id in among and node.id not in self._features
+
     def _name(self, node: ast.expr) -> _Type | None:
         assert isinstance(node, ast.Name)
-        name = node.id
+        name, vocabulary = node.id, self._vocabulary
         if self._unsure(name):
             return None
-        if name in self._features or name in NUMBER_FIELDS:
+        if vocabulary.is_ambiguous(name, self._features):
+            self.found.append(
+                f"{name} is what the model gives, and of a field or feature too; rename that one"
+            )
+            return None
+        if name in self._features:
             return "number"
-        if name in TEXT_FIELDS:
-            return "text"
-        known = [*self._features, *NUMBER_FIELDS, *TEXT_FIELDS]
+        types: Mapping[_Type, Collection[str]] = {
+            "number": (*vocabulary.numbers, *vocabulary.estimates),
+            "text": vocabulary.texts,
+            "condition": vocabulary.conditions,
+            "list of ids": vocabulary.id_lists,
+        }
+        for found, names in types.items():
+            if name in names:
+                return found
+        known = [*self._features, *vocabulary.estimates, *vocabulary.fields]
         self.found.append(f"there is no feature or field {name}{did_you_mean(name, known)}")
         return None
 

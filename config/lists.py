@@ -7,12 +7,24 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from headrace.errors import ConfigError, Invalid
 
-__all__ = ["VALUE_CHARS_MAX", "ListContent", "list_content", "read_list"]
+from .paths import path_of
 
+__all__ = [
+    "COLUMN_END",
+    "VALUE_CHARS_MAX",
+    "ListContent",
+    "ListFile",
+    "list_content",
+    "read_declared",
+    "read_list",
+]
+
+COLUMN_END: Final = "\t"
+"""Between the values of an entry, where several fields are looked up together."""
 VALUE_CHARS_MAX: Final = 128
 _LINE_BYTES_MAX: Final = 4096
 _ERRORS_MAX: Final = 10
@@ -20,6 +32,22 @@ _ERRORS_MAX: Final = 10
 _ENTRY_BYTES: Final = 8 * VALUE_CHARS_MAX
 _FILE_BYTES_MIN: Final = 16_777_216
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")
+
+
+class ListFile(Protocol):
+    """Settings of a list, as far as its file goes."""
+
+    @property
+    def file(self) -> str:
+        """Where it is."""
+
+    @property
+    def key(self) -> str | tuple[str, ...]:
+        """The field that its values are of, or fields."""
+
+    @property
+    def entries_max(self) -> int:
+        """Different entries that it may have."""
 
 
 class ListContent(NamedTuple):
@@ -44,15 +72,29 @@ def list_content(values: Iterable[str]) -> ListContent:
     return ListContent(entries, digest.hexdigest())
 
 
-def read_list(path: Path, entries_max: int) -> ListContent:
-    """Read a list's file: one value a line, comments from a `#` at the start or after a space.
+def read_declared(settings: ListFile) -> ListContent:
+    """Read the file of a list that is declared.
+
+    Raises
+    ------
+    ConfigError
+        As from `read_list`.
+    """
+    columns = 1 if isinstance(settings.key, str) else len(settings.key)
+    return read_list(path_of(settings.file), settings.entries_max, columns)
+
+
+def read_list(path: Path, entries_max: int, columns: int = 1) -> ListContent:
+    """Read a list's file: one entry a line, comments from a `#` at the start or after a space.
 
     Parameters
     ----------
     path
         The file, UTF-8.
     entries_max
-        Different values that it may have.
+        Different entries that it may have.
+    columns
+        Values of an entry, with a tab between two.
 
     Raises
     ------
@@ -62,8 +104,8 @@ def read_list(path: Path, entries_max: int) -> ListContent:
     values: set[str] = set()
     invalid: list[Invalid] = []
     try:
-        for number, line in enumerate(_lines(path, entries_max), start=1):
-            value, wrong = _value(line, first=number == 1)
+        for number, line in enumerate(_lines(path, entries_max * columns), start=1):
+            value, wrong = _entry(line, columns, first=number == 1)
             if wrong:
                 invalid.append(Invalid(str(path), f"line {number}", wrong))
             elif value:
@@ -94,15 +136,26 @@ def _lines(path: Path, entries_max: int) -> Iterator[bytes]:
                 raise OSError(errno.EFBIG, f"is larger than {limit} bytes", str(path))
 
 
-def _value(line: bytes, *, first: bool) -> tuple[str, str]:
-    """Return a line's value, empty if it has none, and what is wrong with it."""
+def _entry(line: bytes, columns: int, *, first: bool) -> tuple[str, str]:
+    """Return a line's entry, empty if it has none, and what is wrong with it."""
     if len(line) > _LINE_BYTES_MAX:
         return "", f"longer than {_LINE_BYTES_MAX} bytes"
     try:
         text = line.decode("utf-8-sig" if first else "utf-8")
     except UnicodeDecodeError as error:
         return "", f"not UTF-8 at byte {error.start}"
-    value = _COMMENT.sub("", text.rstrip("\r\n")).strip()
+    entry = _COMMENT.sub("", text.rstrip("\r\n")).strip()
+    if columns == 1 or not entry:
+        return _value(entry)
+    values = [_value(part.strip()) for part in entry.split(COLUMN_END)]
+    wrong = next((wrong for _, wrong in values if wrong), "")
+    if not wrong and (len(values) != columns or not all(value for value, _ in values)):
+        wrong = f"must have {columns} values, with a tab between two"
+    return COLUMN_END.join(value for value, _ in values), wrong
+
+
+def _value(value: str) -> tuple[str, str]:
+    """Return a value, and what is wrong with it."""
     if len(value) > VALUE_CHARS_MAX:
         return "", f"a value of more than {VALUE_CHARS_MAX} characters"
     if not value.isprintable():

@@ -138,7 +138,7 @@ def load_from(sources: Sources, *, model_errors: ModelErrors = lambda _name, _pa
     resolve_lists(read, folders[0] if folders else Path())
     resolve_files(read, folders[-1] if folders else Path())
     settings = _settings(
-        read, found + more, origins, model_errors, lambda _name: True, sources.kind, whole=True
+        read, found + more, origins, model_errors, lambda _name, _table: True, sources.kind, whole=True
     )
     return Loaded(settings, origins, tuple(said))
 
@@ -243,8 +243,7 @@ def lay_over(
     resolve_lists(read, Path())
     resolve_files(read, Path())
 
-    def changed(name: str) -> bool:
-        table = read["policy"]["lists"][name]
+    def changed(name: str, table: Mapping[str, Any]) -> bool:
         return name not in lists or table.get("file") != lists[name].file
 
     origins = Origins([Layer(Path(name), read)], laid)
@@ -263,7 +262,7 @@ def _settings(
     found: list[Invalid],
     origins: Origins,
     model_errors: ModelErrors,
-    is_new: Callable[[str], bool],
+    is_new: Callable[[str, Mapping[str, Any]], bool],
     flow: str | None,
     *,
     whole: bool = False,
@@ -277,7 +276,7 @@ def _settings(
     if not wrong:  # else it isn't known which keys there are
         found += take_out_secrets(read)
         settings, more = validate(read, SETTINGS[kind], model_errors)
-        more += [each for each in list_errors(read) if is_new(each.key.split(".")[2])]
+        more += list_errors(read, is_new)
         if whole and isinstance(settings, FraudSettings):
             more += nothing_to_decide_with(settings)
         found += more

@@ -1,4 +1,4 @@
-"""Settings of the policy: from an event and its score to an action."""
+"""Settings of the policy of payments: from a payment and its score to an action."""
 
 from __future__ import annotations
 
@@ -201,22 +201,48 @@ class PolicySettings(Settings):
 
 def resolve_lists(read: dict[str, Any], folder: Path) -> None:
     """Make the paths of list files absolute, in a configuration as it was read."""
-    for table in _tables(read, "lists").values():
+    for _, _, table in _lists(read):
         if isinstance(table.get("file"), str) and table["file"]:
             table["file"] = path_text((folder / path_of(table["file"])).absolute())
 
 
-def list_errors(read: Mapping[str, Any]) -> Iterator[Invalid]:
-    """Yield what is wrong with the list files that a configuration, as it was read, names."""
-    for name, table in _tables(read, "lists").items():
+def list_errors(
+    read: Mapping[str, Any], is_new: Callable[[str, Mapping[str, Any]], bool]
+) -> Iterator[Invalid]:
+    """Yield what is wrong with the list files that a configuration, as it was read, names.
+
+    Parameters
+    ----------
+    read
+        The configuration.
+    is_new
+        Tells from a list's name and table whether its file is to be looked at.
+    """
+    for key, name, table in _lists(read):
         file, limit = table.get("file"), table.get("entries_max", ENTRIES_MAX)
-        if not isinstance(file, str) or not file:
+        if not isinstance(file, str) or not file or not is_new(name, table):
             continue
+        columns = len(table["key"]) if isinstance(table.get("key"), list) else 1
         try:
-            read_list(path_of(file), limit if isinstance(limit, int) and limit > 0 else ENTRIES_MAX)
+            read_list(
+                path_of(file), limit if isinstance(limit, int) and limit > 0 else ENTRIES_MAX, max(1, columns)
+            )
         except ConfigError as error:
             for invalid in error.errors:
-                yield Invalid("", f"policy.lists.{name}.file", str(invalid))
+                yield Invalid("", f"{key}.file", str(invalid))
+
+
+def _lists(read: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the lists of a configuration as it was read: where each stands, its name, and its table.
+
+    Those of a decision have its name and a dot before theirs.
+    """
+    for name, table in _tables(read, "lists").items():
+        yield f"policy.lists.{name}", name, table
+    decisions = read.get("decisions")
+    for decision, declared in decisions.items() if isinstance(decisions, dict) else ():
+        for name, table in _tables(declared if isinstance(declared, dict) else {}, "lists").items():
+            yield f"decisions.{decision}.policy.lists.{name}", f"{decision}.{name}", table
 
 
 def rule_errors(

@@ -11,7 +11,7 @@ from .base import Name
 from .base import Settings as _Settings
 from .events import EVENT_TYPES_MAX, EventSettings
 from .kafka import KafkaSettings
-from .policy import ListSettings
+from .lists import ListFile
 
 __all__ = [
     "ControlSettings",
@@ -226,8 +226,8 @@ class RunSettings(_Settings):
     events: dict[Name, EventSettings] = Field(default_factory=dict, max_length=EVENT_TYPES_MAX)
 
     @property
-    def lists(self) -> Mapping[str, ListSettings]:
-        """Lists whose contents come from files and commands."""
+    def lists(self) -> Mapping[str, ListFile]:
+        """Lists whose contents come from files and commands, by the name that commands use."""
         return {}
 
     @property

@@ -1,3 +1,11 @@
 """What decisions of any kind are made of: scoring, baselines, pending outcomes, quality."""
 
-__all__ = ["attribution_baseline", "detail", "pending", "prequential", "scoring", "scoring_compiled"]
+__all__ = [
+    "attribution_baseline",
+    "detail",
+    "pending",
+    "prequential",
+    "reasons",
+    "scoring",
+    "scoring_compiled",
+]

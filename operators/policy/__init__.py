@@ -1,7 +1,8 @@
-"""From a payment, its features and its score to an action, with the path that led to it."""
+"""From an event, its features and what the model says to an action, with the path that led to it."""
 
 from .commands import Command, KillSwitch, ReloadList
-from .lists import ListContent, list_content, read_list, read_lists
+from .decision_policy import DecisionPolicy
+from .lists import ListContent, list_content, read_declared, read_list, read_lists
 from .policy import Policy
 from .thresholds import APPROVAL, act
 from .verdict import Action, Verdict
@@ -10,6 +11,7 @@ __all__ = [
     "APPROVAL",
     "Action",
     "Command",
+    "DecisionPolicy",
     "KillSwitch",
     "ListContent",
     "Policy",
@@ -19,6 +21,7 @@ __all__ = [
     "commands",
     "list_content",
     "lists",
+    "read_declared",
     "read_list",
     "read_lists",
     "verdict",

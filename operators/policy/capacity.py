@@ -1,17 +1,16 @@
-"""No more reviews on a day than can be done."""
+"""No more of an action on a day than can be done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Raw
 
-from ...config.policy import CAPACITY_CODE, Action
-from ..events.contract import Payment
+from ...config.policy import CAPACITY_CODE
 from .verdict import DAY_MS, Decider, Verdict, trace_of, traced
 
-__all__ = ["DecidedDays", "ReviewDays", "share_of", "with_capacity"]
+__all__ = ["Capacity", "DecidedDays", "TakenDays", "left_of", "review_capacity", "share_of", "with_capacity"]
 
 
 def share_of(total: int, shard: int, shards: int) -> int:
@@ -20,16 +19,16 @@ def share_of(total: int, shard: int, shards: int) -> int:
     return total // shards + (shard < total % shards)
 
 
-class ReviewDays:
-    """How many reviews were given out on each day (UTC, by event time), for a bounded number of days.
+class TakenDays:
+    """How often an action was taken on each day (UTC, by event time), for a bounded number of days.
 
     When a day must be forgotten it is the oldest; it and all before it count as used up from then on, so that
-    no order of events brings more reviews to a day than allowed.
+    no order of events takes the action more often on a day than allowed.
 
     Parameters
     ----------
     days_max
-        Days with reviews that are remembered.
+        Days with the action that are remembered.
     """
 
     def __init__(self, days_max: int) -> None:
@@ -43,15 +42,15 @@ class ReviewDays:
         self._forget()
 
     def holds(self, day: int) -> bool:
-        """Whether reviews of the day are counted, or could be."""
+        """Whether actions of the day are counted, or could be."""
         if day in self.used:
             return True
         # An older day than all that are kept could only be counted by forgetting it at once.
         return day > self._forgotten and (len(self.used) < self.days_max or day > min(self.used))
 
     def take(self, day: int) -> None:
-        """Count a review of the day."""
-        # A day that was forgotten may have given out all of its reviews; it gets no second share.
+        """Count an action of the day."""
+        # A day that was forgotten may have given out all that it had; it gets no second share.
         if day > self._forgotten:
             self.used[day] = self.used.get(day, 0) + 1
             self._forget()
@@ -63,7 +62,7 @@ class ReviewDays:
             self._forgotten = oldest
 
     def put_back(self, day: int) -> None:
-        """Give back the reviews of days after one."""
+        """Give back the actions of days after one."""
         self.used = {each: count for each, count in self.used.items() if each <= day}
         self._forgotten = min(self._forgotten, day)
 
@@ -120,39 +119,85 @@ class DecidedDays:
         self._forget()
 
 
-def left_of(per_day: int, days: Sequence[ReviewDays], day: int) -> int:
-    """Reviews that are left on a day, of those that all of `days` count together."""
+def left_of(per_day: int, days: Sequence[TakenDays], day: int) -> int:
+    """How often an action can still be taken on a day, of what all of `days` count together."""
     if not all(each.holds(day) for each in days):
         return 0
     return max(0, per_day - sum(each.used.get(day, 0) for each in days))
 
 
-def with_capacity(per_day: int, otherwise: Action, days: Sequence[ReviewDays], then: Decider) -> Decider:
-    """Let reviews pass while the day has some left.
+class Capacity(NamedTuple):
+    """How often an action can be taken.
+
+    Attributes
+    ----------
+    per_day
+        On a day.
+    otherwise
+        What is done instead beyond that.
+    days
+        Where it is counted.
+    code
+        Reason code of what is done instead.
+    names
+        What the trace calls the number that is left, and `per_day`.
+    said
+        What else the trace says of what is done instead.
+    """
+
+    per_day: int
+    otherwise: str
+    days: Sequence[TakenDays]
+    code: str
+    names: tuple[str, str] = ("left", "per_day")
+    said: Mapping[str, str] = {}
+
+
+def review_capacity(per_day: int, otherwise: str, days: Sequence[TakenDays]) -> Capacity:
+    """Return the capacity of reviews of payments."""
+    return Capacity(per_day, otherwise, days, CAPACITY_CODE, ("reviews_left", "reviews_per_day"))
+
+
+def with_capacity(capacities: Mapping[str, Capacity], then: Decider) -> Decider:
+    """Let an action pass while the day has some left, else take the other, as far as that can be taken.
 
     Parameters
     ----------
-    per_day
-        Reviews on a day.
-    otherwise
-        What is done instead of a review beyond that.
-    days
-        Where reviews are counted.
+    capacities
+        By action. What `otherwise` leads to must end at an action that has none.
     then
         Who decides.
     """
 
-    def decide(
-        payment: Payment, values: Sequence[float], score: float, time_ms: int, overdue: bool
-    ) -> Verdict:
-        verdict = then(payment, values, score, time_ms, overdue)
-        if verdict.action != "review":
-            return verdict
-        left = left_of(per_day, days, time_ms // DAY_MS)
-        if left:
-            trace = traced(verdict, reviews_left=left - 1, reviews_per_day=per_day)
-            return Verdict("review", verdict.path, verdict.counter, verdict.codes, None, trace)
-        trace = trace_of("capacity", reviews_per_day=per_day, instead_of=Raw(traced(verdict)))
-        return Verdict(otherwise, "capacity", "capacity", (*verdict.codes, CAPACITY_CODE), None, trace)
+    def decide(event: Any, values: Sequence[float], score: Any, time_ms: int, overdue: bool) -> Verdict:
+        verdict = then(event, values, score, time_ms, overdue)
+        while verdict.action in capacities:
+            capacity = capacities[verdict.action]
+            left = left_of(capacity.per_day, capacity.days, time_ms // DAY_MS)
+            if left:
+                return _one_of(verdict, capacity, left)
+            verdict = _instead_of(verdict, capacity)
+        return verdict
 
     return decide
+
+
+def _one_of(verdict: Verdict, capacity: Capacity, left: int) -> Verdict:
+    name_of_left, name_of_per_day = capacity.names
+    trace = traced(verdict, **{name_of_left: left - 1, name_of_per_day: capacity.per_day})
+    return Verdict(
+        verdict.action,
+        verdict.path,
+        verdict.counter,
+        verdict.codes,
+        None,
+        trace,
+        verdict.limit,
+        verdict.promise,
+    )
+
+
+def _instead_of(verdict: Verdict, capacity: Capacity) -> Verdict:
+    said = {capacity.names[1]: capacity.per_day, **capacity.said, "instead_of": Raw(traced(verdict))}
+    codes = verdict.codes if capacity.code in verdict.codes else (*verdict.codes, capacity.code)
+    return Verdict(capacity.otherwise, "capacity", "capacity", codes, None, trace_of("capacity", **said))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 __all__ = ["Command", "KillSwitch", "ReloadList"]
 
@@ -15,7 +15,8 @@ class ReloadList(Struct, frozen=True, tag_field="command", tag="reload_list"):
     Attributes
     ----------
     name
-        The list's name in the configuration.
+        The list's name in the configuration; with the decision's name and a dot before it where a flow has
+        several decisions.
     entries
         All its values.
     digest
@@ -28,9 +29,18 @@ class ReloadList(Struct, frozen=True, tag_field="command", tag="reload_list"):
 
 
 class KillSwitch(Struct, frozen=True, tag_field="command", tag="kill_switch"):
-    """Turn the kill switch on or off."""
+    """Turn the kill switch on or off.
+
+    Attributes
+    ----------
+    on
+        Where it goes.
+    decision
+        The decision whose switch it is; left out: of all that the flow has.
+    """
 
     on: bool
+    decision: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
 
 
 Command: TypeAlias = ReloadList | KillSwitch

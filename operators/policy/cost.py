@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import msgpack
 
 from ...config.policy import COST_CODE, Action, CostSettings
-from ..events.contract import Payment
 from .verdict import Decider, Verdict
 
-__all__ = ["Costs", "by_cost", "cheapest", "expected_costs"]
+__all__ = ["Costs", "by_cost", "cheapest", "cost_trace_writer", "expected_costs"]
 
 Costs: TypeAlias = tuple[float, float, float]
 """Expected costs of approving, reviewing and blocking, in the flow's currency."""
@@ -50,26 +49,29 @@ def cheapest(costs: Costs) -> Action:
     return "review" if review <= block else "block"
 
 
-def _trace_writer() -> Callable[[float, float, float], bytes]:
-    """Return a function that lays costs into a trace encoded before, as encoding it each time is slow."""
-    costs = {"approve": 0.0, "review": 0.0, "block": 0.0}
-    # Encoded once with zeros, which mark where the numbers go; each decision then packs three doubles.
+def cost_trace_writer(actions: Sequence[str]) -> tuple[Callable[..., bytes], tuple[bytes, ...]]:
+    """Return what lays costs into a trace encoded before, as encoding it each time is slow.
+
+    It takes for each action the bytes that come before its cost, which are returned beside it, and the cost.
+    """
+    costs = dict.fromkeys(actions, 0.0)
+    # Encoded once with zeros, which mark where the numbers go; each decision then packs its doubles.
     start, *others = msgpack.encode({"path": "cost", "costs": costs}).split(_NUMBER + bytes(8))
-    parts = [part + _NUMBER for part in (start, *others[:-1])]
-    first, second, third = parts
-    pack = Struct(">" + "".join(f"{len(part)}sd" for part in parts)).pack
-    return lambda approve, review, block: pack(first, approve, second, review, third, block)
+    parts = tuple(part + _NUMBER for part in (start, *others[:-1]))
+    return Struct(">" + "".join(f"{len(part)}sd" for part in parts)).pack, parts
 
 
 def by_cost(cost: CostSettings) -> Decider:
     """Decide for the least expected cost."""
-    costs_of, trace_of_costs = expected_costs(cost), _trace_writer()
+    costs_of = expected_costs(cost)
+    pack, (first, second, third) = cost_trace_writer(("approve", "review", "block"))
 
     def decide(
-        payment: Payment, _values: Sequence[float], score: float, _time_ms: int, _overdue: bool
+        payment: Any, _values: Sequence[float], score: float, _time_ms: int, _overdue: bool
     ) -> Verdict:
         costs = costs_of(score, payment.amount)
-        action, trace = cheapest(costs), trace_of_costs(*costs)
+        approve, review, block = costs
+        action, trace = cheapest(costs), pack(first, approve, second, review, third, block)
         return Verdict(action, "cost", "cost", () if action == "approve" else _CODES, None, trace)
 
     return decide

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from ...config.expression import NUMBER_FIELDS, OPTIONAL_FIELDS, TEXT_FIELDS, parse
+from ...config.expression import parse
+from ...config.vocabulary import PAYMENT, Vocabulary
 
-__all__ = ["PARAMETERS", "source_of"]
+__all__ = ["PARAMETERS", "Names", "number_source", "source_of"]
 
-PARAMETERS: Final = "p, v"
-"""Of the function that the source stands in: payment and features."""
+PARAMETERS: Final = "p, v, q=None"
+"""Of the function that the source stands in: event, features, and what the model says."""
 
-_FIELDS: Final = {
-    "amount": "p.amount",
+_CALENDAR: Final = {
     "hour_of_day": "(p.event_time // 3600000 % 24)",
     "day_of_week": "((p.event_time // 86400000 + 3) % 7)",
 }
@@ -35,7 +35,25 @@ _OPERATORS: Final[Mapping[type[ast.AST], str]] = {
 }
 
 
-def source_of(text: str, features: Sequence[str]) -> str:
+class Names(NamedTuple):
+    """Names other than those of features, and where they stand.
+
+    Attributes
+    ----------
+    vocabulary
+        What there is.
+    estimates
+        Source of each of the model's numbers, of `q`; quantiles stand in `q` in their order.
+    """
+
+    vocabulary: Vocabulary = PAYMENT
+    estimates: Mapping[str, str] = {}
+
+
+_PAYMENTS: Final = Names()
+
+
+def source_of(text: str, features: Sequence[str], names: Names = _PAYMENTS) -> str:
     """Return a Python expression of the parameters `PARAMETERS`, true or false.
 
     Parameters
@@ -44,27 +62,43 @@ def source_of(text: str, features: Sequence[str]) -> str:
         An expression in which `expression_errors` found none.
     features
         Names of the features, in the order of their values.
+    names
+        The other names.
 
     Raises
     ------
     ValueError
         If the expression has a validation error after all.
     """
-    return _Writer(features).write(parse(text))
+    return _Writer(features, names).write(parse(text))
+
+
+def number_source(name: str, features: Sequence[str], names: Names = _PAYMENTS) -> str:
+    """Return a Python expression of the parameters `PARAMETERS`: one number, NaN where it is missing.
+
+    Raises
+    ------
+    ValueError
+        If there is no number of that name.
+    """
+    if name not in features and name not in names.vocabulary.numbers:
+        raise ValueError(f"there is no number {name}")
+    return _Writer(features, names).write(ast.Name(name))
 
 
 class _Writer:
     """Writes one expression."""
 
-    def __init__(self, features: Sequence[str]) -> None:
+    def __init__(self, features: Sequence[str], names: Names) -> None:
         self._places = {name: f"v[{place}]" for place, name in enumerate(features)}
+        self._vocabulary, self._estimates = names
         self._divisors = 0
         self._of: Mapping[type[ast.AST], Callable[..., str]] = {
             ast.BoolOp: self._bool_op,
             ast.UnaryOp: self._unary,
             ast.BinOp: self._arithmetic,
             ast.Compare: self._compare,
-            ast.Call: self._missing,
+            ast.Call: self._call,
             ast.Name: self._name,
             ast.Constant: self._constant,
         }
@@ -77,13 +111,25 @@ class _Writer:
         return of(node)
 
     def _name(self, node: ast.Name) -> str:
-        if node.id in self._places:
-            return self._places[node.id]
-        if node.id in NUMBER_FIELDS:
-            return _FIELDS[node.id]
-        if node.id in TEXT_FIELDS:
-            return f"p.{node.id}"
-        raise ValueError(f"there is no feature or field {node.id}")
+        name, vocabulary = node.id, self._vocabulary
+        if name in self._places:
+            return self._places[name]
+        if name in self._estimates:
+            return self._estimates[name]
+        if name in vocabulary.numbers:
+            return self._number(name)
+        if name in vocabulary.conditions:
+            return f"(p.{name} is True)"
+        if name in (*vocabulary.texts, *vocabulary.id_lists):
+            return f"p.{name}"
+        raise ValueError(f"there is no feature or field {name}")
+
+    def _number(self, name: str) -> str:
+        if name in self._vocabulary.calendar:
+            return _CALENDAR[name]
+        return (
+            f"(nan if p.{name} is None else p.{name})" if name in self._vocabulary.optional else f"p.{name}"
+        )
 
     def _constant(self, node: ast.Constant) -> str:
         if isinstance(node.value, str):
@@ -139,6 +185,9 @@ class _Writer:
         return self._guarded(plain, left) if self._is_text(left) and self._optional(right) else f"({plain})"
 
     def _membership(self, left: ast.expr, first: str, op: ast.cmpop, right: ast.expr) -> str:
+        if isinstance(right, ast.Name):
+            word = "in" if isinstance(op, ast.In) else "not in"
+            return self._guarded(f"{first} {word} {self.write(right)}", left, right)
         assert isinstance(right, ast.Tuple)
         members = f"({''.join(f'{self.write(each)}, ' for each in right.elts)})"
         if isinstance(op, ast.In):
@@ -152,17 +201,26 @@ class _Writer:
         guards = [f"{self.write(side)} is not None" for side in sides if self._optional(side)]
         return f"({' and '.join([*guards, plain])})"
 
-    def _missing(self, node: ast.Call) -> str:
+    def _call(self, node: ast.Call) -> str:
         (value,) = node.args
+        if isinstance(node.func, ast.Name) and node.func.id == "quantile":
+            assert isinstance(value, ast.Constant)
+            return f"q[{self._vocabulary.quantiles.index(value.value)}]"
+        if isinstance(value, ast.Name) and self._is_field(value.id, self._vocabulary.conditions):
+            return f"(p.{value.id} is None)" if value.id in self._vocabulary.optional else "False"
         if self._is_text(value):
             return f"({self.write(value)} is None)" if self._optional(value) else "False"
         written = self.write(value)
         return f"({written} != {written})"
 
+    def _is_field(self, name: str, among: Sequence[str]) -> bool:
+        return name in among and name not in self._places and name not in self._estimates
+
     def _is_text(self, node: ast.expr) -> bool:
+        """Whether a part is a text or a list of texts, of which None stands for an absent one."""
         if isinstance(node, ast.Name):
-            return node.id not in self._places and node.id in TEXT_FIELDS
+            return self._is_field(node.id, (*self._vocabulary.texts, *self._vocabulary.id_lists))
         return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
     def _optional(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Name) and self._is_text(node) and node.id in OPTIONAL_FIELDS
+        return isinstance(node, ast.Name) and self._is_text(node) and node.id in self._vocabulary.optional

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
-from ...config.lists import ListContent, list_content, read_list
-from ...config.paths import path_of
-from ...config.policy import ListSettings
+from ...config.lists import COLUMN_END, ListContent, list_content, read_declared, read_list
 from ...config.tables import RunSettings
 from .verdict import Verdict, trace_of
 
-__all__ = ["ListContent", "changed_lists", "list_content", "list_lines", "read_list", "read_lists"]
+__all__ = [
+    "ListContent",
+    "ListLike",
+    "changed_lists",
+    "list_content",
+    "list_lines",
+    "read_declared",
+    "read_list",
+    "read_lists",
+]
+
+
+class ListLike(Protocol):
+    """Settings of a list."""
+
+    @property
+    def key(self) -> str | tuple[str, ...]:
+        """The field that is looked up, or several together."""
+
+    @property
+    def action(self) -> str:
+        """What an event on the list gets."""
+
+    @property
+    def code(self) -> str:
+        """Its reason code."""
 
 
 def read_lists(settings: RunSettings) -> list[tuple[str, ListContent]]:
@@ -22,8 +45,7 @@ def read_lists(settings: RunSettings) -> list[tuple[str, ListContent]]:
     ConfigError
         If a file can't be read or has validation errors.
     """
-    lists = settings.lists.items()
-    return [(name, read_list(path_of(each.file), each.entries_max)) for name, each in lists]
+    return [(name, read_declared(each)) for name, each in settings.lists.items()]
 
 
 def changed_lists(
@@ -49,11 +71,14 @@ def changed_lists(
 
 
 def list_lines(
-    lists: Mapping[str, ListSettings], contents: Mapping[str, Sequence[str]], names: dict[str, Any]
+    lists: Mapping[str, ListLike],
+    contents: Mapping[str, Sequence[str]],
+    scope: dict[str, Any],
+    id_lists: Collection[str] = (),
 ) -> list[str]:
-    """Lines that return the verdict of the first list that the payment is on.
+    """Lines that return the verdict of the first list that the event is on.
 
-    Lists of one key are laid into one table from values to the first list that has them, so that a payment
+    Lists of one key are laid into one table from values to the first list that has them, so that an event
     costs one look-up for each key, however many lists and entries there are.
 
     Parameters
@@ -62,32 +87,49 @@ def list_lines(
         In the order in which they are tried.
     contents
         Entries by the list's name; a list without content is empty.
-    names
+    scope
         Takes the globals of the lines, `listed`, `find0` and so on.
+    id_lists
+        Fields that hold several values, of which any may be on the list.
     """
     if not lists:
         return []
     none = len(lists)
-    names["listed"] = [_verdict(name, each) for name, each in lists.items()]
+    scope["listed"] = [_verdict(name, each) for name, each in lists.items()]
     lines = [f"first = {none}"]
-    for number, (key, table) in enumerate(_tables(lists, contents).items()):
-        names[f"find{number}"] = table.get
-        lines += [f"rank = find{number}(p.{key}, {none})", "if rank < first: first = rank"]
+    for number, (fields, table) in enumerate(_tables(lists, contents).items()):
+        several = fields[0] in id_lists
+        scope[f"find{number}"] = _first_of(table, none) if several else table.get
+        looked_up = f"p.{fields[0]}" if len(fields) == 1 else f"({', '.join(f'p.{each}' for each in fields)})"
+        lines += [f"rank = find{number}({looked_up}, {none})", "if rank < first: first = rank"]
     return [*lines, f"if first < {none}: return listed[first]"]
 
 
+def _fields(settings: ListLike) -> tuple[str, ...]:
+    return (settings.key,) if isinstance(settings.key, str) else settings.key
+
+
 def _tables(
-    lists: Mapping[str, ListSettings], contents: Mapping[str, Sequence[str]]
-) -> dict[str, dict[str | None, int]]:
+    lists: Mapping[str, ListLike], contents: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, ...], dict[Any, int]]:
     """For each key a table from values to the number of the first list that they are on."""
-    tables: dict[str, dict[str | None, int]] = {}
+    tables: dict[tuple[str, ...], dict[Any, int]] = {}
     # The last list first, so that an earlier one overwrites it: one look-up a key gives the first list,
     # however many there are.
     for rank, (name, each) in reversed([*enumerate(lists.items())]):
-        tables.setdefault(each.key, {}).update(dict.fromkeys(contents.get(name, ()), rank))
+        fields, entries = _fields(each), contents.get(name, ())
+        values = entries if len(fields) == 1 else [tuple(entry.split(COLUMN_END)) for entry in entries]
+        tables.setdefault(fields, {}).update(dict.fromkeys(values, rank))
     return tables
 
 
-def _verdict(name: str, settings: ListSettings) -> Verdict:
-    trace = trace_of("list", list=name, key=settings.key)
+def _first_of(table: Mapping[str, int], none: int) -> Callable[[Sequence[str] | None, int], int]:
+    """Return a look-up of several values."""
+    find = table.get
+    return lambda values, _none: min((find(value, none) for value in values or ()), default=none)
+
+
+def _verdict(name: str, settings: ListLike) -> Verdict:
+    fields = _fields(settings)
+    trace = trace_of("list", list=name, key=fields[0] if len(fields) == 1 else fields)
     return Verdict(settings.action, "list", f"list.{name}", (settings.code,), None, trace)

@@ -2,59 +2,58 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ...config.policy import PolicySettings
-from ..events.contract import Payment
-from .expression import PARAMETERS
-from .lists import list_lines
-from .rules import rule_lines
+from .compiled import function_of
+from .expression import PARAMETERS, Names
+from .lists import ListLike, list_lines
+from .rules import RuleLike, rule_lines
 from .verdict import Decider, Verdict
 
 __all__ = ["Match", "compile_match", "with_match"]
 
-Match: TypeAlias = Callable[[Payment, Sequence[float]], Verdict | None]
+Match: TypeAlias = Callable[[Any, Sequence[float], Any], Verdict | None]
 
 
 def compile_match(
-    policy: PolicySettings, contents: Mapping[str, Sequence[str]], features: Sequence[str]
+    lists: Mapping[str, ListLike],
+    rules: Mapping[str, RuleLike],
+    contents: Mapping[str, Sequence[str]],
+    features: Sequence[str],
+    names: Names = Names(),  # noqa: B008 - it can't be changed
 ) -> Match | None:
-    """Return a function from payment and features to the verdict of a list or rule.
+    """Return a function from event, features and what the model says to the verdict of a list or rule.
 
     None if there are neither.
 
     Parameters
     ----------
-    policy
-        Declares the lists, which come first, and the rules.
+    lists, rules
+        In the order in which they are tried, lists first.
     contents
         Entries by the list's name; a list without content is empty.
     features
         Names of the features, in the order of their values.
+    names
+        Names that the rules may use beside.
 
     Raises
     ------
     ValueError
         If a rule's condition is not in the language.
     """
-    names: dict[str, Any] = {"__builtins__": {}, "nan": math.nan}
-    lines = list_lines(policy.lists, contents, names) + rule_lines(policy.rules, features, names)
-    if not lines:
-        return None
-    source = "\n    ".join([f"def match({PARAMETERS}):", *lines, "return None"])
-    exec(compile(source, "<policy>", "exec"), names)
-    match: Match = names["match"]
-    return match
+    scope: dict[str, Any] = {}
+    lines = list_lines(lists, contents, scope, names.vocabulary.id_lists) + rule_lines(
+        rules, features, scope, names
+    )
+    return function_of("match", PARAMETERS, [*lines, "return None"], scope) if lines else None
 
 
 def with_match(match: Match, then: Decider) -> Decider:
     """Decide by the list or rule that applies, else go on."""
 
-    def decide(
-        payment: Payment, values: Sequence[float], score: float, time_ms: int, overdue: bool
-    ) -> Verdict:
-        return match(payment, values) or then(payment, values, score, time_ms, overdue)
+    def decide(event: Any, values: Sequence[float], score: Any, time_ms: int, overdue: bool) -> Verdict:
+        return match(event, values, score) or then(event, values, score, time_ms, overdue)
 
     return decide

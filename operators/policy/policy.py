@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import msgpack
+from msgspec import UNSET, msgpack
 
 from ...config.fraud_flow import FraudSettings
-from ...config.lists import ListContent, list_content
-from ...config.policy import DEADLINE_CODE, KILL_SWITCH_CODE, CapacitySettings, DeadlineSettings
-from ..events.contract import Payment
-from .capacity import DecidedDays, ReviewDays, left_of, share_of, with_capacity
-from .commands import Command, KillSwitch, ReloadList
+from ...config.policy import DEADLINE_CODE, KILL_SWITCH_CODE, CapacitySettings
+from .capacity import DecidedDays, TakenDays, left_of, review_capacity, share_of, with_capacity
+from .commands import Command, ReloadList
+from .contents import Contents, digests_of, loaded, reloaded, saved, still_declared
 from .cost import by_cost
 from .match import compile_match, with_match
+from .paths import always, counts_by_path, fixed, with_deadline
 from .thresholds import by_thresholds
-from .verdict import DAY_MS, Action, Decider, Verdict, trace_of, traced
+from .verdict import DAY_MS, Decider, Verdict, traced
 
 __all__ = ["Policy"]
 
@@ -56,8 +56,8 @@ class Policy:
         self.counts: dict[str, int] = {}
         self.kill_switch = False
         self._shard, self._shards = shard, shards
-        self._contents: dict[str, tuple[str, ListContent]] = {}
-        self._reviews, self._shadow_reviews = ReviewDays(_DAYS_REMEMBERED), ReviewDays(_DAYS_REMEMBERED)
+        self._contents: Contents = {}
+        self._reviews, self._shadow_reviews = TakenDays(_DAYS_REMEMBERED), TakenDays(_DAYS_REMEMBERED)
         self._decided = DecidedDays(_DAYS_REMEMBERED)
         self.configure(settings)
 
@@ -69,11 +69,7 @@ class Policy:
         """
         policy = settings.policy
         self._settings, self._features = policy, tuple(settings.features)
-        self._contents = {
-            name: (key, content)
-            for name, (key, content) in self._contents.items()
-            if name in policy.lists and policy.lists[name].key == key
-        }
+        self._contents = still_declared(self._contents, policy.lists)
         capacity = policy.capacity
         self._per_day = (
             share_of(capacity.reviews_per_day_max, self._shard, self._shards) if capacity else None
@@ -87,22 +83,25 @@ class Policy:
     def _compose(self) -> None:
         policy, decide = self._settings, self._path()
         if policy.capacity and self._per_day is not None:
-            decide = with_capacity(self._per_day, policy.capacity.otherwise, self._days, decide)
+            capacity = review_capacity(self._per_day, policy.capacity.otherwise, self._days)
+            decide = with_capacity({"review": capacity}, decide)
         self.decide = _in_shadow(decide) if policy.shadow else decide
 
     def _path(self) -> Decider:
         policy = self._settings
         if self.kill_switch:
-            return _always(_fallback(policy.kill_switch.action, "kill_switch", KILL_SWITCH_CODE))
+            return always(fixed(policy.kill_switch.action, "kill_switch", KILL_SWITCH_CODE))
         decide = by_cost(policy.cost) if policy.cost else by_thresholds(policy.review_at, policy.block_at)
         contents = {name: content.entries for name, (_, content) in self._contents.items()}
-        match = compile_match(policy, contents, self._features)
+        match = compile_match(policy.lists, policy.rules, contents, self._features)
         if match is not None:
             decide = with_match(match, decide)
-        return _with_deadline(policy.deadline, decide) if policy.deadline else decide
+        if policy.deadline is None:
+            return decide
+        return with_deadline(fixed(policy.deadline.action, "deadline", DEADLINE_CODE), decide)
 
     @property
-    def _days(self) -> tuple[ReviewDays, ...]:
+    def _days(self) -> tuple[TakenDays, ...]:
         """Where reviews count: those done always, those that shadow mode would have asked for only in it."""
         return (self._reviews, self._shadow_reviews) if self._settings.shadow else (self._reviews,)
 
@@ -137,42 +136,32 @@ class Policy:
         """
         before = self.kill_switch, self._contents
         try:
-            if isinstance(command, KillSwitch):
-                self.kill_switch = command.on
-            else:
-                self._reload(command)
+            self._apply(command)
             self._compose()
         except Exception:
             self.kill_switch, self._contents = before
             raise
 
-    def _reload(self, command: ReloadList) -> None:
-        declared = self._settings.lists.get(command.name)
-        if declared is None:
-            raise ValueError(f"there is no list {command.name} in the configuration")
-        content = list_content(command.entries)
-        if content.digest != command.digest:
-            raise ValueError(f"the entries for list {command.name} are not those that its digest was made of")
-        count, limit = len(content.entries), declared.entries_max
-        if count > limit:
-            raise ValueError(f"list {command.name} may have {limit} entries (entries_max), not {count}")
-        self._contents = {**self._contents, command.name: (declared.key, content)}
+    def _apply(self, command: Command) -> None:
+        if isinstance(command, ReloadList):
+            self._contents = reloaded(self._contents, self._settings.lists, command.name, command)
+        elif command.decision is not UNSET:
+            raise ValueError(
+                f"decision: there is no decision {command.decision!r}; the kill switch is for all"
+            )
+        else:
+            self.kill_switch = command.on
 
     # -- what is asked of it
 
     @property
     def digests(self) -> dict[str, str]:
         """Digest of each list's content in force; a list that never got a content is not in it."""
-        return {name: content.digest for name, (_, content) in self._contents.items()}
+        return digests_of(self._contents)
 
     def paths(self) -> dict[str, int]:
         """Verdicts by path, shadow counts left out."""
-        by_path: dict[str, int] = {}
-        for counter, count in self.counts.copy().items():
-            path = counter.partition(".")[0]
-            if path != "shadow":
-                by_path[path] = by_path.get(path, 0) + count
-        return by_path
+        return counts_by_path(self.counts)
 
     def unused(self, day: int) -> int | None:
         """Reviews left to this shard on a day (days since the epoch, UTC); None without a capacity.
@@ -192,9 +181,7 @@ class Policy:
         state = {
             "format": _FORMAT,
             "kill_switch": self.kill_switch,
-            "lists": {
-                name: [key, content.entries] for name, (key, content) in sorted(self._contents.items())
-            },
+            "lists": saved(self._contents),
             "reviews": self._reviews.save(),
             "shadow_reviews": self._shadow_reviews.save(),
             "decided_days": self._decided.save(),
@@ -202,7 +189,7 @@ class Policy:
         }
         return msgpack.encode(state)
 
-    def load(self, saved: bytes) -> None:
+    def load(self, blob: bytes) -> None:
         """Take over a state that `save` gave; lists that the configuration doesn't have are dropped.
 
         Raises
@@ -210,51 +197,21 @@ class Policy:
         ValueError
             If it was saved in another format.
         """
-        state: Mapping[str, Any] = msgpack.decode(saved)
+        state: Mapping[str, Any] = msgpack.decode(blob)
         if state["format"] != _FORMAT:
             raise ValueError(f"policy saved in format {state['format']}, not {_FORMAT}")
         self.kill_switch, self.counts = state["kill_switch"], dict(state["counts"])
-        self._contents = {
-            name: (key, list_content(entries))
-            for name, (key, entries) in state["lists"].items()
-            if name in self._settings.lists and self._settings.lists[name].key == key
-        }
+        self._contents = loaded(state["lists"], self._settings.lists)
         self._reviews.load(state["reviews"])
         self._shadow_reviews.load(state["shadow_reviews"])
         self._decided.load(state.get("decided_days", ()))  # states that are older have none
         self._compose()
 
 
-def _fallback(action: Action, path: str, code: str) -> Verdict:
-    return Verdict(action, path, path, (code,), None, trace_of(path))
-
-
-def _always(verdict: Verdict) -> Decider:
-    def decide(
-        _payment: Payment, _values: Sequence[float], _score: float, _time_ms: int, _overdue: bool
-    ) -> Verdict:
-        return verdict
-
-    return decide
-
-
-def _with_deadline(deadline: DeadlineSettings, then: Decider) -> Decider:
-    fallback = _fallback(deadline.action, "deadline", DEADLINE_CODE)
-
-    def decide(
-        payment: Payment, values: Sequence[float], score: float, time_ms: int, overdue: bool
-    ) -> Verdict:
-        return fallback if overdue else then(payment, values, score, time_ms, overdue)
-
-    return decide
-
-
 def _in_shadow(then: Decider) -> Decider:
     """Approve everything, and say what would have been done."""
 
-    def decide(
-        payment: Payment, values: Sequence[float], score: float, time_ms: int, overdue: bool
-    ) -> Verdict:
+    def decide(payment: Any, values: Sequence[float], score: float, time_ms: int, overdue: bool) -> Verdict:
         verdict = then(payment, values, score, time_ms, overdue)
         would = verdict.action
         trace = traced(verdict, would=would)

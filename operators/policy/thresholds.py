@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from ...config.policy import Action, PolicySettings
-from ..events.contract import Payment
 from .verdict import Decider, Verdict
 
-__all__ = ["APPROVAL", "act", "by_thresholds"]
+__all__ = ["APPROVAL", "act", "by_bounds", "by_thresholds"]
 
 APPROVAL: Final = Verdict("approve", "model", "model")
 """What most payments get: nothing but the score has to be said of it."""
@@ -26,12 +25,30 @@ def act(policy: PolicySettings, score: float) -> Action:
 
 def by_thresholds(review_at: float, block_at: float) -> Decider:
     """Decide as `act` does."""
+    return by_bounds(APPROVAL, ((review_at, _REVIEW), (block_at, _BLOCK)))
 
-    def decide(
-        _payment: Payment, _values: Sequence[float], score: float, _time_ms: int, _overdue: bool
-    ) -> Verdict:
-        if score < review_at:
-            return APPROVAL
-        return _BLOCK if score >= block_at else _REVIEW
+
+def by_bounds(plain: Verdict, bounds: Sequence[tuple[float, Verdict]]) -> Decider:
+    """Decide by the last bound that a score reaches.
+
+    Parameters
+    ----------
+    plain
+        What a score below all bounds gets.
+    bounds
+        Scores with what is decided from them on; scores don't decrease.
+    """
+    if not bounds:
+        return lambda _event, _values, _score, _time_ms, _overdue: plain
+    (first, at_first), *further = bounds
+
+    def decide(_event: Any, _values: Sequence[float], score: float, _time_ms: int, _overdue: bool) -> Verdict:
+        if score < first:
+            return plain
+        verdict = at_first
+        for bound, reached in further:
+            if score >= bound:
+                verdict = reached
+        return verdict
 
     return decide

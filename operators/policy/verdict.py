@@ -1,4 +1,4 @@
-"""What the policy says of a payment."""
+"""What the policy says of an event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct, msgpack
 
 from ...config.policy import Action
-from ..events.contract import Payment
 
 __all__ = ["DAY_MS", "Action", "Decider", "Verdict", "trace_of", "traced"]
 
@@ -24,7 +23,8 @@ class Verdict(Struct, frozen=True, gc=False):
     action
         What goes out.
     path
-        What decided: `model`, `cost`, `list`, `rule`, `capacity`, `deadline` or `kill_switch`.
+        What decided: `model`, `cost`, `ladder`, `list`, `rule`, `capacity`, `deadline`, `fallback` or
+        `kill_switch`.
     counter
         What it is counted as: the path, for lists and rules with their name, such as `rule.new_customer`.
     codes
@@ -33,18 +33,27 @@ class Verdict(Struct, frozen=True, gc=False):
         In shadow mode, what would have gone out; else None.
     trace
         A msgpack map that tells the path in detail; empty for a score held against thresholds.
+    limit
+        With a ladder, how much is granted.
+    promise
+        Of an estimate, what is promised.
     """
 
-    action: Action
+    action: str
     path: str
     counter: str
     codes: tuple[str, ...] = ()
-    would: Action | None = None
+    would: str | None = None
     trace: bytes = b""
+    limit: float | None = None
+    promise: float | None = None
 
 
-Decider: TypeAlias = Callable[[Payment, Sequence[float], float, int, bool], Verdict]
-"""From a payment, its features, score, time (milliseconds) and whether it is overdue, to a verdict."""
+Decider: TypeAlias = Callable[[Any, Sequence[float], Any, int, bool], Verdict]
+"""From an event, features, what the model says, time (milliseconds) and whether it is overdue, to a verdict.
+
+What the model says is a score, quantiles, or a score with the last limit: only who looks at it need know.
+"""
 
 
 def trace_of(path: str, /, **more: Any) -> bytes:

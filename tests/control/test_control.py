@@ -26,6 +26,7 @@ from headrace.shard.commands import (
 
 LIMITS = ControlLimits(poll_seconds=1.0, file_bytes_max=2048, files_max=4)
 ON, OFF = KillSwitch(on=True), KillSwitch(on=False)
+OF_ONE = KillSwitch(on=True, decision="fraud")
 
 
 def dead(number: int, payload: bytes, reason: str = "invalid_json", source: str = "/in/a.jsonl") -> Letter:
@@ -45,7 +46,12 @@ def dead(number: int, payload: bytes, reason: str = "invalid_json", source: str 
 class TestCommands:
     @pytest.mark.parametrize(
         "command",
-        [ON, ReloadList(name="a", entries=("x", "y"), digest="0" * 64), retry_of(b'\xff{"', "/in", 3, 1)],
+        [
+            ON,
+            OF_ONE,
+            ReloadList(name="a", entries=("x", "y"), digest="0" * 64),
+            retry_of(b'\xff{"', "/in", 3, 1),
+        ],
     )
     def test_a_command_comes_back(self, command):
         line = encode_command(command)
@@ -72,13 +78,21 @@ class TestCommands:
         with pytest.raises(ValueError, match="no command"):
             decode_command(line)
 
+    def test_a_switch_for_all_is_written_without_a_decision(self):
+        assert encode_command(ON) == b'{"command":"kill_switch","on":true,"type":"control"}'
+        one = b'{"command":"kill_switch","on":true,"decision":"fraud","type":"control"}'
+        assert encode_command(OF_ONE) == one
+
     def test_a_retry_brings_its_bytes(self):
         assert payload_of(retry_of(b"\x00\xff", "", 0, 0)) == b"\x00\xff"
 
     def test_the_summary_counts(self):
         retries = [retry_of(b"x", "", 0, 0)] * 3
-        said = summary_of([ON, *retries, ReloadList(name="vip", entries=("a",), digest="")])
-        assert said == "kill switch on, retry of a dead letter (3 times), list vip with 1 entries"
+        said = summary_of([ON, *retries, OF_ONE, ReloadList(name="vip", entries=("a",), digest="")])
+        assert said == (
+            "kill switch on, retry of a dead letter (3 times), kill switch of fraud on,"
+            " list vip with 1 entries"
+        )
 
 
 class TestFolder:

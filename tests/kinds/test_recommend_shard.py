@@ -195,6 +195,8 @@ def test_the_kill_switch_puts_another_slate_in_place(fallback, items):
     assert [each["item_id"] for each in decision["items"]] == items
     assert decision["policy"] == "kill_switch"
     assert bool(decision["reasons"]) != bool(items)
+    of_one = house.shard.command(KillSwitch(on=False, decision="recommend"), b"{}", (0, 0, 0))
+    assert b"there is no decision 'recommend'" in of_one[1]
     house.shard.command(KillSwitch(on=False), b"", (0, 0, 0))
     assert "policy" not in house.click("s3", "a")
 

@@ -135,6 +135,7 @@ def test_the_kill_switch_is_kept_through_save_and_load() -> None:
     found = paying.pay()
     assert (found["action"], found["policy"]) == ("review", "kill_switch")
     assert found["reasons"] == [{"code": "kill_switch", "contribution": None}]
+    assert tell(paying.shard, KillSwitch(on=False, decision="fraud")) == Kind.DEAD
     assert tell(paying.shard, KillSwitch(on=False)) == Kind.APPLIED
     assert paying.pay()["action"] == "approve"
 

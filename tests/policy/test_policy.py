@@ -13,7 +13,7 @@ from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import BUILT_IN_TEXTS, COMBINATION_CODE, CostSettings
 from headrace.operators.events.contract import Payment
 from headrace.operators.policy import KillSwitch, Policy, ReloadList, Verdict, act, list_content
-from headrace.operators.policy.capacity import ReviewDays, share_of
+from headrace.operators.policy.capacity import TakenDays, share_of
 from headrace.operators.policy.cost import cheapest, expected_costs
 
 DAY = 86_400_000
@@ -307,7 +307,7 @@ class TestCapacity:
         assert [policy.unused(1) for policy in policies] == shares
 
     def test_a_forgotten_day_has_no_capacity(self):
-        days = ReviewDays(2)
+        days = TakenDays(2)
         for day in (5, 7, 6):
             days.take(day)
         assert (days.used, days.holds(5), days.holds(4), days.holds(8)) == ({7: 1, 6: 1}, False, False, True)
@@ -315,11 +315,11 @@ class TestCapacity:
         assert days.used == {7: 1, 6: 1}
 
     def test_a_forgotten_day_is_not_remembered_again(self):
-        days = ReviewDays(1)
+        days = TakenDays(1)
         days.take(5)
         days.take(7)
         days.configure(9)
-        again = ReviewDays(9)
+        again = TakenDays(9)
         again.load(days.save())
         for each in (days, again):
             each.take(5)

@@ -69,8 +69,7 @@ def reload_list(
 
     The file is read now, as `[policy.lists.NAME]` of this configuration names it.
     """
-    from headrace.config.lists import read_list
-    from headrace.config.paths import path_of
+    from headrace.config.lists import read_declared
     from headrace.shard.commands import ReloadList
 
     settings = settings_of(config, state)
@@ -79,7 +78,7 @@ def reload_list(
         known = f"known are {', '.join(lists)}" if lists else "there are none"
         where = str(config or f"{state}: the configuration of {settings.flow.kind} that it has")
         raise ConfigError([Invalid(where, "policy.lists", f"no list {name}; {known}")])
-    content = read_list(path_of(lists[name].file), lists[name].entries_max)
+    content = read_declared(lists[name])
     send(state, [[ReloadList(name=name, entries=content.entries, digest=content.digest)]], settings)
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from msgspec import UNSET
+
 from headrace.config.private_files import make_folder, open_file
 from headrace.config.tables import RunSettings
 from headrace.errors import HeadraceError, StateError
@@ -325,7 +327,8 @@ def summary_of(commands: Sequence[Command]) -> str:
 
 def _words(command: Command) -> str:
     if isinstance(command, KillSwitch):
-        return f"kill switch {'on' if command.on else 'off'}"
+        of = "" if command.decision is UNSET else f" of {command.decision}"
+        return f"kill switch{of} {'on' if command.on else 'off'}"
     if isinstance(command, ReloadList):
         return f"list {command.name} with {len(command.entries)} entries"
     if isinstance(command, SetClock):

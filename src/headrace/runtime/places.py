@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT, shipped
+from headrace.config.lists import ListFile
 from headrace.config.paths import path_of
-from headrace.config.policy import ListSettings
 from headrace.errors import ConfigError, Invalid
 from headrace.runtime.runs import RunRequest
 
@@ -126,7 +126,7 @@ def _read_beside(request: RunRequest) -> list[Place]:
     ]
 
 
-def _lists(request: RunRequest) -> Iterable[tuple[str, ListSettings]]:
+def _lists(request: RunRequest) -> Iterable[tuple[str, ListFile]]:
     return request.settings.lists.items()
 
 

@@ -43,7 +43,7 @@ class KillSwitch(
     tag="kill_switch",
     forbid_unknown_fields=True,
 ):
-    """Give every payment the configured fallback action, or stop doing so.
+    """Give every event the configured fallback action, of one decision or of all, or stop doing so.
 
     Attributes
     ----------

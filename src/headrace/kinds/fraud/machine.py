@@ -161,7 +161,7 @@ class FraudShard(MachineBase):
             table = self.features.tables[name]
             table.entities_max, table.idle_ms_max = entity.entities_max, round(entity.idle_days_max * DAY_MS)
         configured = [shape_of(settings), settings.model.model_dump(mode="json")]
-        self.reasons.configure(settings)
+        self.reasons.take_over(settings)
         self.version = version_of(settings.model.name, configured)
         self._approval = _APPROVED | {"model": self.version}
         self._explained = self.model.cheap_explain

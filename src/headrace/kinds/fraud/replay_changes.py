@@ -11,7 +11,6 @@ import numpy as np
 import orjson
 
 from headrace.config.fraud_flow import FraudSettings, of_fraud
-from headrace.config.paths import path_of
 from headrace.journal.records import Kind, Record
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.kinds.fraud.replay_rows import (
@@ -28,7 +27,7 @@ from headrace.kinds.fraud.replay_rows import (
 from headrace.ledger.keys import about_key
 from headrace.operators.events.contract import Event, Outcome, Payment
 from headrace.operators.events.decode import Undecodable
-from headrace.operators.policy import read_list
+from headrace.operators.policy import read_declared
 from headrace.replay.examples import Examples
 from headrace.replay.past import Past
 from headrace.replay.walk import Progress, Walk, Walked, why_not
@@ -140,7 +139,7 @@ class _Run(Walk[FraudShard]):
         )
         for name, each in declared.items():
             if name not in told:
-                content = read_list(path_of(each.file), each.entries_max)
+                content = read_declared(each)
                 command = ReloadList(name=name, entries=content.entries, digest=content.digest)
                 for state in self.states:
                     state.policy.command(command)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 from orjson import dumps
 
 from headrace.config.recommend import NETWORK
@@ -382,6 +383,9 @@ class RecommendShard(MachineBase):
     def command(self, command: Command, payload: bytes, position: Position) -> Output:
         """Carry out a command; one that this flow has no use for is a dead letter."""
         if isinstance(command, KillSwitch):
+            if command.decision is not UNSET:
+                message = f"decision: there is no decision {command.decision!r}; the kill switch is for all"
+                return self._dead(Undecodable(REFUSED, message, None), payload, position)
             self.kill_switch = command.on
         elif isinstance(command, Erase):
             self._erase(command)
