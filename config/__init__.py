@@ -4,6 +4,7 @@ __all__ = [
     "addresses",
     "bounded",
     "canonical",
+    "conditions",
     "decision_policy",
     "decision_policy_errors",
     "durations",

@@ -205,8 +205,10 @@ class DecisionPolicy:
 
     def put_back(self, to_ms: int) -> None:
         """Forget what was counted on days after that of a time."""
-        for days in (*self._taken.values(), *self._shadow_taken.values(), self._decided):
-            days.put_back(to_ms // DAY_MS)
+        self._decided.put_back(to_ms // DAY_MS)
+        for taken in (self._taken, self._shadow_taken):
+            for days in taken.values():
+                days.put_back(to_ms // DAY_MS)
 
     def command(self, command: Command) -> None:
         """Apply a command; one that is refused, or with which anything is raised, changes nothing.

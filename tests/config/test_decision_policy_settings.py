@@ -138,13 +138,15 @@ def test_an_estimate_has_no_score():
         "ladder": LADDER,
         "raise_at_most": 2.0,
         "promise": 0.8,
-        "rules": {"r": {"when": "score > 1", "action": "hold", "code": "c", "promise": 0.7}},
+        "rules": {"r": {"when": "quantil > 1", "action": "hold", "code": "c", "promise": 0.7}},
     }
     message = "an estimate has no score; rules can look at promise"
+    names = [*ESTIMATE.features, "promise", *ESTIMATE.vocabulary.fields]
+    unknown = f"there is no feature or field quantil; known are {', '.join(names)}"
     assert found(policy, ESTIMATE) == {
         **{f"d.{key}": [message] for key in ("thresholds", "cost", "ladder", "raise_at_most")},
         "d.promise": ["must be one of the quantiles that are estimated: 0.1, 0.5, 0.9 (is 0.8)"],
-        "d.rules.r.when": ["there is no feature or field score; did you mean floor?"],
+        "d.rules.r.when": [unknown],
         "d.rules.r.promise": ["must be one of the quantiles that are estimated: 0.1, 0.5, 0.9 (is 0.7)"],
     }
 
@@ -211,7 +213,8 @@ def test_what_has_not_the_right_shape_is_passed_over():
         "lists": {"a": 3, "b": {"key": 3, "action": 3, "code": 3}, "c": {"key": [3], "limit": "x"}},
         "rules": {"a": 3, "b": {"when": 3}, "c": {"when": ""}, "d": {"when": "x" * 2001}},
     }
-    assert set(found(policy, texts=())) == {"d.lists.c.limit"}
+    both = ["can't stand beside thresholds: both say what a score leads to"]
+    assert found(policy, texts=()) == {"d.cost": both, "d.ladder": both}
     assert found({"thresholds": {"review": "x", "block": True}}) == {}
 
 

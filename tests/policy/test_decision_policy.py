@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from declared_policies import (
@@ -26,7 +27,7 @@ RULES = {
     "large": {"when": "amount > 500", "action": "block", "code": "large_amount"},
     "regular": {"when": "orders >= 3", "action": "approve", "code": "regular"},
 }
-LISTS = {
+LISTS: dict[str, Any] = {
     "friends": {"file": "f", "key": "customer_id", "action": "approve", "code": "friend"},
     "stolen": {"file": "s", "key": "item_ids", "action": "block", "code": "stolen"},
     "pairs": {"file": "p", "key": ["customer_id", "country"], "action": "step_up", "code": "pair"},
