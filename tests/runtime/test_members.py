@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 
 from headrace.operators.decisions.prequential import Prequential
 from headrace.operators.recommend.slates import Evaluated, SlateWindow
+from headrace.runtime import members
+from headrace.runtime.child import Child
 from headrace.runtime.members import Member, Reporter, Said, _told, await_listening, instructions, together
-from headrace.runtime.runs import Latency, Progress
+from headrace.runtime.runs import Latency, Progress, RunSummary
 from headrace.shard.positions import Plan
 
 EVALUATED = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), max_size=60)
@@ -100,6 +103,56 @@ class Taking:
         self.taken += some
         self.room -= len(some)
         return len(some)
+
+
+class Late(Taking):
+    """A launcher that takes nothing for some tries, and then all."""
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(0)
+        self.tries = tries
+
+    def write(self, told: bytes) -> int:
+        self.tries -= 1
+        self.room = 0 if self.tries > 0 else len(told)
+        return super().write(told)
+
+
+def test_the_last_figures_wait_for_a_launcher_that_is_behind():
+    launcher, said = Late(5), Said()
+    reporter = Reporter(launcher.write)
+    reporter.warning("a disk is full")
+    reporter.finished(RunSummary(progress=Progress(inputs=7), seconds=1.0))
+    assert [said.take(line) for line in launcher.taken.splitlines()] == ["a disk is full", None]
+    assert (said.ended, said.progress) == (True, Progress(inputs=7))
+
+
+def test_a_launcher_that_never_takes_them_holds_the_end_up_for_a_while_only(monkeypatch):
+    monkeypatch.setattr(members, "_LAST_WORDS_SECONDS_MAX", 0.05)
+    launcher, said = Taking(0), Said()
+    Reporter(launcher.write).finished(RunSummary(progress=Progress(inputs=7), seconds=1.0))
+    assert launcher.taken == b""
+    assert not said.ended
+
+
+def test_figures_from_before_the_end_are_not_those_of_the_end():
+    stream, said = io.BytesIO(), Said()
+    reporter = Reporter(stream.write)
+    reporter.progress(Progress(inputs=7))
+    reporter.beat()
+    assert said.take(stream.getvalue()) is None
+    assert (said.progress, said.ended) == (Progress(inputs=7), False)
+
+
+@pytest.mark.parametrize(("code", "told", "well"), [(0, True, True), (0, False, False), (1, True, False)])
+def test_a_process_has_ended_well_whose_last_figures_have_come(code, told, well):
+    child = Child.__new__(Child)
+    child.said, child.process = Said(progress=Progress(inputs=7)), Mock(returncode=code)
+    if told:
+        stream = io.BytesIO()
+        Reporter(stream.write).finished(RunSummary(progress=Progress(inputs=9), seconds=1.0))
+        child.said.take(stream.getvalue())
+    assert child.ended_well is well
 
 
 def test_a_launcher_that_takes_nothing_holds_nobody_up_and_hears_later_what_is_told_once():

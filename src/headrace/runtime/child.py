@@ -88,6 +88,12 @@ class Child:
         """Whether it serves its metrics itself."""
         return self.said.metrics is not None and not self.stalled and self.process.poll() is None
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether it has ended with exit code 0, and what it has told is all that it did."""
+        # It may have ended while the launcher was stalled: what it told before its end says too little.
+        return self.said.ended and self.process.returncode == 0
+
     def tell(self, stalled: Sequence[int]) -> None:
         """Say which processes are stalled; one that does so itself reads it later."""
         self._letters.put(orjson.dumps({"stalled": stalled}) + b"\n")

@@ -175,6 +175,7 @@ def run_member(request: RunRequest, observer: Reporter, member: Member, plan: Pl
             on_drain=observer.draining,
             pulse=observer.pulse,
             on_open=observer.opened,
+            on_fail=observer.settle,
         )
         return run.run()
 

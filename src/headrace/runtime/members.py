@@ -46,6 +46,7 @@ _LISTENING_SECONDS_MAX: Final = 5.0
 _LOOK_S: Final = 0.01
 _LISTENS: Final = "0A"
 _DRAIN_SECONDS_MAX: Final = 20.0
+_LAST_WORDS_SECONDS_MAX: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _watch(lines: Iterator[bytes], launched: Launched) -> None:
 
 
 class Reporter:
-    """An observer that tells the launcher, and is never held up by it.
+    """An observer that tells the launcher, and is held up by it only once all is done.
 
     Parameters
     ----------
@@ -222,13 +223,24 @@ class Reporter:
             # Heartbeats come again, so they are what is dropped; warnings and the like are said once.
             if "beat" not in what or len(self._untold) <= _UNTOLD_BYTES_MAX:
                 self._untold += msgspec.json.encode(what) + b"\n"
-            try:
-                while self._untold:
-                    self._untold = self._untold[self._write(self._untold) :]
-            except BlockingIOError:
-                return  # the rest goes with what is told next
-            except OSError:
-                self._untold = b""  # the launcher is gone; standard input says so too
+            self._write_on()
+
+    def _write_on(self) -> None:
+        try:
+            while self._untold:
+                self._untold = self._untold[self._write(self._untold) :]
+        except BlockingIOError:
+            return  # the rest goes with what is told next
+        except OSError:
+            self._untold = b""  # the launcher is gone; standard input says so too
+
+    def settle(self) -> None:
+        """Wait until the launcher has taken all that was told, some seconds at most: the end comes then."""
+        until = time.monotonic() + _LAST_WORDS_SECONDS_MAX
+        while self._untold and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+            with self._lock:
+                self._write_on()
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -279,16 +291,18 @@ class Reporter:
         self._tell(warning=message.encode(errors="backslashreplace").decode())
 
     def finished(self, summary: RunSummary) -> None:
-        """Note that the run has ended."""
+        """Note that the run has ended; the last figures are waited for until they are taken."""
         self._progress = None
-        self._tell(progress=summary.progress)
+        self._tell(progress=summary.progress, ended=True)
+        self.settle()
 
 
 @dataclass
 class Said:
-    """The last that a process has told."""
+    """The last that a process has told; `ended` if the progress is that of its end."""
 
     progress: Progress | None = None
+    ended: bool = False
     metrics: str | None = None
     draining: bool = False
     beat: Beat | None = None
@@ -305,6 +319,7 @@ class Said:
             self.beat = _decode_beat.decode(told["beat"])
         if "metrics" in told:
             self.metrics = msgspec.json.decode(told["metrics"], type=str)
+        self.ended = self.ended or "ended" in told
         self.draining = self.draining or "draining" in told
         return msgspec.json.decode(told["warning"], type=str) if "warning" in told else None
 

@@ -183,7 +183,7 @@ class Supervisor:
                 f"a process ended with {_ending(code)}; started again {self._restarts.total()} times before"
             )
         dead_letters = self._request.dead_letters if progress.dead_letters else None
-        if self._all_ended_well():
+        if self._children and all(child.ended_well for child in self._children):
             useless = useless_state(progress, self._request.flow, dead_letters)
             if useless is not None:
                 exit_code, error = useless.exit_code, str(useless)
@@ -195,11 +195,6 @@ class Supervisor:
             dead_letters=dead_letters,
             notes=notes_of_skips(skips_of(self._request.skips, topics=True), progress.skipped),
         )
-
-    def _all_ended_well(self) -> bool:
-        """Whether what the processes have told is all that they did."""
-        told_all = len(self._progress()) == len(self._children)
-        return told_all and all(child.process.returncode == 0 for child in self._children)
 
     def _again(self, failed: int, cause: str) -> Plan | None:
         """Wait a little longer each time, and prepare for another start; None if none is to be."""

@@ -88,6 +88,8 @@ class TopicRun(Tally):
         Moves as long as the flow does.
     on_open
         Given what the state had counted when it was taken up.
+    on_fail
+        Called when the process is about to end for an error, with which several take each other along.
     first
         That of the first attempt, where this one is a further one; None otherwise.
     """
@@ -105,6 +107,7 @@ class TopicRun(Tally):
         on_drain: Callable[[], None] = lambda: None,
         pulse: Pulse | None = None,
         on_open: Callable[[Progress], None] = lambda _counted: None,
+        on_fail: Callable[[], None] = lambda: None,
         first: Progress | None = None,
     ) -> None:
         super().__init__(request, observer)
@@ -112,7 +115,7 @@ class TopicRun(Tally):
         assert request.state is not None
         self.state: Path = request.state
         self.plan, self.member, self._connection = plan, member, connection
-        self._closed_well, self._on_drain = False, on_drain
+        self._closed_well, self._on_drain, self._on_fail = False, on_drain, on_fail
         self.failure = Failure()
         stack.enter_context(self.stopping_on_signals(for_good=member.count > 1))
         self.telemetry.phase("recovering")
@@ -328,6 +331,7 @@ class TopicRun(Tally):
             self.observer.warning(str(ours))
             if self.attempt is not None:
                 self.attempt.end()
+            self._on_fail()
             os._exit(ours.exit_code)  # as good as being killed, which is allowed at any moment
 
     def drain(self) -> bool:
