@@ -176,3 +176,5 @@ def test_inside_linked_folders_imports_of_them_are_relative():
 def test_no_module_is_longer_than_what_one_reads_in_a_sitting():
     longer = {name for name, path in MODULES.items() if len(path.read_text().splitlines()) > LINES_MAX}
     assert longer == LONGER
+    beside = [path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    assert [str(path) for path in beside if len(path.read_text().splitlines()) > LINES_MAX] == []
