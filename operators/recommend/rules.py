@@ -155,7 +155,7 @@ class Rules:
     def _trending(self, visit: Visit) -> Iterable[int]:
         category = self._catalogue.category
         liked = dict.fromkeys(filter(None, map(category, reversed(self._engine.history(visit.session)))))
-        order = {name: place for place, name in enumerate(liked)}
+        order = {name: index for index, name in enumerate(liked)}
         hot = self._engine.trending()
         # The sort is stable, so within a category the hottest still comes first.
         return sorted(hot, key=lambda item: order.get(category(item) or "", len(order))) if order else hot

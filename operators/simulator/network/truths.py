@@ -108,15 +108,15 @@ def _lines(network: Network) -> Iterator[str]:
     """Yield lines that come late, come again, are broken, or have a wrong clock, by number from 1."""
     lines = network.lines
     late_s, off_s = _late_s(network), _off_s(network)
-    for place in np.flatnonzero((lines.flaw > 0) | (late_s > 0) | (off_s != 0)).tolist():
-        kind, row, flaw = Kind(int(lines.kind[place])), int(lines.row[place]), Flaw(int(lines.flaw[place]))
-        event = f"{place + 1},{kind.name.lower()},{LETTERS[kind]}-{int(network.names[kind][row]):012x}"
+    for index in np.flatnonzero((lines.flaw > 0) | (late_s > 0) | (off_s != 0)).tolist():
+        kind, row, flaw = Kind(int(lines.kind[index])), int(lines.row[index]), Flaw(int(lines.flaw[index]))
+        event = f"{index + 1},{kind.name.lower()},{LETTERS[kind]}-{int(network.names[kind][row]):012x}"
         if flaw:
             yield f"{event},{FLAW_NAMES[flaw]},"
-        elif late_s[place]:
-            yield f"{event},late,{late_s[place]}"
-        if off_s[place] and flaw < Flaw.CUT:
-            yield f"{event},clock,{off_s[place]}"
+        elif late_s[index]:
+            yield f"{event},late,{late_s[index]}"
+        if off_s[index] and flaw < Flaw.CUT:
+            yield f"{event},clock,{off_s[index]}"
 
 
 def _late_s(network: Network) -> Ints:

@@ -254,7 +254,7 @@ class ControlInbox:
         lines = content.splitlines()
         if not lines:
             raise StateError(f"{path}: is empty")
-        commands = [self._command(path, place, line) for place, line in enumerate(lines, start=1)]
+        commands = [self._command(path, index, line) for index, line in enumerate(lines, start=1)]
         return ControlFile(number, lines, commands, zlib.crc32(content))
 
     def read_again(self, mark: Mark) -> ControlFile:

@@ -82,8 +82,8 @@ def by_shard(
 
 def _indices(events: list[Any], shards: int, shard_of: Callable[[Any], int | None]) -> list[list[int] | None]:
     indices: list[list[int]] = [[] for _ in range(shards)]
-    for place, event in enumerate(events):
+    for index, event in enumerate(events):
         number = shard_of(event)
         for chosen in indices if number is None else (indices[number],):
-            chosen.append(place)
+            chosen.append(index)
     return [*indices]

@@ -245,9 +245,9 @@ class TopicReader:
 
     def _cut(self, payloads: list[bytes], bytes_max: int) -> None:
         """Keep heads of the values that are too large: a few packed kilobytes may unpack to gigabytes."""
-        for place, payload in enumerate(payloads):
+        for index, payload in enumerate(payloads):
             if len(payload) > bytes_max:
-                payloads[place] = CutLine.from_line(payload, self._head_bytes)
+                payloads[index] = CutLine.from_line(payload, self._head_bytes)
 
     # -- for those who watch
 

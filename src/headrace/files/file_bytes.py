@@ -188,12 +188,12 @@ class FileBytes:
         """Return what was good in a block that zlib refused as a whole, found by feeding it byte by byte."""
         start, good = self.position, []
         # First nothing: zlib may hold bits of the byte before.
-        for place in range(-1, len(self._pending)):
+        for index in range(-1, len(self._pending)):
             try:
-                good.append(member.decompress(self._pending[max(place, 0) : place + 1]))
+                good.append(member.decompress(self._pending[max(index, 0) : index + 1]))
             except zlib.error as error:
                 why = str(error).partition(": ")[2] or str(error)
-                self.error = TruncatedInput(self.path, start + place, f"damaged gzip: {why}")
+                self.error = TruncatedInput(self.path, start + index, f"damaged gzip: {why}")
                 break
         return b"".join(good)
 

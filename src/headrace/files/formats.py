@@ -128,7 +128,7 @@ def _wide(head: bytes) -> str | None:
     start = head[:_WIDE_BYTES]
     for name, width in (("UTF-32", 4), ("UTF-16", 2)):
         for at, order in ((0, "LE"), (width - 1, "BE")):
-            rows = [start[place : place + width] for place in range(0, len(start) - width + 1, width)]
+            rows = [start[index : index + width] for index in range(0, len(start) - width + 1, width)]
             wide = [row for row in rows if row[at] and row.count(0) == width - 1]
             # Nine in ten, as names and places may need characters beyond Latin-1, which have no zero beside
             # them.

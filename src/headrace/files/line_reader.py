@@ -350,13 +350,13 @@ class LineReader:
         if not self._look_ahead:
             return times
         found, begin = [], 0
-        for place, line in enumerate(self._payloads if self._has_long else ()):
+        for index, line in enumerate(self._payloads if self._has_long else ()):
             if isinstance(line, CutLine):
                 found += [
-                    *plausible_times(times[begin:place], self._future_skew_ms, self._look_ahead),
+                    *plausible_times(times[begin:index], self._future_skew_ms, self._look_ahead),
                     AT_ONCE,
                 ]
-                begin = place + 1
+                begin = index + 1
         return [*found, *self._plausible(times[begin:])]
 
     def _plausible(self, times: list[int]) -> list[int]:

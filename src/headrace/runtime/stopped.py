@@ -125,5 +125,5 @@ def _process(
     events: list[Any] = list(decode_flagged(batch.payloads, batch.flags, line_bytes_max))
     belongs = list(map(route_of(shards[0].settings), events))
     for number, part in enumerate(parts):
-        indices = [place for place, of in enumerate(belongs) if of is None or of == number]
+        indices = [index for index, of in enumerate(belongs) if of is None or of == number]
         part.process(batch, events, None if len(shards) == 1 else indices)

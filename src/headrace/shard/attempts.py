@@ -119,10 +119,10 @@ class Attempt:
         self._left -= len(batch.payloads)
         if self._left < 0:  # some shard gets hardly any input: the others are not to wait for it
             self.careful = False
-        for place, payload in enumerate(batch.payloads):
-            source = batch.sources[place]
-            self.at(f"{self.names.get(source, source)}:{batch.offsets[place]}")
-            found += decoder((payload,), batch.flags[place : place + 1])
+        for index, payload in enumerate(batch.payloads):
+            source = batch.sources[index]
+            self.at(f"{self.names.get(source, source)}:{batch.offsets[index]}")
+            found += decoder((payload,), batch.flags[index : index + 1])
         self._write(at=None)
         return found
 

@@ -126,9 +126,9 @@ class BatchApplier:
         # takes the other one.
         for some, overdue in self._waited(batch, lines):
             flags = OVERDUE if overdue else 0
-            for place, position in zip(some, _positions(batch, some), strict=True):
-                payload, ordinal = payloads[place], first + place
-                kind, out, detail = apply(events[place], payload, position, overdue=overdue)
+            for index, position in zip(some, _positions(batch, some), strict=True):
+                payload, ordinal = payloads[index], first + index
+                kind, out, detail = apply(events[index], payload, position, overdue=overdue)
                 source, offset, line = position
                 if kind == _DECIDED:
                     decide((ordinal, out))
@@ -165,10 +165,10 @@ class BatchApplier:
     ) -> None:
         """Apply commands, the inputs of dead letters, what is to be passed over; all, where care is due."""
         for some, overdue in [(lines, False)] if batch.flags else self._waited(batch, lines):
-            for place in some:
-                event, ordinal, payload = events[place], batch.ordinal + place, batch.payloads[place]
-                position = (batch.sources[place], batch.offsets[place], batch.lines[place])
-                flags = batch.flags[place] if batch.flags else OVERDUE if overdue else 0
+            for index in some:
+                event, ordinal, payload = events[index], batch.ordinal + index, batch.payloads[index]
+                position = (batch.sources[index], batch.offsets[index], batch.lines[index])
+                flags = batch.flags[index] if batch.flags else OVERDUE if overdue else 0
                 if self._careful_left and self._attempt is not None:
                     self._attempt.at(self._named(position))
                 if self.skips and self._passes_over(position):
@@ -191,17 +191,17 @@ class BatchApplier:
         source, offset, _ = position
         return f"{self._state.source_names.get(source, source)}:{offset}"
 
-    def _failed(self, batch: Batch, place: int, error: Exception) -> InputFailed:
-        position = (batch.sources[place], batch.offsets[place], batch.lines[place])
+    def _failed(self, batch: Batch, index: int, error: Exception) -> InputFailed:
+        position = (batch.sources[index], batch.offsets[index], batch.lines[index])
         named, raised = self._named(position), traceback.extract_tb(error.__traceback__)[-1]
         if self._attempt is not None:
             self._attempt.failed(named)
         why = f"{unexpected(error).message} ({Path(raised.filename).name}, line {raised.lineno})"
-        return InputFailed(named, batch.ordinal + place, f"made the program fail: {why}")
+        return InputFailed(named, batch.ordinal + index, f"made the program fail: {why}")
 
     def _skips_any(self, batch: Batch, lines: Sequence[int]) -> bool:
         skips, sources, offsets = self.skips, batch.sources, batch.offsets
-        return bool(skips) and any((sources[place], offsets[place]) in skips for place in lines)
+        return bool(skips) and any((sources[index], offsets[index]) in skips for index in lines)
 
     def _passes_over(self, position: Position) -> bool:
         wanted = position[:2] in self.skips
@@ -227,10 +227,10 @@ def _add_headers(
     records: list[RecordFields], lines: Sequence[int], headers: Mapping[int, PassedHeaders]
 ) -> None:
     """Let records keep the headers that go on to what goes out, as it may have to be sent again."""
-    for at, place in enumerate(lines):
-        if place in headers and records[at][0] in (_DECIDED, _DEAD):
+    for at, index in enumerate(lines):
+        if index in headers and records[at][0] in (_DECIDED, _DEAD):
             kind, flags, *fields, detail = records[at]
-            records[at] = (kind, flags | HEADERS, *fields, with_headers(detail, headers[place]))  # type: ignore[assignment]
+            records[at] = (kind, flags | HEADERS, *fields, with_headers(detail, headers[index]))  # type: ignore[assignment]
 
 
 def _overdue_ns(settings: RunSettings) -> int | None:
@@ -243,7 +243,7 @@ def _positions(batch: Batch, indices: Sequence[int]) -> Iterable[Position]:
     sources, offsets, lines = batch.sources, batch.offsets, batch.lines
     if len(indices) == len(sources):
         return zip(sources, offsets, lines, strict=True)
-    return [(sources[place], offsets[place], lines[place]) for place in indices]
+    return [(sources[index], offsets[index], lines[index]) for index in indices]
 
 
 def _marked(payload: bytes, flags: int, detail: bytes) -> tuple[int, bytes]:

@@ -281,14 +281,14 @@ class DurableShard:
             If another line was recorded under an ordinal: the sources are not those that were read.
         """
         left = []
-        for place in lines:
-            ordinal = batch.ordinal + place
+        for index in lines:
+            ordinal = batch.ordinal + index
             if ordinal >= self.position:
-                left.append(place)
+                left.append(index)
                 continue
             # Taken out as they are used, so that they don't stay in memory once the shards are level again.
             record = self._recorded.pop(ordinal, None)
-            if record is None or not _is_of(record, batch.payloads[place]):
+            if record is None or not _is_of(record, batch.payloads[index]):
                 raise StateError(
                     f"{self.directory}: input {ordinal} is not the line that was journalled;"
                     " name the same sources as before the run was killed"

@@ -96,7 +96,7 @@ def by_waiting(
     border_ms
         What waits since before waits for longer; what nobody waits for never does.
     """
-    times = [since_ms[place] for place in indices]
+    times = [since_ms[index] for index in indices]
     if min(times) >= border_ms:
         yield indices, False
         return
