@@ -110,8 +110,9 @@ class LocationScale:
         self.learned = 0
         self.mean = self._transformed(initial)
         self.scale = self._scale_at(self.mean)
-        self.weights, self._squares = _table(shape.slots, 0.0), _table(shape.slots, 1.0)
-        self.spreads, self._spread_squares = _table(shape.slots, 0.0), _table(shape.slots, 1.0)
+        # Lists: an array's numbers are made anew each time, which takes twice as long as the arithmetic.
+        self.weights, self._squares = [0.0] * shape.slots, [1.0] * shape.slots
+        self.spreads, self._spread_squares = [0.0] * shape.slots, [1.0] * shape.slots
         self.held = HeldQuantiles(self.quantiles, residuals=residuals, coverage_rate=coverage_rate)
         self._weigh = weigher(len(shape.slot_names))
         origin = Origin.over_slots(self, "", shape)
@@ -136,7 +137,7 @@ class LocationScale:
         """See `Estimator.explained`."""
         total, contributions = self._weigh(self.weights, features)
         wider, _ = self._weigh(self.spreads, features)
-        spread = self.scale * exp(min(max(wider, -_SPREAD_MAX), _SPREAD_MAX))
+        spread = self.scale * _relative_spread(wider)
         return self._served(self.mean + total, spread), contributions
 
     def learn(
@@ -159,16 +160,15 @@ class LocationScale:
             # There is no error yet: what was estimated before came from the configuration.
             self.mean, self.scale = target, self._scale_at(target)
             return
-        wider = exp(min(max(wider, -_SPREAD_MAX), _SPREAD_MAX))
+        relative = _relative_spread(wider)
         error = target - self.mean - total
         # What was served before anything was learned says nothing of what is to be held.
         if served is not None and self.learned > pending + 1:
-            self.held.hold(value, served, error / (self.scale * wider), weight, pending)
+            self.held.hold(value, served, error / (self.scale * relative), weight, pending)
         self._move_running_means(error, weight)
-        expected = self.scale * wider
-        self.held.add(error / expected)
-        self._step(features, target - self.mean - total, weight)
-        self._step_spread(features, abs(error) / expected, weight)
+        residual = error / (self.scale * relative)
+        self.held.add(residual)
+        self._step(features, target - self.mean - total, abs(residual) - 1.0, weight)
 
     def _check(self, value: float, served: Sequence[float] | None, weight: float) -> None:
         if not -VALUE_MAX <= value <= VALUE_MAX:
@@ -178,44 +178,63 @@ class LocationScale:
         if served is not None:
             if len(served) != len(self.quantiles):
                 raise ValueError(f"{len(served)} quantiles were served, not {len(self.quantiles)}")
-            if not all(map(isfinite, served)):
+            # Infinite or no numbers: so is their sum, and where it only overflows, they are none of ours.
+            if not isfinite(sum(served)):
                 raise ValueError(f"what was served must be finite (is {list(served)!r})")
 
     def _move_running_means(self, error: float, weight: float) -> None:
-        seen = self.learned
-        limit = _MEAN_CLIPS * self._clip * self.scale
-        moved = error if seen <= _MEAN_CLIPPED_AFTER else min(max(error, -limit), limit)
-        self.mean += min(max(1.0 / seen, self._mean_rate) * weight, 1.0) * moved
-        size, least = abs(error), max(_SCALE_MIN * abs(self.mean), sys.float_info.min)
-        # After outcomes that were all the same, the next one is no outlier: it says what the unit is.
-        if seen > _MEAN_CLIPPED_AFTER and self.scale > least:
-            size = min(size, _SCALE_CLIP * self.scale)
-        scale = self.scale + min(max(1.0 / (seen - 1), self._mean_rate) * weight, 1.0) * (size - self.scale)
-        self.scale = max(scale, least)
+        seen, scale, size = self.learned, self.scale, abs(error)
+        if seen > _MEAN_CLIPPED_AFTER:
+            rate = self._mean_rate if self._mean_rate * seen >= 1.0 else 1.0 / seen
+            farthest = _MEAN_CLIPS * self._clip * scale
+            if size > farthest:
+                error = farthest if error > 0.0 else -farthest
+            # After outcomes that were all the same, the next one is no outlier: it says what the unit is.
+            if size > _SCALE_CLIP * scale > _SCALE_CLIP * self._scale_min():
+                size = _SCALE_CLIP * scale
+            of_scale = rate
+        else:
+            rate, of_scale = max(self._mean_rate, 1.0 / seen), max(self._mean_rate, 1.0 / (seen - 1))
+        self.mean += min(rate * weight, 1.0) * error
+        self.scale = max(scale + min(of_scale * weight, 1.0) * (size - scale), self._scale_min())
 
-    def _step(self, features: Sequence[int], error: float, weight: float) -> None:
-        scale, clip = self.scale, self._clip
-        gradient = min(max(error / scale, -clip), clip) * weight
-        square, step, keep = gradient * gradient, self._location_lr * gradient * scale, self._keep
+    def _scale_min(self) -> float:
+        return max(_SCALE_MIN * abs(self.mean), sys.float_info.min)
+
+    def _step(self, features: Sequence[int], error: float, wider: float, weight: float) -> None:
+        """Step along both gradients.
+
+        Parameters
+        ----------
+        features, weight
+            See `learn`.
+        error
+            Of the location.
+        wider
+            By how much the error was larger than expected, times what was expected.
+        """
+        scale, clip, keep = self.scale, self._clip, self._keep
+        gradient = error / scale
+        if not -clip <= gradient <= clip:
+            gradient = clip if gradient > 0.0 else -clip
+        gradient *= weight
+        square, step = gradient * gradient, self._location_lr * gradient * scale
+        gradient = weight * (min(_SPREAD_ERROR_MAX, wider))
+        spread_square, spread_step = gradient * gradient, self._spread_lr * gradient
         weights, squares = self.weights, self._squares
+        spreads, spread_squares = self.spreads, self._spread_squares
         for slot in features:
             squares[slot] = seen = squares[slot] * keep + square
             weights[slot] += step / sqrt(seen)
+            spread_squares[slot] = seen = spread_squares[slot] * keep + spread_square
+            spreads[slot] += spread_step / sqrt(seen)
 
-    def _step_spread(self, features: Sequence[int], times_expected: float, weight: float) -> None:
-        gradient = min(times_expected - 1.0, _SPREAD_ERROR_MAX) * weight
-        square, step, keep = gradient * gradient, self._spread_lr * gradient, self._keep
-        spreads, squares = self.spreads, self._spread_squares
-        for slot in features:
-            squares[slot] = seen = squares[slot] * keep + square
-            spreads[slot] += step / sqrt(seen)
-
-    def _tables(self) -> list[array[float]]:
+    def _tables(self) -> list[list[float]]:
         return [self.weights, self._squares, self.spreads, self._spread_squares]
 
     def save(self) -> bytes:
         """See `Estimator.save`: 32 bytes a slot, 8 a residual, little-endian."""
-        tables = [little_endian(table).tobytes() for table in self._tables()]
+        tables = [little_endian(array("d", table)).tobytes() for table in self._tables()]
         state = _State(self.learned, self.mean, self.scale, self.held.state(), tables)
         return self._origin.seal(msgspec.msgpack.encode(state))
 
@@ -228,11 +247,12 @@ class LocationScale:
         self.held.restore(state.held)
         self.learned, self.mean, self.scale = state.learned, state.mean, state.scale
         for table, bytes_ in zip(own, state.tables, strict=True):
-            table[:] = little_endian(array("d", bytes_))
+            table[:] = little_endian(array("d", bytes_)).tolist()
 
     def size_bytes(self) -> int:
         """See `Estimator.size_bytes`."""
-        return sum(map(sys.getsizeof, self._tables())) + self.held.size_bytes()
+        number = sys.getsizeof(0.0)
+        return sum(sys.getsizeof(t) + number * len(t) for t in self._tables()) + self.held.size_bytes()
 
 
 class LogLocationScale(LocationScale):
@@ -309,5 +329,7 @@ def checked_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
     return shares
 
 
-def _table(count: int, start: float) -> array[float]:
-    return array("d", [start]) * count
+def _relative_spread(wider: float) -> float:
+    if -_SPREAD_MAX <= wider <= _SPREAD_MAX:
+        return exp(wider)
+    return exp(_SPREAD_MAX if wider > 0.0 else -_SPREAD_MAX)

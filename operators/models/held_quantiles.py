@@ -95,19 +95,23 @@ class HeldQuantiles:
 
     def residuals(self) -> tuple[float, ...]:
         """Return the residual of each quantile, never falling, in units of the expected spread."""
-        found = self._read
-        if found is None:
-            found = self._read = tuple(sorted(map(self._at, self.levels)))
-        return found
+        if self._read is None:
+            known, places = self._sorted, len(self._sorted)
+            found = []
+            for level, correction in zip(self._levels, self._corrections, strict=True):
+                place = (level + correction) * places - 0.5
+                if 0.0 <= place < places - 1:
+                    left = int(place)
+                    below = known[left]
+                    found.append(below + (place - left) * (known[left + 1] - below))
+                else:
+                    found.append(self._beyond(place))
+            self._read = tuple(sorted(found))
+        return self._read
 
-    def _at(self, level: float) -> float:
-        known = self._sorted
-        count = len(known)
-        place = level * count - 0.5
-        if 0.0 <= place < count - 1:
-            left = int(place)
-            return known[left] + (place - left) * (known[left + 1] - known[left])
-        # Outside, the bulk's width says how far a level goes: a single outlier must not.
+    def _beyond(self, place: float) -> float:
+        # The bulk's width says how far a level goes: a single outlier must not.
+        known, count = self._sorted, len(self._sorted)
         twentieth = count // 20
         step = _TAIL * (known[-1 - twentieth] - known[twentieth] + _WIDTH_MIN) / count
         return known[0] + place * step if place < 0.0 else known[-1] + (place - count + 1) * step
@@ -130,32 +134,48 @@ class HeldQuantiles:
         """
         rate = min(self._rate * weight, 1.0)
         step = min(rate, _IN_FLIGHT_MAX / (pending + 1))
-        late = rate - step
-        levels, corrections = self._levels, self._corrections
+        late, corrections, slack = rate - step, self._corrections, _TIE * abs(value)
         for head, share in enumerate(self._quantiles):
-            correction = corrections[head] + step * (share - self._counted(head, value, served[head]))
+            over = value - served[head]
+            if -slack <= over <= slack:
+                counted = self._count_tie(head, share)
+            else:
+                counted = 1.0 if over < 0.0 else 0.0
+                if self._tied[head]:
+                    self._count_no_tie(head, counted)
+            corrections[head] += step * (share - counted)
+            level = self._levels[head]
             if late:
-                below = 1.0 if residual < self._at(levels[head]) else 0.0
-                levels[head] = _within(levels[head], late * (share - below))
-                correction = min(max(correction, -_LATE_MAX * share), _LATE_MAX * (1.0 - share))
-            corrections[head] = min(max(correction, _LEVEL_MIN - levels[head]), _LEVEL_MAX - levels[head])
+                level = self._hold_now(head, share, residual, late)
+            if not _LEVEL_MIN <= level + corrections[head] <= _LEVEL_MAX:
+                corrections[head] = _within(level, corrections[head]) - level
         self._read = None
 
-    def _counted(self, head: int, value: float, said: float) -> float:
-        """Which share of an outcome counts as below what was said."""
+    def _hold_now(self, head: int, share: float, residual: float, step: float) -> float:
+        """Move a level by whether the outcome is below what would be served now; return it."""
+        # As many residuals are below it as its level says: no need to look where it is.
+        rank = bisect_left(self._sorted, residual) + 0.5
+        below = 1.0 if rank < self._levels[head] * len(self._sorted) else 0.0
+        self._levels[head] = level = _within(self._levels[head], step * (share - below))
+        correction = self._corrections[head]
+        self._corrections[head] = min(max(correction, -_LATE_MAX * share), _LATE_MAX * (1.0 - share))
+        return level
+
+    def _count_tie(self, head: int, share: float) -> float:
+        """Which share of an outcome counts as below that equals what was served."""
         below, tied = self._below, self._tied
-        if abs(value - said) > _TIE * abs(value):
-            counted = 1.0 if value < said else 0.0
-            below[head] += _TIES_RATE * (counted - below[head])
-            tied[head] -= _TIES_RATE * tied[head]
-            return counted
         tied[head] += _TIES_RATE * (1.0 - tied[head])
         below[head] -= _TIES_RATE * below[head]
-        return min(max((self._quantiles[head] - below[head]) / tied[head], 0.0), 1.0)
+        return min(max((share - below[head]) / tied[head], 0.0), 1.0)
+
+    def _count_no_tie(self, head: int, counted: float) -> None:
+        self._below[head] += _TIES_RATE * (counted - self._below[head])
+        self._tied[head] -= _TIES_RATE * self._tied[head]
 
     def add(self, residual: float) -> None:
         """Take in a residual; the oldest goes where there are too many."""
-        residual = min(max(residual, -_RESIDUAL_MAX), _RESIDUAL_MAX)
+        if not -_RESIDUAL_MAX <= residual <= _RESIDUAL_MAX:
+            residual = _RESIDUAL_MAX if residual > 0.0 else -_RESIDUAL_MAX
         ring, known, place = self._ring, self._sorted, self._place
         if place < len(ring):
             del known[bisect_left(known, ring[place])]
@@ -201,7 +221,10 @@ class HeldQuantiles:
 
 
 def _within(level: float, correction: float) -> float:
-    return min(max(level + correction, _LEVEL_MIN), _LEVEL_MAX)
+    level += correction
+    if _LEVEL_MIN <= level <= _LEVEL_MAX:
+        return level
+    return _LEVEL_MIN if level < _LEVEL_MIN else _LEVEL_MAX
 
 
 def little_endian(table: array[Any]) -> array[Any]:

@@ -195,7 +195,8 @@ def test_models_say_whether_they_take_weights() -> None:
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_weight_1_is_no_weight(name: str) -> None:
-    one, other = built(name), built(name)
+    one: Any = built(name)
+    other: Any = built(name)
     for features, label in examples(one.takes, 300):
         one.learn(features, label)
         other.learn(features, label, 1.0)
