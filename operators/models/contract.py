@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
-__all__ = ["Estimator", "Model", "ModelShape", "WeightedModel"]
+__all__ = ["PENDING", "Estimator", "Model", "ModelShape", "WeightedModel"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,10 @@ class Model(Protocol):
         ...
 
 
+PENDING: Final = 1000
+"""Open outcomes that an estimator reckons with when it isn't told."""
+
+
 class WeightedModel(Model, Protocol):
     """A model whose class says `takes_weights = True`: an example may count for more or less than one."""
 
@@ -133,7 +137,7 @@ class Estimator(Protocol):
         value: float,
         served: Sequence[float] | None = None,
         weight: float = 1.0,
-        pending: int = 0,
+        pending: int = PENDING,
     ) -> None:
         """Take in one example with its outcome; what can't be learned leaves the estimator as it was.
 
@@ -144,12 +148,14 @@ class Estimator(Protocol):
         value
             The outcome, in the target's unit.
         served
-            The quantiles that had gone out for it: coverage is held for what was served. None if nothing was.
+            The quantiles that had gone out for it: coverage is held for what was served. None if nothing was;
+            then for what would be served now.
         weight
             How many times it counts, from 0 on.
         pending
             Of how many of the decisions that went out the outcomes are open still; with many of them, what
-            was served says little of what is served now.
+            was served says little of what is served now. Unless it is said, a guess is made with which
+            coverage doesn't swing.
 
         Raises
         ------

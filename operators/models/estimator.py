@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from ..compiled.inline import weigher
-from .contract import ModelShape
+from .contract import PENDING, ModelShape
 from .held_quantiles import HeldQuantiles, HeldQuantilesState, little_endian
 from .saved import Origin
 
@@ -146,7 +146,7 @@ class LocationScale:
         value: float,
         served: Sequence[float] | None = None,
         weight: float = 1.0,
-        pending: int = 0,
+        pending: int = PENDING,
     ) -> None:
         """See `Estimator.learn`."""
         self._check(value, served, weight)
@@ -162,9 +162,9 @@ class LocationScale:
             return
         relative = _relative_spread(wider)
         error = target - self.mean - total
-        # What was served before anything was learned says nothing of what is to be held.
-        if served is not None and self.learned > pending + 1:
-            self.held.hold(value, served, error / (self.scale * relative), weight, pending)
+        if self.learned <= pending + 1:
+            served = None  # before anything was learned: it says nothing of what is to be held
+        self.held.hold(value, served, error / (self.scale * relative), weight, pending)
         self._move_running_means(error, weight)
         residual = error / (self.scale * relative)
         self.held.add(residual)

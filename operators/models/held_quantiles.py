@@ -62,7 +62,7 @@ class HeldQuantiles:
       all. Numbers that are often 0 would else drive a low quantile down for ever.
     - Outcomes that come late tell of errors that may be mended since. With more outcomes open than a third of
       1 / `coverage_rate`, the level is held by what would be served now, and what had been served moves a
-      correction on top, so much slower that it doesn't swing, and within nine tenths of the way to 0 or 1.
+      correction on top, so much slower that it doesn't swing, and at most nine tenths of the way to 0 or 1.
 
     Parameters
     ----------
@@ -117,14 +117,19 @@ class HeldQuantiles:
         return known[0] + place * step if place < 0.0 else known[-1] + (place - count + 1) * step
 
     def hold(
-        self, value: float, served: Sequence[float], residual: float, weight: float, pending: int
+        self,
+        value: float,
+        served: Sequence[float] | None,
+        residual: float,
+        weight: float,
+        pending: int,
     ) -> None:
         """Move the levels by an outcome.
 
         Parameters
         ----------
         value, served
-            The outcome, and the quantiles that had gone out for it, target's unit.
+            The outcome, and the quantiles that had gone out for it, target's unit; None if they don't count.
         residual
             Of the outcome against what would be estimated now, in units of the expected spread.
         weight
@@ -133,8 +138,25 @@ class HeldQuantiles:
             Of how many decisions the outcomes are open.
         """
         rate = min(self._rate * weight, 1.0)
-        step = min(rate, _IN_FLIGHT_MAX / (pending + 1))
-        late, corrections, slack = rate - step, self._corrections, _TIE * abs(value)
+        step = min(rate, _IN_FLIGHT_MAX / (pending + 1)) if served is not None else 0.0
+        if step < rate:
+            self._hold_now(residual, rate - step)
+        if served is not None:
+            self._hold_served(value, served, step)
+        self._read = None
+
+    def _hold_now(self, residual: float, step: float) -> None:
+        """Move the levels by whether the outcome is below what would be served now without a correction."""
+        # As many residuals are below a level as it says: no need to look where it is.
+        rank = (bisect_left(self._sorted, residual) + 0.5) / len(self._sorted)
+        for head, share in enumerate(self._quantiles):
+            below = 1.0 if rank < self._levels[head] else 0.0
+            self._levels[head] = _within(self._levels[head], step * (share - below))
+            correction = self._corrections[head]
+            self._corrections[head] = min(max(correction, -_LATE_MAX * share), _LATE_MAX * (1.0 - share))
+
+    def _hold_served(self, value: float, served: Sequence[float], step: float) -> None:
+        corrections, levels, slack = self._corrections, self._levels, _TIE * abs(value)
         for head, share in enumerate(self._quantiles):
             over = value - served[head]
             if -slack <= over <= slack:
@@ -144,22 +166,8 @@ class HeldQuantiles:
                 if self._tied[head]:
                     self._count_no_tie(head, counted)
             corrections[head] += step * (share - counted)
-            level = self._levels[head]
-            if late:
-                level = self._hold_now(head, share, residual, late)
-            if not _LEVEL_MIN <= level + corrections[head] <= _LEVEL_MAX:
-                corrections[head] = _within(level, corrections[head]) - level
-        self._read = None
-
-    def _hold_now(self, head: int, share: float, residual: float, step: float) -> float:
-        """Move a level by whether the outcome is below what would be served now; return it."""
-        # As many residuals are below it as its level says: no need to look where it is.
-        rank = bisect_left(self._sorted, residual) + 0.5
-        below = 1.0 if rank < self._levels[head] * len(self._sorted) else 0.0
-        self._levels[head] = level = _within(self._levels[head], step * (share - below))
-        correction = self._corrections[head]
-        self._corrections[head] = min(max(correction, -_LATE_MAX * share), _LATE_MAX * (1.0 - share))
-        return level
+            if not _LEVEL_MIN <= levels[head] + corrections[head] <= _LEVEL_MAX:
+                corrections[head] = _within(levels[head], corrections[head]) - levels[head]
 
     def _count_tie(self, head: int, share: float) -> float:
         """Which share of an outcome counts as below that equals what was served."""

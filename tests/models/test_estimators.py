@@ -353,11 +353,27 @@ def test_coverage_that_is_not_held_stays_where_it_was_declared(name: str) -> Non
 
 
 @NAMES
-def test_what_was_not_served_moves_no_level(name: str) -> None:
-    estimator = built(name)
-    for number in range(200):
-        estimator.learn((0, 4, 9), float(number % 7))
-    assert estimator.held.levels == SHARES
+def test_coverage_is_held_for_what_would_be_served_if_nothing_was(name: str) -> None:
+    estimator, chance, rows = built(name), random.Random(3), []
+    for number in range(6000):
+        slots = slots_of(chance)
+        value = step(chance, number, slots)
+        rows.append((value, estimator.estimate(slots)))
+        estimator.learn(slots, value)
+    covered(rows[1000:3000])
+    covered(rows[4000:])
+
+
+def test_coverage_is_held_though_most_outcomes_never_come() -> None:
+    """Then more of them are open than ever were learned."""
+    estimator, chance, rows = built("log_location_scale"), random.Random(3), []
+    for number in range(4000):
+        slots = slots_of(chance)
+        value = wider(chance, number, slots)
+        rows.append((value, served := estimator.estimate(slots)))
+        estimator.learn(slots, value, served, pending=50_000 + 50 * number)
+    covered(rows[1000:3000], beyond=0.04)
+    assert max(estimated[2] for _, estimated in rows) < 100_000.0
 
 
 # ---------------------------------------------------------------- whatever comes
