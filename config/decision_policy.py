@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConst
 from .base import Name, Settings
 from .policy import COMBINATION_CODE, COST_CODE, DEADLINE_CODE, ENTRIES_MAX, KILL_SWITCH_CODE
 from .vocabulary import FieldLike, Vocabulary, vocabulary_of
+from .zones import ZoneName
 
 __all__ = [
     "ACTIONS_MAX",
@@ -176,7 +177,7 @@ class ActionCapacity(Settings):
     Attributes
     ----------
     per_day_max
-        On a day (UTC, by event time), all shards together.
+        On a day of the policy's zone, by event time, all shards together.
     otherwise
         The action of an event that would get it beyond that.
     days_remembered_max
@@ -235,6 +236,8 @@ class DecisionPolicySettings(Settings):
         Of an estimate, the level of the quantile that is promised.
     capacity
         By action.
+    zone
+        The time zone of a capacity's days.
     lists, rules
         In the order of the file; the first that applies decides.
     deadline
@@ -259,6 +262,7 @@ class DecisionPolicySettings(Settings):
     raise_at_most: float | None = Field(default=None, ge=1.0, le=1e6)
     promise: Level | None = None
     capacity: dict[Name, ActionCapacity] = Field(default_factory=dict, max_length=ACTIONS_MAX)
+    zone: ZoneName = "UTC"
     lists: dict[Name, DecisionList] = Field(default_factory=dict, max_length=64)
     rules: dict[Name, DecisionRule] = Field(default_factory=dict, max_length=256)
     deadline: DecisionDeadline | None = None

@@ -76,6 +76,7 @@ def policy_errors(
     unsure
         Tells names that may be features or fields, but whose declarations can't be read.
     """
+    # Raw tables, and not settings, so that a mistake in one rule hides none in another.
     checker = _Checker(where, policy, scope, unsure)
     yield from checker.forms()
     yield from checker.thresholds()
@@ -99,6 +100,7 @@ class _Checker:
 
     def forms(self) -> Iterator[Invalid]:
         """Keys that don't go with the decision's kind, or with each other."""
+        # Two of them would leave one without an effect, which nobody notices before it costs money.
         given = [key for key in _BY_SCORE if self._policy.get(key)]
         if self._scope.kind == "estimate":
             for key in (*given, *(key for key in ("raise_at_most",) if self._has(key))):
@@ -156,6 +158,7 @@ class _Checker:
                 otherwise[name] = other
                 yield from self._action(other, f"capacity.{name}.otherwise")
         for name in otherwise:
+            # Each member of a circle finds it; the first that is declared tells.
             circle = _circle(name, otherwise)
             if circle and name == min(circle, key=[*otherwise].index):
                 way = " → ".join((*circle, name))
@@ -213,6 +216,7 @@ class _Checker:
             yield from self._level(table["promise"], f"{key}.promise")
 
     def _key(self, fields: Sequence[str], key: str) -> Iterator[Invalid]:
+        # Entries are texts: a number could be written in many ways, of which one would match.
         known = [name for name, field in self._scope.fields.items() if field.type in (*_KEY_TYPES, "ids")]
         for name in fields:
             field = self._scope.fields.get(name)

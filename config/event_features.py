@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from typing import Annotated, Final, Literal, get_args
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, Field, Strict, model_validator
+from pydantic import BaseModel, Field, Strict, model_validator
 
-from .base import Name, Settings, did_you_mean
+from .base import Name, Settings
 from .conditions import Condition, When
 from .durations import UNIT_MS, HalfLife, LongWindow, duration_ms
 from .features import TimeUnit
+from .zones import ZoneName
 
 __all__ = ["EVENT_KINDS", "EventFeature", "Vocabulary"]
 
 _BUCKETS: Final = 256
 Values = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1, max_length=1000)]
 Pair = Annotated[tuple[Name, Name], Strict(strict=False)]
-
-
-def _zone(given: str) -> str:
-    try:
-        ZoneInfo(given)
-    except (KeyError, ValueError, OSError) as error:
-        known = sorted(available_timezones())
-        raise ValueError(f"there is no time zone {given}{did_you_mean(given, known)[:60]}") from error
-    return given
 
 
 class _Declaration(Settings):
@@ -88,7 +79,7 @@ class CalendarFeature(_Declaration):
 
     kind: Literal["calendar"]
     value: Literal["hour_of_day", "day_of_week", "day_of_month", "month_of_year"]
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: ZoneName = "UTC"
 
     @property
     def numbers(self) -> tuple[str, ...]:

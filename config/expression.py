@@ -274,6 +274,7 @@ class _Checker:
         name, vocabulary = node.id, self._vocabulary
         if self._unsure(name):
             return None
+        # Either reading would be right for somebody, and wrong without a word for somebody else.
         if vocabulary.is_ambiguous(name, self._features):
             self.found.append(
                 f"{name} is what the model gives, and of a field or feature too; rename that one"

@@ -147,6 +147,7 @@ def _entry(line: bytes, columns: int, *, first: bool) -> tuple[str, str]:
     entry = _COMMENT.sub("", text.rstrip("\r\n")).strip()
     if columns == 1 or not entry:
         return _value(entry)
+    # A tab is in no value, as it can't be printed, so that an entry is read back as it was.
     values = [_value(part.strip()) for part in entry.split(COLUMN_END)]
     wrong = next((wrong for _, wrong in values if wrong), "")
     if not wrong and (len(values) != columns or not all(value for value, _ in values)):

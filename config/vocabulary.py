@@ -109,6 +109,7 @@ def vocabulary_of(
     def named(*types: str) -> tuple[str, ...]:
         return tuple(name for name, field in fields.items() if field.type in types)
 
+    # A field that was declared is what its sender says, also where it is called like a part of the time.
     calendar = [name for name in CALENDAR_FIELDS if name not in fields]
     return Vocabulary(
         numbers=(*named(*_NUMBERS), *calendar),

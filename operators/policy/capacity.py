@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Raw
 
 from ...config.policy import CAPACITY_CODE
+from ..events.time_zones import Zone
 from .verdict import DAY_MS, Decider, Verdict, trace_of, traced
 
-__all__ = ["Capacity", "DecidedDays", "TakenDays", "left_of", "review_capacity", "share_of", "with_capacity"]
+__all__ = [
+    "Capacity",
+    "DecidedDays",
+    "TakenDays",
+    "days_in",
+    "left_of",
+    "review_capacity",
+    "share_of",
+    "utc_day",
+    "with_capacity",
+]
 
 
 def share_of(total: int, shard: int, shards: int) -> int:
@@ -19,8 +30,21 @@ def share_of(total: int, shard: int, shards: int) -> int:
     return total // shards + (shard < total % shards)
 
 
+def utc_day(time_ms: int) -> int:
+    """Return the day of a time, counted from the epoch; negative for a time of no day."""
+    return time_ms // DAY_MS
+
+
+def days_in(zone: str) -> Callable[[int], int]:
+    """Return `utc_day` of what clocks of a zone show."""
+    if zone == "UTC":
+        return utc_day
+    local_ms = Zone(zone).local_ms
+    return lambda time_ms: local_ms(time_ms) // DAY_MS if time_ms >= 0 else -1
+
+
 class TakenDays:
-    """How often an action was taken on each day (UTC, by event time), for a bounded number of days.
+    """How often an action was taken on each day (by event time), for a bounded number of days.
 
     When a day must be forgotten it is the oldest; it and all before it count as used up from then on, so that
     no order of events takes the action more often on a day than allowed.
@@ -78,7 +102,7 @@ class TakenDays:
 
 
 class DecidedDays:
-    """Days (UTC, by event time) that had a decision, the newest of them.
+    """Days (by event time) that had a decision, the newest of them.
 
     Parameters
     ----------
@@ -158,7 +182,9 @@ def review_capacity(per_day: int, otherwise: str, days: Sequence[TakenDays]) -> 
     return Capacity(per_day, otherwise, days, CAPACITY_CODE, ("reviews_left", "reviews_per_day"))
 
 
-def with_capacity(capacities: Mapping[str, Capacity], then: Decider) -> Decider:
+def with_capacity(
+    capacities: Mapping[str, Capacity], then: Decider, day_of: Callable[[int], int] = utc_day
+) -> Decider:
     """Let an action pass while the day has some left, else take the other, as far as that can be taken.
 
     Parameters
@@ -167,13 +193,16 @@ def with_capacity(capacities: Mapping[str, Capacity], then: Decider) -> Decider:
         By action. What `otherwise` leads to must end at an action that has none.
     then
         Who decides.
+    day_of
+        The day of an event time.
     """
 
     def decide(event: Any, values: Sequence[float], score: Any, time_ms: int, overdue: bool) -> Verdict:
         verdict = then(event, values, score, time_ms, overdue)
+        # Ends, as what `otherwise` leads to ends at an action without a capacity; most have none at all.
         while verdict.action in capacities:
             capacity = capacities[verdict.action]
-            left = left_of(capacity.per_day, capacity.days, time_ms // DAY_MS)
+            left = left_of(capacity.per_day, capacity.days, day_of(time_ms))
             if left:
                 return _one_of(verdict, capacity, left)
             verdict = _instead_of(verdict, capacity)
@@ -199,5 +228,6 @@ def _one_of(verdict: Verdict, capacity: Capacity, left: int) -> Verdict:
 
 def _instead_of(verdict: Verdict, capacity: Capacity) -> Verdict:
     said = {capacity.names[1]: capacity.per_day, **capacity.said, "instead_of": Raw(traced(verdict))}
+    # Of a chain of capacities one code is enough: the trace tells each.
     codes = verdict.codes if capacity.code in verdict.codes else (*verdict.codes, capacity.code)
     return Verdict(capacity.otherwise, "capacity", "capacity", codes, None, trace_of("capacity", **said))

@@ -24,6 +24,7 @@ def function_of(
         All the globals that it sees, beside `nan`; there are no builtins.
     """
     source = "\n    ".join([f"def {name}({parameters}):", *lines])
+    # Without builtins even a slip in what was checked can open no file and call nothing.
     scope: dict[str, Any] = {"__builtins__": {}, "nan": math.nan, **names}
     exec(compile(source, "<policy>", "exec"), scope)
     function: Callable[..., Any] = scope[name]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ...config.decision_policy import FALLBACK_CODE, DecisionPolicySettings, PolicyScope
 from ...config.policy import DEADLINE_CODE, KILL_SWITCH_CODE
-from .capacity import Capacity, with_capacity
+from .capacity import Capacity, days_in, with_capacity
 from .expected_costs import by_expected_cost
 from .expression import Names
 from .ladder import by_ladder, with_limits
@@ -70,11 +70,12 @@ def composed(
     match = compile_match(settings.lists, settings.rules, contents, scope.features, _names(settings, scope))
     plain = Verdict(scope.actions[0], "model", "model")
     fallback = always(fixed(settings.fallback or scope.actions[0], "fallback", FALLBACK_CODE))
+    # The second is asked where the model failed: a block list holds then, too.
     paths = [
         _path(settings, scope, match, last, killed) for last in (_by_model(settings, scope, plain), fallback)
     ]
     if capacities:
-        paths = [with_capacity(capacities, path) for path in paths]
+        paths = [with_capacity(capacities, path, days_in(settings.zone)) for path in paths]
     decide, failed = paths
     if settings.ladder:
         decide, failed = (

@@ -78,6 +78,7 @@ def saved(contents: Contents) -> dict[str, list[Any]]:
 def loaded(state: Mapping[str, Any], lists: Mapping[str, ListLike]) -> Contents:
     """Return saved contents of the lists that the configuration still has."""
     contents = {
+        # A key of several fields comes back as a list, and would equal no declared one.
         name: (tuple(key) if isinstance(key, list) else key, list_content(entries))
         for name, (key, entries) in state.items()
         if name in lists

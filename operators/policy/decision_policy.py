@@ -15,12 +15,12 @@ from ...config.decision_policy import (
     DecisionPolicySettings,
     PolicyScope,
 )
-from .capacity import Capacity, DecidedDays, TakenDays, left_of, share_of
+from .capacity import Capacity, DecidedDays, TakenDays, days_in, left_of, share_of
 from .commands import Command, ReloadList
 from .composed import composed
 from .contents import Contents, digests_of, loaded, reloaded, saved, still_declared
 from .paths import counts_by_path
-from .verdict import DAY_MS, Verdict, traced
+from .verdict import Verdict, traced
 
 __all__ = ["DecisionPolicy"]
 
@@ -103,6 +103,7 @@ class DecisionPolicy:
         configuration has no list of that name and key any more.
         """
         self.settings, self.scope, self.shadow = settings, scope, shadow
+        self._day_of = days_in(settings.zone)
         self._no_values = (math.nan,) * len(scope.features)
         self._top_limit = max((limit for _, limit in settings.ladder or ()), default=0.0)
         self._contents = still_declared(self._contents, settings.lists)
@@ -122,6 +123,7 @@ class DecisionPolicy:
         days_of = {action: capacity.days_remembered_max for action, capacity in capacities.items()}
         days: dict[str, TakenDays] = {}
         for place, action in enumerate(self.scope.actions):
+            # Counted also without a capacity, so that one that is configured at noon knows of the morning.
             if place or action in capacities:
                 days_max = days_of.get(action, _DAYS_REMEMBERED)
                 days[action] = before.get(action) or TakenDays(days_max)
@@ -144,6 +146,7 @@ class DecisionPolicy:
         self.plain, self.decide, self._decide_failed = composed(
             settings, scope, contents, capacities, killed=self.kill_switch
         )
+        self._uncounted = None if self.shadow or capacities else self.plain
 
     def _days(self, action: str) -> tuple[TakenDays, ...]:
         """Where an action counts: what is really done always, what is done in shadow only there."""
@@ -190,25 +193,30 @@ class DecisionPolicy:
 
     def commit(self, verdict: Verdict, time_ms: int) -> None:
         """Count a verdict, and the capacity that it uses; `time_ms` as given to `decide`."""
-        counts, counter, action = self.counts, verdict.counter, verdict.action
+        counts, counter = self.counts, verdict.counter
         counts[counter] = counts.get(counter, 0) + 1
+        # Most events get this one, and there is nothing more to count of it.
+        if verdict is not self._uncounted:
+            self._take(verdict.action, time_ms)
+
+    def _take(self, action: str, time_ms: int) -> None:
         taken = self._taken
         if self.shadow:
-            shadow = f"shadow.{action}"
-            counts[shadow] = counts.get(shadow, 0) + 1
+            counter = f"shadow.{action}"
+            self.counts[counter] = self.counts.get(counter, 0) + 1
             taken = self._shadow_taken
         if self._per_day:
-            self._decided.add(time_ms // DAY_MS)
-        days = taken.get(action)
-        if days is not None:
-            days.take(time_ms // DAY_MS)
+            self._decided.add(self._day_of(time_ms))
+        if action in taken:
+            taken[action].take(self._day_of(time_ms))
 
     def put_back(self, to_ms: int) -> None:
         """Forget what was counted on days after that of a time."""
-        self._decided.put_back(to_ms // DAY_MS)
+        day = self._day_of(to_ms)
+        self._decided.put_back(day)
         for taken in (self._taken, self._shadow_taken):
             for days in taken.values():
-                days.put_back(to_ms // DAY_MS)
+                days.put_back(day)
 
     def command(self, command: Command) -> None:
         """Apply a command; one that is refused, or with which anything is raised, changes nothing.
@@ -231,6 +239,7 @@ class DecisionPolicy:
 
     def _apply(self, command: Command) -> None:
         if isinstance(command, ReloadList):
+            # Neither a decision's name nor a list's has a dot in it.
             decision, _, name = command.name.partition(".")
             lists = self.settings.lists if decision == self.name else {}
             self._contents = reloaded(self._contents, lists, name, command)
@@ -253,7 +262,7 @@ class DecisionPolicy:
     def unused(self, day: int) -> dict[str, int]:
         """For each action with a capacity, how often this shard can still take it on a day.
 
-        Days are counted from the epoch, UTC. What is decided in shadow uses nothing.
+        Days are counted from the epoch, in the policy's zone. What is decided in shadow uses nothing.
         """
         return {
             action: left_of(per_day, (self._taken[action],), day) for action, per_day in self._per_day.items()

@@ -57,6 +57,7 @@ def by_expected_cost(
     ValueError
         If they depend on another.
     """
+    # Written out as arithmetic of a few lines, as a loop over the actions takes several times as long.
     chosen = [name for name in actions if name in cost.actions]
     pack, parts = cost_trace_writer(chosen)
     scope = {
@@ -69,6 +70,7 @@ def by_expected_cost(
     lines = ["x = 0.0" if cost.of is None else f"x = {number_source(cost.of, features, names)}"]
     lines += [f"if x != x: x = {cost.missing_as!r}", "n = 1.0 - q"]
     lines += [f"c{place} = {_source(cost.actions[name])}" for place, name in enumerate(chosen)]
+    # Less, and not at most, leaves a tie to the earlier action.
     lines += ["i = 0", "least = c0"]
     for place in range(1, len(chosen)):
         lines += [f"if c{place} < least:", f"    i = {place}", f"    least = c{place}"]

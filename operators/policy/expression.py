@@ -127,6 +127,7 @@ class _Writer:
     def _number(self, name: str) -> str:
         if name in self._vocabulary.calendar:
             return _CALENDAR[name]
+        # None would raise an error in a comparison; NaN makes each of them false.
         return (
             f"(nan if p.{name} is None else p.{name})" if name in self._vocabulary.optional else f"p.{name}"
         )

@@ -46,6 +46,7 @@ def by_ladder(
         verdict = next((verdict for bound, verdict in verdicts if score <= bound), highest)
         if raise_at_most is None or last is None:
             return verdict
+        # No factor leads away from 0: who was once refused begins at the bottom again.
         most = last * raise_at_most if last > 0.0 else smallest
         limit = verdict.limit or 0.0
         if limit <= most:
@@ -98,6 +99,7 @@ def with_limits(
         verdict = then(event, values, (score, last_limit), time_ms, overdue)
         if verdict.limit is not None:
             return verdict
+        # What decided knows nothing of limits: it must not take one away, nor give more than there was.
         limit = 0.0
         if verdict.action != refusing:
             limit = given.get(verdict.counter) or last_limit or (smallest if verdict.action == first else 0.0)

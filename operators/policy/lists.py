@@ -98,6 +98,7 @@ def list_lines(
     scope["listed"] = [_verdict(name, each) for name, each in lists.items()]
     lines = [f"first = {none}"]
     for number, (fields, table) in enumerate(_tables(lists, contents).items()):
+        # A field of several values has no single look-up; it is the only one of its key.
         several = fields[0] in id_lists
         scope[f"find{number}"] = _first_of(table, none) if several else table.get
         looked_up = f"p.{fields[0]}" if len(fields) == 1 else f"({', '.join(f'p.{each}' for each in fields)})"

@@ -36,6 +36,7 @@ def with_promise(
         place = places.get(verdict.counter, usual)
         if place is None:
             return verdict
+        # What is usual stands in the configuration; only another level needs to be told.
         trace = verdict.trace if place == usual else traced(verdict, promised=levels[place])
         promised = quantiles[place]
         return Verdict(

@@ -239,6 +239,11 @@ def test_what_has_not_the_right_shape_is_passed_over():
         ({"ladder": [[1.0]]}, "ladder.0.1", "Field required"),
         ({"raise_at_most": 0.5}, "raise_at_most", "greater than or equal to 1"),
         ({"promise": 1.0}, "promise", "less than 1"),
+        (
+            {"zone": "Europe/Berlyn"},
+            "zone",
+            "there is no time zone Europe/Berlyn; did you mean Europe/Berlin?",
+        ),
         ({"cost": {"actions": {"a": {}}}}, "cost.actions", "at least 2 items"),
         ({"cost": {"actions": {"a": {}, "b": {"shar": 1}}}}, "cost.actions.b.shar", "Extra inputs"),
         ({"capacity": {"a": {"per_day_max": -1, "otherwise": "b"}}}, "capacity.a.per_day_max", "equal to 0"),

@@ -150,6 +150,20 @@ class TestCapacity:
         actions = [ask(policy, 0.5, at=at, commit=True).action for at in times]
         assert actions == ["review", "review", "review", "block", "review", "review", "block"]
 
+    def test_a_day_ends_at_midnight_in_its_zone(self):
+        one = {"review": {"per_day_max": 1, "otherwise": "block"}}
+        policy = made(thresholds=THRESHOLDS, capacity=one, zone="America/New_York")
+        midnight = 18_001 * DAY + 4 * 3_600_000  # of April, in New York
+        times = [midnight - 1, midnight, midnight + 1, midnight - DAY, midnight - DAY - 1, -1]
+        actions = [ask(policy, 0.5, at=at, commit=True).action for at in times]
+        assert actions == ["review", "review", "block", "block", "review", "block"]
+        assert policy.decided_days() == [17_999, 18_000, 18_001]
+        policy.put_back(midnight - 1)
+        assert [policy.unused(day)["review"] for day in (18_000, 18_001)] == [0, 1]
+        east = made(thresholds=THRESHOLDS, capacity=one, zone="Asia/Tokyo")
+        assert ask(east, 0.5, at=-1, commit=True).action == "block"
+        assert east.decided_days() == []
+
     def test_what_was_done_before_it_was_configured_counts(self):
         policy = made(thresholds=THRESHOLDS)
         for _ in range(2):

@@ -227,7 +227,7 @@ def assert_harmless(source: str, vocabulary: Vocabulary) -> None:
             assert node.id in {"p", "v", "q", "nan"} or node.id[0] == "d"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_compiled_is_what_a_plain_evaluator_says(data: st.DataObject) -> None:
     fields = data.draw(contracts())
@@ -246,7 +246,7 @@ __import__ open exec __builtins__ True None lambda if else for in not and or is 
 NASTY = st.lists(st.sampled_from([*TOKENS.split(), "\n", "\0", "\ufb01"]), max_size=12).map(" ".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_text_is_refused_or_harmless(data: st.DataObject) -> None:
     fields = data.draw(contracts())
