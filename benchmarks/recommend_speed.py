@@ -22,10 +22,11 @@ import numpy as np
 from _conditions import conditions, held_to_one_core
 
 from headrace.config.recommend import NETWORK, EngineSettings, RankerSettings
-from headrace.operators.compiled.kernels import compiled
-from headrace.operators.recommend.engine import Engine, prepare
+from headrace.operators.compiled.kernels import compiles
+from headrace.operators.recommend.engine import Engine
 from headrace.operators.recommend.kernels import FEATURE_NAMES
 from headrace.operators.recommend.pointwise import Pointwise
+from headrace.operators.recommend.prepared import prepare
 
 KINDS: Final = 1000
 RANKERS: Final = ("river_logistic_adagrad", "river_hoeffding_adaptive_tree", "river_arf")
@@ -155,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _print(seconds: np.ndarray, full: int, ranker: str) -> None:
     p50, p99, p999 = np.quantile(seconds * 1e3, (0.5, 0.99, 0.999))
-    how = "compiled" if compiled() else "plain Python"
+    how = "compiled" if compiles() else "plain Python"
     print(
         f"{how}, {ranker}, {full:,} clicks in the index: CPU a click p50 {p50:.3f} ms, p99 {p99:.3f} ms,"
         f" p99.9 {p999:.3f} ms (evaluate, learn, update, rank 20; {len(seconds):,} clicks)"

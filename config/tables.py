@@ -119,7 +119,7 @@ class ControlSettings(_Settings):
 
 
 class ProcessesSettings(_Settings):
-    """How processes that share a state are started again.
+    """How processes that share a state are started again, and the one beside a run that compiles.
 
     Attributes
     ----------
@@ -129,11 +129,14 @@ class ProcessesSettings(_Settings):
         The pause before a start doubles each time, up to this.
     frozen_seconds_max
         A process that is stalled for longer is killed, and all are started again.
+    compile_seconds_max
+        Machine code that takes longer to be compiled beside a run is given up: plain Python goes on deciding.
     """
 
     restarts_max: int = Field(default=10, ge=0, le=1_000_000)
     backoff_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
     frozen_seconds_max: float = Field(default=30.0, ge=1.0, le=86_400.0)
+    compile_seconds_max: float = Field(default=300.0, ge=0.1, le=86_400.0)
 
 
 class IdSettings(_Settings):

@@ -1,3 +1,3 @@
 """Functions compiled to machine code where Numba is installed, plain Python elsewhere."""
 
-__all__ = ["generated", "inline", "kernels"]
+__all__ = ["generated", "inline", "kept", "kernels", "twins"]

@@ -13,16 +13,17 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import FunctionType
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from .kernels import compiles, in_machine_code, only_ours
+from .kept import is_kept, kernel_folder, make_room, note_kept
+from .kernels import compiles, in_machine_code, lies_on_disk, may_compile
+from .twins import TWINS
 
 __all__ = ["CELLS", "compile_source"]
 
@@ -30,11 +31,14 @@ CELLS: Final = {"d": "doubles", "q": "longs", "i": "ints", "f": "floats", "H": "
 """What a source calls the cells from an address on, by their code in the `array` module."""
 
 _log = logging.getLogger(__name__)
-_SOURCES_MAX: Final = 64  # kept on the disk
 
 
 def compile_source(
-    source: str, helpers: Mapping[str, Callable[..., Any]], signatures: Mapping[str, str]
+    source: str,
+    helpers: Mapping[str, Callable[..., Any]],
+    signatures: Mapping[str, str],
+    *,
+    may_wait: bool = False,
 ) -> dict[str, Callable[..., Any]] | None:
     """Compile functions of a source, or load what was compiled of the same source before.
 
@@ -46,35 +50,54 @@ def compile_source(
         Functions that the source and further helpers call, by name; they are compiled with it.
     signatures
         Of the functions wanted, by name, in Numba's words.
+    may_wait
+        Whether a plain twin decides where compiling is put off (see `twins`), and takes what is compiled over
+        then.
 
     Returns
     -------
     dict or None
         The compiled functions by name; None where Numba isn't installed or is switched off, or numbers don't
-        lie in memory as they are kept, their lowest byte first.
+        lie in memory as they are kept, their lowest byte first; and as long as they wait to be compiled.
     """
     # Bytes are put into records in the machine's order, which must be the journal's.
-    if sys.byteorder != "little" or not compiles():
+    if sys.byteorder != "little" or not may_compile():
         return None
-    return _compile(source, tuple(helpers.items()), tuple(signatures.items()))
+    name = _name_of(source, tuple(helpers.values()))
+    program = _Program(name, source, tuple(helpers.items()), tuple(signatures.items()))
+    if program not in _made_here:
+        if may_wait and TWINS.misses(there=is_kept(name)):
+            return None
+        _made_here[program] = _compile(program) if compiles() else None
+    return _made_here[program]
 
 
-@cache
-def _compile(
-    source: str,
-    helpers: tuple[tuple[str, Callable[..., Any]], ...],
-    signatures: tuple[tuple[str, str], ...],
-) -> dict[str, Callable[..., Any]]:
-    file = _kept(source, [helper for _, helper in helpers])
+class _Program(NamedTuple):
+    """What is compiled together."""
+
+    name: str
+    source: str
+    helpers: tuple[tuple[str, Callable[..., Any]], ...]
+    signatures: tuple[tuple[str, str], ...]
+
+
+_made_here: Final[dict[_Program, dict[str, Callable[..., Any]] | None]] = {}
+
+
+def _compile(program: _Program) -> dict[str, Callable[..., Any]]:
+    file = _kept(program.name, program.source)
     names: dict[str, Any] = {**_cells(), **_puts(), "inf": math.inf, "nan": math.nan, "sqrt": math.sqrt}
     names["__name__"] = __name__  # what was kept is loaded as a part of a module that can be imported
-    for name, helper in helpers:
+    for name, helper in program.helpers:
         # With the compiled ones in place of those that its own module has.
         there = FunctionType(cast("FunctionType", helper).__code__, names)
         names[name] = in_machine_code(there, keep=False)
-    code = compile(source, "<kernels>" if file is None else str(file), "exec")
+    code = compile(program.source, "<kernels>" if file is None else str(file), "exec")
     exec(code, names)  # noqa: S102  # made here, from the configuration
-    return {name: _made(names[name], signature, keep=file is not None) for name, signature in signatures}
+    made = {name: _made(names[name], sign, keep=file is not None) for name, sign in program.signatures}
+    if file is not None and lies_on_disk(made.values()):
+        note_kept(program.name)
+    return made
 
 
 def _made(function: Callable[..., Any], signature: str, *, keep: bool) -> Any:
@@ -88,37 +111,31 @@ def _made(function: Callable[..., Any], signature: str, *, keep: bool) -> Any:
         return in_machine_code(function, signature, keep=False)
 
 
-def _kept(source: str, helpers: list[Callable[..., Any]]) -> Path | None:
-    """Return a file of the source, beside which Numba keeps what it compiles; None if there can't be one.
+def _name_of(source: str, helpers: Sequence[Callable[..., Any]]) -> str:
+    """Return a name that says all that the machine code is made of.
 
-    Numba asks only whether that file has changed, so all that goes into the code is in its name.
+    So nothing kept can be of an older source: Numba asks only whether the file has changed.
     """
-    # All that the machine code is made of is in the name, so nothing kept can be of an older source.
     parts = [source, inspect.getsource(sys.modules[__name__]), *map(inspect.getsource, helpers)]
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    base = os.environ.get("XDG_CACHE_HOME")
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _kept(name: str, source: str) -> Path | None:
+    """Return a file of the source, beside which Numba keeps what it compiles; None if there can't be one."""
+    folder = kernel_folder()
+    if folder is None:
+        return None
+    file = folder / f"{name}.py"
     try:
-        folder = (Path(base) if base else Path.home() / ".cache") / "headrace" / "kernels"
-        if not only_ours(folder):
-            return None
-        file = folder / f"{digest[:32]}.py"
         if not file.exists():
-            _make_room(folder)
+            make_room(folder)
             with NamedTemporaryFile("w", dir=folder, suffix=".new", delete=False) as new:
                 new.write(source)
             # Several processes may start at once; none must find half a source.
             os.replace(new.name, file)
-    except (OSError, RuntimeError):  # nowhere to write, or nobody's home
+    except OSError:  # it can't be written to any more
         return None
     return file
-
-
-def _make_room(folder: Path) -> None:
-    """Remove the oldest sources, with what was compiled of them, so that one more is not too many."""
-    oldest_first = sorted(folder.glob("*.py"), key=lambda file: file.stat().st_mtime)
-    for file in oldest_first[: max(len(oldest_first) - _SOURCES_MAX + 1, 0)]:
-        for kept in (file, *(folder / "__pycache__").glob(f"{file.stem}.*")):
-            kept.unlink(missing_ok=True)
 
 
 def _cells() -> dict[str, Any]:

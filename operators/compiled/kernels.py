@@ -6,22 +6,34 @@ fast math, no sums in another order. Plain Python gets memory views, whose cells
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import os
-import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from numpy.typing import NDArray
 
-__all__ = ["Cells", "cells", "compiled", "compiles", "in_machine_code", "kernel", "only_ours"]
+from .kept import is_kept, note_kept, only_ours
+from .twins import TWINS
 
-_log = logging.getLogger(__name__)
+__all__ = [
+    "Cells",
+    "Kernels",
+    "compiles",
+    "in_machine_code",
+    "kernel",
+    "kernels_of",
+    "lies_on_disk",
+    "may_compile",
+    "note_all_kept",
+]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Cells = Any  # an array in compiled code, a memory view in plain Python: both are read and written by the cell
@@ -32,6 +44,12 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Name a function as one that is to be compiled; its module's other kernels call it by its name there."""
     _KERNELS.append(cast("FunctionType", function))
     return function
+
+
+@cache
+def may_compile() -> bool:
+    """Whether Numba is there, as far as that can be told without importing it."""
+    return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 @cache
@@ -71,6 +89,11 @@ def in_machine_code(function: Callable[..., Any], signature: str | None = None, 
     return njit(signature, error_model="numpy")(function)
 
 
+def lies_on_disk(functions: Iterable[Any]) -> bool:
+    """Whether all of some compiled functions are kept."""
+    return all(function.stats.cache_path for function in functions)
+
+
 def _compiled_for(function: Any, signature: str | None) -> Any:
     """Return what Numba's decorator does with a signature; by then it has loaded what lies in its folder."""
     if signature is not None:
@@ -82,44 +105,74 @@ def _compiled_for(function: Any, signature: str | None) -> Any:
     return function
 
 
-@cache
-def only_ours(folder: Path) -> bool:
-    """Whether nobody but us, and the system, can put files into a folder; one that isn't there yet is made.
+class Kernels:
+    """The kernels of a module, all of one twin; each is an attribute, by its name.
 
-    What is loaded from it is run. So neither it nor a folder above it may belong to, or be written by,
-    anybody else; but for those above it in which only a file's owner may replace it, as in `/tmp`.
-
-    Raises
-    ------
-    OSError
-        If it can't be made, or looked at.
+    Parameters
+    ----------
+    functions
+        They, by their names.
+    compiled
+        Whether they are machine code.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    whole = folder.resolve()
-    # Parents too: who can rename one of them can put another folder in its place.
-    for each in (whole, *whole.parents):
-        status = each.stat()
-        sticky = each != whole and status.st_mode & stat.S_ISVTX
-        written = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky
-        if written or status.st_uid not in (0, os.geteuid()):
-            _log.warning("%s can be written by others: nothing that is compiled is kept in %s", each, folder)
-            return False
-    return True
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]], *, compiled: bool) -> None:
+        self.functions, self.compiled = functions, compiled
+        self.__dict__.update(functions)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def cells(self, array: NDArray[Any]) -> Cells:
+        """Return a flat array as these kernels take it."""
+        return array if self.compiled else memoryview(array)  # type: ignore[arg-type]  # they are buffers
 
 
-@cache
-def compiled() -> bool:
-    """Put compiled kernels in the place of plain ones, once; whether that is possible here.
+_made_here: Final[dict[tuple[str, bool], Kernels]] = {}
+
+
+def kernels_of(module: str, *, may_wait: bool = False) -> Kernels:
+    """Return the kernels of a module: in machine code where that is possible, and else plain.
 
     What is compiled at a kernel's first call is kept on the disk for the next process.
+
+    Parameters
+    ----------
+    module
+        Its name.
+    may_wait
+        Whether plain ones will do where compiling is put off (see `twins`).
     """
-    if not compiles():
-        return False
-    for function in _KERNELS:
-        setattr(sys.modules[function.__module__], function.__name__, in_machine_code(function, keep=True))
-    return True
+    compiled = may_compile() and not (
+        may_wait and TWINS.misses(there=(module, True) in _made_here or is_kept(_name_of(module)))
+    )
+    compiled = compiled and compiles()
+    if (module, compiled) not in _made_here:
+        plain = {each.__name__: each for each in _KERNELS if each.__module__ == module}
+        functions = _in_machine_code(module, plain) if compiled else plain
+        _made_here[module, compiled] = Kernels(functions, compiled=compiled)
+    return _made_here[module, compiled]
 
 
-def cells(array: NDArray[Any]) -> Cells:
-    """Return a flat array as kernels take it."""
-    return array if compiled() else memoryview(array)  # type: ignore[arg-type]  # flat arrays are buffers
+def _in_machine_code(module: str, plain: Mapping[str, FunctionType]) -> dict[str, Any]:
+    # Their names stand for machine code only among themselves: whoever decides with the plain ones goes on.
+    names = dict(vars(sys.modules[module]))
+    for name, function in plain.items():
+        twin = FunctionType(function.__code__, names, name, function.__defaults__)
+        twin.__module__, twin.__qualname__ = module, function.__qualname__
+        names[name] = in_machine_code(twin, keep=True)
+    return {name: names[name] for name in plain}
+
+
+def note_all_kept(module: str) -> None:
+    """Note that all kernels of a module were compiled and kept, once each was called."""
+    compiled = kernels_of(module)
+    if compiled.compiled and lies_on_disk(compiled.functions.values()):
+        note_kept(_name_of(module))
+
+
+def _name_of(module: str) -> str:
+    """Return a name that says what the machine code is made of."""
+    file = Path(sys.modules[module].__file__ or "")
+    return f"{module.rpartition('.')[2]}-{hashlib.sha256(file.read_bytes()).hexdigest()[:32]}"

@@ -32,11 +32,14 @@ _ALIGNED: Final = 8
 def compiled_scorer(
     features: FeatureSet, model: Model | Logistic, baseline: AttributionBaseline, pending: Pending
 ) -> CompiledScorer | None:
-    """Return a compiled scorer, where there can be one for this model and on this machine."""
+    """Return a compiled scorer, where there can be one for this model and on this machine.
+
+    None also as long as it waits to be compiled (see `compiled.twins`).
+    """
     if not isinstance(model, Logistic) or not features.groups:
         return None
     text = _Source(features)
-    kernels = compile_source(text.source, _helpers(), text.signatures)
+    kernels = compile_source(text.source, _helpers(), text.signatures, may_wait=True)
     if kernels is None:
         return None
     return CompiledScorer(features, model, baseline, pending, text, kernels)

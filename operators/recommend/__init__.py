@@ -9,6 +9,7 @@ __all__ = [
     "exported",
     "kernels",
     "pointwise",
+    "prepared",
     "ranked",
     "rules",
     "similarity",

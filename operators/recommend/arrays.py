@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..compiled.kernels import cells
+from ..compiled.kernels import Kernels
 from . import kernels as k
 
 __all__ = ["Arrays", "Slots", "new_room", "padded", "start_weights"]
@@ -74,18 +74,26 @@ def padded(array: Array, size: int) -> Array:
 class Arrays:
     """Named flat arrays, and the same as kernels take them.
 
+    Parameters
+    ----------
+    shapes
+        How many cells each has, and of what kind.
+    kernels
+        Those that take them.
+
     Attributes
     ----------
     of : dict of str to array
         By their names.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, DTypeLike]]) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, DTypeLike]], kernels: Kernels) -> None:
+        self.kernels = kernels
         self.of: dict[str, Array] = {name: np.zeros(size, kind) for name, (size, kind) in shapes.items()}
 
     def as_cells(self, kind: type[T]) -> T:
         """Those that a named tuple of a kernel asks for."""
-        return kind(*(cells(self.of[name]) for name in kind._fields))
+        return kind(*(self.kernels.cells(self.of[name]) for name in kind._fields))
 
     def grow(self, names: Iterable[str], size: int) -> None:
         """Let arrays have at least so many cells; what is in them stays."""
@@ -118,8 +126,8 @@ def start_weights(of: dict[str, Array]) -> None:
         of[f"{name}_squares"][:] = _LEAST_SQUARES
 
 
-def new_room() -> tuple[k.Room, dict[str, Array]]:
-    """Room for searches, with the tables that they read; and its arrays by name."""
+def new_room(kernels: Kernels) -> Arrays:
+    """Room for searches, with the tables that they read."""
     shapes: dict[str, tuple[int, DTypeLike]] = {
         "table": (k.TABLE, "i4"),
         **dict.fromkeys(("used", "key", "mask", "place", "anchor", "ordered"), (k.ENTRIES_MAX, "i4")),
@@ -140,7 +148,7 @@ def new_room() -> tuple[k.Room, dict[str, Array]]:
         **dict.fromkeys(("out_place", "out_source", "out_anchor", "out_support"), (1024, "i4")),
         "out_score": (1024, "f8"),
     }
-    arrays = Arrays(shapes)
+    arrays = Arrays(shapes, kernels)
     of = arrays.of
     of["table"][:] = -1
     of["decay"][:] = [exp(-place / _MATTERS) for place in range(k.PAST_MAX)]
@@ -151,4 +159,4 @@ def new_room() -> tuple[k.Room, dict[str, Array]]:
     sims = [sum(decay[place] for place in range(k.ANCHORS) if mask >> place & 1) for mask in range(k.MASKS)]
     of["sims"][:] = sims
     of["sims_order"][:] = sorted(range(k.MASKS), key=lambda mask: (-sims[mask], mask))
-    return arrays.as_cells(k.Room), of
+    return arrays

@@ -6,7 +6,6 @@ What costs is in `kernels`; here are the names of items and sessions, the limits
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -14,14 +13,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ...config.recommend import EngineSettings
-from ..compiled.kernels import cells
+from ..compiled.kernels import kernels_of
 from . import kernels
 from .arrays import Arrays, Slots, new_room, padded, start_weights
 from .items import OF_ITEMS, Items
 from .pointwise import Pointwise
 from .ranked import NotRanked, Ranked
 
-__all__ = ["Engine", "prepare"]
+__all__ = ["Engine"]
 
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
@@ -64,7 +63,9 @@ class Engine:
         self._slots = {"sessions": Slots(), "lists": Slots()}
         self.slates_dropped = 0
         self._width = 0  # candidates of a slate that are kept
-        self._room, self._room_arrays = new_room()
+        self._kernels = kernels_of(kernels.__name__, may_wait=True)
+        self._rooms = new_room(self._kernels)
+        self._room_arrays = self._rooms.of
         self._arrays = Arrays(
             {
                 "blocks": (settings.posting_blocks_max * kernels.BLOCK, "i4"),
@@ -82,7 +83,8 @@ class Engine:
                 "share": (0, "f8"),
                 "shown": (0, "i4"),
                 "features": (0, "u1"),
-            }
+            },
+            self._kernels,
         )
         self.items = Items(self._arrays)
         self._arrays.of["unit"][0] = 1.0
@@ -127,6 +129,7 @@ class Engine:
         """Hand the arrays to the kernels; anew whenever one of them was replaced."""
         arrays = self._arrays
         self.items.view()
+        self._room = self._rooms.as_cells(kernels.Room)
         self._index = arrays.as_cells(kernels.Index)
         self._ranker = arrays.as_cells(kernels.Ranker)
         index, room = self._index, self._room
@@ -134,7 +137,19 @@ class Engine:
         self._past_of = (
             index.chunks, index.head, index.last, index.tag, room.past, room.distance, room.times
         )  # fmt: skip
-        self._shown, self._features = cells(arrays.of["shown"]), cells(arrays.of["features"])
+        self._shown, self._features = map(self._kernels.cells, (arrays.of["shown"], arrays.of["features"]))
+
+    @property
+    def compiled(self) -> bool:
+        """Whether its kernels are machine code."""
+        return self._kernels.compiled
+
+    def take_compiled(self) -> None:
+        """Go on with kernels in machine code, where they are there by now."""
+        found = kernels_of(kernels.__name__, may_wait=True)
+        if found is not self._kernels:
+            self._kernels = self._rooms.kernels = self._arrays.kernels = found
+            self._view()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -195,7 +210,7 @@ class Engine:
             self._best.pop(row, None)
             return bool((self._shown_of(row)[: int(of["size"][row])] == tagged).any())
         return bool(
-            kernels.learn(
+            self._kernels.learn(
                 self._ranker,
                 self._shown,
                 self._features,
@@ -217,17 +232,19 @@ class Engine:
     def take(self, session: str, item: int, time_ms: int) -> None:
         """Let the index learn from a click."""
         live = self._session(session)
-        kernels.take(self._index, item & _SLOT, live, time_ms, False, self._half_life_ms)
+        self._kernels.take(self._index, item & _SLOT, live, time_ms, False, self._half_life_ms)
 
     def follow(self, session: str, item: int, time_ms: int) -> None:
         """Move the session by a click that others learn nothing from."""
         live = self._session(session)
-        kernels.take(self._index, item & _SLOT, live, time_ms, True, self._half_life_ms)
+        self._kernels.take(self._index, item & _SLOT, live, time_ms, True, self._half_life_ms)
 
     def catch_up(self, session: str, item: int, time_ms: int) -> None:
         """Let the index learn after all from a click that so far moved its session only."""
         live = self._sessions.get(session)
-        if live is None or not kernels.catch_up(self._index, item & _SLOT, live, time_ms, self._half_life_ms):
+        if live is None or not self._kernels.catch_up(
+            self._index, item & _SLOT, live, time_ms, self._half_life_ms
+        ):
             self.take(session, item, time_ms)
 
     def put_back(self, to_ms: int) -> int:
@@ -243,13 +260,13 @@ class Engine:
         """Learn which items, each given once, were bought together."""
         most = self._settings.order_items_max
         slots = np.array([item & _SLOT for item in items[:most]], np.int32)
-        kernels.take_order(self._index, cells(slots), len(slots))
+        self._kernels.take_order(self._index, self._kernels.cells(slots), len(slots))
 
     def forget_session(self, session: str) -> None:
         """Drop a session with what it says for items."""
         live = self._sessions.get(session)
         if live is not None:
-            kernels.erase(self._index, live)
+            self._kernels.erase(self._index, live)
             self._drop_session(session)
 
     def _session(self, session: str) -> int:
@@ -297,7 +314,7 @@ class Engine:
         live = self._sessions.get(session)
         if live is None:
             return []
-        count = kernels.past_of(*self._past_of, live, self._settings.session_clicks_max)
+        count = self._kernels.past_of(*self._past_of, live, self._settings.session_clicks_max)
         return [self.items.number_at[slot] for slot in self._room_arrays["past"][:count][::-1].tolist()]
 
     def rank(
@@ -323,7 +340,7 @@ class Engine:
         """
         settings, room, of = self._settings, self._room, self._arrays.of
         live = self._session(session)
-        count = kernels.past_of(*self._past_of, live, settings.session_clicks_max)
+        count = self._kernels.past_of(*self._past_of, live, settings.session_clicks_max)
         anchored = self._add_past(count, past) if past else count
         row = self._slate_row(session)
         # A number whose slot went to another item since must not exclude that one.
@@ -334,7 +351,7 @@ class Engine:
             live,
             count,
             anchored,
-            cells(np.array(left_out, np.int32)),
+            self._kernels.cells(np.array(left_out, np.int32)),
             settings.postings_max,
             settings.neighbours_max,
             settings.candidates_max,
@@ -344,12 +361,12 @@ class Engine:
         )
         ranker = self._pointwise
         if ranker is None:
-            candidates = kernels.rank(self._index, room, self._ranker, asked, length, most)
+            candidates = self._kernels.rank(self._index, room, self._ranker, asked, length, most)
         else:
-            candidates = kernels.search(self._index, room, asked)
+            candidates = self._kernels.search(self._index, room, asked)
             of["size"][row] = 0  # nothing is learned from this slate unless it is ranked
             shares = self._shares(ranker, self._features_of(row)[:candidates])
-            kernels.order(room, cells(shares), candidates, most)
+            self._kernels.order(room, self._kernels.cells(shares), candidates, most)
             kept = min(ranker.negatives_max, most, candidates)
             self._best[row] = self._room_arrays["out_place"][:kept].tolist()
         of["size"][row], of["length"][row] = candidates, length
@@ -456,23 +473,3 @@ class Engine:
             self._pointwise.load(blobs["ranker"])
         self._next_session, self._width, self.slates_dropped = names["rest"]
         self.configure(self._settings)
-
-
-_SMALL: Final = EngineSettings(
-    items_max=4, posting_blocks_max=8, chunks_max=8, sessions_max=4, order_lines_max=8, shown_max=4
-)
-
-
-@cache
-def prepare() -> None:
-    """Have all kernels compiled, or loaded if they were before, so that no click waits for it."""
-    engine = Engine(_SMALL)
-    a, b = engine.items.number_of("a"), engine.items.number_of("b")
-    engine.bought((a, b))
-    for place, item in enumerate((a, b, a)):
-        for session in ("s", "t"):
-            engine.learn_next(session, item, new=True)
-            engine.follow(session, item, place)
-            engine.catch_up(session, item, place)
-            engine.rank(session, (item,), best=1)
-    engine.forget_session("s")

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..compiled.kernels import cells
 from . import kernels
 from .arrays import Arrays, Slots
 
@@ -72,7 +71,7 @@ class Items:
 
     def view(self) -> None:
         """See the arrays anew, whenever one of them was replaced."""
-        self._touched = cells(self._arrays.of["touched"])
+        self._touched = self._arrays.kernels.cells(self._arrays.of["touched"])
 
     def keep_within(self) -> None:
         """Drop items as long as there are more than the limit, those that were idle first."""

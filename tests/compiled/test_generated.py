@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from headrace.operators.compiled import generated as machine_code
-from headrace.operators.compiled import kernels as compiled
+from headrace.operators.compiled import kept as kept_here
 from headrace.operators.compiled.generated import CELLS, compile_source
 
 SIGNATURES = {"f": "double(int64, int64)"}
@@ -38,12 +38,12 @@ def twice(x: int) -> int:
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where sources are kept, still empty."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    machine_code._compile.cache_clear()
+    machine_code._made_here.clear()
     return tmp_path / "headrace" / "kernels"
 
 
 def value_of(number: int) -> float:
-    machine_code._compile.cache_clear()
+    machine_code._made_here.clear()
     made = compile_source(SOURCE.format(number=number), {"twice": twice}, SIGNATURES)
     assert made is not None
     cells = array("d", [1.0, 10.0])
@@ -74,7 +74,7 @@ def test_another_helper_is_another_source(kept: Path) -> None:
 
 
 def test_so_many_are_kept_and_the_oldest_goes(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_code, "_SOURCES_MAX", 2)
+    monkeypatch.setattr(kept_here, "_SOURCES_MAX", 2)
     for number in range(3):
         value_of(number)
         for source in kept.glob("*.py"):
@@ -108,22 +108,22 @@ def test_a_folder_that_others_can_write_to_is_not_used(
     before = {file: file.read_bytes() for file in kept.rglob("*") if file.is_file()}
     for index in (kept / "__pycache__").glob("*.nbi"):
         index.write_bytes(b"cos\nsystem\n(S'false'\ntR.")  # what is loaded from there is run
-    compiled.only_ours.cache_clear()
+    kept_here.only_ours.cache_clear()
     (kept.parent if above else kept).chmod(mode)
     assert value_of(4) == 22.0
     assert len(list(kept.glob("*.py"))) == 1
     assert {file for file in kept.rglob("*") if file.is_file()} == set(before)
     assert "can be written by others" in caplog.text
-    compiled.only_ours.cache_clear()
+    kept_here.only_ours.cache_clear()
 
 
 def test_a_folder_of_somebody_else_is_not_used(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled.only_ours.cache_clear()
+    kept_here.only_ours.cache_clear()
     user = os.geteuid() + 1
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    assert compiled.only_ours(kept) is (os.getuid() == 0)  # root's folders are the system's
+    assert kept_here.only_ours(kept) is (os.getuid() == 0)  # root's folders are the system's
     monkeypatch.undo()
-    compiled.only_ours.cache_clear()
+    kept_here.only_ours.cache_clear()
 
 
 def test_a_folder_that_is_made_is_private(kept: Path) -> None:

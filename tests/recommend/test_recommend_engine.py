@@ -329,11 +329,11 @@ PLAIN = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_recommend_engine import SMALL, engine, walk
-from headrace.operators.compiled.kernels import compiled
+from headrace.operators.compiled.kernels import compiles
 from hashlib import sha256
 index = engine(**SMALL)
 said = repr(walk(index, 150, 200, 600)).encode() + b"".join(index.save().values())
-print(compiled(), sha256(said).hexdigest())
+print(compiles(), sha256(said).hexdigest())
 """
 
 

@@ -25,7 +25,7 @@ EXPORTED = {
         "printable private_files recommend recommend_flow recommend_rules references tables vocabulary"
     ),
     "flows": "kinds named",
-    "operators.compiled": "generated inline kernels",
+    "operators.compiled": "generated inline kept kernels twins",
     "operators.decisions": (
         "attribution_baseline detail pending prequential reasons scoring scoring_compiled"
     ),
@@ -43,8 +43,8 @@ EXPORTED = {
         "commands list_content lists read_declared read_list read_lists verdict"
     ),
     "operators.recommend": (
-        "catalogue coverage detail engine explained exported kernels pointwise ranked rules similarity "
-        "slates visitors"
+        "catalogue coverage detail engine explained exported kernels pointwise prepared ranked rules "
+        "similarity slates visitors"
     ),
     "operators.simulator": (
         "CUSTOMERS_MIN TRUTH_FILES Ceilings Network World ceilings count_events event_blocks presets "
@@ -72,7 +72,7 @@ EXPORTED = {
     "ledger": "explained export index keys ledger tables verify",
     "metrics": "http_server labels latency measures metric scrape serving",
     "replay": "examples intervals options past verify walk",
-    "runtime": "file_run interrupts launcher members places runs stopped",
+    "runtime": "compiling file_run interrupts launcher members places runs stopped",
     "shard": (
         "acknowledged apply_record attempts base batch_applier belonging checkpoint_header clock commands "
         "decision_line deduplication durable kinds machine mismatch outgoing positions recovery_point "

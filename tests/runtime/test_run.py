@@ -291,7 +291,8 @@ def test_a_run_that_is_told_to_stop_says_that_it_did(tmp_path: Path, number: sig
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    "moment", ["config.loading.load", "runtime.file_run.on_topics", "journal.reader.JournalReader.frames"]
+    "moment",
+    ["config.loading.load_from", "runtime.file_run.on_topics", "journal.reader.JournalReader.frames"],
 )
 def test_a_run_that_is_told_to_stop_before_it_decides_ends_at_once(
     tmp_path: Path, events: Path, moment: str, number: signal.Signals

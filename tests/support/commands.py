@@ -11,12 +11,14 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 # A forked child must not have to import them.
 from headrace.cli import app as cli
+from headrace.cli import run
 from headrace.config.loading import load
 from headrace.operators import simulator
 from headrace.operators.events.decode import decode
@@ -97,6 +99,8 @@ def run_main(arguments: list[str], said: Path, before: Callable[[], None]) -> in
 
 
 def _main(arguments: tuple[object, ...] | list[str]) -> int:
+    # What isn't compiled yet is compiled before the run, not by a further process beside it.
+    run.compiled_beside = nullcontext
     sys.argv = ["headrace", *map(str, arguments)]
     code = cli.main()
     for stream in (sys.stdout, sys.stderr):

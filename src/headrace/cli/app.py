@@ -22,6 +22,7 @@ from headrace.cli.run import run
 from headrace.cli.schema import schema
 from headrace.cli.simulate import simulate
 from headrace.cli.terminal import echo, guard
+from headrace.cli.warm import warm
 from headrace.errors import HeadraceError, Interrupted, ReaderGone
 
 __all__ = ["app", "main"]
@@ -42,7 +43,7 @@ app.add_typer(control.app, name="control")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(state.app, name="state")
 app.add_typer(ledger, name="ledger")
-for command in (run, demo, simulate, check, schema, erase, explain, replay):
+for command in (run, demo, simulate, check, warm, schema, erase, explain, replay):
     app.command()(command)
 app.command(hidden=True)(reference)
 

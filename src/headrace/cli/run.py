@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from socket import socket
 from typing import TYPE_CHECKING
@@ -16,9 +16,17 @@ from headrace.cli.terminal import console_of, echo
 from headrace.runtime.interrupts import end_at_once, met_by
 
 if TYPE_CHECKING:
+    from headrace.config.tables import RunSettings
     from headrace.runtime.runs import RunRequest, RunSummary
 
 __all__ = ["run"]
+
+
+def compiled_beside(settings: RunSettings) -> AbstractContextManager[None]:
+    """Have compiled beside the run what isn't yet."""
+    from headrace.runtime.compiling import compiled_beside as beside
+
+    return beside(settings)
 
 
 def run(
@@ -82,7 +90,8 @@ def run(
             if_moved=IfMoved(moved.value),
             skips=tuple(skip or ()),
         )
-        summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
+        with compiled_beside(request.settings):
+            summary = _run_member(request, metrics_port) if member else _run(request, metrics_port)
         end(summary.error, summary.exit_code)
 
 

@@ -42,6 +42,7 @@ LABELS: Final = {
     "timestamp": "`create`: when the message was made; `append`: when the broker took it",
     "timing": "`late`, `ahead`",
     "topic": "name of a topic; empty for a source that is a file",
+    "twin": "`compiled` to machine code, `plain` Python",
     "type": "`payment`, `outcome`, `click`, `cart`, `order`, `item`; `command` of an operator; "
     "`undecodable`; `tombstone`, a message without a value",
     "version": "version of Headrace",

@@ -67,6 +67,22 @@ RUN: Final = (
         scrape.to_replay,
     ),
     Metric(
+        "headrace_deciding_twin",
+        "gauge",
+        "1 for the twin of the program that decides, 0 for the other; both give the same bytes.",
+        ("shard", "twin"),
+        "now",
+        scrape.twins,
+    ),
+    Metric(
+        "headrace_compilations_failed_total",
+        "counter",
+        "Times that machine code could not be compiled beside the run: plain Python goes on deciding.",
+        (),
+        "process",
+        scrape.compilations_failed,
+    ),
+    Metric(
         "headrace_build_info",
         "info",
         "What is running; `config` is the beginning of the configuration's digest.",

@@ -21,6 +21,7 @@ from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path
 from headrace.journal.segments import segment_numbers, segment_path
 from headrace.journal.writer import JournalWriter
 from headrace.metrics.recorder import Histogram, Recorder
+from headrace.operators.compiled.twins import TWINS
 from headrace.operators.decisions.prequential import WindowQuality
 from headrace.operators.recommend.slates import SlateQuality
 from headrace.shard.deduplication import IdMemory
@@ -376,6 +377,18 @@ def to_replay(scrape: Scrape) -> Iterator[Sample]:
     recoveries = scrape.recorder.recoveries.copy()
     for number in sorted({*recoveries, *(shard.shard for shard in scrape.shards)}):
         yield (f"{number:02}",), recoveries.get(number, (0, 0))[1]
+
+
+def twins(scrape: Scrape) -> Iterator[Sample]:
+    """By shard and twin."""
+    for number, shard in scrape.numbered():
+        compiled = shard.state.compiled
+        yield from (((number, "compiled"), compiled), ((number, "plain"), not compiled))
+
+
+def compilations_failed(_scrape: Scrape) -> Iterator[Sample]:
+    """Of this process."""
+    yield (), TWINS.failures
 
 
 def build(scrape: Scrape) -> Iterator[Sample]:

@@ -53,6 +53,14 @@ class MachineBase:
         # By class, which is at hand for each event; its tag isn't.
         self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
 
+    @property
+    def compiled(self) -> bool:
+        """Whether it decides in machine code; one that doesn't say so has plain Python only."""
+        return False
+
+    def take_compiled(self) -> None:
+        """Go on in machine code where that is there by now."""
+
     def _configure_base(self, time: TimeSettings, ids: IdSettings) -> None:
         self.clock.configure(
             round(time.allowed_lateness_days * DAY_MS),

@@ -110,6 +110,15 @@ class Machine(Protocol):
         ...
 
     @property
+    def compiled(self) -> bool:
+        """Whether it decides in machine code, not in plain Python."""
+        ...
+
+    def take_compiled(self) -> None:
+        """Go on in machine code where that is there by now; called between two batches."""
+        ...
+
+    @property
     def kill_switch(self) -> bool:
         """Whether an operator has put a fixed action in the place of its decisions."""
         ...

@@ -26,6 +26,7 @@ from headrace.journal.reader import JournalReader
 from headrace.journal.records import CONTROL_SOURCE, Kind
 from headrace.journal.scan import notes_of
 from headrace.journal.segments import first_boundary, start_of
+from headrace.operators.compiled.twins import TWINS
 from headrace.shard.apply_record import apply_again
 from headrace.shard.checkpoint_header import STATE_VERSION, place_of
 from headrace.shard.kinds import build_machine, shape_of
@@ -128,7 +129,11 @@ class Recovery:
         found.position = start.ordinal
         reader = JournalReader(directory, start, cut_torn_tail=True)
         expected = self._expected(directory, start)
+        twins_changes = TWINS.changes
         for frame in reader.frames():
+            if TWINS.changes != twins_changes:
+                twins_changes = TWINS.changes
+                found.state.take_compiled()
             self._replay(frame)
             self._telemetry.recovering(self._shard, found.replayed, expected)
         return reader.boundary

@@ -27,7 +27,7 @@ from headrace.operators.decisions.pending import (
     Pending,
 )
 from headrace.operators.decisions.scoring import PlainScorer, Scorer
-from headrace.operators.decisions.scoring_compiled import compiled_scorer
+from headrace.operators.decisions.scoring_compiled import CompiledScorer, compiled_scorer
 from headrace.operators.events.contract import FRAUD_ID, Click, Event, Outcome, Payment
 from headrace.operators.events.decode import Undecodable, canonical_digest
 from headrace.operators.features import FeatureSet
@@ -144,8 +144,19 @@ class FraudShard(MachineBase):
         self._unmoved: list[Payment] = []
         self._update_click = self.features.update_click
         parts = (self.features, self.model, self.baseline, self.pending)
+        self._scored_with = parts
         self._scorer: Scorer = compiled_scorer(*parts) or PlainScorer(*parts)
         self.configure(settings, learn=learn)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it scores in machine code."""
+        return isinstance(self._scorer, CompiledScorer)
+
+    def take_compiled(self) -> None:
+        """Score in machine code from here on, where that is there by now."""
+        if not self.compiled:
+            self._scorer = compiled_scorer(*self._scored_with) or self._scorer
 
     def configure(self, settings: FraudSettings, *, learn: bool) -> None:
         """Take over a configuration of the same shape; it holds from the next input on."""

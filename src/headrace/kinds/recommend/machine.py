@@ -19,9 +19,10 @@ from headrace.operators.models import NotLearned
 from headrace.operators.recommend import detail, kernels
 from headrace.operators.recommend.catalogue import Catalogue
 from headrace.operators.recommend.coverage import Coverage
-from headrace.operators.recommend.engine import Engine, prepare
+from headrace.operators.recommend.engine import Engine
 from headrace.operators.recommend.kernels import SOURCE_NAMES
 from headrace.operators.recommend.pointwise import Pointwise
+from headrace.operators.recommend.prepared import prepare
 from headrace.operators.recommend.ranked import NotRanked, Ranked
 from headrace.operators.recommend.rules import LIST_SOURCES, Place, Rules, Visit
 from headrace.operators.recommend.slates import Evaluated, PendingSlates, rank_of
@@ -112,6 +113,15 @@ class RecommendShard(MachineBase):
         self.kill_switch = False
         self._unmoved: list[tuple[str, str, int]] = []
         self.configure(settings, learn=learn)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the engine works in machine code."""
+        return self.engine.compiled
+
+    def take_compiled(self) -> None:
+        """Let the engine work in machine code from here on, where that is there by now."""
+        self.engine.take_compiled()
 
     def configure(self, settings: RecommendSettings, *, learn: bool) -> None:
         """Take over a configuration of the same shape; it holds from the next input on."""
