@@ -23,6 +23,7 @@ from headrace.control.reader import batch_of
 from headrace.erasure.search import Found, find_customer
 from headrace.journal.batches import Batch, Mark
 from headrace.journal.records import CONTROL_SOURCE
+from headrace.operators.events.declared import BUILT_IN
 from headrace.operators.events.decode import decode
 from headrace.shard.commands import Erase, decode_flagged, encode_command
 from headrace.shard.durable import DurableShard
@@ -108,7 +109,7 @@ def _erased(shard: DurableShard, directory: Path, found: Found) -> None:
         sources={},
     )
     began = time.perf_counter()
-    shard.process(batch, decode_flagged(batch.payloads, batch.flags, 65_536), None)
+    shard.process(batch, decode_flagged(batch.payloads, batch.flags, BUILT_IN, 65_536), None)
     held_up = time.perf_counter() - began
     while any(directory.glob("erasing-*.json")):
         time.sleep(0.005)

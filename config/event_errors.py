@@ -88,6 +88,8 @@ def _party_errors(name: str, event: EventSettings) -> Iterator[Invalid]:
         yield Invalid("", key, f"there is no field {event.party} of type id{did_you_mean(event.party, ids)}")
 
 
+# A name is the event's attribute, and a path what the parser looks for: neither may be another field's, and a
+# value can't be an object that holds further fields at the same time.
 def _place_errors(name: str, event: EventSettings) -> Iterator[Invalid]:
     """Yield names that are taken, and places in an event that two fields would have."""
     built_in = (*EVERY_EVENT, *BUILT_IN_FIELDS.get(name, ()))
@@ -110,6 +112,7 @@ def _place_errors(name: str, event: EventSettings) -> Iterator[Invalid]:
 
 
 def _field_errors(field: FieldSettings) -> Iterator[tuple[str, str]]:
+    # A default is only held against limits, values and patterns that make sense themselves.
     found = [*_limit_errors(field), *_values_errors(field), *_pattern_errors(field)]
     yield from found
     if not found:

@@ -90,6 +90,7 @@ def _pattern(given: str) -> str:
     return given
 
 
+# Plain functions in place of unions of types, of whose members pydantic would complain one by one.
 def _number(given: Any) -> int | float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not abs(given) <= _LARGEST:
         raise ValueError(f"must be a finite number of at most {_LARGEST:g} (is {str(given)[:40]})")
@@ -193,6 +194,7 @@ class EventSettings(_Settings):
         What it is, for the schemas.
     """
 
+    # Bounded, since each field costs time with each event, and each name an attribute of its class.
     fields: dict[Name, FieldSettings] = Field(default_factory=dict, max_length=FIELDS_MAX)
     party: Name | None = None
     description: Description = ""

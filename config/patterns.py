@@ -49,8 +49,9 @@ def _sequence(nodes: Iterable[Any], characters: int) -> int:
 
 
 def _node(op: str, given: Any, characters: int) -> int:
+    # Names of Python's own parser, which are the same in all versions that this runs on.
     if op in _REPEATS:
-        return _repeat(*given, characters)
+        return _repeat(given[0], given[1], given[2], characters)
     if op == "BRANCH":
         return _capped(sum(_sequence(branch, characters) for branch in given[1]))
     if op in _INNER:
@@ -62,6 +63,7 @@ def _node(op: str, given: Any, characters: int) -> int:
     return 1
 
 
+# What repeats something that itself can match in several ways is where time explodes: (a+)+ has 2^n of them.
 def _repeat(least: int, most: Any, inner: Iterable[Any], characters: int) -> int:
     """Count how often it repeats, times what each repetition may do."""
     times = max(least, min(int(most), characters))

@@ -21,7 +21,7 @@ from headrace.shard.commands import decode_flagged
 from headrace.shard.routing import route_of
 
 from ..config.tables import RunSettings
-from ..operators.events.decode import decode
+from ..operators.events.declared import contract_of
 
 __all__ = ["Edges", "wire"]
 
@@ -56,12 +56,12 @@ class Edges:
 
 def wire(name: str, settings: RunSettings, edges: Edges) -> Dataflow:
     """Wire a flow; it runs nothing."""
-    line_bytes_max = settings.input.line_bytes_max
+    contract, line_bytes_max = contract_of(settings.events), settings.input.line_bytes_max
 
     def decoder(payloads: Sequence[bytes], flags: Sequence[int]) -> list[Any]:
         if flags:
-            return list(decode_flagged(payloads, flags, line_bytes_max))
-        return list(decode(payloads, line_bytes_max))
+            return list(decode_flagged(payloads, flags, contract, line_bytes_max))
+        return contract.decode(payloads, line_bytes_max)
 
     flow = Dataflow(name)
     batches = op.input("source", flow, edges.source)

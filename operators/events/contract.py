@@ -6,7 +6,7 @@ documentation are generated from this module. A new optional field keeps the ver
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -72,6 +72,8 @@ class _Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=
         Version of the contract, 1.
     """
 
+    party_fields: ClassVar[tuple[str, ...]] = ("customer_id", "session_id")
+
     event_id: Id
     event_time: EventTime
     version: Version = VERSION
@@ -114,6 +116,8 @@ class Item(_Event, frozen=True, kw_only=True, tag="item", omit_defaults=True, gc
     published_at
         When it came into the catalogue first.
     """
+
+    party_fields: ClassVar[tuple[str, ...]] = ()
 
     item_id: Id
     available: bool = True
@@ -232,6 +236,8 @@ class Outcome(_Event, frozen=True, kw_only=True, tag="outcome", omit_defaults=Tr
     customer_id, merchant_id
         The payment's, when the sender knows them.
     """
+
+    party_fields: ClassVar[tuple[str, ...]] = ("customer_id",)
 
     about: Id
     label: Literal[0, 1]

@@ -8,18 +8,29 @@ from functools import lru_cache, reduce
 from operator import or_
 from typing import Any, Final, cast
 
+import msgspec
 import orjson
 
 from ...config.events import EventSettings, FieldSettings, FieldType
 from .decode import LineDecoder, canonical_digest, check_currency, publish
-from .event_classes import event_class, finisher
-from .event_type import BUILT_IN_EVENTS, PARTY, EventType, Field
+from .event_classes import NEST, event_class, finisher
+from .event_type import BUILT_IN_EVENTS, EventType, Field, party_of, tag_of
 from .refusals import Refusals
 from .timestamps import time_ms
 
-__all__ = ["BUILT_IN", "Contract", "EventType", "Field", "contract_of"]
+__all__ = ["BUILT_IN", "Contract", "EventType", "Field", "contract_of", "of_declared", "party_of"]
 
 _CONTRACTS_MAX: Final = 64  # kept, as several versions of one may be met in a journal
+_PARTY: Final = ("customer_id", "session_id")
+_CLASSES: Final = {
+    "id": str,
+    "text": str,
+    "number": float,
+    "integer": int,
+    "boolean": bool,
+    "time": int,
+    "ids": tuple,
+}
 _NOT_DECODED: Final = {"personal", "description"}
 
 
@@ -74,16 +85,41 @@ class Contract:
 
     def party(self, event: Any) -> str | None:
         """Whom an event names: as its type declares, else its customer, else its session; None for nobody."""
-        for name in self.by_class[event.__class__].party:
-            value: str | None = getattr(event, name)
-            if value is not None:
-                return value
-        return None
+        return party_of(event)
 
     def personal(self, event: Any) -> dict[str, Any]:
         """Return what an event says of a person: values of personal fields that it has, by name."""
         found = {name: getattr(event, name) for name in self._personal[event.__class__]}
         return {name: value for name, value in found.items() if value is not None}
+
+    def adopt(self, event: Any) -> Any:
+        """Return an event of another contract as one of this; a field that is declared otherwise is missing.
+
+        Raises
+        ------
+        KeyError
+            If there is no such type here.
+        """
+        of = self.types[tag_of(event.__class__)]
+        if event.__class__ is of.cls:
+            return event
+        return _made(of, {name: getattr(event, name) for name in event.__struct_fields__})
+
+    def revive(self, name: str, saved: bytes) -> Any:
+        """Return an event of a type from its MessagePack form; what isn't declared, or not so, is missing.
+
+        Raises
+        ------
+        KeyError
+            If there is no such type here.
+        """
+        of, said = self.types[name], msgspec.msgpack.decode(saved)
+        encoded = zip(of.cls.__struct_fields__, of.cls.__struct_encode_fields__, strict=True)
+        values = {field: said[key] for field, key in encoded if key in said}
+        if of.built_in:
+            event = msgspec.msgpack.decode(saved, type=BUILT_IN_EVENTS[name].cls)
+            values |= {field: getattr(event, field) for field in event.__struct_fields__}
+        return _made(of, values)
 
     def declared(self, name: str) -> str:
         """Return what a type's digests depend on, as a text; empty where nothing of it is declared."""
@@ -100,6 +136,7 @@ def contract_of(events: Mapping[str, EventSettings]) -> Contract:
     """
     if not events:
         return BUILT_IN
+    # Keyed by what is written, so that settings restored from a journal lead to the very same classes.
     plain = {name: event.model_dump(mode="json") for name, event in events.items()}
     return _contract(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS))
 
@@ -121,6 +158,21 @@ def _contract(written: bytes) -> Contract:
     return _built(types)
 
 
+def _made(of: EventType, values: Mapping[str, Any]) -> Any:
+    """Return an event of values that were decoded once."""
+    known = _built_in_names(of.name)
+    made = {}
+    for name in of.cls.__struct_fields__:
+        if name not in of.fields or name in known:
+            if name in values and not name.startswith(NEST):
+                made[name] = values[name]
+            continue
+        field, value = of.fields[name], values.get(name)
+        value = tuple(value) if isinstance(value, list) else value
+        made[name] = value if isinstance(value, _CLASSES[field.type]) else field.default
+    return of.cls(**made)
+
+
 def _built(types: Mapping[str, EventType]) -> Contract:
     finish = {}
     for of in types.values():
@@ -128,8 +180,10 @@ def _built(types: Mapping[str, EventType]) -> Contract:
         function = finisher(own, _FIRST.get(of.name))
         if function is not None:
             finish[of.cls] = function
+    # Nearly all events are payments: what completes those that are as built in is part of the decoder's loop.
     payment = types["payment"].cls
     inline = payment if finish[payment] is check_currency else None
+    # Without own declarations refusals keep the words that older journals have recorded.
     any_declared = any(of.declared or not of.built_in for of in types.values())
     union = reduce(or_, (of.cls for of in types.values()))
     told = Refusals(types).told if any_declared else None
@@ -155,7 +209,7 @@ def _extended(of: EventType, event: EventSettings) -> EventType:
     own = _own_fields(event)
     return EventType(
         name=of.name,
-        cls=event_class(of.name, of.cls, list(own.values())),
+        cls=event_class(of.name, of.cls, list(own.values()), of.party),
         fields={**of.fields, **own},
         built_in=True,
         party=of.party,
@@ -166,13 +220,14 @@ def _extended(of: EventType, event: EventSettings) -> EventType:
 
 def _own(name: str, event: EventSettings) -> EventType:
     fields = _own_fields(event)
-    ids = [each for each in PARTY if each in fields and fields[each].type == "id"]
+    ids = [each for each in _PARTY if each in fields and fields[each].type == "id"]
+    party = (event.party,) if event.party else tuple(ids)
     return EventType(
         name=name,
-        cls=event_class(name, None, list(fields.values())),
+        cls=event_class(name, None, list(fields.values()), party),
         fields={**_EVERY_EVENT, **fields},
         built_in=False,
-        party=(event.party,) if event.party else tuple(ids),
+        party=party,
         declared=_declared(event),
         description=event.description,
     )
@@ -214,6 +269,7 @@ def _declared(event: EventSettings) -> str:
         name: field.model_dump(mode="json", exclude=_NOT_DECODED, exclude_defaults=True)
         for name, field in event.fields.items()
     }
+    # Whether a field is personal changes neither its value nor a digest.
     return orjson.dumps({"fields": fields}, option=orjson.OPT_SORT_KEYS).decode()
 
 

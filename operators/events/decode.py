@@ -110,7 +110,7 @@ class LineDecoder:
     def __init__(
         self,
         event: Any,
-        payment: type | None,
+        payment: Any,
         finish: Mapping[type, Callable[[Any], None]],
         refusal: Callable[[Undecodable, bytes], Undecodable] | None = None,
     ) -> None:
@@ -143,7 +143,7 @@ class LineDecoder:
                     if why is not None:
                         add(why)
                         continue
-                event = decoder(payload)
+                event: Any = decoder(payload)
                 time: Any = event.event_time
                 if time.__class__ is str:
                     # `time_ms`, for the usual form without a call: this loop meets every event.

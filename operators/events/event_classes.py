@@ -19,10 +19,13 @@ from .contract import _Event
 from .event_type import Field
 from .timestamps import time_ms
 
-__all__ = ["event_class", "finisher"]
+__all__ = ["NEST", "event_class", "finisher"]
 
 TIME_MS_MIN: Final = -62_135_596_800_000  # 0001-01-01T00:00:00Z
 TIME_MS_END: Final = 253_402_300_800_000  # the year 10000
+
+NEST: Final = "IN_"
+"""What attributes begin with that hold an object inside of an event until it is complete."""
 
 VALUES_SEEN_MAX: Final = 4096
 VALUE_SEEN_CHARACTERS_MAX: Final = 256
@@ -41,7 +44,9 @@ _SIZED: Final[dict[str, Any]] = {
 _Tree = dict[str, Any]  # keys to fields, or to further trees
 
 
-def event_class(name: str, base: type[Struct] | None, fields: Sequence[Field]) -> type[Struct]:
+def event_class(
+    name: str, base: type[Struct] | None, fields: Sequence[Field], party: Sequence[str]
+) -> type[Struct]:
     """Return a class of events with further fields.
 
     Parameters
@@ -52,7 +57,10 @@ def event_class(name: str, base: type[Struct] | None, fields: Sequence[Field]) -
         The built-in class that is extended; None for an own type.
     fields
         Its own, in the order in which they are digested.
+    party
+        Those that say whom an event is about.
     """
+    # First what a digest is made of, then the objects, which are empty once an event is complete.
     own = [_top(field) for field in fields]
     own += [
         (
@@ -70,6 +78,7 @@ def event_class(name: str, base: type[Struct] | None, fields: Sequence[Field]) -
         tag=name,
         omit_defaults=True,
         module=__name__,
+        namespace={"party_fields": tuple(party)},
         **_OPTIONS,
     )
 
@@ -155,7 +164,7 @@ def _node(tree: _Tree, name: str) -> type[Struct]:
 
 def _nest(root: str) -> str:
     """Return the attribute that holds an object until its fields are lifted; no field has its name."""
-    return "IN_" + "".join(each if each.isalnum() and each.isascii() else f"_{ord(each):x}_" for each in root)
+    return NEST + "".join(each if each.isalnum() and each.isascii() else f"_{ord(each):x}_" for each in root)
 
 
 # -- what completes an event
@@ -177,6 +186,7 @@ def finisher(
     """
     names: dict[str, Any] = {"force": force_setattr, "as_time": _as_time, "first": first}
     lines = ["first(event)"] if first else []
+    # Lifting comes first: defaults and patterns are about fields, wherever these stood.
     for root, tree in _trees(fields).items():
         lines += _lifting(f"event.{_nest(root)}", tree, 0)
         lines.append(f"force(event, {_nest(root)!r}, None)")
@@ -184,6 +194,7 @@ def finisher(
         lines += _completing(field, place, names)
     if not lines or (len(lines) == 1 and first):
         return first
+    # A loop over fields would cost several times as much with each event.
     source = "def finish(event):\n" + "".join(f"    {line}\n" for line in lines)
     exec(compile(source, f"<events {', '.join(field.name for field in fields)}>", "exec"), names)  # noqa: S102
     made: Callable[[Any], None] = names["finish"]
@@ -255,6 +266,7 @@ def _matcher(pattern: str, path: str) -> tuple[Mapping[str, bool], Callable[[str
         if not matches(value):
             raise msgspec.ValidationError(f"Expected a text that matches {pattern!r} - at `$.{path}`")
         if len(value) <= VALUE_SEEN_CHARACTERS_MAX:
+            # Emptied at once, which costs less than to know the oldest of them.
             if len(seen) >= VALUES_SEEN_MAX:
                 seen.clear()
             seen[value] = True

@@ -11,12 +11,9 @@ from msgspec import Struct, inspect
 from ...config.events import ID_CHARACTERS_MAX, FieldType
 from .contract import Event
 
-__all__ = ["BUILT_IN_EVENTS", "EventType", "Field", "tag_of"]
+__all__ = ["BUILT_IN_EVENTS", "EventType", "Field", "party_of", "tag_of"]
 
 _PERSONAL: Final = ("customer_id", "session_id", "device_id", "ip")
-_PARTY: Final = {"item": (), "outcome": ("customer_id",)}
-PARTY: Final = ("customer_id", "session_id")
-"""Fields that say whom an event is about, the first that it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +73,7 @@ class EventType:
     built_in
         Whether there is the type without a declaration.
     party
-        Fields that say whom an event is about: the first one that it has.
+        Fields that say whom an event is about: the first one that it has. `party_of` finds them at the class.
     declared
         Own fields in a text that is the same for what decodes the same; empty without own fields.
     description
@@ -87,9 +84,18 @@ class EventType:
     cls: type[Any]
     fields: Mapping[str, Field]
     built_in: bool
-    party: tuple[str, ...] = PARTY
+    party: tuple[str, ...]
     declared: str = ""
     description: str = ""
+
+
+def party_of(event: Any) -> str | None:
+    """Whom an event names: as its type declares, else its customer, else its session; None for nobody."""
+    for name in event.party_fields:
+        value: str | None = getattr(event, name)
+        if value is not None:
+            return value
+    return None
 
 
 def tag_of(cls: type[Struct]) -> str:
@@ -103,7 +109,8 @@ def _fields(cls: type[Struct]) -> Iterator[Field]:
     for each in info.fields:
         if each.name == "version":
             continue
-        if isinstance(each.type, inspect.VarTupleType):  # the lines of an order
+        # The lines of an order are no type of a field; their items are.
+        if isinstance(each.type, inspect.VarTupleType):
             yield Field(name="item_ids", path=("items", "item_id"), type="ids", required=True)
             continue
         described = _described(each.type)
@@ -138,14 +145,14 @@ def _described(of: inspect.Type) -> dict[str, Any]:
     return {"type": "boolean"}
 
 
-def _built_in(cls: type[Struct]) -> EventType:
+def _built_in(cls: type[Any]) -> EventType:
     name, fields = tag_of(cls), {field.name: field for field in _fields(cls)}
     return EventType(
         name=name,
         cls=cls,
         fields=fields,
         built_in=True,
-        party=_PARTY.get(name, PARTY),
+        party=cls.party_fields,
         description=(cls.__doc__ or "").partition("\n")[0],
     )
 

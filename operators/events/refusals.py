@@ -40,6 +40,7 @@ class Refusals:
         """Add to a reason what stood in the line, and what might have."""
         if why.field is None:
             return why
+        # Parsed anew: what the parser had read up to its error isn't given, and dead letters are few.
         line = _parsed(payload)
         if why.reason == _UNKNOWN_TYPE:
             return why._replace(message=f"{why.message}{self._of_type(line)}")
@@ -113,6 +114,7 @@ def _instead(line: Any, path: str, event_type: EventType | None) -> str:
     there = _at(line, parent)
     if not isinstance(there, dict) or event_type is None:
         return ""
+    # What may stand beside the missing field, by the keys at the same depth.
     depth = len(parent.split(".")) if parent else 0
     known = {field.path[depth] for field in event_type.fields.values() if len(field.path) > depth}
     unknown = [key[:SHOWN_CHARACTERS_MAX] for key in list(there)[:_KEYS_LOOKED_AT_MAX] if key not in known]

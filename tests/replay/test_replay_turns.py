@@ -9,13 +9,14 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.config.loading import load
 from headrace.journal.frames import Frame, FrameHead
 from headrace.journal.records import COMMAND, CONTROL_SOURCE, ERASED, Kind, Record
 from headrace.replay.turns import in_turns
 from headrace.shard.routing import shard_of
 
 SHARDS = 3
-LINE_MAX = 4096
+SETTINGS = load(None, ["input.line_bytes_max=4096"])
 START_MS = 1_700_000_000_000
 
 
@@ -42,7 +43,7 @@ def frame(accepted_ms: int, records: list[Record]) -> Frame:
 
 def told(shards: list[list[Frame]]) -> list[tuple[int, Record]]:
     frames = [iter(each) for each in shards]
-    return list(in_turns(frames, [True] * SHARDS, lambda each: shard_of(each, SHARDS), LINE_MAX))
+    return list(in_turns(frames, [True] * SHARDS, lambda each: shard_of(each, SHARDS), SETTINGS))
 
 
 # Of each batch, which shards a kill let take their part only in a further turn.
@@ -108,7 +109,7 @@ def test_what_a_shard_no_longer_has_is_not_waited_for():
     ] * 2
     shards.append([frame(5, [record(7, 1, event(1, 20, None))])])
     route = lambda each: shard_of(each, SHARDS)  # noqa: E731
-    found = list(in_turns([iter(each) for each in shards], [True, True, False], route, LINE_MAX))
+    found = list(in_turns([iter(each) for each in shards], [True, True, False], route, SETTINGS))
     assert [(number, each.offset) for number, each in found] == [(0, 0), (0, 1)]
 
 

@@ -75,8 +75,8 @@ EXPORTED = {
     "runtime": "compiling file_run interrupts launcher members places runs stopped",
     "shard": (
         "acknowledged apply_record attempts base batch_applier belonging checkpoint_header clock commands "
-        "decision_line deduplication durable kinds machine mismatch outgoing positions recovery_point "
-        "routing telemetry topic_shard waiting"
+        "decision_line deduplication durable kinds machine mismatch noted_contract outgoing positions "
+        "recovery_point routing telemetry topic_shard waiting"
     ),
     "state": "backup inspection",
 }

@@ -27,6 +27,7 @@ from headrace.journal.segments import first_boundary, segment_path
 from headrace.journal.writer import JournalWriter
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.operators.events import decode as codec
+from headrace.operators.events.declared import BUILT_IN
 from headrace.operators.events.decode import decode
 from headrace.operators.policy import Policy, list_content
 from headrace.shard import checkpoint_header
@@ -85,7 +86,7 @@ def control(shard: DurableShard, *commands: Any) -> Applied:
         marks=(Mark(CONTROL_SOURCE, 1, len(commands), 7),),
         sources={"/events": 0},
     )
-    return shard.process(given, decode_flagged(given.payloads, given.flags, 65_536), None)
+    return shard.process(given, decode_flagged(given.payloads, given.flags, BUILT_IN, 65_536), None)
 
 
 def records(directory: Path) -> list[Record]:
@@ -197,7 +198,7 @@ class TestControl:
         lines = [encode_command(command) for command in commands]
         mark = Mark(CONTROL_SOURCE, 4, 1, 7)
         given = batch_of(commands, lines, ordinal=0, number=4, marks=(mark,), sources={})
-        shard.process(given, decode_flagged(given.payloads, given.flags, 65_536), [])
+        shard.process(given, decode_flagged(given.payloads, given.flags, BUILT_IN, 65_536), [])
         shard.close(with_checkpoint=False)
         [frame] = [
             frame

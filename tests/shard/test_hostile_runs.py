@@ -22,6 +22,7 @@ from headrace.control.reader import ControlledReader
 from headrace.files.line_reader import LineReader
 from headrace.files.merged_reader import MergedReader
 from headrace.journal.records import Kind
+from headrace.operators.events.declared import BUILT_IN
 from headrace.operators.events.decode import decode
 from headrace.shard.commands import Erase, KillSwitch, ReloadList, decode_flagged, encode_command, retry_of
 from headrace.shard.durable import DurableShard
@@ -130,7 +131,7 @@ class Flow:
             return False
         line_bytes_max = self.settings.input.line_bytes_max
         decoded: Sequence[Any] = (
-            decode_flagged(batch.payloads, batch.flags, line_bytes_max)
+            decode_flagged(batch.payloads, batch.flags, BUILT_IN, line_bytes_max)
             if batch.flags
             else decode(batch.payloads, line_bytes_max)
         )

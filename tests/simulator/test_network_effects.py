@@ -12,12 +12,12 @@ from leaks import auc
 from network_view import frauds_of, lines_of, rows_of, usable, view
 
 from headrace.operators.events.contract import Click, Payment
+from headrace.operators.events.declared import party_of
 from headrace.operators.simulator import simulate
 from headrace.operators.simulator.network.drift import novel_share, season
 from headrace.operators.simulator.network.presets import NETWORKS, Season, Shift
 from headrace.operators.simulator.network.world import COMPROMISED, simulate_network
 from headrace.shard.clock import EventClock, Timing
-from headrace.shard.routing import party_of
 
 # A seed gives the same bytes on every Python (test_network.py), so one Python is enough to evaluate them.
 pytestmark = pytest.mark.slow

@@ -14,7 +14,8 @@ from headrace.config.tables import RunSettings
 from headrace.files.line_reader import LineReader
 from headrace.files.time_order import Disorder
 from headrace.operators.events.contract import Payment
-from headrace.operators.events.decode import Undecodable, decode
+from headrace.operators.events.declared import contract_of
+from headrace.operators.events.decode import Undecodable
 from headrace.operators.events.event_times import AT_ONCE, times_of
 from headrace.operators.events.timestamps import time_text
 
@@ -182,10 +183,11 @@ def examine(reader: LineReader, settings: RunSettings) -> Report:
 
 def _decoded(payloads: Sequence[bytes], settings: RunSettings) -> list[Any]:
     """Events, as the flow would take them."""
-    events = list(decode(payloads, settings.input.line_bytes_max))
+    contract = contract_of(settings.events)
+    events = contract.decode(payloads, settings.input.line_bytes_max)
     if isinstance(settings, FraudSettings):
         for place, event in enumerate(events):
-            if event.__class__ is Payment and event.currency != settings.flow.currency:
+            if isinstance(event, Payment) and event.currency != settings.flow.currency:
                 message = f"currency: this flow decides in {settings.flow.currency}, not {event.currency!r}"
                 events[place] = Undecodable("other_currency", message, "currency")
     return events

@@ -21,7 +21,9 @@ from headrace.journal.end import JournalEnd
 from headrace.journal.records import NO_SOURCE, Kind, Record
 from headrace.journal.scan import records_from
 from headrace.journal.writer import JournalWriter
+from headrace.operators.events.declared import BUILT_IN
 from headrace.shard.acknowledged import OutputOffsets, note_of, output_offsets_of
+from headrace.shard.noted_contract import contract_of_settings, noted_contract
 from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, Outgoing, outgoing_of
 
 __all__ = ["Outlet", "Repaired", "repair"]
@@ -188,19 +190,23 @@ def _starts(
 
 
 def _owed(end: JournalEnd, offsets: OutputOffsets, line_bytes_max: int) -> Iterator[Outgoing]:
+    # What is owed nearly always comes of the last run, whose contract the journal's end tells.
+    contract = BUILT_IN if end.provenance is None else contract_of_settings(end.provenance.settings)
     for records in _in_portions(records_from(end.directory, offsets.ordinal)):
-        for output, _, message in outgoing_of(records, end.shard, end.names, line_bytes_max):
+        contract = noted_contract(records[0]) or contract if records else contract
+        for output, _, message in outgoing_of(records, end.shard, end.names, line_bytes_max, contract):
             if output == offsets.output:
                 yield message
 
 
 def _in_portions(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Yield records some at a time; one that notes a contract is the first of its portion."""
     portion: list[Record] = []
     for record in records:
-        portion.append(record)
-        if len(portion) == _RECORDS_AT_ONCE:
+        if portion and (len(portion) == _RECORDS_AT_ONCE or noted_contract(record) is not None):
             yield portion
             portion = []
+        portion.append(record)
     yield portion
 
 

@@ -49,9 +49,18 @@ _TYPE_NAMES: Final[dict[type, str]] = {kind: str(kind.__struct_config__.tag) for
     NoValue: "tombstone",
 }
 EVENT_TYPES: Final = (*_TYPE_NAMES.values(), _COMMAND)
-"""Types of the contract, `undecodable` for lines that are no event, `command` for those of an operator."""
+"""Built-in types, `undecodable` for lines that are no event, `command` for those of an operator."""
 
 _FEW: Final = 16
+
+
+def _type_name(kind: type) -> str:
+    """Return how a class of inputs is counted."""
+    known = _TYPE_NAMES.get(kind)
+    if known is None:  # an own type, or a built-in one with own fields
+        told = getattr(kind, "__struct_config__", None)
+        known = str(told.tag) if told is not None and told.tag_field == "type" else _COMMAND
+    return known
 
 
 class _Scored(msgspec.Struct, gc=False):
@@ -307,9 +316,11 @@ class Recorder:
         """Lines by their type; each type of the contract is there."""
         with self._lock:
             seen = self._events.copy()
-        counts = dict.fromkeys(EVENT_TYPES, 0)
+        own = self.shards[0].state.contract.types if self.shards else ()
+        counts = dict.fromkeys((*EVENT_TYPES, *own), 0)
         for kind, count in seen.items():
-            counts[_TYPE_NAMES.get(kind, _COMMAND)] += count
+            name = _type_name(kind)
+            counts[name] = counts.get(name, 0) + count
         return counts
 
     def window(self) -> OutcomeWindow:

@@ -200,8 +200,9 @@ def of_ids(read_one: Callable[[IdMemory], float]) -> Reader:
     """Read a number of the id memories, by event type."""
 
     def read(scrape: Scrape) -> Iterator[Sample]:
-        for name in scrape.states[0].ids if scrape.states else ():
-            yield (name,), sum(read_one(state.ids[name]) for state in scrape.states)
+        # A type that isn't declared any more may still have ids in one shard and none in another.
+        for name in dict.fromkeys(name for state in scrape.states for name in state.ids):
+            yield (name,), sum(read_one(state.ids[name]) for state in scrape.states if name in state.ids)
 
     return read
 

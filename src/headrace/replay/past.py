@@ -150,7 +150,7 @@ class Past:
         # The first one holds for what other shards tell before the first shard tells anything.
         self.configurations = [replace(first, ordinal=ordinal)]
         whole = [start.segment == GENESIS.segment for start in self._starts]
-        for number, record in in_turns(shards, whole, route_of(settings), settings.input.line_bytes_max):
+        for number, record in in_turns(shards, whole, route_of(settings), settings):
             while number == 0 and later and later[0].ordinal <= record.ordinal:
                 self.configurations.append(replace(later.pop(0), ordinal=ordinal))
             yield record._replace(ordinal=ordinal)

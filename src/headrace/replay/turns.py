@@ -13,11 +13,14 @@ from heapq import merge
 from operator import itemgetter
 from typing import Final
 
+from headrace.config.tables import RunSettings
 from headrace.journal.frames import Frame
 from headrace.journal.records import COMMAND, RETRIED, Kind, Record
 from headrace.operators.events.contract import Event
+from headrace.operators.events.declared import Contract, contract_of
 from headrace.operators.events.decode import Undecodable
 from headrace.shard.apply_record import event_of, payload_of
+from headrace.shard.noted_contract import noted_contract
 
 __all__ = ["in_turns"]
 
@@ -27,7 +30,7 @@ _time: Final = itemgetter(0)
 
 
 def in_turns(
-    shards: Sequence[Iterator[Frame]], whole: Sequence[bool], route: Route, line_bytes_max: int
+    shards: Sequence[Iterator[Frame]], whole: Sequence[bool], route: Route, settings: RunSettings
 ) -> Iterator[tuple[int, Record]]:
     """Each input once, with the number of the shard that tells of it; a shard's own stay in their order.
 
@@ -43,12 +46,15 @@ def in_turns(
         Of each shard, whether that is from the beginning.
     route
         To which shard an event went; None for all of them.
-    line_bytes_max
-        Longest line that can be decoded, bytes.
+    settings
+        In force for the first inputs: how long a line may be, and which event types there are, until the
+        journals note others.
     """
+    line_bytes_max = settings.input.line_bytes_max
+    contracts = [contract_of(settings.events)] * len(shards)
     apart: dict[_Place, _Apart] = {}
     begun = list(whole)
-    for parts in _together(shards):
+    for parts in _together(shards, contracts):
         begun = [before or bool(part) for before, part in zip(begun, parts, strict=True)]
         expected = sum(begun)
         here: Counter[_Place] = Counter()
@@ -58,7 +64,7 @@ def in_turns(
                 place, told = _place(record), (record.kind, number)
                 here[place] += 1
                 best[place] = min(best.get(place, told), told)
-        timed = [_timed(number, part, line_bytes_max) for number, part in enumerate(parts)]
+        timed = [_timed(number, part, contracts[number], line_bytes_max) for number, part in enumerate(parts)]
         for _, number, record, event in merge(*timed, key=_time):
             place = _place(record)
             if best[place][1] != number:
@@ -102,8 +108,8 @@ def _place(record: Record) -> _Place:
     return record.source, record.offset, record.line, record.flags & RETRIED
 
 
-def _together(shards: Sequence[Iterator[Frame]]) -> Iterator[list[list[Record]]]:
-    """Yield the inputs of one batch after the other, as each shard has them."""
+def _together(shards: Sequence[Iterator[Frame]], contracts: list[Contract]) -> Iterator[list[list[Record]]]:
+    """Yield the inputs of one batch after the other, as each shard has them; keep contracts up to date."""
     heads = [next(frames, None) for frames in shards]
     while waiting := [frame.head.accepted_ms for frame in heads if frame is not None]:
         # Batches of two shards that were read in one millisecond fall together, which the merge by event time
@@ -112,20 +118,24 @@ def _together(shards: Sequence[Iterator[Frame]]) -> Iterator[list[list[Record]]]
         parts: list[list[Record]] = [[] for _ in shards]
         for number, frames in enumerate(shards):
             while (frame := heads[number]) is not None and frame.head.accepted_ms == accepted_ms:
-                parts[number] += [record for record in frame.records if record.kind != Kind.CONTROL]
+                for record in frame.records:
+                    if record.kind != Kind.CONTROL:
+                        parts[number].append(record)
+                    else:
+                        contracts[number] = noted_contract(record) or contracts[number]
                 heads[number] = next(frames, None)
         yield parts
 
 
 def _timed(
-    number: int, records: Sequence[Record], line_bytes_max: int
+    number: int, records: Sequence[Record], contract: Contract, line_bytes_max: int
 ) -> Iterator[tuple[int, int, Record, Event | Undecodable | None]]:
     """Yield records behind their event times; what has none comes with the one before."""
     time_ms = 0
     for record in records:
         event = None
         if not (record.erased or record.flags & COMMAND):
-            event = event_of(record, payload_of(record), line_bytes_max)
+            event = event_of(record, payload_of(record), contract, line_bytes_max)
             if not isinstance(event, Undecodable):
                 time_ms = event.event_time
         yield time_ms, number, record, event

@@ -80,6 +80,7 @@ class Walk(ABC, Generic[M]):
         self.ordinal = past.ordinal_first
         self.noted: Counter[str] = Counter()
         self._route = route_of(states[0].settings)
+        self._contract = states[0].contract
         self._line_bytes_max = states[0].settings.input.line_bytes_max
         for state in states:
             state.source_names = {CONTROL_SOURCE: "control"}
@@ -105,7 +106,7 @@ class Walk(ABC, Generic[M]):
             if not record.flags & SKIPPED:
                 self._command(record)
         else:
-            self.input(record, event_of(record, payload_of(record), self._line_bytes_max))
+            self.input(record, event_of(record, payload_of(record), self._contract, self._line_bytes_max))
         # Nobody asks for them here, and a past of millions would gather them all.
         if not self.noted["inputs"] % _CLEAR_EVERY:
             for state in self.states:

@@ -122,7 +122,8 @@ def _process(
     batch: Batch, shards: Sequence[DurableShard], parts: Sequence[DurableShard | TopicShard]
 ) -> None:
     line_bytes_max = shards[0].settings.input.line_bytes_max
-    events: list[Any] = list(decode_flagged(batch.payloads, batch.flags, line_bytes_max))
+    contract = shards[0].state.contract
+    events: list[Any] = list(decode_flagged(batch.payloads, batch.flags, contract, line_bytes_max))
     belongs = list(map(route_of(shards[0].settings), events))
     for number, part in enumerate(parts):
         indices = [index for index, of in enumerate(belongs) if of is None or of == number]

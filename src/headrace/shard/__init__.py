@@ -16,6 +16,7 @@ __all__ = [
     "kinds",
     "machine",
     "mismatch",
+    "noted_contract",
     "outgoing",
     "positions",
     "recovery_point",

@@ -6,8 +6,8 @@ from typing import Final
 
 from headrace.journal.records import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
 from headrace.operators.events.contract import Event
-from headrace.operators.events.declared import BUILT_IN
-from headrace.operators.events.decode import Undecodable, decode_one
+from headrace.operators.events.declared import Contract
+from headrace.operators.events.decode import Undecodable
 from headrace.operators.events.oversized import cut_line_of, has_reason
 from headrace.operators.events.unreadable import TOMBSTONE, Unreadable
 from headrace.shard.commands import decode_command
@@ -55,7 +55,7 @@ def apply_again(state: Machine, record: Record) -> Output:
     if flags & COMMAND and not flags & SKIPPED:
         return state.command(decode_command(record.input), record.input, position)
     payload = payload_of(record)
-    event = event_of(record, payload, state.settings.input.line_bytes_max)
+    event = event_of(record, payload, state.contract, state.settings.input.line_bytes_max)
     output = state.apply(event, payload, position, overdue=bool(flags & OVERDUE))
     if flags & CUT:
         return output[0], output[1], record.detail
@@ -76,11 +76,21 @@ def payload_of(record: Record) -> bytes:
     return cut_line_of(record.input, record.detail) if record.flags & CUT else record.input
 
 
-def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Undecodable:
-    """Return what a recorded input that is no command decodes to; `payload` as `payload_of` gives it."""
+def event_of(record: Record, payload: bytes, contract: Contract, line_bytes_max: int) -> Event | Undecodable:
+    """Return what a recorded input that is no command decodes to.
+
+    Parameters
+    ----------
+    record, payload
+        The input; its payload as `payload_of` gives it.
+    contract
+        The event types that it is to be one of.
+    line_bytes_max
+        Longer ones are not looked into.
+    """
     if record.flags & SKIPPED:
         return PASSED_OVER
-    event = decode_one(payload, line_bytes_max)
+    event: Event | Undecodable = contract.decode_one(payload, line_bytes_max)
     if (
         # Earlier versions took items of any time. What they took must decode the same way now, or the journal
         # would contradict itself.
@@ -88,7 +98,7 @@ def event_of(record: Record, payload: bytes, line_bytes_max: int) -> Event | Und
         and event.field == "published_at"
         and not has_reason(record.output, "invalid_field")
     ):
-        return BUILT_IN.decode_item_of_any_time(payload)
+        event = contract.decode_item_of_any_time(payload)
     return event
 
 

@@ -10,13 +10,15 @@ from typing import Any, Final
 import orjson
 from msgspec.structs import replace
 
-from headrace.config.tables import IdSettings, TimeSettings
+from headrace.config.tables import RunSettings
 from headrace.journal.records import Kind
 from headrace.operators.events.contract import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
+from headrace.operators.events.declared import BUILT_IN, Contract, contract_of
 from headrace.operators.events.decode import NO_VALUE, Undecodable, base64_text, unexpected
 from headrace.operators.events.oversized import CutLine, encode_dead_letter
 from headrace.shard.clock import EventClock
 from headrace.shard.deduplication import IdMemory, Known
+from headrace.shard.id_versions import IdVersions
 from headrace.shard.machine import Output, Position
 
 __all__ = ["DAY_MS", "HOUR_MS", "MachineBase", "under", "version_of"]
@@ -41,6 +43,8 @@ class MachineBase:
     ----------
     counts : dict[str, int]
         A plain dictionary, as a Counter is slower. `dead_` and `reason_` with a code come beside.
+    contract : Contract
+        The event types in force.
     """
 
     def __init__(self, counted: Iterable[str]) -> None:
@@ -49,9 +53,12 @@ class MachineBase:
         self.counts: dict[str, int] = self._uncounted.copy()
         self.source_names: Mapping[int, str] = {}
         self.clock = EventClock(0, 0, 1)
+        self.contract: Contract = BUILT_IN
         self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
         # By class, which is at hand for each event; its tag isn't.
         self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
+        self._id_versions: dict[str, IdVersions] = {}
+        self._id_limits = (1, 0)
 
     @property
     def compiled(self) -> bool:
@@ -61,7 +68,9 @@ class MachineBase:
     def take_compiled(self) -> None:
         """Go on in machine code where that is there by now."""
 
-    def _configure_base(self, time: TimeSettings, ids: IdSettings) -> None:
+    def _configure_base(self, settings: RunSettings) -> None:
+        time, ids = settings.time, settings.ids
+        self.contract = contract_of(settings.events)
         self.clock.configure(
             round(time.allowed_lateness_days * DAY_MS),
             round(time.future_skew_hours_max * HOUR_MS),
@@ -69,8 +78,30 @@ class MachineBase:
             time.quorum_alone_events,
             time.quorum_share,
         )
+        self._id_limits = ids.memory_max, round(ids.memory_days_max * DAY_MS)
+        for name in self.contract.types:
+            self.ids.setdefault(name, IdMemory(*self._id_limits))
         for memory in self.ids.values():
-            memory.configure(ids.memory_max, round(ids.memory_days_max * DAY_MS))
+            memory.configure(*self._id_limits)
+        self._forget_types()
+        self._give_versions()
+
+    def _forget_types(self) -> None:
+        """Drop the ids of types that aren't declared any more, once none would be remembered."""
+        # Not at once: a type that is taken out by mistake, or for an hour, must not let its events in twice.
+        for name in [name for name in self.ids if name not in self.contract.types]:
+            if self.ids[name].outlived(self.clock.now):
+                del self.ids[name]
+                self._id_versions.pop(name, None)
+
+    def _give_versions(self) -> None:
+        """Let new ids have the version that the contract gives their type."""
+        for name, event_type in self.contract.types.items():
+            memory = self.ids[name]
+            if event_type.declared or name in self._id_versions:
+                versions = self._id_versions.setdefault(name, IdVersions())
+                memory.version = versions.number(event_type.declared, memory)
+        self._ids_by_class = {cls: self.ids[of.name] for cls, of in self.contract.by_class.items()}
 
     def _dead(self, why: Undecodable, payload: bytes, position: Position) -> Output:
         if why is NO_VALUE:
@@ -132,21 +163,30 @@ class MachineBase:
         known = memory.known(event.event_id, digest)
         if known is Known.NEW:
             return None
-        if known is Known.DUPLICATE:
+        if known is Known.DUPLICATE or self._known_then(memory, event, payload):
             self._count("repeats")
             return _DUPLICATE
         message = f"event_id: {event.event_id!r} came before with other content"
         return self._dead(Undecodable("id_conflict", message, "event_id"), payload, position)
 
+    def _known_then(self, memory: IdMemory, event: Event, payload: bytes) -> bool:
+        """Whether an event is a duplicate under the contract that was in force when it came first."""
+        name = self.contract.by_class[event.__class__].name
+        versions = self._id_versions.get(name)
+        return versions is not None and versions.same(memory, event.event_id, payload, name)
+
     # -- the state as a whole
 
     def _base_head(self) -> dict[str, Any]:
         """Return the small part of what is saved."""
-        return {
+        head = {
             "number": self.number,
             "counts": dict(sorted(self.counts.items())),
             "clock": self.clock.save(),
         }
+        if self._id_versions:
+            head["id_versions"] = {name: each.save() for name, each in sorted(self._id_versions.items())}
+        return head
 
     def _saved_ids(self) -> dict[str, bytes | array[int] | array[float]]:
         return {f"ids/{name}": memory.save() for name, memory in self.ids.items()}
@@ -157,8 +197,12 @@ class MachineBase:
         self.counts.clear()  # parts of the machine hold it
         self.counts.update(counts)
         self.clock.load(head["clock"])
-        for name, memory in self.ids.items():
-            memory.load(blobs[f"ids/{name}"])
+        # States of before there were own fields have no versions: all their ids are of built-in types.
+        for name, saved in head.get("id_versions", {}).items():
+            self._id_versions.setdefault(name, IdVersions()).load(saved)
+        for name, blob in under("ids/", blobs).items():
+            self.ids.setdefault(name, IdMemory(*self._id_limits)).load(blob)
+        self._give_versions()
 
 
 def version_of(name: str, configured: Any) -> str:

@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 
 from headrace.journal.records import COMMAND
 from headrace.operators.events.contract import Event
-from headrace.operators.events.decode import Undecodable, base64_text, decode_one
+from headrace.operators.events.declared import Contract
+from headrace.operators.events.decode import Undecodable, base64_text
 from headrace.operators.policy import commands as policy
 
 __all__ = [
@@ -195,7 +196,7 @@ def retry_of(payload: bytes, source: str, offset: int, line: int) -> Retry:
 
 
 def decode_flagged(
-    payloads: Sequence[bytes], flags: Sequence[int], line_bytes_max: int
+    payloads: Sequence[bytes], flags: Sequence[int], contract: Contract, line_bytes_max: int
 ) -> list[Command | Event | Undecodable]:
     """Decode the lines of a batch from the control channel: commands where the flag says so, else events.
 
@@ -205,10 +206,12 @@ def decode_flagged(
         The lines.
     flags
         Of each line, as the journal's records have them.
+    contract
+        The types of the events.
     line_bytes_max
         Longer events are not looked into.
     """
     return [
-        decode_command(payload) if flag & COMMAND else decode_one(payload, line_bytes_max)
+        decode_command(payload) if flag & COMMAND else contract.decode_one(payload, line_bytes_max)
         for payload, flag in zip(payloads, flags, strict=True)
     ]

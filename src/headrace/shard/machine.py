@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from headrace.config.tables import RunSettings
 from headrace.operators.events.contract import Event
+from headrace.operators.events.declared import Contract
 from headrace.operators.events.decode import Undecodable
 from headrace.shard.clock import EventClock
 from headrace.shard.commands import Command
@@ -75,6 +76,8 @@ class Machine(Protocol):
         Which events are known, by type.
     version
         The model's, as decisions have it.
+    contract
+        The event types in force.
     """
 
     number: int
@@ -84,6 +87,7 @@ class Machine(Protocol):
     clock: EventClock
     ids: dict[str, IdMemory]
     version: str
+    contract: Contract
 
     @property
     def settings(self) -> RunSettings:

@@ -15,7 +15,7 @@ from headrace.config.tables import RunSettings
 from headrace.journal.passed_headers import PassedHeaders
 from headrace.journal.records import COMMAND, RETRIED, SKIPPED, Kind, Record
 from headrace.operators.events.contract import FRAUD_ID, Click, Payment
-from headrace.operators.events.decode import decode_one
+from headrace.operators.events.declared import BUILT_IN, Contract
 from headrace.shard.decision_line import decision_id, lines_of
 
 __all__ = [
@@ -115,15 +115,22 @@ def decision_of(event: Any, line: bytes) -> Outgoing:
 
 
 def outgoing_of(
-    records: Sequence[Record], shard: int, names: Mapping[int, str], line_bytes_max: int
+    records: Sequence[Record],
+    shard: int,
+    names: Mapping[int, str],
+    line_bytes_max: int,
+    contract: Contract = BUILT_IN,
 ) -> Iterator[tuple[str, Record, Outgoing]]:
-    """Messages of journalled records, each with which output it is for; none for what was erased."""
+    """Messages of journalled records, each with which output it is for; none for what was erased.
+
+    Inputs are decoded with a contract that was in force for all of them.
+    """
     for record in records:
         output = _OUTPUTS.get(record.kind)
         if output is None or record.erased:
             continue
         if output is DECISIONS:
-            event = decode_one(record.input, line_bytes_max)
+            event = contract.decode_one(record.input, line_bytes_max)
             for line in lines_of(record.output):
                 message = decision_of(event, line)
                 yield output, record, replace(message, headers=record.headers) if record.headers else message

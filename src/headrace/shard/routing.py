@@ -8,19 +8,11 @@ from collections.abc import Callable
 from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.tables import RunSettings
 from headrace.operators.events.contract import Cart, Click, Event, Item, Order, Outcome
+from headrace.operators.events.declared import party_of
 from headrace.operators.events.decode import Undecodable
 from headrace.shard.commands import Command, Erase, KillSwitch, ReloadList, Retry, SetClock
 
-__all__ = ["keyed", "party_of", "route_of", "shard_of"]
-
-
-def party_of(event: Event) -> str | None:
-    """Whom an event names: its customer, else its session; None where it names neither."""
-    if isinstance(event, Item):
-        return None
-    if event.customer_id is None and not isinstance(event, Outcome):
-        return event.session_id
-    return event.customer_id
+__all__ = ["keyed", "route_of", "shard_of"]
 
 
 def keyed(key: str, shards: int) -> int:

@@ -39,7 +39,6 @@ from headrace.shard.commands import REFUSED, Command, Erase, Retry, SetClock
 from headrace.shard.decision_line import ENCODING
 from headrace.shard.machine import Held as HeldNow
 from headrace.shard.machine import Output, Position
-from headrace.shard.routing import party_of
 
 __all__ = ["FraudShard", "shape_of"]
 
@@ -164,7 +163,9 @@ class FraudShard(MachineBase):
         self._currency = settings.flow.currency
         self.policy.configure(settings)
         time = settings.time
-        self._configure_base(time, settings.ids)
+        self._configure_base(settings)
+        self._payment_class = self.contract.types["payment"].cls
+        self._unmoved = list(map(self.contract.adopt, self._unmoved))
         self._unmoved_max = max(time.quorum_min, time.quorum_alone_events)
         self._future_skew_ms = round(time.future_skew_hours_max * HOUR_MS)
         self.outcomes.configure(settings.outcomes, learn=learn)
@@ -195,8 +196,8 @@ class FraudShard(MachineBase):
         overdue
             Whether it waited longer than its limit before it was applied.
         """
-        if event.__class__ is Payment:
-            output = self._payment(event, payload, position, overdue)
+        if event.__class__ is self._payment_class:
+            output = self._payment(event, payload, position, overdue)  # type: ignore[arg-type]  # a payment
         elif isinstance(event, Undecodable):
             return self._dead(event, payload, position)
         else:
@@ -311,10 +312,10 @@ class FraudShard(MachineBase):
             known = self._known(memory, event, digest, payload, position)
             if known is not None:
                 return known
-        now, votes, party = clock.now, clock.votes, party_of(event) or ""
+        now, votes, party = clock.now, clock.votes, self.contract.party(event) or ""
         timing = clock.observe(event.event_time, party)
         try:
-            if event.__class__ is Outcome and timing is not _AHEAD:
+            if isinstance(event, Outcome) and timing is not _AHEAD:
                 self._outcome(event.about, event.label, event.event_time)
             else:
                 self._use(event, timing)
@@ -326,9 +327,9 @@ class FraudShard(MachineBase):
 
     def _use(self, event: Event, timing: Timing) -> None:
         """Let an event have its effect that is no outcome whose time has come."""
-        if event.__class__ is Click:
+        if isinstance(event, Click):
             self._click(event, timing)
-        elif event.__class__ is Outcome:
+        elif isinstance(event, Outcome):
             self.early.hold(Held(event.event_time, self.number + 1, event.about, event.label))
             self._count("outcomes_ahead")
         else:
@@ -414,7 +415,7 @@ class FraudShard(MachineBase):
         head = msgspec.msgpack.decode(blobs["head"])
         self._load_base(head, blobs)
         self.baseline.load(head["typical"])
-        self._unmoved = [msgspec.msgpack.decode(payment, type=Payment) for payment in head["unmoved"]]
+        self._unmoved = [self.contract.revive("payment", payment) for payment in head["unmoved"]]
         self.model.load(blobs["model"])
         self._teacher.forget()
         self.policy.load(blobs["policy"])

@@ -32,7 +32,7 @@ from headrace.shard.clock import Timing
 from headrace.shard.commands import REFUSED, Command, Erase, KillSwitch, ReloadList, SetClock
 from headrace.shard.decision_line import ENCODING
 from headrace.shard.machine import Held, Output, Position
-from headrace.shard.routing import keyed, party_of
+from headrace.shard.routing import keyed
 
 __all__ = ["EMPTY_REASONS", "KILL_SWITCH", "OVERDUE", "RULED", "RecommendShard", "shape_of"]
 
@@ -127,7 +127,7 @@ class RecommendShard(MachineBase):
         """Take over a configuration of the same shape; it holds from the next input on."""
         self.settings, self.learn = settings, learn
         self._shards, table = settings.flow.shards, settings.slate
-        self._configure_base(settings.time, settings.ids)
+        self._configure_base(settings)
         self._unmoved_max = max(settings.time.quorum_min, settings.time.quorum_alone_events)
         rules = settings.rules
         self.engine.configure(settings.engine)
@@ -177,7 +177,7 @@ class RecommendShard(MachineBase):
                 return known
         # The session speaks for a click or cart, as the clock hears customers and visitors who say no name
         # alike.
-        who = event.session_id if isinstance(event, Click | Cart) else party_of(event)
+        who = event.session_id if isinstance(event, Click | Cart) else self.contract.party(event)
         before = clock.now, clock.votes, event.event_time, who or ""
         timing, now = clock.observe(event.event_time, who or ""), clock.now
         at = event.event_time if timing is _ON_TIME or not now else now
