@@ -10,8 +10,8 @@ from .contract import Model
 
 __all__ = ["Example", "NotLearned", "Teacher"]
 
-Example: TypeAlias = tuple[Sequence[float], int]
-"""Features, and their label."""
+Example: TypeAlias = tuple[Sequence[float], int] | tuple[Sequence[float], int, float]
+"""Features, their label, and how many times they count, where the model takes weights."""
 
 _EXAMPLES_MIN: Final = 256
 _EXAMPLES_MAX: Final = 16_384
@@ -69,10 +69,10 @@ class Teacher:
             if self._copy_is_due():
                 self._keep_copy()
             begun_ns = perf_counter_ns()
-        learn = self._model.learn
+        learn: Callable[..., None] = self._model.learn
         try:
-            for features, label in examples:
-                learn(features, label)
+            for example in examples:
+                learn(*example)
         except MemoryError:
             raise
         except Exception as error:
@@ -85,16 +85,16 @@ class Teacher:
             self._since += examples
             self._learning_ns += perf_counter_ns() - begun_ns
 
-    def learning_one(self) -> Callable[[Sequence[float], int], None]:
-        """Return what lets the model learn one example; what an atomic one raises comes through as it is."""
+    def learning_one(self) -> Callable[..., None]:
+        """Return what lets the model learn an `Example`'s parts; what an atomic one raises comes through."""
         return self._model.learn if self._atomic else self._teach_one
 
     def untouched_by(self, error: Exception) -> bool:
         """Whether what `learning_one` has raised is of the example, and has left the model as it was."""
         return self._atomic and not isinstance(error, MemoryError)
 
-    def _teach_one(self, features: Sequence[float], label: int) -> None:
-        self.teach(((features, label),))
+    def _teach_one(self, features: Sequence[float], label: int, weight: float | None = None) -> None:
+        self.teach(((features, label) if weight is None else (features, label, weight),))
 
     def _copy_is_due(self) -> bool:
         count = len(self._since)
@@ -114,8 +114,9 @@ class Teacher:
         for left in reversed(range(_TRIES)):
             try:
                 self._model.load(self._copy)
-                for features, label in self._since:
-                    self._model.learn(features, label)
+                learn: Callable[..., None] = self._model.learn
+                for example in self._since:
+                    learn(*example)
             except MemoryError:
                 raise
             except Exception:

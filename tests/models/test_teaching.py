@@ -125,3 +125,22 @@ def test_an_atomic_model_is_copied_only_where_examples_belong_together(one_by_on
     assert taught(teacher, ("good", 1))
     assert not taught(teacher, ("bad", 1))
     assert bool(model.saved) is not one_by_one
+
+
+class WeightedSum(Sum):
+    def learn(self, features, label, weight=1):
+        super().learn(features, label * weight)
+
+
+def test_weights_are_learned_once_more_as_well():
+    model = WeightedSum()
+    teacher = Teacher(model, one_by_one=True)
+    learn = teacher.learning_one()
+    for number in range(10):
+        learn("good", number, 3)
+    learn("good", 7)
+    before = model.total
+    assert before == 3 * sum(range(10)) + 7
+    with pytest.raises(NotLearned):
+        learn("bad", 1, 2)
+    assert model.total == before
