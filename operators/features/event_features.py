@@ -6,11 +6,11 @@ from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from ...config.event_reading import EventField, cross_features, key_fields, readable_on
 from .calendars import _day_of_year, day_of_month, month_of_year
 from .categories import haversine_km
 from .entities import Entities
-from .event_lines import NUMBERS, EventField, EventLines
-from .event_slots import features_of_cross
+from .event_lines import EventLines
 from .event_source import EventSource, Reading
 from .forgetting import Values, forget_values, rows_of_values
 from .kinds.over_events import EVENT_KINDS
@@ -118,7 +118,7 @@ class EventFeatures:
         self.priors: dict[str, array[float]] = {}
         self.prior_of: dict[str, array[float]] = {}
         self.key_fields = {
-            (name, event_type): _key_fields(settings, event_type, fields)
+            (name, event_type): key_fields(settings, event_type, fields)
             for name, settings in entities.items()
             for event_type, fields in types.items()
         }
@@ -158,29 +158,7 @@ class EventFeatures:
 
     def readable_on(self, event_type: str) -> tuple[str, ...]:
         """Features that can be read of events of a type."""
-        readable: list[str] = []
-        for name, declaration in self.features.items():
-            if self._readable(declaration, event_type, readable):
-                readable.append(name)
-        return tuple(readable)
-
-    def _readable(self, declaration: Any, event_type: str, before: Collection[str]) -> bool:
-        fields = self.types[event_type]
-        entity = getattr(declaration, "entity", None)
-        if entity is not None and not self.key_fields[entity, event_type]:
-            return False
-        if declaration.kind == "field":
-            return is_number(fields, declaration.value)
-        if declaration.kind == "ratio":
-            return all(
-                name in before or (name not in self.features and is_number(fields, name))
-                for name in declaration.numbers
-            )
-        if declaration.kind in {"category", "ngrams", "lookup"}:
-            return declaration.value in fields
-        if declaration.kind == "distance":
-            return all(is_number(fields, name) for name in (*declaration.at, *(declaration.to or ())))
-        return True
+        return readable_on(self.features, self.entities, event_type, self.types[event_type])
 
     def _reading(self, event_type: str) -> Reading:
         readable = self.readable_on(event_type)
@@ -191,7 +169,7 @@ class EventFeatures:
                 own = [
                     name
                     for name, cross in self.crosses.items()
-                    if set(features_of_cross(cross, self.bins)) <= set(readable)
+                    if set(cross_features(cross, self.bins)) <= set(readable)
                     and (asked.crosses is None or name in asked.crosses)
                 ]
                 crosses |= dict.fromkeys(own)
@@ -269,14 +247,3 @@ class EventFeatures:
                 settings.entities_max,
                 round(settings.idle_days_max * _DAY_MS),
             )
-
-
-def _key_fields(settings: Any, event_type: str, fields: Mapping[str, EventField]) -> tuple[str, ...]:
-    """Return fields that name an entity in events of a type; none where they don't have them all."""
-    named: tuple[str, ...] = settings.fields_of(event_type)
-    return named if all(name in fields for name in named) else ()
-
-
-def is_number(fields: Mapping[str, EventField], name: str) -> bool:
-    """Whether a field is a number to a feature."""
-    return name in fields and fields[name].type in NUMBERS

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from keyword import iskeyword
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from ...config.event_reading import EventField
 from ..events.time_zones import Zone
 from .categories import buckets_of, numbered
 from .entities import Column, Entities
@@ -18,34 +19,14 @@ from .source_lines import SourceLines
 
 __all__ = [
     "KINDS_NEVER_MISSING",
-    "NUMBERS",
-    "EventField",
     "EventLines",
     "FeatureLines",
     "field_local",
     "names_in",
 ]
 
-NUMBERS: Final = frozenset({"number", "integer", "boolean", "time"})
-"""Types of fields that are numbers to a feature."""
 KINDS_NEVER_MISSING: Final = frozenset({"calendar", "count", "sum", "distinct", "rate", "positive_streak"})
 _NAMES: Final = re.compile(r"\b[a-z_][a-z0-9_]*\b")
-
-
-class EventField(Protocol):
-    """What is asked of a field of an event type."""
-
-    @property
-    def type(self) -> str:
-        """As declarations have it."""
-
-    @property
-    def required(self) -> bool:
-        """Whether each event of the type has it."""
-
-    @property
-    def values(self) -> Sequence[str | int]:
-        """The values that it may have; empty for any."""
 
 
 def field_local(name: str) -> str:

@@ -8,12 +8,7 @@ from typing import Any
 from .event_lines import EventLines
 from .slots import SlotGroup, write_bins
 
-__all__ = ["features_of_cross", "write_event_slots"]
-
-
-def features_of_cross(cross: Any, bins: Mapping[str, Any]) -> tuple[str, ...]:
-    """Features that a cross is made of, through bins or as categories."""
-    return tuple(bins[name].of if name in bins else name for name in cross.of)
+__all__ = ["write_event_slots"]
 
 
 def write_event_slots(

@@ -44,7 +44,10 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 ENTITIES: dict[str, dict[str, Any]] = {
-    "customer": {"key": {"payment": "customer_id", "ticket": "client_id", "scan": "customer_id"}},
+    "customer": {
+        "key": {"payment": "customer_id", "ticket": "client_id", "scan": "customer_id"},
+        "idle_days_max": 400.0,
+    },
     "merchant": {"key": "merchant_id"},
     "pair": {"key": ["customer_id", "merchant_id"]},
     "courier": {"key": "courier"},

@@ -213,31 +213,6 @@ class JournalWriter:
         # Equal ones are in order: the journal's own notes stand in frames that cover no input.
         if not self._ordinal <= ordinal_first <= ordinal_next:
             raise ValueError(f"ordinals run backwards: {self._ordinal}, {ordinal_first}, {ordinal_next}")
-        frame, chain, decisions_bytes, dead_letters_bytes = self._lay_out(
-            records, ordinal_first, ordinal_next, accepted_ms, marks, committed_ms
-        )
-        self._write(frame)
-        # Nothing of this object has changed until the frame is written, so that it may be tried again.
-        self._byte += len(frame)
-        self.frames_written += 1
-        self.bytes_written += len(frame)
-        self._seq += len(records)
-        self._ordinal, self._chain = ordinal_next, chain
-        self._decisions_bytes, self._dead_letters_bytes = decisions_bytes, dead_letters_bytes
-        for mark in marks:
-            self._marks[mark.source] = mark
-        return len(frame)
-
-    def _lay_out(
-        self,
-        records: Sequence[RecordFields],
-        ordinal_first: int,
-        ordinal_next: int,
-        accepted_ms: int,
-        marks: Sequence[Mark],
-        committed_ms: int | None,
-    ) -> tuple[bytes, bytes, int, int]:
-        """Lay out a frame behind the last one: its bytes, its chain, and how long both outputs are then."""
         outline, sealed, digests, decisions_bytes, dead_letters_bytes = _seal(records)
         packed_marks = pack_marks(marks)
         decisions_next = self._decisions_bytes + decisions_bytes
@@ -266,7 +241,17 @@ class JournalWriter:
         # The checksum is of the head alone: a reader that only steps over frames needs no body to trust it.
         guard = GUARDED.pack(FRAME_MAGIC, zlib.crc32(guarded))
         frame = b"".join((guard, guarded, packed_marks, outline, *sealed))
-        return frame, chain, decisions_next, dead_letters_next
+        self._write(frame)
+        # Nothing of this object has changed until the frame is written, so that it may be tried again.
+        self._byte += len(frame)
+        self.frames_written += 1
+        self.bytes_written += len(frame)
+        self._seq += len(records)
+        self._ordinal, self._chain = ordinal_next, chain
+        self._decisions_bytes, self._dead_letters_bytes = decisions_next, dead_letters_next
+        for mark in marks:
+            self._marks[mark.source] = mark
+        return len(frame)
 
     def _write(self, frame: bytes) -> None:
         try:
