@@ -7,28 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
+from observers import Unwatched
 
 from headrace.config.loading import load
 from headrace.errors import JournalDamaged
 from headrace.journal.segments import segment_path
 from headrace.runtime.file_run import run
-from headrace.runtime.runs import Progress, RunRequest, RunSummary
+from headrace.runtime.runs import RunRequest
 
 pytestmark = pytest.mark.integration
-
-
-class Unwatched:
-    def started(self, request: RunRequest) -> None:
-        pass
-
-    def progress(self, progress: Progress) -> None:
-        pass
-
-    def warning(self, message: str) -> None:
-        pass
-
-    def finished(self, summary: RunSummary) -> None:
-        pass
 
 
 def request(folder: Path) -> RunRequest:

@@ -1,41 +1,23 @@
 """Erased records: they verify, read as erased, and are guarded like others."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
 from journals import (
     FRAME_HEAD_BYTES,
     MARK_BYTES,
-    RECORD_HEAD_BYTES,
-    SALT_BYTES,
     append,
     change,
     open_writer,
     read,
     write_segments,
 )
+from ledgers import erase
 
 from headrace.errors import JournalDamaged
-from headrace.journal.frames import Frame
 from headrace.journal.records import ERASED, Kind
 from headrace.journal.segments import segment_path
 from headrace.journal.verify import verify
-
-
-def erase(directory: Path, frame: Frame, index: int) -> None:
-    """What a later release does, done here by the letter of J-ERASE-1."""
-    path = segment_path(directory, frame.head.segment)
-    data = bytearray(path.read_bytes())
-    outline = frame.head.position + FRAME_HEAD_BYTES + MARK_BYTES * len(frame.head.marks)
-    at = outline + RECORD_HEAD_BYTES * len(frame.records)
-    for each in frame.records[:index]:
-        at += SALT_BYTES + len(each.input) + len(each.output) + len(each.detail)
-    end = at + SALT_BYTES + sum(len(part) for part in frame.records[index][6:9])
-    data[at : at + SALT_BYTES] = hashlib.sha256(data[at:end]).digest()
-    data[at + SALT_BYTES : end] = bytes(end - at - SALT_BYTES)
-    data[outline + index * RECORD_HEAD_BYTES + 1] |= ERASED
-    path.write_bytes(data)
 
 
 def test_j_erase_1_erased_records_verify_and_read_as_erased(tmp_path: Path) -> None:

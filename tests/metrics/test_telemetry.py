@@ -9,31 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from observers import Unwatched
 
 from headrace.config.loading import load
 from headrace.control.reader import BatchReader
 from headrace.journal.checkpoint import Finished
 from headrace.runtime.file_run import run
-from headrace.runtime.runs import Progress, RunRequest, RunSummary
+from headrace.runtime.runs import RunRequest
 from headrace.shard.durable import DurableShard
 
 pytestmark = pytest.mark.integration
 
 PAYMENTS = 40
-
-
-class Unwatched:
-    def started(self, request: RunRequest) -> None:
-        pass
-
-    def progress(self, progress: Progress) -> None:
-        pass
-
-    def warning(self, message: str) -> None:
-        pass
-
-    def finished(self, summary: RunSummary) -> None:
-        pass
 
 
 class Noted:
