@@ -53,7 +53,7 @@ class TestMerging:
         found = merged(MergedReader(files(tmp_path, first, [line(T0 + 1, "b1"), line(T0 + 3, "b3")])))
         assert found == ["a0", "b1", *map(name_of, ahead), "a2", "b3"]
 
-    def test_so_many_lines_that_agree_are_believed(self, tmp_path):
+    def test_so_many_lines_that_agree_are_accepted(self, tmp_path):
         later = T0 + 9000 * DAY_MS
         first = [line(T0, "a"), *[line(later, f"later{n}") for n in range(3)], line(T0 + 1, "c")]
         readers = files(tmp_path, first, [line(T0 + 2, "b")])

@@ -1,4 +1,4 @@
-"""A state with a key: nobody without it can write what a start believes."""
+"""A state with a key: nobody without it can write what a start accepts."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_segment_from_another_place_is_refused(key, tmp_path):
 
 
 def test_a_journal_that_somebody_makes_who_has_no_key_is_refused(key, tmp_path):
-    """J-KEY-2: nor is a state believed that has no checkpoint."""
+    """J-KEY-2: nor is a state accepted that has no checkpoint."""
     other = tmp_path / "other"
     other.mkdir()
     assert run(tmp_path).code == 0

@@ -117,7 +117,7 @@ def test_the_horizon_is_when_95_of_100_outcomes_had_come():
     assert report(delays_ms=delays[:0]).period.horizon_days == 0
 
 
-def test_a_time_that_no_clock_believed_counts_nowhere():
+def test_a_time_that_no_clock_accepted_counts_nowhere():
     times = payments().time_ms.copy()
     times[5] = START_MS + 1000 * DAY_MS
     found = report(payments=payments(time_ms=times))

@@ -176,7 +176,7 @@ def test_reviews_of_a_day_end_with_the_capacity() -> None:
     assert paying.pay()["action"] == "review"
 
 
-def test_a_time_that_is_not_believed_takes_no_review_of_any_day() -> None:
+def test_a_time_that_is_not_accepted_takes_no_review_of_any_day() -> None:
     paying = Paying(*CAPACITY)
     for years in range(1, 40):
         far = paying.pay(event_time=START + years * 365 * DAY if years % 2 else paying.time)

@@ -264,7 +264,7 @@ def test_an_erased_session_speaks_for_nothing():
     assert index.history("s1") == []
 
 
-def test_a_click_that_is_believed_later_teaches_as_if_it_had_been_from_the_start():
+def test_a_click_that_is_accepted_later_teaches_as_if_it_had_been_from_the_start():
     index, twin = engine(), engine()
     for each in (index, twin):
         for session in ("s1", "s2"):

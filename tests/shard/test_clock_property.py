@@ -60,7 +60,7 @@ def test_one_sender_among_others_makes_nothing_late(ahead: list[int], rest: int)
 
 
 @given(gap=st.integers(1, 100_000 * HOUR), names=st.lists(st.sampled_from("abc"), min_size=ALONE))
-def test_after_any_silence_events_in_order_are_believed_soon(gap: int, names: list[str]) -> None:
+def test_after_any_silence_events_in_order_are_accepted_soon(gap: int, names: list[str]) -> None:
     clock = started()
     timings = [clock.observe(START + gap + step, name) for step, name in enumerate(names)]
     assert timings[ALONE - 1] is Timing.ON_TIME

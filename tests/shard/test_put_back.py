@@ -132,7 +132,7 @@ def test_put_back_and_everybody_is_on_time_again() -> None:
     assert feeder.values(customer_id="c3")["customer_payments"] == before["customer_payments"] + 10
 
 
-def test_a_time_that_is_not_believed_yet_can_be_set() -> None:
+def test_a_time_that_is_not_accepted_yet_can_be_set() -> None:
     feeder = Feeder("time.quorum_share=0.75")
     for number in range(50):
         feeder.pay(f"before-{number}", customer_id=f"c{number % 50}")

@@ -1,4 +1,4 @@
-"""Since when messages wait: which timestamps are believed, and who is overdue by them."""
+"""Since when messages wait: which timestamps are accepted, and who is overdue by them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_message_waits_since_its_timestamp():
         (-1, NOW, Skewed(0, 0)),
     ],
 )
-def test_a_wrong_clock_is_not_believed_and_counted(time_ms, since_ms, skewed):
+def test_a_wrong_clock_is_not_accepted_and_counted(time_ms, since_ms, skewed):
     """D-WAIT-2: nor does it touch the messages beside it."""
     seen = ages()
     assert seen.since(7, [NOW - 50, time_ms, NOW - 40], NOW - 2000, NOW) == [NOW - 50, since_ms, NOW - 40]

@@ -389,7 +389,7 @@ class TestLines:
         assert min(fast.values()) > 3
 
     @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-    def test_wrong_clocks_are_too_few_to_be_believed(self, seed):
+    def test_wrong_clocks_are_too_few_to_be_accepted(self, seed):
         storm = simulate("storm", seed)
         clock, timings = EventClock(2 * 86_400_000, 24 * 3_600_000, 3), Counter()
         for event in usable(view(storm).events):

@@ -340,9 +340,9 @@ class LineReader:
         if lengths and min(lengths) <= 1:
             self._drop_blank()
         if self._read_times:
-            self._times = self._believed(times_of(self._payloads))
+            self._times = self._accepted(times_of(self._payloads))
 
-    def _believed(self, times: list[int]) -> list[int]:
+    def _accepted(self, times: list[int]) -> list[int]:
         """Return times by which lines are placed.
 
         None looks beyond one that is cut, which may have come alone.

@@ -117,7 +117,7 @@ def _checked_head(file: BinaryIO, path: Path) -> tuple[int, int, list[int], byte
     magic, crc, version, number, marks, *counted, chain = SEGMENT_HEAD.unpack(raw)
     if magic != SEGMENT_MAGIC:
         raise JournalDamaged(path, 0, "not the start of a journal segment")
-    # The count is not to be believed before the checksum, which covers what it counts.
+    # The count is not to be trusted before the checksum, which covers what it counts.
     fits = len(raw) + marks * MARK.size <= os.fstat(file.fileno()).st_size
     packed = file.read(marks * MARK.size) if fits else b""
     if not fits or zlib.crc32(raw[GUARDED.size :] + packed) != crc:

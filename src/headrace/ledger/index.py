@@ -1,7 +1,7 @@
 """An index beside each segment of a journal: from the id of a decision to the place of its record.
 
 The format is specified in docs/specs/index.md; the clauses named there (IX-...) are what the tests name too.
-An index is made from the journal and can be made again at any time. It is never believed over the journal:
+An index is made from the journal and can be made again at any time. It is never trusted over the journal:
 whoever follows a place compares what stands there.
 """
 

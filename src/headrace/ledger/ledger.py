@@ -102,7 +102,7 @@ class _Shard:
     def decided(self, decision_id: str) -> list[Place]:
         """Where an id was decided; records that were erased since are among them."""
         places = self.index.find(decision_key(decision_id))
-        # Digests of eight bytes may meet, and an index is never believed: what stands there is read and
+        # Digests of eight bytes may meet, and an index is never trusted: what stands there is read and
         # compared.
         return [place for place in places if self._is_of(decision_id, self.record(place))]
 

@@ -32,7 +32,7 @@ class Damage:
     file, byte, why
         As the reader says.
     byte_end
-        The byte after the damaged frame; None where its head can't be believed, or it is no frame.
+        The byte after the damaged frame; None where its head can't be trusted, or it is no frame.
     sequence_first, sequence_last
         Numbers of the frame's records, one of which is broken if not the frame's marks; None likewise.
     """

@@ -1,4 +1,4 @@
-"""Since when messages wait, by their timestamps, where those can be believed."""
+"""Since when messages wait, by their timestamps, where those can be right."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MessageAges:
     """Tells since when each message waits for its decision.
 
     That is its timestamp: when the broker took it, where the topic says so, else when it was made. A clock
-    that is wrong by more than the limit is not believed, and then a message waits since it was read.
+    that is wrong by more than the limit is not accepted, and then a message waits since it was read.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class MessageAges:
     Attributes
     ----------
     skewed : Skewed
-        Timestamps that were not believed.
+        Timestamps that were not accepted.
     """
 
     def __init__(self, known_since_ms: Mapping[int, int], skew_ms_max: int) -> None:
