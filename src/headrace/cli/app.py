@@ -15,6 +15,7 @@ from headrace.cli.check import check
 from headrace.cli.demo_command import demo
 from headrace.cli.erase import erase
 from headrace.cli.exits import EXIT_CODES, complain, lines_of
+from headrace.cli.init import init
 from headrace.cli.ledger import explain, ledger
 from headrace.cli.reference import reference
 from headrace.cli.replay import replay
@@ -43,7 +44,7 @@ app.add_typer(control.app, name="control")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(state.app, name="state")
 app.add_typer(ledger, name="ledger")
-for command in (run, demo, simulate, check, warm, schema, erase, explain, replay):
+for command in (init, run, demo, simulate, check, warm, schema, erase, explain, replay):
     app.command()(command)
 app.command(hidden=True)(reference)
 
