@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, Strict, StringConstraints
 
-from .base import Name, did_you_mean
+from .base import NAME_PATTERN, Name, did_you_mean
 from .base import Settings as _Settings
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "IDS_MAX",
     "ID_CHARACTERS_MAX",
     "INTEGER_MAX",
+    "NAME_PATTERN",
     "NUMBER_MAX",
     "TEXT_CHARACTERS_MAX",
     "EventSettings",

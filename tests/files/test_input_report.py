@@ -28,7 +28,7 @@ def test_a_file_of_events_in_order(tmp_path):
     found = report(tmp_path, LINES)
     assert (found.lines, found.usable) == (120, 120)
     said = dict(found.said)
-    assert said.keys() == {"events", "event time", "time order"}
+    assert said.keys() == {"events", "event time", "time order", "missing", "decoded"}
     assert said["time order"] == "all in order"
     assert " payment" in said["events"]
 

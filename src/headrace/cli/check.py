@@ -36,7 +36,7 @@ def check(
         typer.Option(
             "--against",
             metavar="PATH",
-            help="Look at this file too: what in it is no event, and whether it is in time order.",
+            help="Look at this file too: what is no event, unknown, missing or wrong, and the order of time.",
         ),
     ] = None,
 ) -> None:

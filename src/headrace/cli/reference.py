@@ -19,7 +19,8 @@ def reference(
     ctx: typer.Context,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
-    """Write the reference pages: of the command line, the features, the metrics and the models."""
+    """Write the reference pages: of the command line, events, features, metrics and models."""
+    from headrace.cli.events_reference import events_page
     from headrace.cli.features_reference import features_page
     from headrace.metrics.labels import LABELS, PROCESS
     from headrace.metrics.measures import all_metrics
@@ -27,6 +28,7 @@ def reference(
 
     for name, page in (
         ("cli.md", reference_page(ctx.find_root().command, EXIT_CODES)),
+        ("events.md", events_page()),
         ("features.md", features_page()),
         ("metrics.md", metrics_page(all_metrics(), LABELS, PROCESS)),
         ("models.md", models_page()),

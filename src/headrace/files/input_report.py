@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.tables import RunSettings
+from headrace.files.contract_report import Decoded, Fields
 from headrace.files.line_reader import LineReader
+from headrace.files.lines import Examination, Lines
 from headrace.files.time_order import Disorder
 from headrace.operators.events.contract import Payment
 from headrace.operators.events.declared import contract_of
@@ -19,43 +21,12 @@ from headrace.operators.events.decode import Undecodable
 from headrace.operators.events.event_times import AT_ONCE, times_of
 from headrace.operators.events.timestamps import time_text
 
-__all__ = ["EXAMINATIONS", "Examination", "Lines", "Report", "examine"]
+__all__ = ["EXAMINATIONS", "Report", "examine"]
 
 _LINES_AT_ONCE: Final = 1024
 _DAY_MS: Final = 86_400_000
 _EXAMPLES_MAX: Final = 3
 _EXCERPT_BYTES: Final = 60
-
-
-class Lines(NamedTuple):
-    """Lines that follow each other in a file.
-
-    Attributes
-    ----------
-    payloads, offsets, numbers
-        Their bytes, where they begin, and their numbers from 1.
-    events
-        What each is, or why it is none.
-    times
-        Event times, milliseconds since the epoch; 0 without one.
-    """
-
-    payloads: Sequence[bytes]
-    offsets: Sequence[int]
-    numbers: Sequence[int]
-    events: Sequence[Any]
-    times: Sequence[int]
-
-
-class Examination(Protocol):
-    """A question that is put to a whole file."""
-
-    def take(self, lines: Lines) -> None:
-        """Look at the next lines."""
-
-    def told(self) -> Iterator[tuple[str, str]]:
-        """Return what was found: words, each with what they are about."""
-        ...
 
 
 class Report(NamedTuple):
@@ -153,6 +124,8 @@ EXAMINATIONS: Final[tuple[Callable[[RunSettings], Examination], ...]] = (
     lambda _: _Events(),
     _TimeOrder,
     lambda _: _NoEvents(),
+    Fields,
+    Decoded,
 )
 
 
