@@ -30,6 +30,7 @@ __all__ = [
     "recommend_flow",
     "recommend_rules",
     "references",
+    "table_entries",
     "tables",
     "vocabulary",
 ]

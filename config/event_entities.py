@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator, Strict
 
 from .base import NAME_PATTERN, Name, Settings
 from .conditions import When
+from .table_entries import Holds, entry_errors
 from .tables import Days
 
 __all__ = ["KEY_PARTS_MAX", "EventCross", "EventEntity", "TableSettings"]
@@ -100,7 +101,7 @@ class TableSettings(Settings):
     Attributes
     ----------
     file
-        One entry a line, `key,value`; a relative path starts at the configuration's folder.
+        One entry a line, a key, a tab and a value; a relative path starts at the configuration's folder.
     holds
         Of the values: `number`, or `text`, which makes a category of them.
     entries_max
@@ -108,5 +109,14 @@ class TableSettings(Settings):
     """
 
     file: str = Field(min_length=1, max_length=4096)
-    holds: Literal["number", "text"] = "text"
+    holds: Holds = "text"
     entries_max: int = Field(default=1_000_000, ge=1, le=10_000_000)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What its two columns are."""
+        return "key", "value"
+
+    def content_errors(self, entries: Sequence[str]) -> list[str]:
+        """Say what is wrong with entries that are each well-formed; see `entry_errors`."""
+        return entry_errors(entries, self.holds)

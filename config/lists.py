@@ -81,7 +81,12 @@ def read_declared(settings: ListFile) -> ListContent:
         As from `read_list`.
     """
     columns = 1 if isinstance(settings.key, str) else len(settings.key)
-    return read_list(path_of(settings.file), settings.entries_max, columns)
+    content = read_list(path_of(settings.file), settings.entries_max, columns)
+    # A table that is looked up says more of its entries than a list does.
+    errors: list[str] = getattr(settings, "content_errors", lambda _entries: [])(content.entries)
+    if errors:
+        raise ConfigError([Invalid(settings.file, "", error) for error in errors])
+    return content
 
 
 def read_list(path: Path, entries_max: int, columns: int = 1) -> ListContent:

@@ -93,7 +93,7 @@ class EventFeatures:
     tables
         Entities by name.
     lookup_tables
-        Tables by name; `replace` puts another content into one.
+        Tables by name; `replace` puts a content into one, `key<tab>value` an entry.
     source
         Of all functions.
     """

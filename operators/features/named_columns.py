@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from .entities import Column
-from .lookup_tables import table_content
 
 if TYPE_CHECKING:
     from .event_features import EventFeatures
@@ -64,7 +63,8 @@ def save_features(features: EventFeatures) -> dict[str, bytes | array[int] | arr
     encode = msgspec.msgpack.encode
     blobs[_DECLARED] = encode(_declared(features))
     blobs[_PRIORS] = encode({name: list(column) for name, column in features.prior_of.items()})
-    blobs[_TABLES] = encode({name: table.content.entries for name, table in features.lookup_tables.items()})
+    tables = {name: (table.entries, table.digest) for name, table in features.lookup_tables.items()}
+    blobs[_TABLES] = encode(tables)
     return blobs
 
 
@@ -132,9 +132,9 @@ def load_features(
     for name, column in msgspec.msgpack.decode(blobs[_PRIORS], type=dict[str, list[float]]).items():
         if name in features.prior_of and name not in anew:
             features.prior_of[name][:] = array("d", column)
-    for name, entries in msgspec.msgpack.decode(blobs[_TABLES]).items():
-        if name in features.lookup_tables:
-            features.lookup_tables[name].replace(table_content(dict(entries)))
+    for name, (entries, digest) in msgspec.msgpack.decode(blobs[_TABLES]).items():
+        if name in features.lookup_tables and digest:
+            features.lookup_tables[name].replace(entries, digest)
     return Changes(
         tuple(name for name in now["features"] if name not in saved["features"]),
         tuple(name for name in saved["features"] if name not in now["features"]),

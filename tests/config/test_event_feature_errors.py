@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import event_worlds as world
 import pytest
 from pydantic import ValidationError
 
-from headrace.config.event_entities import EventEntity
+from headrace.config.event_entities import EventEntity, TableSettings
 from headrace.config.event_feature_errors import CONDITIONS_MAX, event_feature_errors
+from headrace.config.lists import read_declared
+from headrace.errors import ConfigError
 
 TYPES = {name: each.fields for name, each in world.contract().types.items()}
 LABELLED = {"fraud": "payment", "anger": "ticket"}
@@ -190,3 +193,20 @@ def test_of_what_is_misshapen_nothing_is_said() -> None:
     settings = world.settings(**changed)
     found = event_feature_errors(settings, TYPES, LABELLED, lambda _section, name: name == "broken")
     assert list(found) == []
+
+
+def test_the_file_of_a_table_is_read_as_that_of_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "risks.tsv"
+    table = TableSettings(file=str(file), holds="number")
+    file.write_text("# of banks\n123456\t0.25\n222222\t0.5  # more\n")
+    assert read_declared(table).entries == ("123456\t0.25", "222222\t0.5")
+    file.write_text("1\t2\n1\t3\n4\tx\n")
+    with pytest.raises(ConfigError) as raised:
+        read_declared(table)
+    assert [invalid.message for invalid in raised.value.errors] == [
+        "1 has two values, 2 and 3",
+        "4 must have a number of at most 1e+15 (has 'x')",
+    ]
+    file.write_text("1 2\n")
+    with pytest.raises(ConfigError, match="must have 2 values, with a tab between two"):
+        read_declared(table)

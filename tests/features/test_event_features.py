@@ -9,6 +9,7 @@ import event_worlds as world
 import pytest
 from event_worlds import DAY, HOUR, START, event
 
+from headrace.config.lists import list_content
 from headrace.operators.features import EventFeatures
 from headrace.operators.features.event_features import Asked
 
@@ -132,17 +133,35 @@ def test_a_text_has_several_slots_which_share_their_weights() -> None:
 
 
 def test_a_table_is_looked_up() -> None:
-    from headrace.operators.features.lookup_tables import table_content
-
     features = world.features(only=["bank", "risk"])
     assert math.isnan(value(features, "bank", card_bin="123456"))
-    features.lookup_tables["banks"].replace(table_content({"123456": "B", "1": "other"}))
-    features.lookup_tables["risks"].replace(table_content({"123456": "0.25"}))
+    features.lookup_tables["banks"].replace(*list_content(["123456\tB", "1\tother"]))
+    features.lookup_tables["risks"].replace(*list_content(["123456\t0.25"]))
     assert [value(features, "bank", card_bin=each) for each in ("123456", "1")] == [1, 2]
     assert value(features, "risk", card_bin="123456") == 0.25
     assert math.isnan(value(features, "risk"))
-    features.lookup_tables["risks"].replace(table_content({}))
+    features.lookup_tables["risks"].replace(*list_content([]))
     assert math.isnan(value(features, "risk", card_bin="123456"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (["a"], r"must be a key, a tab and a value \(is 'a'\)"),
+        (["a\t1", "b\t"], "must be a key"),
+        (["a\tx"], r"a must have a number of at most 1e\+15 \(has 'x'\)"),
+        (["a\tinf"], "must have a number"),
+        (["a\t1", "a\t2"], "a has two values, 1 and 2"),
+    ],
+)
+def test_a_wrong_table_is_refused_whole(entries: list[str], message: str) -> None:
+    table = world.features(only=["risk"]).lookup_tables["risks"]
+    table.replace(*list_content(["k\t1"]))
+    with pytest.raises(ValueError, match=message):
+        table.replace(*list_content(entries))
+    with pytest.raises(ValueError, match="digest"):
+        table.replace(["z\t1"], table.digest)
+    assert table.found == {"k": 1.0}
 
 
 def test_a_rate_starts_from_its_prior() -> None:

@@ -9,8 +9,8 @@ import event_worlds as world
 import pytest
 from event_worlds import DAY, FEATURES, START, event
 
+from headrace.config.lists import list_content
 from headrace.operators.features import EventFeatures
-from headrace.operators.features.lookup_tables import table_content
 from headrace.operators.features.named_columns import FeaturesChanged
 
 ONLY = ("amount", "count", "usual", "ratio", "ratio_p90", "shops", "sum", "streak", "positive_age")
@@ -143,8 +143,8 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
 
 def test_tables_are_kept() -> None:
     first = world.features(only=["risk"])
-    first.lookup_tables["risks"].replace(table_content({"1": "0.5"}))
+    first.lookup_tables["risks"].replace(*list_content(["1\t0.5"]))
     second = world.features(only=["risk"])
     second.load(saved(first))
-    assert second.lookup_tables["risks"].entries == {"1": 0.5}
-    assert second.lookup_tables["risks"].content == first.lookup_tables["risks"].content
+    assert second.lookup_tables["risks"].found == {"1": 0.5}
+    assert second.lookup_tables["risks"].digest == first.lookup_tables["risks"].digest

@@ -23,7 +23,8 @@ EXPORTED = {
         "addresses bounded canonical conditions decision_policy decision_policy_errors durations "
         "event_entities event_feature_errors event_features event_reading events expression "
         "features flow_kinds fraud_flow in_force kafka layers lists loading paths policy printable "
-        "private_files recommend recommend_flow recommend_rules references tables vocabulary"
+        "private_files recommend recommend_flow recommend_rules references table_entries tables "
+        "vocabulary"
     ),
     "flows": "kinds named",
     "operators.compiled": "generated inline kept kernels twins",

@@ -12,7 +12,7 @@ __all__ = ["write"]
 def write(source: EventLines, f: str, declaration: Any) -> None:
     """Write how it is read."""
     table = source.lookup_tables[declaration.table]
-    found = f"{source.bind(table.entries.get)}({source.attribute(declaration.value)})"
+    found = f"{source.bind(table.found.get)}({source.attribute(declaration.value)})"
     source.object_features.append(f)
     if table.holds == "text":
         number = source.bind(source.vocabulary(declaration))
