@@ -97,7 +97,16 @@ def _compile(program: _Program) -> dict[str, Callable[..., Any]]:
     made = {name: _made(names[name], sign, keep=file is not None) for name, sign in program.signatures}
     if file is not None and lies_on_disk(made.values()):
         note_kept(program.name)
-    return made
+    return {name: _entry(function) for name, function in made.items()}
+
+
+def _entry(function: Any) -> Callable[..., Any]:
+    """Return the machine code of a function that has one signature, as Python calls it.
+
+    The function itself looks at the types of what it is given first, which costs more than the call.
+    """
+    (only,) = function.overloads.values()
+    return cast("Callable[..., Any]", only.entry_point)
 
 
 def _made(function: Callable[..., Any], signature: str, *, keep: bool) -> Any:
