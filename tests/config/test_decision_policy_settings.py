@@ -15,7 +15,7 @@ from headrace.config.decision_policy import (
     PolicyScope,
 )
 from headrace.config.decision_policy_errors import action_errors, deadline_errors, policy_errors
-from headrace.config.lists import read_declared
+from headrace.config.lists import read_declared, read_list
 from headrace.config.policy import list_errors, resolve_lists
 from headrace.errors import ConfigError
 
@@ -129,6 +129,10 @@ def test_every_mistake_is_reported_at_once():
         "reasons.texts.z": ["is required, as d.lists.l uses it"],
         "reasons.texts.w": ["is required, as d.rules.r uses it"],
     }
+
+
+def test_thresholds_may_be_equal():
+    assert found({"thresholds": {"review": 0.5, "block": 0.5}}) == {}
 
 
 def test_an_estimate_has_no_score():
@@ -305,6 +309,18 @@ def test_lists_of_decisions_are_read_beside_the_configuration(listed, tmp_path):
     message = "must have 2 values, with a tab between two"
     assert [(each.key, each.message) for each in raised.value.errors] == [
         (f"line {number}", message) for number in (1, 2, 3)
+    ]
+
+
+def test_each_value_of_an_entry_is_there(tmp_path):
+    path = tmp_path / "entries.txt"
+    path.write_bytes(b"a\tb\tc\na\t\tc\na\t\xffb\tc\na\t" + b"x" * 129 + b"\tc\n")
+    with pytest.raises(ConfigError) as raised:
+        read_list(path, 10, 3)
+    assert [(each.key, each.message) for each in raised.value.errors] == [
+        ("line 2", "must have 3 values, with a tab between two"),
+        ("line 3", "not UTF-8 at byte 2"),
+        ("line 4", "a value of more than 128 characters"),
     ]
 
 

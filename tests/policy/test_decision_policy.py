@@ -10,6 +10,7 @@ from declared_policies import ACTIONS, CREDIT, NOON, SCORE, ask, made, said
 
 from headrace.config.decision_policy import DecisionPolicySettings, PolicyScope
 from headrace.operators.policy import ReloadList, Verdict, list_content
+from headrace.operators.policy.compiled import function_of
 
 
 class TestThresholds:
@@ -180,3 +181,8 @@ class TestCost:
         policy = made(scope, cost={"of": "score", "actions": {"approve": {"share": 1.0}, "block": {}}})
         event = type("Event", (), {"score": 3, "event_time": NOON})()
         assert said(policy.decide(event, (), 0.5, NOON, False))["costs"]["approve"] == 3.0
+
+
+def test_what_is_compiled_sees_no_builtins():
+    with pytest.raises(NameError):
+        function_of("f", "", ["return open"], {})()

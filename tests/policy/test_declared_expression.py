@@ -90,6 +90,11 @@ def test_a_feature_hides_a_field():
     assert expression_errors("'a' in ids", features, vocabulary=vocabulary) != []
 
 
+def test_a_field_with_a_default_is_always_there():
+    absent = {"order_id", "country", "weight", "pieces", "due", "gift", "item_ids"}
+    assert SCORE.vocabulary.optional == absent
+
+
 def test_an_own_field_hides_a_number_of_the_calendar():
     vocabulary = vocabulary_of({"hour_of_day": Given("integer", required=True)})
     source = source_of("hour_of_day == 99 and day_of_week == 0", (), Names(vocabulary))
