@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 import tomllib
-from pathlib import Path
 
 import pytest
+from commands import headrace
 
 from headrace.config.canonical import canonical
 from headrace.config.flow_kinds import BASES, SHIPPED_ENVIRONMENT
 from headrace.config.in_force import as_toml
 from headrace.config.loading import Loaded, Sources, load, load_from
-
-sys.path.append(str(Path(__file__).parents[1] / "support"))
-from commands import headrace
 
 VARIABLES = {
     "HEADRACE__KAFKA__PASSWORD": "hunter2",
@@ -35,8 +31,20 @@ def printed(loaded: Loaded, is_set=VARIABLES.__contains__) -> str:
     return "\n".join(as_toml(loaded.settings, loaded.origins, is_set)) + "\n"
 
 
+def test_declared_events_are_printed_too(tmp_path):
+    flow, again = tmp_path / "flow.toml", tmp_path / "again.toml"
+    flow.write_text(
+        'extends = "fraud"\n[events.payment.fields]\nos = { type = "text", path = "device.os" }\n'
+        '[events.scan.fields]\norder_id = { type = "id" }\n'
+    )
+    loaded = load_from(Sources(flow_file=flow))
+    again.write_text(printed(loaded))
+    assert canonical(load(again)) == canonical(loaded.settings)
+
+
 @pytest.mark.parametrize("name", BASES)
 def test_what_is_printed_of_a_shipped_flow_means_the_same_again(tmp_path, name):
+    """S-SHOW-1."""
     loaded = load_from(Sources(kind=BASES[name], base=name))
     again = tmp_path / "again.toml"
     again.write_text(printed(loaded))
@@ -58,6 +66,7 @@ def test_what_is_printed_of_everything_means_the_same_again(tmp_path):
 
 
 def test_each_value_says_where_it_came_from(tmp_path):
+    """S-SHOW-1."""
     flow, config = tmp_path / "flow.toml", tmp_path / "config.toml"
     flow.write_text(
         'extends = "fraud"\n[policy]\nblock_at = 0.9\n[features]\nx.kind = "field"\nx.value="amount"\n'

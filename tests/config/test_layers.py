@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from commands import headrace, simulated
 
 from headrace.config.canonical import canonical
 from headrace.config.flow_kinds import BASES, SHIPPED, SHIPPED_ENVIRONMENT, shipped
@@ -69,6 +70,7 @@ def test_the_example_for_production_is_sound():
 
 
 def test_the_environment_lies_over_the_flow_and_variables_and_options_over_both(files):
+    """S-LAYER-1, S-VAR-1."""
     flow, config = files
     settings = load_from(Sources(flow_file=flow)).settings
     assert (settings.metrics.port, settings.metrics.host, settings.journal.fsync) == (1, "127.0.0.1", False)
@@ -85,6 +87,7 @@ def test_the_environment_lies_over_the_flow_and_variables_and_options_over_both(
 
 
 def test_a_single_file_with_both_is_read_wherever_it_is_given(files):
+    """S-LAYER-2."""
     flow, _ = files
     assert load_from(Sources(flow_file=flow)).settings == load_from(Sources(config=flow)).settings
 
@@ -103,6 +106,7 @@ def test_a_shipped_flow_by_its_name_lies_below_its_environment(files):
 
 
 def test_paths_start_at_the_folder_of_the_file_that_has_them(tmp_path):
+    """S-LAYER-3."""
     flow, config = tmp_path / "flows" / "flow.toml", tmp_path / "config" / "production.toml"
     for file in (flow, config):
         file.parent.mkdir()
@@ -147,6 +151,7 @@ def test_where_a_value_came_from_is_known(files):
 
 
 def test_every_error_names_the_file_the_variable_or_the_option_that_it_is_in(files):
+    """S-ERROR-1."""
     flow, config = files
     flow.write_text(f"{FLOW}[crosses]\nx = {{ of = ['share'], code = 'y' }}\n[journal]\nfsync = 1\n")
     config.write_text(f"{PRODUCTION}[kafka]\nsecurity = 'ssl'\nkey_file = 'k'\nno = 1\n")
@@ -207,6 +212,7 @@ def test_what_an_environment_extends_is_said_by_the_flow(files):
     ],
 )
 def test_a_variable_that_names_no_key_is_refused(name, value, key, message):
+    """S-VAR-1."""
     ((file, at, said),) = found(variables={name: value})
     assert (file, at) == (name, key)
     assert message in said
@@ -222,6 +228,7 @@ def test_a_variable_may_name_the_kind():
 
 @pytest.mark.parametrize("variable", ["HEADRACE__KAFKA__PASSWORD", "HEADRACE__KAFKA__PASSWORD_FILE"])
 def test_a_variable_that_holds_a_secret_is_named_and_not_read(variable):
+    """S-SECRET-1."""
     settings = load_from(
         Sources(
             variables={
@@ -238,6 +245,7 @@ def test_a_variable_that_holds_a_secret_is_named_and_not_read(variable):
 
 
 def test_a_secret_anywhere_else_is_refused_and_not_shown(files):
+    """S-SECRET-1."""
     flow, config = files
     config.write_text("[kafka]\npassword = 'hunter2'\n")
     flow.write_text("[kafka]\nkey_password = 'hunter3'\n")
@@ -249,3 +257,18 @@ def test_a_secret_anywhere_else_is_refused_and_not_shown(files):
     ]
     assert "hunter" not in str(said)
     assert "HEADRACE__KAFKA__PASSWORD_FILE" in said[1][2]
+
+
+def test_variables_change_nothing_that_a_state_has_recorded(tmp_path, monkeypatch):
+    """S-VAR-2."""
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(b"".join(line + b"\n" for line in simulated(200)))
+    run = ("run", "fraud", "--from", events, "--to", tmp_path / "d.jsonl", "--state", tmp_path / "state")
+    assert headrace(*run).code == 0
+    for name, value in {"POLICY__BLOCK_AT": "0.000001", "POLICY__REVIEW_AT": "0.0"}.items():
+        monkeypatch.setenv(f"HEADRACE__{name}", value)
+    ended = headrace("replay", "--state", tmp_path / "state", "--verify")
+    assert ended.code == 0, ended.said
+    assert headrace("control", "status", "--state", tmp_path / "state").code == 0
+    ended = headrace(*run)
+    assert "policy.block_at: 0.8 → 1e-6" in ended.said

@@ -119,6 +119,7 @@ def decided_at_once(folder: Path, flow: str) -> bytes:
 
 
 def test_a_run_begins_in_plain_python_and_goes_on_in_machine_code(begun, tmp_path):
+    """D-TWIN-1, D-TWIN-2."""
     run = begun("run", "fraud")
     run.give(LINES["fraud"][:200])
     run.until(run.decided)
@@ -141,6 +142,7 @@ def test_a_run_begins_in_plain_python_and_goes_on_in_machine_code(begun, tmp_pat
 
 @pytest.mark.parametrize("flow", LINES)
 def test_a_run_that_is_killed_while_it_compiles_goes_on(begun, tmp_path, flow):
+    """D-TWIN-1."""
     run, half = begun("run", flow), len(LINES[flow]) // 2
     run.give(LINES[flow][:half])
     run.until(run.decided)
@@ -163,6 +165,7 @@ def test_a_run_that_is_killed_while_it_compiles_goes_on(begun, tmp_path, flow):
     ],
 )
 def test_where_compiling_fails_plain_python_goes_on(begun, tmp_path, setting, said):
+    """D-TWIN-2."""
     if not setting:
         (tmp_path / "run-cache/headrace/kernels/compiling.lock").mkdir(parents=True)
     run = begun("run", "fraud", *setting)

@@ -1,4 +1,4 @@
-"""Each clause of specs/delivery.md is named by a test, and no test names one that isn't there."""
+"""Each clause of what runs and settings promise has a test that names it, and no test names another."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CLAUSE = re.compile(r"\bD-[A-Z]+-[0-9]+\b")
+CLAUSE = re.compile(r"\b[DS]-[A-Z]+-[0-9]+\b")
+SPECS = ("delivery", "settings")
 
 
 def defined() -> list[str]:
-    """Clauses that the page states, each at the beginning of its paragraph."""
-    page = (ROOT / "docs/specs/delivery.md").read_text()
-    return re.findall(r"^\*\*(D-[A-Z]+-[0-9]+)\*\* ", page, re.MULTILINE)
+    """Clauses that the pages state, each at the beginning of its paragraph."""
+    pages = "".join((ROOT / f"docs/specs/{name}.md").read_text() for name in SPECS)
+    return re.findall(r"^\*\*([DS]-[A-Z]+-[0-9]+)\*\* ", pages, re.MULTILINE)
 
 
 def named() -> set[str]:
