@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
-from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
+from headrace.cli.declared_tables import about, key_table
 from headrace.config.durations import HALF_LIFE_MS_MAX, WINDOW_MS_MAX
 from headrace.config.features import KINDS
 from headrace.config.fraud_flow import BinDeclaration, CrossDeclaration, EntitySettings
@@ -179,6 +177,7 @@ _TYPES: Final = {
     "over": "a name",
     "code": "a name",
     "edges": "1 to 256 numbers",
+    "of": "names",
 }
 
 _INTRODUCTION: Final = """# Features
@@ -252,19 +251,19 @@ def _overview() -> Iterator[str]:
     for kind, declaration in KINDS.items():
         notes = NOTES[kind]
         emptied = "" if notes.emptied is None else notes.emptied
-        yield f"| [`{kind}`](#{kind}) | {_about(declaration)} | {notes.unseen} | {emptied} |"
+        yield f"| [`{kind}`](#{kind}) | {about(declaration)} | {notes.unseen} | {emptied} |"
 
 
 def _kinds() -> Iterator[str]:
     for kind, declaration in KINDS.items():
         notes = NOTES[kind]
-        yield from ("", f"### {kind}", "", f"{_about(declaration)} {notes.more}".rstrip(), "")
+        yield from ("", f"### {kind}", "", f"{about(declaration)} {notes.more}".rstrip(), "")
         yield from ("```toml", *notes.example.splitlines(), "```", "")
         yield from _table(declaration, kind)
 
 
 def _bins() -> Iterator[str]:
-    yield from ("", "## Bins", "", _about(BinDeclaration), "")
+    yield from ("", "## Bins", "", about(BinDeclaration), "")
     yield from ("```toml", "[bins]", 'amount = { of = "amount", edges = [10, 50, 200] }', "```", "")
     yield from _table(BinDeclaration)
     yield from (
@@ -272,7 +271,7 @@ def _bins() -> Iterator[str]:
         "A value lies in the range that begins at the last edge not above it: 50 lies in *50 to 200*. Below",
         "the first edge and from the last one on there is a range each, and one for missing.",
     )
-    yield from ("", "## Crosses", "", _about(CrossDeclaration), "")
+    yield from ("", "## Crosses", "", about(CrossDeclaration), "")
     yield from (
         "```toml",
         "[crosses]",
@@ -288,49 +287,8 @@ def _bins() -> Iterator[str]:
     )
 
 
-def _about(declaration: type[BaseModel]) -> str:
-    """Return the first paragraph of a class's docstring."""
-    text = inspect.cleandoc(declaration.__doc__ or "").split("\n\n")[0]
-    return " ".join(text.split())
-
-
 def _table(declaration: type[BaseModel], kind: str = "") -> Iterator[str]:
-    yield from ("| key | default | values | |", "| --- | --- | --- | --- |")
-    for key, field in declaration.model_fields.items():
-        if key != "kind":
-            meaning = _OF_THE_EVENT.get(kind, _MEANINGS[key]) if key == "value" else _MEANINGS[key]
-            yield f"| `{key}` | {_default(field)} | {_values(key, field)} | {meaning} |"
+    def meaning(key: str) -> str:
+        return _OF_THE_EVENT.get(kind, _MEANINGS[key]) if key == "value" else _MEANINGS[key]
 
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    if field.default is None:
-        return "not given"
-    return f"`{field.default}`" if field.default != () else "none"
-
-
-def _values(key: str, field: FieldInfo) -> str:
-    literals = list(_literals(field.annotation))
-    if literals:
-        return ", ".join(f"`{literal}`" for literal in literals)
-    low, high = _bound(field, "ge", "gt"), _bound(field, "le", "lt")
-    return f"{low} to {high}" if low or high else _TYPES.get(key, "names" if key == "of" else "")
-
-
-def _literals(annotation: Any) -> Iterator[str]:
-    """All values of the literals in a type."""
-    if get_origin(annotation) is Literal:
-        yield from get_args(annotation)
-        return
-    for part in get_args(annotation):
-        yield from _literals(part)
-
-
-def _bound(field: FieldInfo, *names: str) -> str:
-    """Return a limit of a number, `above` one that it must not reach."""
-    for each in field.metadata:
-        found = re.search(rf"\b({'|'.join(names)})=([0-9.]+)", repr(each))
-        if found:
-            return f"above {found[2]}" if found[1] == "gt" else found[2]
-    return ""
+    yield from key_table(declaration, meaning, _TYPES)
