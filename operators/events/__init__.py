@@ -3,6 +3,7 @@
 __all__ = [
     "contract",
     "declared",
+    "declared_schemas",
     "decode",
     "event_times",
     "oversized",

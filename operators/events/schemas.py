@@ -25,7 +25,7 @@ from .contract import (
     RecommendedItem,
 )
 
-__all__ = ["schema_files"]
+__all__ = ["schema_files", "schema_of", "written"]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _CONTRACT: Final = (Click, Item, Cart, Order, Payment, Outcome, Decision, Recommendation, DeadLetter)
@@ -37,18 +37,25 @@ _ATTRIBUTES: Final = re.compile(r"Attributes\n-+\n(.*)", re.DOTALL)
 def schema_files() -> dict[str, bytes]:
     """Return the content of each schema file, by its name."""
     return {
-        f"{_WORDS.sub('_', struct.__name__).lower()}.schema.json": _document(struct) for struct in _CONTRACT
+        f"{_WORDS.sub('_', struct.__name__).lower()}.schema.json": written(schema_of(struct))
+        for struct in _CONTRACT
     }
 
 
-def _document(struct: type[msgspec.Struct]) -> bytes:
+def written(schema: dict[str, Any]) -> bytes:
+    """Return a schema as a file has it."""
+    return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def schema_of(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the schema of a struct of the contract, with what it refers to in `$defs`."""
     (top,), definitions = msgspec.json.schema_components((struct,), ref_template="#/$defs/{name}")
     own = _described(struct.__name__, definitions.pop(struct.__name__))
     document = {"$schema": _DIALECT, **own}
     if definitions:
         document["$defs"] = {name: _described(name, body) for name, body in sorted(definitions.items())}
     assert top == {"$ref": f"#/$defs/{struct.__name__}"}
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return document
 
 
 def _described(name: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ EXPORTED = {
         "attribution_baseline detail pending prequential reasons scoring scoring_compiled"
     ),
     "operators.events": (
-        "contract declared decode event_times oversized schemas time_zones timestamps unreadable"
+        "contract declared declared_schemas decode event_times oversized schemas time_zones timestamps "
+        "unreadable"
     ),
     "operators.features": "EventFeatures FeatureSet SlotGroup features_over windows",
     "operators.models": (
@@ -67,7 +68,9 @@ EXPORTED = {
         "batches checkpoint disk end erasures format frame_reader frames keys known_sources passed_headers "
         "provenance reader records retention scan segments verify writer"
     ),
-    "kafka": "connection delivery outlet partition_merge producer read_back reader repair starts topics",
+    "kafka": (
+        "asyncapi connection delivery outlet partition_merge producer read_back reader repair starts topics"
+    ),
     "kinds": "",
     "kinds.fraud": "kind machine replay_changes replay_report replay_rows",
     "kinds.recommend": "kind replay_slates replay_report",

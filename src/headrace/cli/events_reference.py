@@ -47,6 +47,8 @@ flow's file declares further fields of these, and types of its own:
 - A line that is no event of the contract goes to the [dead letters](runbooks/dead-letters.md) with the
   field that is wrong, what was there and what is known. Where a flow declares types or fields, the
   letter of an unknown type names those that there are.
+- `headrace schema FLOW --to DIR` writes the contract as JSON Schema, a file for each type, each decision
+  and dead letters, and as an AsyncAPI 3 document of channels, messages, keys and headers.
 - `null` is as good as missing. A field that is missing has its `default`, if it has one.
 - At most {EVENT_TYPES_MAX} types are declared, and {FIELDS_MAX} fields of each.
 - A pattern that could take too long on some text is refused at the start: no sender may hold up the

@@ -1,6 +1,7 @@
 """Topics: read by partition, written with confirmation, checked at the start."""
 
 __all__ = [
+    "asyncapi",
     "connection",
     "delivery",
     "outlet",

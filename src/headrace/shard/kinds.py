@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -29,12 +29,15 @@ class Kind:
         What a saved state of it depends on.
     metrics
         What it counts beside what every run does; see `headrace.metrics.metric`.
+    decision_schemas
+        JSON Schemas of its decisions, by what they have as `kind`; takes a configuration.
     """
 
     machine: Callable[..., Machine]
     without_model: Callable[..., Machine]
     shape_of: Callable[[Any], dict[str, Any]]
     metrics: Sequence[Any]
+    decision_schemas: Callable[[Any], Mapping[str, dict[str, Any]]] = lambda _settings: {}
 
 
 _LOADERS: Final[dict[str, Callable[[], Kind]]] = {}

@@ -7,6 +7,8 @@ from typing import Final
 from headrace.config.fraud_flow import FraudSettings
 from headrace.kinds.fraud.machine import FraudShard, shape_of
 from headrace.kinds.fraud.measures import PAYMENT_METRICS
+from headrace.operators.events.contract import Decision
+from headrace.operators.events.schemas import schema_of
 from headrace.operators.models import unbuilt_model
 from headrace.shard.kinds import Kind
 
@@ -22,4 +24,5 @@ FRAUD: Final = Kind(
     without_model=_without_model,
     shape_of=shape_of,
     metrics=PAYMENT_METRICS,
+    decision_schemas=lambda _settings: {"fraud": schema_of(Decision)},
 )

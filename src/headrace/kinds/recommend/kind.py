@@ -6,6 +6,8 @@ from typing import Final
 
 from headrace.kinds.recommend.machine import RecommendShard, shape_of
 from headrace.kinds.recommend.measures import SLATE_METRICS
+from headrace.operators.events.contract import Recommendation
+from headrace.operators.events.schemas import schema_of
 from headrace.shard.kinds import Kind
 
 __all__ = ["RECOMMEND"]
@@ -15,4 +17,5 @@ RECOMMEND: Final = Kind(
     without_model=RecommendShard,
     shape_of=shape_of,
     metrics=SLATE_METRICS,
+    decision_schemas=lambda _settings: {"recommend": schema_of(Recommendation)},
 )
