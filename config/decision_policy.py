@@ -62,6 +62,7 @@ def _as_tuple(given: Any) -> Any:
 
 def _ladder(rungs: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
     for place, ((bound, limit), (next_bound, next_limit)) in enumerate(pairwise(rungs), start=2):
+        # The first rung whose bound isn't exceeded counts: one at or below the last would never be reached.
         if next_bound <= bound:
             raise ValueError(f"bounds must increase, but rung {place} has {next_bound!r} after {bound!r}")
         if next_limit > limit:

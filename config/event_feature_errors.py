@@ -63,6 +63,7 @@ class _Checker:
             yield from self._entity(f"entities.{name}.key", entity)
         for name, declaration in self._settings.features.items():
             yield from self._feature(f"features.{name}", declaration)
+            # After its own errors are found: a feature may name those before it, not itself.
             self._before.append(name)
         yield from self._too_many_conditions()
         for name, declaration in self._settings.bins.items():
@@ -97,6 +98,7 @@ class _Checker:
             else:
                 for field in fields:
                     yield from self._field(key, of, field, KEYS)
+        # An entity is one key whatever event names it, and keys of different lengths never equal each other.
         widths = {len(fields) for fields in by_type.values()}
         if len(widths) > 1:
             yield Invalid("", key, "must be of as many fields in each event type")
@@ -184,6 +186,7 @@ class _Checker:
         """Yield what is wrong with a number that events of a type must have, as a field or a feature."""
         if name in self._settings.features:
             yield from self._declared_before(key, name)
+            # Not declared before is said already, and what can't be read would only follow from it.
             if name in self._before and name not in self._readable[of]:
                 yield Invalid("", key, f"{name} can't be read of {of}, which hasn't what it takes")
         elif self._hides("features", name):
@@ -244,6 +247,7 @@ class _Checker:
             conditions = " and ".join(map(str, declaration.conditions))
             if on is not None and conditions:
                 of.setdefault(on, set()).add(conditions)
+                # At the first one too many, so that one message comes, not one for each that follows.
                 if len(of[on]) == CONDITIONS_MAX + 1:
                     message = f"decisions on {on} have more than {CONDITIONS_MAX} different conditions"
                     yield Invalid("", f"features.{name}.when", message)
@@ -278,6 +282,8 @@ class _Checker:
             if found and name in features:
                 found = [Invalid("", f"{key}.of", f"{name} is a number: it needs a bin")]
             yield from found
+            # What is between names is only looked at where all of them are there: else one mistake would be
+            # told twice.
             wrong = wrong or name not in known or (name in bins and bins[name].of not in features)
         if len(set(cross.of)) < len(cross.of):
             yield Invalid("", f"{key}.of", "names a bin twice")
@@ -287,6 +293,7 @@ class _Checker:
         for condition in cross.report_if:
             yield from self._unknown(f"{key}.report_if", "feature", condition.name, features, "features")
         if not wrong:
+            # Each feature by itself may be readable of some type: it takes one type of which all are.
             together = set(cross_features(cross, bins))
             if not any(together <= readable for readable in self._readable.values()):
                 names = ", ".join(sorted(together))

@@ -23,6 +23,7 @@ class _Declaration(Settings):
     @property
     def numbers(self) -> tuple[str, ...]:
         """Names of the numbers that it takes in or compares: features, or fields of the event."""
+        # Each kind has some of these keys: those whose value is no number say so in a property of their own.
         named = [*(getattr(self, key, None) for key in ("value", "over")), *(c.name for c in self.conditions)]
         return tuple(name for name in named if name)
 
@@ -385,6 +386,7 @@ EventFeature = (
     | LastNegativeAgeFeature
 )
 EVENT_KINDS: Final[dict[str, type[BaseModel]]] = {
+    # By the word that each class is declared with, so that a kind is listed in one place.
     get_args(declaration.model_fields["kind"].annotation)[0]: declaration
     for declaration in get_args(EventFeature)
 }

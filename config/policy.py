@@ -224,6 +224,8 @@ def list_errors(
             continue
         columns = len(table["key"]) if isinstance(table.get("key"), list) else 1
         try:
+            # A limit that is wrong itself is told of elsewhere: the file is still looked at, against the
+            # usual one.
             read_list(
                 path_of(file), limit if isinstance(limit, int) and limit > 0 else ENTRIES_MAX, max(1, columns)
             )

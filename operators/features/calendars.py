@@ -15,6 +15,7 @@ def day_of_month(local_ms: int) -> int:
     ----------
     Hinnant, H. (2013). chrono-compatible low-level date algorithms: `civil_from_days`.
     """
+    # From March on, months of 31 and 30 days alternate so that five of them always have 153.
     day = _day_of_year(local_ms)
     return day - (153 * ((5 * day + 2) // 153) + 2) // 5 + 1
 
@@ -27,6 +28,8 @@ def month_of_year(local_ms: int) -> int:
 
 def _day_of_year(local_ms: int) -> int:
     """Days since the last first of March, so that a leap day is the last one."""
+    # Counted from the first of March of the year 0: eras of 400 years all have as many days then, and a leap
+    # day is the last of its year, which spares all tables.
     days = local_ms // 86_400_000 + 719_468
     of_era = days - days // 146_097 * 146_097
     year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365

@@ -29,6 +29,7 @@ def numbered(values: Sequence[str]) -> Callable[[Any], float]:
     get, others = numbers.get, float(len(values))
 
     def number(value: Any) -> float:
+        # Most fields are texts: the exact class, asked first, spares them `text_of`.
         if value.__class__ is str:
             return get(value, others)
         return math.nan if value is None else get(text_of(value), others)
@@ -38,6 +39,8 @@ def numbered(values: Sequence[str]) -> Callable[[Any], float]:
 
 def bucket_of(value: str, buckets: int) -> int:
     """Return the bucket of a text, the same on every machine."""
+    # Not `hash`, which differs from process to process. JSON can hold half a surrogate pair, which UTF-8
+    # refuses.
     return crc32(value.encode("utf-8", "surrogatepass")) % buckets
 
 
@@ -99,4 +102,5 @@ def haversine_km(latitude: float, longitude: float, to_latitude: float, to_longi
     north, other = math.radians(latitude), math.radians(to_latitude)
     half = math.sin((other - north) / 2.0) ** 2
     half += math.cos(north) * math.cos(other) * math.sin(math.radians(to_longitude - longitude) / 2.0) ** 2
+    # Rounding may take opposite places just above 1, where there is no arcsine; `min` would make 1 of NaN.
     return math.nan if half != half else 2.0 * _EARTH_KM * math.asin(math.sqrt(min(1.0, half)))

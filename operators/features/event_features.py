@@ -192,6 +192,7 @@ class EventFeatures:
     def _compile(self) -> None:
         writer, parts = self.writer, list[str]()
         self.created_by = {name: self._created_by(name) for name in self.readings}
+        # Types that move nothing get no such function: nothing is called for their events.
         moved = [name for name in self.readings if self.created_by[name] or writer.moves(name)]
         for name, reading in self.readings.items():
             parts.append(writer.read(f"read_{name}", name, reading))

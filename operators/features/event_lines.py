@@ -144,6 +144,8 @@ class EventLines(SourceLines):
         added = self.tables[entity].column(typecode, initial, width)
         owned = self.columns[entity]
         number = sum(each.partition("/")[0] == self._owner for each in owned)
+        # Named by its feature and its number within that: declarations around it may come and go between two
+        # runs.
         owned[f"{self._owner}/{number}"] = added
         return self.bind(added.values)
 
@@ -164,6 +166,7 @@ class EventLines(SourceLines):
         for local, zone in self.zones.items():
             if zone.name == name:
                 return local
+        # One conversion for an event and zone, however many features ask for the hour.
         local = f"z{len(self.zones)}"
         self.zones[local] = Zone(name)
         self.names[f"local_{local}"] = self.zones[local].local_ms
@@ -185,6 +188,7 @@ class EventLines(SourceLines):
 
     def attribute(self, field: str) -> str:
         """See `SourceLines.attribute`."""
+        # A field may be called `from` or `class`.
         return f'getattr(ev, "{field}")' if iskeyword(field) else f"ev.{field}"
 
     def may_miss(self, name: str) -> bool:
@@ -207,6 +211,7 @@ class EventLines(SourceLines):
         if values is None:
             self.sizes[self.feature] = declaration.buckets
             return buckets_of(declaration.buckets)
+        # One more, for whatever isn't among the values.
         self.sizes[self.feature] = len(values) + 1
         return numbered(values)
 

@@ -93,7 +93,9 @@ class EventSource:
             *self._of(met),
             *self._of(self.moves(event_type)),
         }
+        # A feature of several slots is spoken of by its slots' locals, not by its own.
         wanted |= {name for name, locals_ in source.several.items() if names_in(active) & set(locals_)}
+        # As declared: what a feature is computed from stands before it.
         names = tuple(name for name in self._names if name in self._closed(wanted))
         read = [source.of[name] for name in names]
         return Reading(
@@ -130,6 +132,7 @@ class EventSource:
 
     def head(self, event_type: str, lines: Iterable[str], *, known: Iterable[str] = ()) -> list[str]:
         """Lines that bind the numbers of the event, and times in zones, that lines speak of."""
+        # Only what is spoken of: each field costs an attribute and perhaps a conversion, event by event.
         used = names_in(list(lines)) - set(known)
         found: list[str] = []
         for name, field in self.lines.types[event_type].items():
@@ -161,6 +164,7 @@ class EventSource:
     def key(self, number: int, event_type: str) -> str:
         """Return the source of an entity's key, empty where events of the type don't name it."""
         parts = [self.lines.attribute(field) for field in self.key_fields[self.entities[number], event_type]]
+        # A single field is the key itself: a tuple around it would cost memory for every entity.
         if len(parts) < 2:
             return "".join(parts)
         return f"({', '.join(parts)})"
@@ -181,6 +185,7 @@ class EventSource:
             if entity not in created or not key:
                 continue
             fields = self.lines.types[event_type]
+            # An absent field names nobody: all events that lack it would else share one entity.
             absent = [
                 self.lines.attribute(field)
                 for field in self.key_fields[entity, event_type]
@@ -193,6 +198,7 @@ class EventSource:
     def seen_lines(self, event_type: str) -> list[str]:
         """Lines that note when the entities of an event were seen."""
         return [
+            # A late event doesn't make its entity look older.
             f"if t > seen{number}[r{number}] and r{number}: seen{number}[r{number}] = t"
             for number in range(len(self.entities))
             if self.key(number, event_type)
@@ -200,11 +206,14 @@ class EventSource:
 
     def flag_lines(self, event_type: str) -> list[str]:
         """Lines that find which conditions of the features that targets feed are met."""
+        # Kept with the decision, a bit each: the outcome comes when the event is long gone.
         conditions = self.lines.conditions.get(event_type, ())
         return ["flags = 0", *(f"if {met}: flags |= {1 << bit}" for bit, met in enumerate(conditions))]
 
     def owned_lines(self, lines: Sequence[str]) -> list[str]:
         """Lines that leave rows out that were given to another entity since."""
+        # Rows are given anew when entities are evicted; numbers of inputs only rise, so that a row created by
+        # a later one than that of the decision has another owner.
         used = names_in(list(lines))
         return [
             f"if created{number}[{row}] > number: {row} = 0"

@@ -56,6 +56,7 @@ def _keys_of(features: EventFeatures, entity: str, values: Values) -> list[Key]:
     index = features.tables[entity].index
     if set(parts) == {0}:
         # One field names it: what the values name is looked up, and the table isn't gone through.
+        # A whole number stands in the table as such: "7" names it, "07" doesn't.
         numbers = (int(value) for value in parts[0] if value.lstrip("-").isdecimal())
         named = [*parts[0], *(number for number in numbers if str(number) in parts[0])]
         found = [key for key in named if key in index]
@@ -65,4 +66,5 @@ def _keys_of(features: EventFeatures, entity: str, values: Values) -> list[Key]:
             for key in index
             if isinstance(key, tuple) and any(str(key[place]) in of for place, of in parts.items())
         ]
+    # Rows are freed in this order and given out again: it must not hang on the order of a set.
     return sorted(found, key=index.__getitem__)

@@ -46,6 +46,7 @@ class LookupTable:
         errors = entry_errors(content.entries, self.holds)
         if errors:
             raise ValueError("; ".join(errors))
+        # In place: generated functions hold this dictionary's `get`. Everything was checked before.
         self.found.clear()
         for key, value, _ in keys_and_values(content.entries, self.holds):
             self.found[key] = float(value) if self.holds == "number" else value

@@ -121,6 +121,7 @@ def load_features(
         If a column isn't as long as its table.
     """
     saved, now = msgspec.msgpack.decode(blobs[_DECLARED]), _declared(features)
+    # All differences are found before anything is taken over: where a state is refused, nothing has changed.
     anew = _anew(features, restart)
     differences = [*_key_differences(saved, now, restart), *_differences(saved, now, anew)]
     if differences:
@@ -131,6 +132,7 @@ def load_features(
         _load_entity(features, name, blobs, owners_anew)
     for name, column in msgspec.msgpack.decode(blobs[_PRIORS], type=dict[str, list[float]]).items():
         if name in features.prior_of and name not in anew:
+            # In place, here and below: generated functions hold these objects.
             features.prior_of[name][:] = array("d", column)
     for name, (entries, digest) in msgspec.msgpack.decode(blobs[_TABLES]).items():
         if name in features.lookup_tables and digest:
@@ -173,6 +175,7 @@ def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], anew: Collect
             if then.get(key) != dump.get(key):
                 changed.add(name)
                 yield f"features.{name}.{key}: was {then.get(key)!r}, is {dump.get(key)!r}"
+        # The same declaration means something else once a name in it stands for a feature instead of a field.
         of_then, of_now = saved["computed_from"][name], now["computed_from"][name]
         if name not in changed and of_then != of_now:
             changed.add(name)

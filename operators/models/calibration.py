@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Calibration"]
 
 _FORMAT: Final = 1
+# From -12 to 12 in steps of a tenth, both ends included: a refit's cost is of bins, not of outcomes.
 _BINS: Final = 241
 _LOG_ODDS_MAX: Final = 12.0
 _BINS_PER_LOG_ODDS: Final = 10.0
@@ -75,6 +76,7 @@ class Calibration:
         self.learned = 0
         self.offset, self.slope = 0.0, 1.0
         self._fitted = (0.0, 1.0)
+        # Floats of 4 bytes tell log-odds apart to 2e-6, far below the width of a bin.
         self._raw, self._served, self._weights = array("f"), array("f"), array("f")
         self._labels = array("b")
         self._place = 0
@@ -86,6 +88,8 @@ class Calibration:
 
     def apply(self, score: float) -> float:
         """Return the calibrated probability of a model's score, both 0 to 1; it rises with the score."""
+        # Not by `is_identity`: this runs for each score, and asking a property takes longer than comparing
+        # twice.
         if self.slope == 1.0 and self.offset == 0.0:
             return score
         return probability(self.offset + self.slope * log_odds(score))
@@ -132,10 +136,12 @@ class Calibration:
         positives = self._labels.count(1)
         if min(positives, len(self._labels) - positives) < self._label_min:
             return
+        # From where the last fit ended, not from what is in force, which is drawn towards no change.
         rows = self._binned()
         offset, slope = self._fitted = fit(rows, *self._fitted)
         gain = 2.0 * (loss(rows, 0.0, 1.0) - loss(rows, offset, slope))
         if gain > _CHANCE:
+            # The closer the gain is to what chance alone would give, the less of the fit is taken over.
             kept = 1.0 - _CHANCE / gain
             self.offset, self.slope = kept * offset, 1.0 + kept * (slope - 1.0)
         else:
@@ -197,6 +203,7 @@ class Calibration:
             raise ValueError("saved with outcomes that lack something")
         place = state.place
         if count > self._outcomes:
+            # Unrolled first: a ring's oldest outcome stands where the next one would be written.
             rings = [(ring[place:] + ring[:place])[-self._outcomes :] for ring in rings]
             place = 0
         self.learned, self._place = state.learned, place

@@ -73,6 +73,8 @@ class Provisional:
         score
             What the model says of the example now: its probability of label 1.
         """
+        # By Bayes' rule: the chance that nothing will come, given that nothing has come so far, where the
+        # share `early` of what comes has come by then.
         other = 1.0 - score if self.label else score
         left = 1.0 - self._early * other
         return (1.0 - other) / left if left > 0.0 else 1.0
@@ -89,6 +91,8 @@ class Provisional:
         """
         if label == self.label:
             return 0.0 if learned_before else 1.0
+        # A plain mean at first; from the limit on it forgets, as outcomes may come later or earlier than they
+        # used to.
         self._counted = min(self._counted + 1, _COUNTED_MAX)
         self._early += ((not learned_before) - self._early) / self._counted
         return 1.0

@@ -105,6 +105,8 @@ class LocationScale:
     ) -> None:
         groups = max(len(shape.slot_names), 1)
         self.quantiles = checked_quantiles(quantiles)
+        # An example moves one weight a group, and their sum is what counts: divided, the sum moves by the
+        # rate.
         self._location_lr, self._spread_lr = location_lr / groups, spread_lr / groups
         self._mean_rate, self._keep, self._clip = mean_rate, 1.0 - 1.0 / memory, clip
         self.learned = 0
@@ -168,6 +170,7 @@ class LocationScale:
         self._move_running_means(error, weight)
         residual = error / (self.scale * relative)
         self.held.add(residual)
+        # Against the mean as it is by now: weights are for what the mean leaves.
         self._step(features, target - self.mean - total, abs(residual) - 1.0, weight)
 
     def _check(self, value: float, served: Sequence[float] | None, weight: float) -> None:
@@ -194,6 +197,7 @@ class LocationScale:
                 size = _SCALE_CLIP * scale
             of_scale = rate
         else:
+            # The first outcome had no error, so that of errors there is one fewer.
             rate, of_scale = max(self._mean_rate, 1.0 / seen), max(self._mean_rate, 1.0 / (seen - 1))
         self.mean += min(rate * weight, 1.0) * error
         self.scale = max(scale + min(of_scale * weight, 1.0) * (size - scale), self._scale_min())
@@ -219,6 +223,7 @@ class LocationScale:
             gradient = clip if gradient > 0.0 else -clip
         gradient *= weight
         square, step = gradient * gradient, self._location_lr * gradient * scale
+        # Cut off above alone: it can't be less than -1, as a residual's size isn't below 0.
         gradient = weight * (min(_SPREAD_ERROR_MAX, wider))
         spread_square, spread_step = gradient * gradient, self._spread_lr * gradient
         weights, squares = self.weights, self._squares

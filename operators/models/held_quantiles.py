@@ -95,10 +95,12 @@ class HeldQuantiles:
 
     def residuals(self) -> tuple[float, ...]:
         """Return the residual of each quantile, never falling, in units of the expected spread."""
+        # Worked out once an outcome, not once an estimate.
         if self._read is None:
             known, places = self._sorted, len(self._sorted)
             found = []
             for level, correction in zip(self._levels, self._corrections, strict=True):
+                # Residual i of n stands for the level (i + 0.5) / n, hence the half.
                 place = (level + correction) * places - 0.5
                 if 0.0 <= place < places - 1:
                     left = int(place)
@@ -106,6 +108,7 @@ class HeldQuantiles:
                     found.append(below + (place - left) * (known[left + 1] - below))
                 else:
                     found.append(self._beyond(place))
+            # Each level moves by itself, so that two may cross; what is served must not.
             self._read = tuple(sorted(found))
         return self._read
 
@@ -139,6 +142,8 @@ class HeldQuantiles:
         """
         rate = min(self._rate * weight, 1.0)
         step = min(rate, _IN_FLIGHT_MAX / (pending + 1)) if served is not None else 0.0
+        # The rest, which would be too much to correct that late, moves the levels by what would be served
+        # now.
         if step < rate:
             self._hold_now(residual, rate - step)
         if served is not None:
@@ -166,6 +171,8 @@ class HeldQuantiles:
                 if self._tied[head]:
                     self._count_no_tie(head, counted)
             corrections[head] += step * (share - counted)
+            # Stopped where the level stops, or a correction that had gone on would have to come all the way
+            # back.
             if not _LEVEL_MIN <= levels[head] + corrections[head] <= _LEVEL_MAX:
                 corrections[head] = _within(levels[head], corrections[head]) - levels[head]
 
@@ -174,6 +181,7 @@ class HeldQuantiles:
         below, tied = self._below, self._tied
         tied[head] += _TIES_RATE * (1.0 - tied[head])
         below[head] -= _TIES_RATE * below[head]
+        # So much of the ties that, with all that is really below, just the declared share counts.
         return min(max((share - below[head]) / tied[head], 0.0), 1.0)
 
     def _count_no_tie(self, head: int, counted: float) -> None:
@@ -186,6 +194,7 @@ class HeldQuantiles:
             residual = _RESIDUAL_MAX if residual > 0.0 else -_RESIDUAL_MAX
         ring, known, place = self._ring, self._sorted, self._place
         if place < len(ring):
+            # By value: of equal residuals it doesn't matter which one goes.
             del known[bisect_left(known, ring[place])]
             ring[place] = residual
         else:

@@ -80,6 +80,7 @@ class TakenDays:
             self._forget()
 
     def _forget(self) -> None:
+        # Mostly one day goes, once a day: looking for the oldest then costs less than keeping an order.
         while len(self.used) > self.days_max:
             oldest = min(self.used)
             del self.used[oldest]
@@ -88,6 +89,7 @@ class TakenDays:
     def put_back(self, day: int) -> None:
         """Give back the actions of days after one."""
         self.used = {each: count for each, count in self.used.items() if each <= day}
+        # Days after it come again, and none of them has given out anything.
         self._forgotten = min(self._forgotten, day)
 
     def save(self) -> list[Any]:
@@ -145,6 +147,7 @@ class DecidedDays:
 
 def left_of(per_day: int, days: Sequence[TakenDays], day: int) -> int:
     """How often an action can still be taken on a day, of what all of `days` count together."""
+    # What can't be counted can't be given out: a late event of a forgotten day finds no capacity.
     if not all(each.holds(day) for each in days):
         return 0
     return max(0, per_day - sum(each.used.get(day, 0) for each in days))

@@ -74,9 +74,11 @@ def composed(
     paths = [
         _path(settings, scope, match, last, killed) for last in (_by_model(settings, scope, plain), fallback)
     ]
+    # Around everything, the kill switch included: whatever says an action, no more of it is done than can be.
     if capacities:
         paths = [with_capacity(capacities, path, days_in(settings.zone)) for path in paths]
     decide, failed = paths
+    # Around capacities in their turn: an action that is taken instead needs a limit, too.
     if settings.ladder:
         decide, failed = (
             with_limits(settings.ladder, _given(settings, "limit"), scope.actions, path) for path in paths
@@ -90,6 +92,7 @@ def composed(
 def _names(settings: DecisionPolicySettings, scope: PolicyScope) -> Names:
     """Return where what the model says stands."""
     if scope.kind == "score":
+        # A ladder's deciders are given the score and the entity's last limit as a pair.
         return Names(scope.vocabulary, {"score": "q[0]" if settings.ladder else "q"})
     promised = "nan" if settings.promise is None else f"q[{scope.quantiles.index(settings.promise)}]"
     return Names(scope.vocabulary, {"promise": promised})
@@ -111,9 +114,12 @@ def _path(
     settings: DecisionPolicySettings, scope: PolicyScope, match: Match | None, last: Decider, killed: bool
 ) -> Decider:
     """Put what goes before the model in front of it."""
+    # In front of lists, rules and deadline alike: whoever pulls the switch must not have to know what else is
+    # configured.
     if killed:
         return always(fixed(settings.kill_switch.action or scope.actions[0], "kill_switch", KILL_SWITCH_CODE))
     decide = last if match is None else with_match(match, last)
+    # The deadline comes before lists and rules: what is late costs no look-ups any more.
     if settings.deadline is None:
         return decide
     return with_deadline(fixed(settings.deadline.action, "deadline", DEADLINE_CODE), decide)

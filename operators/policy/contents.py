@@ -28,6 +28,7 @@ def still_declared(contents: Contents, lists: Mapping[str, ListLike]) -> Content
     return {
         name: (key, content)
         for name, (key, content) in contents.items()
+        # Under another key the same entries would name other things.
         if name in lists and lists[name].key == key
     }
 
@@ -57,6 +58,8 @@ def reloaded(
     if declared is None:
         raise ValueError(f"there is no list {command.name} in the configuration")
     content = list_content(command.entries)
+    # The digest was made where the file was read: entries that were damaged on their way must not be in
+    # force.
     if content.digest != command.digest:
         raise ValueError(f"the entries for list {command.name} are not those that its digest was made of")
     count, limit = len(content.entries), declared.entries_max

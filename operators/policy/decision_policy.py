@@ -106,12 +106,15 @@ class DecisionPolicy:
         self._day_of = days_in(settings.zone)
         self._no_values = (math.nan,) * len(scope.features)
         self._top_limit = max((limit for _, limit in settings.ladder or ()), default=0.0)
+        # What was taken is carried over: a configuration that is changed at noon must not give the day's
+        # capacity out a second time.
         self._contents = still_declared(self._contents, settings.lists)
         self._taken, self._shadow_taken = self._days_of(self._taken), self._days_of(self._shadow_taken)
         self._per_day = {
             action: share_of(capacity.per_day_max, self._shard, self._shards)
             for action, capacity in settings.capacity.items()
         }
+        # One list of days for all capacities, as long as the one that looks back longest wants it.
         self._decided.configure(
             max((each.days_remembered_max for each in settings.capacity.values()), default=_DAYS_REMEMBERED)
         )
@@ -178,6 +181,7 @@ class DecisionPolicy:
         values
             The features; empty if there are none: they are missing then.
         """
+        # Rules find features by their index: where none were computed, as many missing ones stand for them.
         verdict = self._decide_failed(event, values or self._no_values, time_ms, overdue, last_limit)
         return replace(verdict, trace=traced(verdict, failed=reason[:_REASON_CHARS_MAX]))
 
@@ -229,6 +233,8 @@ class DecisionPolicy:
             If it is for another decision, there is no such list, the content is larger than it may be, or it
             isn't what the digest says.
         """
+        # `_compose` assigns only what was put together whole, so that these two are all that needs to be put
+        # back.
         before = self.kill_switch, self._contents
         try:
             self._apply(command)

@@ -81,6 +81,8 @@ def by_expected_cost(
 
 def _source(cost: ActionCost) -> str:
     """Write `expected_cost` without what is 0."""
+    # Terms of 0 aren't written: most costs have one or two of the six. Numbers are written by `repr`, which
+    # reads back as the same double, and in the order in which `expected_cost` adds them.
     terms = [
         _sum(cost.fixed, cost.share),
         *(

@@ -93,6 +93,7 @@ class _Writer:
         self._places = {name: f"v[{place}]" for place, name in enumerate(features)}
         self._vocabulary, self._estimates = names
         self._divisors = 0
+        # What isn't among these is refused, and so nothing gets into the source that wasn't written here.
         self._of: Mapping[type[ast.AST], Callable[..., str]] = {
             ast.BoolOp: self._bool_op,
             ast.UnaryOp: self._unary,
@@ -135,6 +136,7 @@ class _Writer:
     def _constant(self, node: ast.Constant) -> str:
         if isinstance(node.value, str):
             return repr(node.value)
+        # Asked first: to Python, True is an int, and would become 1.0.
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
             raise ValueError(f"{node.value!r} is not part of the language")  # noqa: TRY004 - as every validation error
         return repr(float(node.value))

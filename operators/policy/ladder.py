@@ -32,6 +32,7 @@ def by_ladder(
         The first goes with a limit above 0, the last with 0.
     """
     smallest = _smallest(rungs)
+    # Made once: but for limited raises, nothing in a verdict depends on the event.
     verdicts = [(bound, _rung(bound, limit, actions)) for bound, limit in rungs]
     highest = verdicts[-1][1]
 

@@ -102,6 +102,7 @@ def list_lines(
         several = fields[0] in id_lists
         scope[f"find{number}"] = _first_of(table, none) if several else table.get
         looked_up = f"p.{fields[0]}" if len(fields) == 1 else f"({', '.join(f'p.{each}' for each in fields)})"
+        # An absent field is None, which is in no table: no guard is needed around it.
         lines += [f"rank = find{number}({looked_up}, {none})", "if rank < first: first = rank"]
     return [*lines, f"if first < {none}: return listed[first]"]
 

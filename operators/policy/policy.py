@@ -134,6 +134,8 @@ class Policy:
         ValueError
             If there is no such list, the content is larger than it may be, or isn't what the digest says.
         """
+        # `_compose` assigns only what was put together whole, so that these two are all that needs to be put
+        # back.
         before = self.kill_switch, self._contents
         try:
             self._apply(command)

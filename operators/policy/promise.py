@@ -26,6 +26,7 @@ def with_promise(
     then
         Who decides.
     """
+    # Looked up here: a level that isn't estimated fails when a policy is put together, not at some event.
     places = {counter: levels.index(level) for counter, level in given.items()}
     usual = None if promise is None else levels.index(promise)
 

@@ -10,6 +10,7 @@ __all__ = ["write"]
 
 _READ: Final = {
     "hour_of_day": "{z} // 3600000 % 24",
+    # The epoch was a Thursday; weeks begin with Monday, which is 0.
     "day_of_week": "({z} // 86400000 + 3) % 7",
     "day_of_month": "day_of_month({z})",
     "month_of_year": "month_of_year({z})",

@@ -27,6 +27,8 @@ def write(source: EventLines, f: str, declaration: Any) -> None:
     source.update(
         declaration,
         [
+            # Both or neither (NaN is unequal to itself): half of a new place with half of the old one is
+            # nowhere.
             f"if {latitude} == {latitude} and {longitude} == {longitude} and t >= {last}[{row}]:",
             f"    {last}[{row}] = t",
             *(

@@ -18,4 +18,5 @@ def write(source: EventLines, f: str, declaration: Any) -> None:
     window = declaration.window_ms
     within = "" if window is None else f" and t - {last}[{row}] <= {window}"
     source.read_lines.append(f"{f} = {held}[{row}] if {last}[{row}]{within} else nan")
+    # An event that comes late isn't the last one.
     source.update(declaration, [f"if t >= {last}[{row}]: {last}[{row}] = t; {held}[{row}] = {value}"])

@@ -18,4 +18,5 @@ def write(source: EventLines, f: str, declaration: Any) -> None:
         number = source.bind(source.vocabulary(declaration))
         source.object_read_lines.append(f"{f} = {number}({found})")
     else:
+        # Looked up once: two look-ups would cost more than the comparison.
         source.object_read_lines += [f"{f} = {found}", f"if {f} is None: {f} = nan"]

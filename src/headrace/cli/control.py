@@ -78,6 +78,8 @@ def reload_list(
         known = f"known are {', '.join(lists)}" if lists else "there are none"
         where = str(config or f"{state}: the configuration of {settings.flow.kind} that it has")
         raise ConfigError([Invalid(where, "policy.lists", f"no list {name}; {known}")])
+    # The content goes into the command, and so into the journal: a replay must not hang on what the file says
+    # by then.
     content = read_declared(lists[name])
     send(state, [[ReloadList(name=name, entries=content.entries, digest=content.digest)]], settings)
 
@@ -169,6 +171,7 @@ def _await(state: Path, paths: Sequence[Path]) -> str:
     from headrace.control.inbox import refused_files
 
     until = time.monotonic() + _WAIT_S_MAX
+    # Without a running flow nobody takes the files: there is nothing to wait for.
     there = running(state)
     while there and any(path.exists() for path in paths) and time.monotonic() < until:
         time.sleep(_LOOK_EVERY_S)
@@ -203,6 +206,7 @@ def running(state: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
+        # Shared, so that several who look don't take each other for a running flow.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True

@@ -126,6 +126,7 @@ def retry(
     if wanted == Wanted((), numbers=()) and not every:
         raise typer.BadParameter("choose letters, or name --all")
     existing(state)
+    # What was refused is a command: it has no input that could be tried again.
     chosen = [each for each in _chosen(file, state, wanted) if each.letter.reason != REFUSED]
     if payload is not None and len(chosen) != 1:
         raise typer.BadParameter(f"is for one letter; {len(chosen)} are chosen", param_hint="--payload")
@@ -134,6 +135,7 @@ def retry(
         return
     settings = settings_of(config, state)
     mended = None if payload is None else _line(payload, settings.control.file_bytes_max)
+    # Letters that can be tried are, even if others were cut: those are told of at the end, with an exit code.
     left = [] if mended is not None else [each for each in chosen if not each.complete]
     ready = [each for each in chosen if each not in left]
     if ready:
@@ -159,6 +161,7 @@ def _chosen(file: Path | None, state: Path | None, wanted: Wanted) -> list[Lette
     if file is not None:
         letters = letters_in_file(file)
         if state is not None:
+            # Chosen first: completing them reads all journals, and hashes whatever is as long as a cut one.
             letters = completed([each for each in letters if wanted.fits(each)], state)
     elif state is not None:
         existing(state)
@@ -170,6 +173,7 @@ def _line(path: Path, bytes_max: int) -> bytes:
     from headrace.config.bounded import read_bounded
 
     payload = read_bounded(path, bytes_max)
+    # An editor ends a file with a line feed, which is no part of the line.
     payload = payload[:-1] if payload.endswith(b"\n") else payload
     if not payload or b"\n" in payload:
         raise typer.BadParameter("must hold one line", param_hint="--payload")

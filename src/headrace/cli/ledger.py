@@ -41,6 +41,7 @@ def _time_ms(text: str | None) -> int | None:
     if text is None:
         return None
     try:
+        # A day first: as a time it would be refused, since it lacks one.
         day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
         return round(day.timestamp() * 1000)
     except ValueError:
@@ -95,6 +96,7 @@ def _opened(state: Path) -> Ledger:
     from headrace.ledger.ledger import Ledger, shard_directories
 
     directories = shard_directories(state)
+    # Asked beforehand, as what shows the progress must know the whole.
     left = sum(map(unindexed_bytes, directories))
     with watching(console_of(stderr=True), "indexing", left) as progress:
         opened = Ledger(state, progress)

@@ -60,6 +60,7 @@ def watching(console: Console, what: str, total_bytes: int) -> Iterator[Callable
         def tell(more_bytes: int, more_records: int) -> None:
             nonlocal done, records, drawn_s
             done, records, now_s = done + more_bytes, records + more_records, time.monotonic()
+            # Called for each portion, many times a second: the terminal need not be redrawn as often.
             if now_s - drawn_s >= _REFRESH_SECONDS:
                 drawn_s = now_s
                 progress.update(task, completed=done, records=records)
@@ -108,6 +109,7 @@ def _sections(found: Explained, width: int) -> Iterator[tuple[str, RenderableTyp
             Text("Input, decision and features were removed from the ledger; its place and times are left."),
         )
     else:
+        # A slate has items where another decision has reasons, contributions and outcomes.
         if "items" not in (found.decision or {}):
             yield "Reasons", _reasons(found)
             yield "Contributions, in log-odds", _contributions(found)
@@ -188,6 +190,7 @@ def _range(one: Range) -> str:
 def _features(features: dict[str, float], width: int) -> RenderableType:
     """Names and values, in as many columns as there is room for, filled downwards."""
     longest = max(map(len, features), default=0)
+    # By the longest name: a column that is cut off would hide which feature it is.
     columns = max(1, min(_FEATURE_COLUMNS_MAX, width // (longest + _VALUE_WIDTH)))
     table, rows = _grid(*("left", "right") * columns), -(-len(features) // columns)
     cells = [(name, _number(value)) for name, value in features.items()]
@@ -288,6 +291,7 @@ def _number(value: float) -> str:
 
 
 def _time(ms: int) -> str:
+    # Always in UTC, whatever the terminal's zone: what is shown is compared with journals and logs.
     text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")
     return text.removesuffix("+00:00").removesuffix(".000") + " UTC"
 

@@ -42,6 +42,7 @@ _APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _ON_TIME: Final = Timing.ON_TIME
 _SCORE_DIGITS: Final = 6
 _TRENDING: Final = SOURCE_NAMES.index("trending")
+# Shared by all clicks that get no slate of their own: nobody changes what ranking gives.
 _NO_SLATE: Final = Ranked([], [], [], [], [], 0)
 KILL_SWITCH: Final = "kill_switch"
 OVERDUE: Final = "deadline"
@@ -166,6 +167,7 @@ class RecommendShard(MachineBase):
         """
         if isinstance(event, Undecodable):
             return self._dead(event, payload, position)
+        # Each class of events has ids of its own: a cart may bear the id of its click.
         memory, clock = self._ids_by_class[event.__class__], self.clock
         try:
             digest = canonical_digest(event)
@@ -178,6 +180,7 @@ class RecommendShard(MachineBase):
         # The session speaks for a click or cart, as the clock hears customers and visitors who say no name
         # alike.
         who = event.session_id if isinstance(event, Click | Cart) else self.contract.party(event)
+        # What `take_back` needs, should the ranker fail: the clock is the only thing that has moved by then.
         before = clock.now, clock.votes, event.event_time, who or ""
         timing, now = clock.observe(event.event_time, who or ""), clock.now
         at = event.event_time if timing is _ON_TIME or not now else now
@@ -188,6 +191,8 @@ class RecommendShard(MachineBase):
                 clock.take_back(*before)
                 return self._raised(error.cause, payload, position)
         # From here on nothing fails.
+        # Not before the ranker has learned: an event that failed may come again, and must not pass for a
+        # repeat.
         memory.add(event.event_id, digest, now or event.event_time)
         self.number += 1
         if self._unmoved and not clock.votes:
@@ -235,6 +240,7 @@ class RecommendShard(MachineBase):
         else:
             self._only_move(click, item, timing, at, bot=bot)
         answer = _APPLIED
+        # Clicks of other shards' sessions come as well, since what goes with what is learned from all.
         if own:
             answer = self._answer(click, item, at, overdue=overdue)
         else:
@@ -247,7 +253,10 @@ class RecommendShard(MachineBase):
         """Let only the session itself move; the others as well once a step ahead is accepted."""
         self.engine.follow(click.session_id, item, at)
         if timing is Timing.AHEAD and not bot:
+            # The item by its id, not by its number: that may be another item's by the time the step is
+            # accepted.
             self._unmoved.append((click.session_id, click.item_id, click.event_time))
+            # More than a quorum of them are never needed: with so many, the step would have been accepted.
             del self._unmoved[: -max(self._unmoved_max, self.clock.quorum)]
 
     def _settle_ahead(self) -> None:
@@ -266,6 +275,7 @@ class RecommendShard(MachineBase):
         shown = self.pending.take(session, at)
         if shown is None or bot:
             return
+        # Asked before the session moves on, which puts the item into its history.
         new = item not in self.engine.history(session)
         self.evaluated.append(Evaluated(rank_of(item, shown.items), len(shown.items), new))
         self.counts["lists_judged"] += 1
@@ -303,6 +313,7 @@ class RecommendShard(MachineBase):
         if path is not None:
             decision["policy"] = path
         self._count_slate(places, path)
+        # Kept by number, as the index has them, to be compared with the next click's.
         shown = [place.item for place in places]
         self.pending.put(click.session_id, at, shown)
         self.coverage.note(shown, item, at, self.engine.heat)
@@ -358,6 +369,7 @@ class RecommendShard(MachineBase):
             self._count(f"empty_{path or 'no_candidates'}")
         for what, number in self.rules.counts.items():
             counts[f"items_{what}"] += number
+        # What rules did since the last slate; taken over only with the slate that it belongs to.
         self.rules.counts.clear()
 
     # -- other events
@@ -377,6 +389,7 @@ class RecommendShard(MachineBase):
         if order.session_id is not None and self._own(order.session_id):
             for item_id in items:
                 self._follow_up("orders", order.session_id, item_id)
+        # Of all sessions, also other shards' and those without one: what was bought is nobody's alone.
         numbers = [self.engine.items.number_of(item_id) for item_id in items]
         self.engine.bought(numbers)
         self.visitors.buys(order.customer_id, order.session_id, numbers)
@@ -450,6 +463,7 @@ class RecommendShard(MachineBase):
     def save(self) -> dict[str, bytes | array[int] | array[float]]:
         """Return the state as named blobs."""
         head = {
+            # What is small goes into one blob, what grows with items and sessions into blobs of its own.
             **self._base_head(),
             "kill_switch": self.kill_switch,
             "unmoved": self._unmoved,

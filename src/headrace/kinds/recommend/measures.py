@@ -59,6 +59,7 @@ def _ruled_items(scrape: Scrape) -> Iterator[Sample]:
 def _hidden_items(scrape: Scrape) -> Iterator[Sample]:
     """Of the shard that knows most."""
     if _slates(scrape):
+        # Each shard hears of every item: their sum would count an item once for each shard.
         yield (), max(state.engine.items.hidden_count() for state in _slates(scrape))
 
 
@@ -82,6 +83,7 @@ def _slates_waiting(scrape: Scrape) -> Iterator[Sample]:
 
 def _catalogue_share(scrape: Scrape) -> Iterator[Sample]:
     """Of the known items, of the shard that has shown most."""
+    # Of an empty catalogue there is no share.
     known = [state for state in _slates(scrape) if len(state.engine)]
     if known:
         shares = [state.coverage.shown_of_late(state.clock.now) / len(state.engine) for state in known]

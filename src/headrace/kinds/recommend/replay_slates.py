@@ -238,6 +238,7 @@ class _Columns:
         self.changed.append(changed)
         self.other_items.append(changed and set(old) != set(new))
         self.other_first.append(changed and old[:1] != new[:1])
+        # Most slates stay as they are: neither measure is worked out for those.
         self.overlap.append(overlap(old, new) if changed else 1.0)
         self.similarity.append(rank_biased_overlap(old, new) if changed else 1.0)
         for column in (self.old_rank, self.new_rank):
@@ -288,6 +289,7 @@ class _Run(Walk[RecommendShard]):
             self._follow(event)
 
     def _both(self, record: Record, click: Click, line: bytes, detail: bytes) -> None:
+        # Of the shard that is farthest: a replay feeds all of them, each with a clock of its own.
         now = max(state.clock.now for state in self.states)
         at = min(click.event_time, now) if now else click.event_time
         before = self.pending.take(click.session_id, at)
@@ -295,8 +297,11 @@ class _Run(Walk[RecommendShard]):
         if before is not None:
             self._evaluate(before.items, click)
             seen = before.items.seen
+        # The newest items only, or a bot's session would make each of its pairs longer than the last.
         if click.item_id not in seen:
             seen = (*seen, click.item_id)[-_SEEN_MAX:]
+        # What went out then is read from the journal, not made again: the old configuration may not run any
+        # more.
         old, new = _items(record.output), _items(line)
         session = self.sessions.setdefault(click.session_id, len(self.sessions))
         row = self.columns.add(at, session, old, new)
@@ -346,6 +351,7 @@ def _items(line: bytes) -> tuple[str, ...]:
 
 
 def _array(column: array[Any]) -> Any:
+    # Wide ones only here, where sums are taken: while they grow, narrow columns keep a slate at 30 bytes.
     return np.array(column, dtype=np.float64 if column.typecode == "f" else np.int64)
 
 
