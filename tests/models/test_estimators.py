@@ -1,4 +1,4 @@
-"""Estimators: what every one must pass, coverage under drift, ties and delay, and the registry."""
+"""Estimators: what every one must pass, and the registry."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import os
 import random
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from hypothesis import strategies as st
 
 from headrace.operators.models import (
     ESTIMATORS,
-    ModelShape,
     build_estimator,
     estimator_errors,
     reference,
@@ -28,39 +25,10 @@ from headrace.operators.models import (
 
 HERE = Path(__file__).parents[1] / "support"
 sys.path.insert(0, str(HERE))
-from judging import below, coverage, pinball  # noqa: E402
+from estimating import SHAPE, SHARES, around_100, built, run, slots_of  # noqa: E402
+from judging import below, pinball  # noqa: E402
 
-SHAPE = ModelShape(("a", "b", "c"), (0, 4, 9), 16, ())
-SHARES = (0.1, 0.5, 0.9)
 NAMES = pytest.mark.parametrize("name", ESTIMATORS)
-Draw = Callable[[random.Random, int, tuple[int, ...]], float]
-Row = tuple[float, Sequence[float]]
-
-
-def built(name: str, **parameters: float) -> Any:
-    return build_estimator(name, parameters, SHAPE, SHARES)
-
-
-def slots_of(chance: random.Random) -> tuple[int, ...]:
-    return chance.randrange(4), 4 + chance.randrange(5), 9 + chance.randrange(7)
-
-
-def around_100(chance: random.Random, _: int, slots: tuple[int, ...]) -> float:
-    return 100.0 * math.exp(0.2 * slots[0] + chance.gauss(0.0, 0.3))
-
-
-def run(estimator: Any, draw: Draw, count: int, *, delay: int = 0, seed: int = 3) -> list[Row]:
-    """Estimate, and learn so many events later; outcomes with what had been served for them."""
-    chance, waiting, rows = random.Random(seed), deque(), []
-    for number in range(count):
-        slots = slots_of(chance)
-        value, served = draw(chance, number, slots), estimator.estimate(slots)
-        rows.append((value, served))
-        waiting.append((slots, value, served))
-        if len(waiting) > delay:
-            taken = waiting.popleft()
-            estimator.learn(*taken, pending=len(waiting))
-    return rows
 
 
 @NAMES
@@ -258,122 +226,14 @@ def test_memory_is_bounded(name: str) -> None:
     assert len(estimator.held._ring) == len(estimator.held._sorted) == 200
 
 
-# ---------------------------------------------------------------- coverage
-
-
-def covered(rows: Sequence[Row], *, beyond: float = 0.03) -> None:
-    """Assert that each quantile has its share below."""
-    for head, share in enumerate(SHARES):
-        assert below(rows, head) == pytest.approx(share, abs=beyond)
-
-
-def step(chance: random.Random, number: int, slots: tuple[int, ...]) -> float:
-    return around_100(chance, number, slots) * (4.0 if number >= 3000 else 1.0)
-
-
-def wider(chance: random.Random, number: int, _: tuple[int, ...]) -> float:
-    return 100.0 * math.exp(chance.gauss(0.0, 1.0 if number >= 3000 else 0.2))
-
-
-def narrower(chance: random.Random, number: int, _: tuple[int, ...]) -> float:
-    return 100.0 * math.exp(chance.gauss(0.0, 0.2 if number >= 3000 else 1.0))
-
-
-def heavy(chance: random.Random, _: int, slots: tuple[int, ...]) -> float:
-    """Cauchy: no mean, no variance."""
-    return min(max(1000.0 + 10.0 * slots[0] + 5.0 * math.tan(math.pi * (chance.random() - 0.5)), 0.0), 1e15)
-
-
-def trend(chance: random.Random, number: int, slots: tuple[int, ...]) -> float:
-    return around_100(chance, number, slots) * math.exp(number / 4000.0)
-
-
-def constant_at_first(chance: random.Random, number: int, _: tuple[int, ...]) -> float:
-    return 7.0 if number < 3000 else chance.gauss(100.0, 10.0)
-
-
 @NAMES
-@pytest.mark.parametrize("draw", [around_100, step, wider, narrower, heavy, trend, constant_at_first])
-def test_coverage_comes_back(name: str, draw: Draw) -> None:
-    rows = run(built(name), draw, 6000)
-    covered(rows[4000:])
-    if draw is not constant_at_first:
-        assert coverage(rows[4000:]) == pytest.approx(0.8, abs=0.03)
-        covered(rows[1000:3000])
-
-
-@NAMES
-def test_most_of_coverage_is_back_after_few_outcomes(name: str) -> None:
-    rows = run(built(name), step, 4000)
-    assert coverage(rows[3000:3200]) > 0.5
-    assert coverage(rows[3200:3500]) > 0.7
-
-
-@pytest.mark.parametrize("delay", [30, 300, 1000])
-def test_coverage_is_held_whatever_the_delay(delay: int) -> None:
-    rows = run(built("log_location_scale"), around_100, 2 * delay + 6000, delay=delay)[2 * delay + 2000 :]
-    covered(rows, beyond=0.04)
-    widths = [estimated[2] - estimated[0] for _, estimated in rows]
-    assert max(widths) < 5.0 * min(widths)  # it doesn't swing
-
-
-@pytest.mark.parametrize("delay", [30, 300])
-def test_coverage_is_held_for_what_was_served_even_if_all_of_it_lags(delay: int) -> None:
-    """The estimates lag behind a trend by the delay: only what had been served shows it."""
-    rows = run(built("log_location_scale"), trend, 9000, delay=delay)[4000:]
-    covered(rows, beyond=0.05)
-
-
-def test_a_step_under_delay_makes_no_estimate_absurd() -> None:
-    rows = run(built("log_location_scale"), step, 9000, delay=1000)
-    assert max(estimated[2] for _, estimated in rows[3000:]) < 30_000.0  # of about 1,000
-    covered(rows[7000:], beyond=0.04)
-
-
-def demand(chance: random.Random, number: int, _: tuple[int, ...]) -> float:
-    often = 0.75 if number < 4000 else 0.05
-    return 0.0 if chance.random() < often else float(1 + int(chance.expovariate(0.3)))
-
-
-def test_zeros_do_not_drive_a_quantile_away() -> None:
-    estimator = built("log_location_scale")
-    rows = run(estimator, demand, 6000)
-    assert all(estimated[0] >= 0.0 for _, estimated in rows)
-    assert sum(value < estimated[0] for value, estimated in rows[1000:4000]) < 0.13 * 3000
-    assert below(rows[1000:4000], 2) == pytest.approx(0.9, abs=0.03)
-    assert all(0.0 < level < 1.0 for level in estimator.held.levels)
-    covered(rows[4800:], beyond=0.05)  # with hardly any zeros
-
-
-@NAMES
-def test_coverage_that_is_not_held_stays_where_it_was_declared(name: str) -> None:
-    estimator = built(name, coverage_rate=0.0)
-    run(estimator, around_100, 500)
-    assert estimator.held.levels == SHARES
-
-
-@NAMES
-def test_coverage_is_held_for_what_would_be_served_if_nothing_was(name: str) -> None:
-    estimator, chance, rows = built(name), random.Random(3), []
-    for number in range(6000):
-        slots = slots_of(chance)
-        value = step(chance, number, slots)
-        rows.append((value, estimator.estimate(slots)))
-        estimator.learn(slots, value)
-    covered(rows[1000:3000])
-    covered(rows[4000:])
-
-
-def test_coverage_is_held_though_most_outcomes_never_come() -> None:
-    """Then more of them are open than ever were learned."""
-    estimator, chance, rows = built("log_location_scale"), random.Random(3), []
-    for number in range(4000):
-        slots = slots_of(chance)
-        value = wider(chance, number, slots)
-        rows.append((value, served := estimator.estimate(slots)))
-        estimator.learn(slots, value, served, pending=50_000 + 50 * number)
-    covered(rows[1000:3000], beyond=0.04)
-    assert max(estimated[2] for _, estimated in rows) < 100_000.0
+@pytest.mark.parametrize("wild", [1e12, 0.0])
+def test_a_wild_number_moves_estimates_little(name: str, wild: float) -> None:
+    estimator = built(name)
+    run(estimator, around_100, 300)
+    before = estimator.estimate((1, 5, 10))
+    estimator.learn((0, 4, 9), wild)  # no input in common
+    assert estimator.estimate((1, 5, 10)) == pytest.approx(before, rel=0.12)
 
 
 # ---------------------------------------------------------------- whatever comes
@@ -456,7 +316,8 @@ def test_the_reference_has_each_parameter(name: str) -> None:
 SCRIPT = """
 import sys
 sys.path[:0] = {folders!r}
-from test_estimators import ESTIMATORS, around_100, built, run
+from estimating import around_100, built, run
+from headrace.operators.models import ESTIMATORS
 for name in ESTIMATORS:
     estimator = built(name)
     print(run(estimator, around_100, 300)[-20:], estimator.save().hex())
@@ -464,7 +325,7 @@ for name in ESTIMATORS:
 
 
 def test_hash_seed_does_not_matter() -> None:
-    command = [sys.executable, "-c", SCRIPT.format(folders=[str(HERE), str(Path(__file__).parent)])]
+    command = [sys.executable, "-c", SCRIPT.format(folders=[str(HERE)])]
     one, other = (
         subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True)
         for seed in ("1", "2")
