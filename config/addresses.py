@@ -59,6 +59,7 @@ def on_topics(sources: Sequence[str], to: str, dead_letters: str | None) -> bool
         for option, topic in topics
         if not _TOPIC.fullmatch(topic) or topic in {".", ".."}
     ]
+    # A topic that is read twice would give each event twice, and a flow that reads what it writes never ends.
     names = [topic for _, topic in topics]
     wrong += [
         Invalid(option, "", f"kafka:{topic}: is named twice")

@@ -22,6 +22,7 @@ def read_bounded(path: Path, bytes_max: int) -> bytes:
         If it can't be read, or is larger: `EFBIG`, with a text that names the limit.
     """
     with open(path, "rb") as file:
+        # One more than is allowed, as a pipe or a device has no size that could be asked beforehand.
         content = file.read(bytes_max + 1)
     if len(content) > bytes_max:
         raise OSError(errno.EFBIG, f"is larger than {bytes_max} bytes", os.fspath(path))

@@ -14,6 +14,7 @@ __all__ = ["canonical", "digest", "restore"]
 
 # The order in which these are declared has a meaning: references go back, and slots are numbered.
 _ORDERED: Final[tuple[str, ...]] = ("entities", "features", "bins", "crosses")
+# The first list that an event is on counts, and the first rule that it meets.
 _ORDERED_IN_POLICY: Final = ("lists", "rules")
 _RENAMED: Final = {
     "crosses": {"told_when": "report_if"},

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, Strict
 
 __all__ = ["Condition", "Operator", "When"]
 
+# ASCII alone, or \d would take the digits of all scripts.
 _CONDITION: Final = re.compile(
     r"\s*([a-z][a-z0-9_]*)\s*(>=|<=|==|!=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*", re.ASCII
 )

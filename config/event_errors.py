@@ -150,6 +150,7 @@ def _values_errors(field: FieldSettings) -> Iterator[tuple[str, str]]:
     if field.pattern is not None:
         yield ".pattern", "not supported: values says it all"
     for value in field.values:
+        # Not `isinstance`, to which True is an integer.
         if type(value) is not of:
             yield ".values", f"must be {'texts' if of is str else 'integers'} ({shown(value)} is not)"
         elif isinstance(value, int) and not LIMITS["integer"][0] <= value <= LIMITS["integer"][1]:
@@ -184,6 +185,7 @@ def _default_errors(field: FieldSettings) -> Iterator[tuple[str, str]]:
     types = _DEFAULTS.get(field.type)
     if types is None:
         yield ".default", f"not supported for {field.type}"
+    # True and False are integers to Python, but a default only of a field that is a boolean.
     elif isinstance(default, bool) != (types == (bool,)) or not isinstance(default, types):
         yield ".default", f"must be as the field's type says, {field.type} (is {shown(default)})"
     elif not _fits(field, default):

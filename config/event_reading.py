@@ -71,6 +71,7 @@ def _has_what_it_takes(
         return declaration.value in fields
     if kind == "distance":
         return all(is_number(fields, name) for name in (*declaration.at, *(declaration.to or ())))
+    # All others are read from what is kept of their entity; the event only has to name it.
     return True
 
 

@@ -111,6 +111,7 @@ class Catalogue:
         """Item and simulated day of each event of the catalogue; on the first day, every item has one."""
         items = np.arange(self.seller.size)[:, None]
         days = np.arange(first_day, end_day)
+        # Nothing was before the first simulated day: it is compared with itself.
         before = np.maximum(days - 1, 0)
         there = self.published[:, None] <= days
         new = (self.published[:, None] == days) | (days == first_day)
@@ -144,6 +145,7 @@ def draw_catalogue(preset: NetworkPreset, seed: int) -> Catalogue:
         published=published,
         gone_first=gone_first,
         gone_end=gone_end,
+        # A seller's items have numbers one after another, so that the first one's is a multiple.
         substitute=seller * preset.merchant_items,
         by_category=np.lexsort((price[:, 0], category)),
         category_first=np.concatenate(([0], np.cumsum(np.bincount(category, minlength=kinds)))),
@@ -154,6 +156,7 @@ def draw_catalogue(preset: NetworkPreset, seed: int) -> Catalogue:
 
 def _prices(rng: np.random.Generator, seller: Ints, days: int) -> Ints:
     """Log-normal around the seller's own level; in a share of the weeks, another price around it."""
+    # More than the days have, since each item's week begins on a day of its own.
     weeks = days // _WEEK_DAYS + 3
     level = rng.lognormal(np.log(_PRICE_MEDIAN), _SELLER_SIGMA, int(seller.max()) + 1)[seller]
     usual = level * rng.lognormal(0.0, _PRICE_SIGMA, seller.size)

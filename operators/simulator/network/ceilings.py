@@ -43,6 +43,7 @@ class Ceilings(NamedTuple):
 def ceilings(network: Network, items: int) -> Ceilings:
     """Work out what lists of so many items and scores of payments can reach."""
     clicks, chances = network.clicks.visit.size, []
+    # In portions: the chances are a table of clicks by items, which may not fit into memory.
     for start in range(0, clicks, _CLICKS_AT_ONCE):
         odds = item_odds(network, np.arange(start, min(start + _CLICKS_AT_ONCE, clicks)))
         most = min(items, odds.shape[1])
@@ -191,6 +192,7 @@ def _on_sale(catalogue: Catalogue, odds: Floats, day: Ints) -> Floats:
     for today in np.unique(day).tolist():
         offered = catalogue.on_sale(items, np.full(items.size, today))
         missing, rows = np.flatnonzero(offered != items), day == today
+        # Column by column: on any day only a few items can't be bought.
         for item in missing.tolist():
             odds[rows, offered[item]] += odds[rows, item]
             odds[rows, item] = 0.0

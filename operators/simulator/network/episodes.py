@@ -88,6 +88,7 @@ def fraud_visits(
     ]
     found = joined(parts)
     day = found.time_s // DAY_S
+    # Drawn from the first simulated day on, so that on the first written one some are under way.
     return found.only((day >= preset.warmup_days) & (day < _days(preset)))
 
 
@@ -125,6 +126,7 @@ def _testing(rng: np.random.Generator, preset: NetworkPreset, there: Lifetimes, 
         present = there.on(day)
         cards = rng.choice(present, min(int(rng.integers(*_TESTING_PAYMENTS)), present.size), replace=False)
         seller, ips = int(rng.integers(0, preset.merchants)), devices.fresh_ips(_TESTING_IPS)
+        # Early enough that a burst ends on the day on which it began.
         begins = day * DAY_S + int(rng.integers(0, DAY_S - 2 * _TESTING_S))
         times = begins + rng.integers(0, _TESTING_S, cards.size)
         fresh, chosen = devices.fresh(cards.size), rng.choice(ips, cards.size)
@@ -170,6 +172,7 @@ def _visits(
     count, time_s = len(plan.customer), np.array(plan.time_s, dtype=np.int64)
     novel = rng.random(count) < novel_share(preset, time_s / DAY_S - preset.warmup_days)
     hasty = rng.random(count) < preset.hasty_share * (0.5 if purpose is Purpose.RING else 1.0)
+    # Drawn for all purposes alike and overruled here: what is drawn after it doesn't hang on the purpose.
     novel, hasty = (novel & (purpose is not Purpose.TESTING), hasty | (purpose is Purpose.TESTING))
     return Visits(
         customer=np.array(plan.customer, dtype=np.int64),

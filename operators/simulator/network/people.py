@@ -59,6 +59,7 @@ def draw_people(preset: NetworkPreset, categories: int, seed: int) -> People:
     """Return the customers of the first simulated day, and those who come later; as many leave."""
     rng = generator(seed, Stream.POPULATION)
     days = preset.warmup_days + preset.days
+    # As many as leave: in the time of a mean stay, as many come as were there.
     newcomers = rng.uniform(0.0, days, round(preset.customers * days / _STAY_DAYS))
     first = np.concatenate((np.zeros(preset.customers), newcomers))
     count = first.size

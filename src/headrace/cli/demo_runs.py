@@ -24,12 +24,14 @@ def beside() -> Iterator[Pairs]:
     here, there = context.Pipe()
     process = context.Process(target=_run_there, args=(there,), daemon=True)
     process.start()
+    # This end is the other process's: as long as it is open here, too, its death would go unnoticed.
     there.close()
     try:
         yield Pairs(here)
     finally:
         here.close()
         process.join(_END_SECONDS)
+        # Whatever it still does must not outlive the demonstration; its files are as after a crash.
         process.kill()
 
 
@@ -68,6 +70,7 @@ class Pairs:
         with suppress(OSError):  # the second process is gone, as is found out when nothing is heard of it
             self._there.send(there)
         ours = run(here, _Both(watching, other))
+        # The run here has ended, and with it the calls that looked after the other one.
         while other.summary is None and not other.gone:
             other.hear(_LOOK_SECONDS)
         if other.summary is None:

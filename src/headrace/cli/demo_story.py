@@ -178,6 +178,7 @@ def _week(found: list[Week], time_ms: int) -> Week:
     """Return the week of a time; what is older than the first one counts there."""
     if not found:
         found.append(Week(time_ms))
+    # Also weeks in which nothing happened, so that a week's index says how far it is from the first.
     while time_ms >= found[-1].begins_ms + _WEEK_MS:
         found.append(Week(found[-1].begins_ms + _WEEK_MS))
     return found[max(0, (time_ms - found[0].begins_ms) // _WEEK_MS)]

@@ -47,6 +47,7 @@ class View(Observer, Protocol):
 
 def view(console: Console, to: str) -> View:
     """Choose how to show a run: a panel if the console is a terminal that decisions don't go to."""
+    # On the same terminal, a panel would be drawn over the decisions.
     decisions_here = to == "-" and sys.stdout.isatty()
     return LivePanel(console) if console.is_terminal and not decisions_here else PlainLines(console)
 

@@ -104,6 +104,7 @@ def _run(request: RunRequest, metrics_port: int | None) -> RunSummary:
     serving = served(request.settings, metrics_port, where)
     with ExitStack() as stack, serving if request.processes == 1 else nullcontext() as metrics:
         if request.processes > 1:
+            # Opened here and handed down: a port that is taken is found out before anything has begun.
             of_all = listening(request.settings, metrics_port, where, request.processes)
             request = replace(request, listening=tuple(map(stack.enter_context, of_all)))
         if metrics is not None:

@@ -51,6 +51,7 @@ class Rate:
     def update(self, progress: Progress) -> float:
         """Take in how far a run has come, and say how fast it is now."""
         self._seen.append((progress.elapsed_s, progress.inputs))
+        # One that is older than the span stays: a run that seldom says how far it is has a rate as well.
         while len(self._seen) > 2 and self._seen[1][0] < progress.elapsed_s - _RATE_SECONDS:
             self._seen.popleft()
         (began_s, before), (now_s, inputs) = self._seen[0], self._seen[-1]

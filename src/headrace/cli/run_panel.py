@@ -68,6 +68,7 @@ def _beside_each_other(tables: Sequence[Table], width: int) -> Table:
 
 def _width(table: Table) -> int:
     """Columns of the terminal that a table takes if it may take all that it wants."""
+    # On the terminal's own console, whatever is wider would measure as wide as the terminal.
     wide = console_of(width=_WIDE)
     return wide.measure(table).maximum
 

@@ -294,6 +294,7 @@ class FraudShard(MachineBase):
 
     def _settle_ahead(self) -> None:
         """Move the state by the payments whose step ahead was accepted after all; forget the others."""
+        # Read once more: since the payment was decided upon, others have moved what it reads.
         for payment in self._unmoved:
             if payment.event_time <= self.clock.now:
                 values, _, _, rows = self.features.read(payment, payment.event_time)
@@ -330,6 +331,7 @@ class FraudShard(MachineBase):
         if isinstance(event, Click):
             self._click(event, timing)
         elif isinstance(event, Outcome):
+            # Its time may be wrong: it is learned from once the clock has got there.
             self.early.hold(Held(event.event_time, self.number + 1, event.about, event.label))
             self._count("outcomes_ahead")
         else:
