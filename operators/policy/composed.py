@@ -84,8 +84,9 @@ def composed(
             with_limits(settings.ladder, _given(settings, "limit"), scope.actions, path) for path in paths
         )
         return Composed(plain, decide, _without_score(failed))
-    if scope.kind == "estimate":
-        decide = with_promise(settings.promise, _given(settings, "promise"), scope.quantiles, decide)
+    promised = _given(settings, "promise")
+    if promised or settings.promise is not None:
+        decide = with_promise(settings.promise, promised, scope.quantiles, decide)
     return Composed(plain, decide, _without(failed, _missing(scope)))
 
 
