@@ -33,7 +33,7 @@ def event_feature_errors(
     Parameters
     ----------
     settings
-        With `entities`, `features`, `bins`, `crosses`, and perhaps `tables`.
+        With `entities`, `features`, `bins`, `crosses`, and perhaps `tables` and `decisions`.
     types
         Fields of each event type, by name.
     labelled
@@ -70,6 +70,8 @@ class _Checker:
             yield from self._bin(f"bins.{name}.of", declaration.of)
         for name, cross in self._settings.crosses.items():
             yield from self._cross(f"crosses.{name}", cross)
+        for name, decision in getattr(self._settings, "decisions", {}).items():
+            yield from self._asked(f"decisions.{name}", decision)
 
     def _unknown(
         self, key: str, what: str, name: str, known: Iterable[str], section: str
@@ -298,3 +300,21 @@ class _Checker:
             if not any(together <= readable for readable in self._readable.values()):
                 names = ", ".join(sorted(together))
                 yield Invalid("", f"{key}.of", f"no event type can be read all of {names}")
+
+    # -- decisions
+
+    def _asked(self, key: str, decision: Any) -> Iterator[Invalid]:
+        """Yield what a decision names that can't be read of the events that ask for it."""
+        readable, crosses = self._readable.get(decision.on), self._settings.crosses
+        if readable is None:
+            return
+        for name in decision.features or ():
+            if name in self._settings.features and name not in readable:
+                yield Invalid("", f"{key}.features", f"{name} can't be read of {decision.on}")
+        for name in decision.crosses or ():
+            if name in crosses:
+                missing = sorted(set(cross_features(crosses[name], self._settings.bins)) - readable)
+                known = [each for each in missing if each in self._settings.features]
+                if known:
+                    message = f"{name} can't be read of {decision.on}, as {known[0]} can't"
+                    yield Invalid("", f"{key}.crosses", message)

@@ -92,6 +92,8 @@ class EventLines(SourceLines):
         The locals that hold the time of a zone, and the zones.
     sizes
         Of features that are categories: how many there are, without the one for missing.
+    vocabularies
+        Of these, the values that are told apart; empty where digests tell them.
     several
         Of features of several slots: the locals that hold them.
     feature
@@ -123,6 +125,7 @@ class EventLines(SourceLines):
         self.rings: list[Ring] = []
         self.sizes: dict[str, int] = {}
         self.several: dict[str, tuple[str, ...]] = {}
+        self.vocabularies: dict[str, tuple[str, ...]] = {}
         self._owner = self.feature = ""
 
     # -- one feature after another
@@ -208,6 +211,7 @@ class EventLines(SourceLines):
     def vocabulary(self, declaration: Any) -> Callable[[Any], float]:
         """Return what numbers the categories of the feature that was begun, and note how many there are."""
         values = declaration.values or self._known_values(declaration)
+        self.vocabularies[self.feature] = values or ()
         if values is None:
             self.sizes[self.feature] = declaration.buckets
             return buckets_of(declaration.buckets)

@@ -81,9 +81,17 @@ def _declared(features: EventFeatures) -> dict[str, Any]:
     """Return what the meaning of columns depends on."""
     return {
         "entities": {name: _key_of(each) for name, each in features.entities.items()},
-        "features": {name: each.model_dump(mode="json") for name, each in features.features.items()},
+        "features": {name: _meaning(features, name) for name in features.features},
         "computed_from": {name: sorted(_computed_from(features, name)) for name in features.features},
     }
+
+
+def _meaning(features: EventFeatures, name: str) -> dict[str, Any]:
+    """Return a feature's declaration, with the values of a category also where its field tells them."""
+    dump: dict[str, Any] = features.features[name].model_dump(mode="json")
+    if name in features.lines.vocabularies:
+        dump["values"] = list(features.lines.vocabularies[name])
+    return dump
 
 
 def _key_of(settings: Any) -> dict[str, list[str]]:

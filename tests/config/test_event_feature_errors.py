@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import event_worlds as world
@@ -210,3 +211,17 @@ def test_the_file_of_a_table_is_read_as_that_of_a_list(tmp_path: Path) -> None:
     file.write_text("1 2\n")
     with pytest.raises(ConfigError, match="must have 2 values, with a tab between two"):
         read_declared(table)
+
+
+def test_a_decision_reads_what_its_events_have() -> None:
+    settings = world.settings()
+    settings.decisions = {
+        "route": SimpleNamespace(on="ticket", features=("count", "ratio", "nothing"), crosses=("countries",)),
+        "fraud": SimpleNamespace(on="payment", features=None, crosses=("countries", "words")),
+        "gone": SimpleNamespace(on="nothing", features=("count",), crosses=None),
+    }
+    found = event_feature_errors(settings, TYPES, LABELLED)
+    assert [f"{each.key}: {each.message}" for each in found] == [
+        "decisions.route.features: ratio can't be read of ticket",
+        "decisions.route.crosses: countries can't be read of ticket, as country can't",
+    ]

@@ -148,3 +148,15 @@ def test_tables_are_kept() -> None:
     second.load(saved(first))
     assert second.lookup_tables["risks"].found == {"1": 0.5}
     assert second.lookup_tables["risks"].digest == first.lookup_tables["risks"].digest
+
+
+def test_a_category_of_other_values_is_another_feature() -> None:
+    state = lived(world.features(only=["country", "last_country"]))
+    more = {"payment": {**world.FIELDS["payment"], "country": {"type": "text", "values": ["FR", "DE", "US"]}}}
+    other = world.features(only=["country", "last_country"], fields=more)
+    with pytest.raises(FeaturesChanged) as raised:
+        other.load(state)
+    assert raised.value.differences == (
+        "features.country.values: was ['DE', 'FR', 'US'], is ['FR', 'DE', 'US']",
+        "features.last_country: is computed from country, which changed",
+    )

@@ -139,7 +139,7 @@ def contract(fields: Mapping[str, Any] | None = None) -> Contract:
     return contract_of(
         {
             name: EventSettings.model_validate({"fields": each})
-            for name, each in (FIELDS if fields is None else fields).items()
+            for name, each in {**FIELDS, **(fields or {})}.items()
         }
     )
 
@@ -176,9 +176,13 @@ def features(
     decisions: Mapping[str, Asked] = DECISIONS,
     *,
     only: Collection[str] | None = None,
+    fields: Mapping[str, Any] | None = None,
     **changed: Mapping[str, Any],
 ) -> EventFeatures:
-    """A feature set over the small world; `only` of these features, without bins and crosses."""
+    """A feature set over the small world; `only` of these features, without bins and crosses.
+
+    `fields` are those of types that are declared otherwise.
+    """
     if only is not None:
         gone: dict[str, Any] = {name: None for name in FEATURES if name not in only}
         changed = {
@@ -189,7 +193,7 @@ def features(
         }
     declared = settings(**changed)
     return EventFeatures(
-        {name: each.fields for name, each in contract().types.items()},
+        {name: each.fields for name, each in contract(fields).types.items()},
         declared.entities,
         declared.features,
         declared.bins,
