@@ -81,7 +81,7 @@ class EventFeatures:
         and those that move a feature on.
     update
         By event type: `(event, time_ms, values, input_number, rows) -> rows`: moves the state on by an event
-        that was just read. There for types that move a feature on, or that may lead to a label.
+        that was just read. There for those of these types that move a feature on or name an entity.
     label_of
         By decision: `(rows, number, flags, time_ms, label)`: takes in 1 or 0 for an event of that time; a row
         that was given to another entity since input `number` is passed over. There for the decisions whose
@@ -192,8 +192,8 @@ class EventFeatures:
     def _compile(self) -> None:
         writer, parts = self.writer, list[str]()
         self.created_by = {name: self._created_by(name) for name in self.readings}
-        # Types that move nothing get no such function: nothing is called for their events.
-        moved = [name for name in self.readings if self.created_by[name] or writer.moves(name)]
+        # Types that neither move nor name anything get no such function: nothing is called for their events.
+        moved = [name for name in self.readings if writer.moves(name) or writer.seen_lines(name)]
         for name, reading in self.readings.items():
             parts.append(writer.read(f"read_{name}", name, reading))
             if name in moved:
