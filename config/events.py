@@ -40,14 +40,14 @@ ID_CHARACTERS_MAX: Final = 128
 TEXT_CHARACTERS_MAX: Final = 4096
 IDS_MAX: Final = 1000
 INTEGER_MAX: Final = 2**53 - 1
-NUMBER_MAX: Final = 1e15
+NUMBER_MAX: Final = 1e16
 _LARGEST: Final = 1e18  # that a table holds; what it may be is said by the field's type
 
 FieldType = Literal["id", "text", "number", "integer", "boolean", "time", "ids"]
 FIELD_TYPES: Final[dict[str, str]] = {
     "id": "a text of 1 to 128 characters that names something: a customer, an order",
     "text": "a text; `minimum` and `maximum` are its characters, at most 4,096",
-    "number": "a finite number between -1e15 and 1e15",
+    "number": "a finite number between -1e16 and 1e16",
     "integer": "a whole number between -9,007,199,254,740,991 and 9,007,199,254,740,991",
     "boolean": "true or false",
     "time": "RFC 3339 with an offset, or milliseconds since the epoch; of the years 1 to 9999",

@@ -1,6 +1,7 @@
 """The contract of events: decoding, times, limits and schemas."""
 
 __all__ = [
+    "compatibility",
     "contract",
     "declared",
     "declared_schemas",

@@ -20,6 +20,7 @@
     ├── InputFailed            exit 17  an input made the program itself fail
     ├── UnknownDecision        exit 9   the ledger has no such decision
     ├── DecisionsDiffer        exit 10  decisions that were derived once more differ from the recorded ones
+    ├── Incompatible           exit 18  a change of a flow breaks what others rely on (all of it is listed)
     ├── Interrupted            exit 130 interrupted from the keyboard
     └── BrokerError            exit 12  Kafka can't do what is asked
         ├── BrokerUnreachable  exit 12  no broker answers
@@ -49,6 +50,7 @@ __all__ = [
     "ErasureUnfinished",
     "ErasureUnsure",
     "HeadraceError",
+    "Incompatible",
     "InputError",
     "InputFailed",
     "Interrupted",
@@ -256,6 +258,13 @@ class DecisionsDiffer(HeadraceError):
 
     exit_code = 10
     exit_means = "decisions that were derived once more differ from the recorded ones"
+
+
+class Incompatible(HeadraceError):
+    """A change of a flow that breaks what its consumers, or those who send it events, rely on."""
+
+    exit_code = 18
+    exit_means = "a change of a flow breaks what its consumers, or those who send it events, rely on"
 
 
 class Interrupted(HeadraceError):

@@ -125,7 +125,7 @@ def test_the_command_shows_it(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text(json.dumps(PAYMENT | {"card_bin": "123456"}) + "\n")
     ran = headrace("check", "fraud", "--against", path)
-    assert ran.code == 0, ran.err
+    assert ran.code == 0, ran.said
     said = ran.out.decode()
     assert 'unknown      payment.card_bin: 1 of 1, text, such as "123456"' in said
     assert 'card_bin = { type = "text" }' in said

@@ -136,11 +136,11 @@ def test_the_command_prints_it_and_writes_schemas(tmp_path):
     flow = tmp_path / "flow.toml"
     flow.write_text('[events.scan.fields]\norder_id = { type = "id" }\n')
     printed = headrace("schema", flow, "--events", "pay", "--decisions", "decided")
-    assert printed.code == 0, printed.err
+    assert printed.code == 0, printed.said
     document = orjson.loads(printed.out)
     assert document["channels"]["decisions"]["address"] == "decided"
     written = headrace("schema", flow, "--to", tmp_path / "schemas")
-    assert written.code == 0, written.err
+    assert written.code == 0, written.said
     names = {path.name.partition(".")[0] for path in (tmp_path / "schemas").iterdir()}
     types = {"click", "item", "cart", "order", "payment", "outcome", "scan"}
     assert names == {*types, "decision_fraud", "dead_letter", "asyncapi"}

@@ -32,8 +32,8 @@ EXPORTED = {
         "attribution_baseline detail pending prequential reasons scoring scoring_compiled"
     ),
     "operators.events": (
-        "contract declared declared_schemas decode event_times oversized schemas time_zones timestamps "
-        "unreadable"
+        "compatibility contract declared declared_schemas decode event_times oversized schemas time_zones "
+        "timestamps unreadable"
     ),
     "operators.features": "EventFeatures FeatureSet SlotGroup features_over windows",
     "operators.models": (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from headrace.cli.compatible import tell
 from headrace.cli.options import Overrides, flow_named, loaded_from
 from headrace.cli.run_options import Config
 from headrace.cli.terminal import echo
@@ -39,10 +40,19 @@ def check(
             help="Look at this file too: what is no event, unknown, missing or wrong, and the order of time.",
         ),
     ] = None,
+    compatible_with: Annotated[
+        str | None,
+        typer.Option(
+            "--compatible-with",
+            metavar="OLD",
+            help="Say what the flow breaks for those who rely on this one: a flow as `run` takes it.",
+        ),
+    ] = None,
 ) -> None:
     """Say what settings are in force, and report every validation error of them at once.
 
-    With --against, files are read as a flow with these settings would, and nothing is decided.
+    With --against, files are read as a flow with these settings would, and nothing is decided. With
+    --compatible-with, fields, actions, reasons and headers of decisions are compared, and fields of events.
     """
     from headrace.config.canonical import digest
     from headrace.config.flow_kinds import shipped
@@ -56,6 +66,8 @@ def check(
         echo(f"  {said}")
     for about, said in _in_force(settings):
         echo(f"  {about:<12} {said}")
+    if compatible_with is not None:
+        tell(loaded_from(flow_named(compatible_with), config, None).settings, settings, compatible_with)
     useless = [path for path in against or () if not _examined(path, settings)]
     if useless:
         raise NothingUsable("\n".join(f"{path}: nothing in it is an event of this flow" for path in useless))

@@ -66,6 +66,10 @@ contract that was in force for it.
 - Of a type that is taken out, new events are dead letters. Its ids are remembered for
   `ids.memory_days_max` more, so that nothing has its effect twice if the type comes back.
 
+`headrace check NEW --compatible-with OLD` says what a change breaks: for consumers, decisions, fields,
+actions, reasons and headers that are gone or another; for senders, events that would be dead letters. It
+ends with exit code 18 if something breaks.
+
 In the flows `fraud` and `recommend` own types and own fields have no effect on what is decided: they are
 checked, told apart, counted and journalled.
 """

@@ -31,6 +31,8 @@ class Kind:
         What it counts beside what every run does; see `headrace.metrics.metric`.
     decision_schemas
         JSON Schemas of its decisions, by what they have as `kind`; takes a configuration.
+    reason_codes
+        Codes of the reasons that its decisions may give; takes a configuration.
     """
 
     machine: Callable[..., Machine]
@@ -38,6 +40,7 @@ class Kind:
     shape_of: Callable[[Any], dict[str, Any]]
     metrics: Sequence[Any]
     decision_schemas: Callable[[Any], Mapping[str, dict[str, Any]]] = lambda _settings: {}
+    reason_codes: Callable[[Any], Sequence[str]] = lambda _settings: ()
 
 
 _LOADERS: Final[dict[str, Callable[[], Kind]]] = {}
