@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import headrace.flows.kinds  # noqa: F401  # makes them known
 from headrace import __version__
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import load

@@ -40,8 +40,9 @@ from headrace.kafka.read_back import end_offsets
 from headrace.kafka.reader import PartitionReader
 from headrace.kafka.starts import EARLIEST, LATEST, Partition
 from headrace.kinds.fraud.machine import FraudShard
+from headrace.kinds.fraud.messages import payment_message
 from headrace.operators.events.decode import decode
-from headrace.shard.outgoing import DECISIONS, decision_of
+from headrace.shard.outgoing import DECISIONS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from broker import Broker, missing
@@ -313,7 +314,7 @@ def _bare(brokers: str, source: str, to: str, count: int, core: int) -> None:
             for event, payload, offset in zip(decoded, fetched.payloads, fetched.offsets, strict=True):
                 kind, out, _ = shard.apply(event, payload, (0, offset, 0))
                 if kind == _DECIDED:
-                    decided.append(decision_of(event, out))
+                    decided.append(payment_message(event, out))
             shard.evaluated.clear()
             producer.send(to, [message_of(DECISIONS, each, headings) for each in decided])
             done += len(decoded)

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from _conditions import conditions, fraud_settings
 
-from headrace.config.flow_kinds import SHIPPED
+from headrace.config.flow_kinds import shipped
 from headrace.config.fraud_flow import FraudSettings
 from headrace.operators.events.contract import Payment
 from headrace.operators.policy import Policy, ReloadList, Verdict, act, list_content
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 if the whole policy costs too much and that was asked for."""
     options = _parser().parse_args(arguments)
     print(conditions())
-    settings = fraud_settings(SHIPPED)
+    settings = fraud_settings(shipped("fraud"))
     inputs = _inputs(settings, options.payments)
     print(f"{len(inputs):,} payments, median of {options.rounds} rounds, CPU us a payment")
     print(f"{'':<42} {'decide':>7} {'and commit':>11}")

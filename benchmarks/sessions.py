@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 from _conditions import conditions
 from _protocol import Quality, evaluate_run, read, run_flow, weeks
 
-from headrace.config.flow_kinds import SHIPPED
+from headrace.config.flow_kinds import shipped
 from headrace.operators.simulator import presets, simulate, write
 
 _SEEDS = (1, 2, 3)
 _WEEKS = 3
-_SESSIONS = SHIPPED.with_name("fraud-sessions.toml")
+_SESSIONS = shipped("fraud-sessions")
 _OF_DEVICES = ("device_sharing =", "device_share =")
 
 
@@ -60,7 +60,7 @@ def _measure(preset: str, seed: int) -> list[float]:
 
 
 def _configurations(folder: Path) -> Iterator[tuple[str, Path]]:
-    yield "payments", SHIPPED
+    yield "payments", shipped("fraud")
     lines = _SESSIONS.read_text().splitlines()
     only_sessions = folder / "sessions.toml"
     only_sessions.write_text("\n".join(line for line in lines if not line.startswith(_OF_DEVICES)))

@@ -8,8 +8,9 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-__all__ = ["NAME_PATTERN", "Name", "Settings", "did_you_mean"]
+__all__ = ["CURRENCY_PATTERN", "NAME_PATTERN", "Name", "Settings", "did_you_mean"]
 
+CURRENCY_PATTERN: Final = "^[A-Z]{3}$"
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_]*$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
 

@@ -6,18 +6,12 @@ import hashlib
 import json
 from typing import Any, Final
 
-from .flow_kinds import FLOWS, SETTINGS
-from .fraud_flow import FraudSettings
+from .flow_kinds import default_kind, settings_of
 from .tables import RunSettings
 
 __all__ = ["canonical", "digest", "restore"]
 
-# The order in which these are declared has a meaning: references go back, and slots are numbered.
-_ORDERED: Final[tuple[str, ...]] = ("entities", "features", "bins", "crosses")
-# The first list that an event is on counts, and the first rule that it meets.
-_ORDERED_IN_POLICY: Final = ("lists", "rules")
 _RENAMED: Final = {
-    "crosses": {"told_when": "report_if"},
     "kafka": {"watermark_seconds": "output_offsets_seconds"},
     "time": {
         "late_days_max": "allowed_lateness_days",
@@ -33,28 +27,24 @@ _RENAMED: Final = {
 def canonical(settings: RunSettings) -> bytes:
     """Return the settings as JSON, the same bytes for the same meaning.
 
-    Keys are sorted, except the names of entities, features, bins, crosses, and of the policy's lists and
-    rules, whose order has a meaning.
+    Keys are sorted, except the names in tables whose order has a meaning, as the settings' `ordered` says.
     """
     plain = settings.model_dump(mode="json")
-    if not plain[
-        "events"
-    ]:  # so that a flow which declares none has the digest that it had before there were any
+    # A flow that declares none has the digest that it had before there were any.
+    if not plain["events"]:
         del plain["events"]
-    ordered = {key: _in_order(plain[key]) for key in _ORDERED if key in plain}
-    policy = plain["policy"]
-    kept = {key: _in_order(policy[key]) for key in _ORDERED_IN_POLICY if key in policy}
-    ordered["policy"] = {key: kept.get(key) or _sorted(policy[key]) for key in sorted(policy)}
-    whole = {key: ordered.get(key) or _sorted(plain[key]) for key in sorted(plain)}
+    whole = _sorted(plain, "", frozenset(settings.ordered))
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _in_order(declared: dict[str, Any]) -> dict[str, Any]:
-    return {name: _sorted(entry) for name, entry in declared.items()}
-
-
-def _sorted(plain: Any) -> Any:
-    return {key: _sorted(plain[key]) for key in sorted(plain)} if isinstance(plain, dict) else plain
+def _sorted(plain: Any, path: str, ordered: frozenset[str]) -> Any:
+    if not isinstance(plain, dict):
+        return plain
+    under = f"{path}." if path else ""
+    # Below a table whose names keep their order, each entry is sorted again: only the names mean something by
+    # where they stand.
+    keys = plain if path in ordered else sorted(plain)
+    return {key: _sorted(plain[key], f"{under}{key}", ordered) for key in keys}
 
 
 def restore(written: bytes) -> RunSettings:
@@ -64,17 +54,15 @@ def restore(written: bytes) -> RunSettings:
     """
     read = json.loads(written)
     _rename(read)
-    if "list" in read:  # the table's name before
-        read["slate"] = read.pop("list")
     read.get("time", {}).setdefault("quorum_share", 0.0)
-    kind = read.get("flow", {}).get("kind", FLOWS[0])
-    return SETTINGS.get(kind, FraudSettings).model_validate(read)
+    kind = settings_of(read.get("flow", {}).get("kind", default_kind()))
+    kind.upgrade(read)
+    return kind.model_validate(read)
 
 
 def _rename(read: dict[str, Any]) -> None:
     """Give the keys that had another name, where a state recorded them, the names that they have now."""
-    crosses = [("crosses", cross) for cross in read.get("crosses", {}).values()]
-    for name, table in [*crosses, *read.items()]:
+    for name, table in read.items():
         for before, now in _RENAMED.get(name, {}).items():
             if before in table:
                 table[now] = table.pop(before)

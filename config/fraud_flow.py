@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, Strict, StringConstraints
 
-from headrace.errors import StateMismatch
+from headrace.errors import Invalid, StateMismatch
 
-from .base import Name
+from .base import CURRENCY_PATTERN, Name
 from .base import Settings as _Settings
 from .conditions import When
 from .features import EntityKey, FeatureDeclaration
+from .fraud_errors import fraud_errors, nothing_to_decide_with
 from .policy import ListSettings, PolicySettings
-from .tables import Days, FlowTable, RunSettings
+from .references import Broken
+from .tables import Days, FlowTable, NamedModel, RunSettings, Together
 
 __all__ = [
-    "CURRENCY_PATTERN",
     "BinDeclaration",
     "CrossDeclaration",
     "EntitySettings",
@@ -36,9 +37,6 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
         if right <= left:
             raise ValueError(f"must be strictly increasing, but edge {place} is {right!r} after {left!r}")
     return edges
-
-
-CURRENCY_PATTERN: Final = "^[A-Z]{3}$"
 
 
 class FlowSettings(FlowTable):
@@ -188,6 +186,16 @@ class ReasonSettings(_Settings):
 class FraudSettings(RunSettings):
     """All settings of the fraud flow, one attribute for each table of the file."""
 
+    # References go back, and slots are numbered; the first list that an event is on counts, and the first
+    # rule that it meets.
+    ordered: ClassVar[tuple[str, ...]] = (
+        *("entities", "features", "bins", "crosses"),
+        *("policy.lists", "policy.rules"),
+    )
+    together: ClassVar[Together | None] = Together(
+        "features", ("entities", "features", "bins", "crosses", "model", "reasons")
+    )
+
     flow: FlowSettings = FlowSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     entities: dict[Name, EntitySettings] = Field(default_factory=dict, max_length=16)
@@ -214,6 +222,25 @@ class FraudSettings(RunSettings):
     def model_name(self) -> str:
         """The model's."""
         return self.model.name
+
+    def models(self) -> Iterator[tuple[str, NamedModel]]:
+        """Yield the one that scores."""
+        yield "model", self.model
+
+    def errors(self, broken: Broken, read: Mapping[str, Any] | None) -> Iterator[Invalid]:
+        """Yield what is wrong between settings that are each well-formed."""
+        return fraud_errors(self, broken, read)
+
+    def gaps(self) -> Iterator[Invalid]:
+        """Yield that every payment would get the same action."""
+        return nothing_to_decide_with(self)
+
+    @classmethod
+    def upgrade(cls, read: dict[str, Any]) -> None:
+        """Give the keys of crosses the names that they have now."""
+        for cross in read.get("crosses", {}).values():
+            if "told_when" in cross:
+                cross["report_if"] = cross.pop("told_when")
 
 
 def of_fraud(settings: RunSettings) -> FraudSettings:

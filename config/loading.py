@@ -15,11 +15,18 @@ from headrace.errors import ConfigError, Invalid
 from .base import did_you_mean
 from .bounded import CONFIG_BYTES_MAX, read_bounded
 from .canonical import canonical
-from .flow_kinds import BASES, FLOWS, SETTINGS, SHIPPED_ENVIRONMENT, shipped
-from .fraud_flow import FraudSettings
+from .flow_kinds import (
+    SHIPPED_ENVIRONMENT,
+    base_of,
+    bases,
+    default_kind,
+    kind_names,
+    settings_of,
+    shipped,
+)
 from .kafka import resolve_files, take_out_secrets
 from .layers import Layer, Origins
-from .overlay import EXTENDS, Overlay, lay_over_shipped, nothing_to_decide_with
+from .overlay import EXTENDS, Overlay, lay_over_shipped
 from .overrides import Overrides
 from .policy import list_errors, resolve_lists
 from .references import ModelErrors
@@ -45,7 +52,7 @@ class Sources(NamedTuple):
     overrides
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
     kind
-        Of which kind the flow must be; None for the one that `flow.kind` names, `fraud` if it isn't set.
+        Of which kind the flow must be; None for the one that `flow.kind` names, or else the default.
     base
         Name of the shipped flow below; None for that of the kind. `extends` in a file goes before it.
     """
@@ -93,7 +100,7 @@ def load(
         Settings of the form `a.b.c=value`; the value is TOML, or else a text.
         Paths of other files start at the file's folder; without a file, at the folder one works in.
     flow
-        Which flow they must be of; None for the one that `flow.kind` names, `fraud` if it isn't set.
+        Which flow they must be of; None for the one that `flow.kind` names, or else the default.
     model_errors
         Finds what is wrong with a model's name and parameters, of which nothing is known here: pairs of a key
         below `model` and a message.
@@ -170,7 +177,8 @@ def _layers(
 
     Return them, what is to be said of it, and what is wrong with `extends`.
     """
-    overlays = [Overlay(layer.tables, kind, BASES, base) for layer in own]
+    base, together = base or base_of(kind), settings_of(kind).together
+    overlays = [Overlay(layer.tables, kind, bases(), base, together) for layer in own]
     found = [
         each._replace(file=str(layer.file))
         for layer, overlay in zip(own, overlays, strict=True)
@@ -181,7 +189,7 @@ def _layers(
         for layer in own[1:]
         if EXTENDS in layer.tables
     ]
-    below = overlays[0].base if overlays else base or kind
+    below = overlays[0].base if overlays else base
     layers = [_shipped(SHIPPED_ENVIRONMENT, environment=True)]
     layers += [] if below is None else [_shipped(shipped(below), environment=False)]
     layers += [
@@ -207,8 +215,8 @@ def _kind_meant(own: Sequence[Layer], sources: Sources) -> str:
     named = [table.get("kind") for table in tables if isinstance(table, dict)]
     # A name that no flow has is found wrong later, with all other errors; here it only must not hide which
     # file is laid under.
-    known = [each for each in named if each in FLOWS]
-    return known[-1] if known else sources.kind or FLOWS[0]
+    known = [each for each in named if each in kind_names()]
+    return known[-1] if known else sources.kind or default_kind()
 
 
 def lay_over(
@@ -275,10 +283,10 @@ def _settings(
     found += wrong
     if not wrong:  # else it isn't known which keys there are
         found += take_out_secrets(read)
-        settings, more = validate(read, SETTINGS[kind], model_errors)
+        settings, more = validate(read, settings_of(kind), model_errors)
         more += list_errors(read, is_new)
-        if whole and isinstance(settings, FraudSettings):
-            more += nothing_to_decide_with(settings)
+        if whole and settings is not None:
+            more += settings.gaps()
         found += more
         if settings is not None and not found:
             return settings
@@ -289,9 +297,9 @@ def _kind(read: Mapping[str, Any], flow: str | None) -> tuple[str, list[Invalid]
     """Return the flow that is meant, and what is wrong with how it is named."""
     table = read.get("flow")
     given = table.get("kind") if isinstance(table, dict) else None
-    kind = given if isinstance(given, str) else flow or FLOWS[0]
-    if kind not in FLOWS:
-        return kind, [Invalid("", "flow.kind", f"there is no flow {kind}{did_you_mean(kind, FLOWS)}")]
+    kind, known = given if isinstance(given, str) else flow or default_kind(), kind_names()
+    if kind not in known:
+        return kind, [Invalid("", "flow.kind", f"there is no flow {kind}{did_you_mean(kind, known)}")]
     if flow is not None and kind != flow:
         return kind, [Invalid("", "flow.kind", f"is a configuration of {kind}, and {flow} was asked for")]
     return kind, []

@@ -7,17 +7,12 @@ from typing import Any, Final
 
 from headrace.errors import Invalid
 
-__all__ = ["EXTENDS", "NONE", "Overlay", "lay_over_shipped", "nothing_to_decide_with"]
+from .tables import Together
+
+__all__ = ["EXTENDS", "NONE", "Overlay", "lay_over_shipped"]
 
 EXTENDS: Final = "extends"
 NONE: Final = "none"
-
-SEEN_BY_THE_MODEL: Final = ("entities", "features", "bins", "crosses", "model", "reasons")
-"""Tables that refer to each other: a file that declares `[features]` declares all of these."""
-
-_DECISIVE: Final = "features"
-# Their model is a sum of one weight for each cross.
-_OVER_CROSSES: Final = ("logistic_", "river_logistic_")
 
 
 class Overlay:
@@ -32,7 +27,9 @@ class Overlay:
     names
         Names of the shipped flows, each with its kind.
     base
-        Name of the shipped flow where `extends` names none; None for that of the kind.
+        Name of the shipped flow where `extends` names none.
+    together
+        Tables of such a flow that refer to each other.
 
     Attributes
     ----------
@@ -45,12 +42,21 @@ class Overlay:
     """
 
     def __init__(
-        self, own: Mapping[str, Any], kind: str, names: Mapping[str, str], base: str | None = None
+        self,
+        own: Mapping[str, Any],
+        kind: str,
+        names: Mapping[str, str],
+        base: str,
+        together: Together | None,
     ) -> None:
         self.errors: list[Invalid] = []
         given = own.get(EXTENDS)
-        self.base: str | None = base or kind
-        self.left_out = SEEN_BY_THE_MODEL if given is None and own.get(_DECISIVE) else ()
+        self.base: str | None = base
+        # A file that declares its own features would refer to nothing of the shipped bins, and the other way
+        # round: all of them are taken, or none.
+        self._decisive = "" if together is None else together.decisive
+        apart = together is not None and given is None and own.get(together.decisive)
+        self.left_out = together.tables if together is not None and apart else ()
         if given == NONE:
             self.base = None
         elif isinstance(given, str) and names.get(given) == kind:
@@ -67,7 +73,8 @@ class Overlay:
             return
         yield f"lies over the shipped {self.base}.toml; here: {', '.join(tables) or 'nothing'}"
         if self.left_out:
-            yield f"of the shipped file not taken, as [features] is declared here: {', '.join(self.left_out)}"
+            left_out = ", ".join(self.left_out)
+            yield f"of the shipped file not taken, as [{self._decisive}] is declared here: {left_out}"
 
 
 def lay_over_shipped(
@@ -106,20 +113,3 @@ def _merged(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
 def _another(own: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     """Whether a declaration is of another kind than the shipped one, whose keys it doesn't have then."""
     return any(key in own and key in base and own[key] != base[key] for key in ("kind", "name"))
-
-
-def nothing_to_decide_with(settings: Any) -> Iterator[Invalid]:
-    """Say where a fraud configuration would give every payment the same action."""
-    policy = settings.policy
-    if policy.lists or policy.rules:
-        return
-    hint = f'{EXTENDS} = "fraud" at the head of the file takes the shipped ones'
-    if not settings.features:
-        yield Invalid("", "features", f"there are none, and neither lists nor rules; {hint}")
-    elif not settings.crosses and settings.model.name.startswith(_OVER_CROSSES):
-        yield Invalid(
-            "",
-            "crosses",
-            f"there are none, so that {settings.model.name} gives every payment the same score, and neither"
-            f" lists nor rules; {hint}",
-        )

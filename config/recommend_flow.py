@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -12,14 +12,14 @@ from headrace.errors import Invalid
 from .base import Settings as _Settings
 from .recommend import NETWORK, EngineSettings, RankerSettings
 from .recommend_rules import RulesTable
-from .tables import FlowTable, RunSettings
+from .references import Broken, time_errors
+from .tables import FlowTable, NamedModel, RunSettings
 
 __all__ = [
     "RecommendFlowSettings",
     "RecommendPolicySettings",
     "RecommendSettings",
     "SlateTable",
-    "recommend_errors",
 ]
 
 LeaveOut = Literal["current", "seen", "nothing"]
@@ -99,9 +99,25 @@ class RecommendSettings(RunSettings):
         """A click that waited longer before it was applied gets the fallback."""
         return self.policy.wait_ms_max
 
+    def models(self) -> Iterator[tuple[str, NamedModel]]:
+        """Yield the one that ranks, where it isn't the built-in network."""
+        if self.ranker.name != NETWORK:
+            yield "ranker", self.ranker
 
-def recommend_errors(settings: RecommendSettings) -> Iterator[Invalid]:
-    """Yield validation errors between settings that are each well-formed."""
+    def errors(self, broken: Broken, read: Mapping[str, Any] | None) -> Iterator[Invalid]:
+        """Yield what is wrong between settings that are each well-formed."""
+        del read
+        yield from time_errors(self.time, broken)
+        yield from _errors(self)
+
+    @classmethod
+    def upgrade(cls, read: dict[str, Any]) -> None:
+        """Give the table of slates the name that it has now."""
+        if "list" in read:
+            read["slate"] = read.pop("list")
+
+
+def _errors(settings: RecommendSettings) -> Iterator[Invalid]:
     least, most = settings.rules.price_min, settings.rules.price_max
     if least is not None and most is not None and least > most:
         yield Invalid("", "rules.price_min", f"must be at most rules.price_max ({most}; is {least})")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import Field, StringConstraints
+
+from headrace.errors import Invalid
 
 from .base import Name
 from .base import Settings as _Settings
 from .events import EVENT_TYPES_MAX, EventSettings
 from .kafka import KafkaSettings
 from .lists import ListFile
+
+if TYPE_CHECKING:
+    from .references import Broken
 
 __all__ = [
     "ControlSettings",
@@ -21,9 +26,11 @@ __all__ = [
     "InputSettings",
     "JournalSettings",
     "MetricsSettings",
+    "NamedModel",
     "ProcessesSettings",
     "RunSettings",
     "TimeSettings",
+    "Together",
 ]
 
 Days = Annotated[float, Field(gt=0.0, le=400.0)]
@@ -214,8 +221,50 @@ class MetricsSettings(_Settings):
     request_seconds_max: float = Field(default=5.0, gt=0.0, le=300.0)
 
 
+class NamedModel(Protocol):
+    """A table that names a registered model, with what it takes."""
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """What it takes."""
+        ...
+
+
+class Together(NamedTuple):
+    """Tables that refer to each other.
+
+    Attributes
+    ----------
+    decisive
+        A file that declares it declares all of them: of the shipped file none is taken then.
+    tables
+        All of them.
+    """
+
+    decisive: str
+    tables: tuple[str, ...]
+
+
 class RunSettings(_Settings):
-    """The tables that whatever runs a flow looks at; each flow's own settings have more."""
+    """The tables that whatever runs a flow looks at; each flow's own settings have more.
+
+    What follows the tables says what else reading a configuration needs to know of a kind of flow.
+
+    Attributes
+    ----------
+    ordered
+        Tables, such as `features` or `policy.lists`, in which the order of the names has a meaning.
+    together
+        Tables that refer to each other, if there are any.
+    """
+
+    ordered: ClassVar[tuple[str, ...]] = ()
+    together: ClassVar[Together | None] = None
 
     flow: FlowTable
     time: TimeSettings = TimeSettings()
@@ -242,3 +291,28 @@ class RunSettings(_Settings):
     def model_name(self) -> str:
         """What its decisions are computed with."""
         return self.flow.kind
+
+    def models(self) -> Iterator[tuple[str, NamedModel]]:
+        """Yield the tables that name a registered model, each behind its name."""
+        yield from ()
+
+    def errors(self, broken: Broken, read: Mapping[str, Any] | None) -> Iterator[Invalid]:
+        """Yield what is wrong between settings that are each well-formed; `file` is left empty.
+
+        Parameters
+        ----------
+        broken
+            Which declarations are misshapen, and left out here.
+        read
+            The configuration as it was read, with those; None where nothing is misshapen.
+        """
+        del broken, read
+        yield from ()
+
+    def gaps(self) -> Iterator[Invalid]:
+        """Yield what is missing to be run, though nothing of it is wrong."""
+        yield from ()
+
+    @classmethod
+    def upgrade(cls, read: dict[str, Any]) -> None:
+        """Put what an earlier version recorded into the words of this one, in place."""

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from headrace.errors import Invalid
 
-from .base import NAME_PATTERN
-from .events import EventSettings, FieldSettings
-from .features import KINDS
-from .fraud_flow import CURRENCY_PATTERN, BinDeclaration, CrossDeclaration, EntitySettings
-from .policy import ListSettings, RuleSettings
+from .base import CURRENCY_PATTERN, NAME_PATTERN
 from .references import Broken, ModelErrors, errors_of_models, references, validation_errors
 from .tables import RunSettings
 from .words import message_of, shown
 
 __all__ = ["validate"]
 
-_TABLES: Final[dict[str, type[BaseModel]]] = {
-    "entities": EntitySettings,
-    "bins": BinDeclaration,
-    "crosses": CrossDeclaration,
-    "events": EventSettings,
-}
-_POLICY_TABLES: Final[dict[str, type[BaseModel]]] = {"lists": ListSettings, "rules": RuleSettings}
+_KIND: Final = "kind"  # the key by which declarations of several kinds are told apart
 
 
 def validate(
@@ -91,40 +81,65 @@ def _invalid(error: Any, kind: type[RunSettings]) -> Invalid:
         return Invalid(
             "", ".".join(place[:_PARAMETER_DEPTH]), f"must be true or false, a number or a text{said}"
         )
-    known = _known_keys(place[:-1], kind)
-    if place[0] == "features" and len(place) > 2:
-        del place[2]  # the kind, which pydantic puts there
+    tables = _tables(kind, place[:-1])
+    known = _keys(tables[-1])
+    kinds = list(_by_kind(next(_inside(tables[-1], place[-1]), None)))
+    # Behind a declaration's name pydantic puts the kind.
+    place = [key for key, table in zip(place, tables, strict=True) if key not in _by_kind(table)]
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        place.append("kind")
-    return Invalid("", ".".join(place), message_of(error, known, list(KINDS), _PATTERNS))
+        place.append(_KIND)
+    return Invalid("", ".".join(place), message_of(error, known, kinds, _PATTERNS))
 
 
-def _known_keys(place: Sequence[str], kind: type[RunSettings]) -> list[str]:
-    """Keys that the table at this place may have."""
-    if not place:
-        return list(kind.model_fields)
-    section = place[0]
-    declaration: type[BaseModel] | None
-    if section == "events" and len(place) > _FIELD_DEPTH:
-        declaration = FieldSettings
-    elif section == "features":
-        declaration = KINDS.get(place[2]) if len(place) > 2 else None
-    elif section == "policy" and len(place) > 1:
-        policy = _model(kind, section)
-        declaration = _POLICY_TABLES.get(place[1]) or (_model(policy, place[1]) if policy else None)
-    else:
-        declaration = _TABLES.get(section) or _model(kind, section)
-    return list(declaration.model_fields) if declaration else []
+def _tables(kind: type[RunSettings], place: Sequence[str]) -> list[Any]:
+    """Return what the settings say of each table on the way to a place, the whole first; None beyond it."""
+    # Types are read in place of a list of known tables, so that a kind of flow from outside gets the same
+    # hints.
+    tables: list[Any] = [kind]
+    for key in place:
+        tables.append(next(_inside(tables[-1], key), None))
+    return tables
 
 
-def _model(table: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """Return the table that a key of another table holds, also one that may be left out."""
-    field = table.model_fields.get(key)
-    annotation = field.annotation if field else None
-    for each in get_args(annotation) or (annotation,):
-        if isinstance(each, type) and issubclass(each, BaseModel):
-            return each
-    return None
+def _inside(table: Any, key: str) -> Iterator[Any]:
+    """Yield what stands under a key of a table: a table, a mapping of names, or declarations by kind."""
+    if _is_model(table):
+        found = table.model_fields.get(key)
+        if found is not None:
+            yield _bare(found.annotation)
+    elif get_origin(table) is dict:
+        yield _bare(get_args(table)[1])
+    elif key in _by_kind(table):
+        yield _by_kind(table)[key]
+
+
+def _bare(annotation: Any) -> Any:
+    """Return a type without what is said of it; of one that may be left out, what it is otherwise."""
+    # `X | None` is a table that may be left out; several tables beside each other are told apart by their
+    # kind.
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    some = [each for each in get_args(annotation) if _is_model(each)]
+    return some[0] if len(some) == 1 and get_origin(annotation) is not dict else annotation
+
+
+def _by_kind(table: Any) -> dict[str, type[BaseModel]]:
+    """Return the declarations among which a kind chooses; none of another table."""
+    members = [] if get_origin(table) is dict else [each for each in get_args(table) if _is_model(each)]
+    return {
+        kind: each
+        for each in members
+        if _KIND in each.model_fields
+        for kind in get_args(each.model_fields[_KIND].annotation)
+    }
+
+
+def _keys(table: Any) -> list[str]:
+    return list(table.model_fields) if _is_model(table) else []
+
+
+def _is_model(table: Any) -> bool:
+    return isinstance(table, type) and issubclass(table, BaseModel)
 
 
 _PARAMETER_DEPTH: Final = 3

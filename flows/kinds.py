@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from headrace.shard.kinds import Kind, register
 
+from ..config.flow_kinds import SHIPPED_FLOWS
+from ..config.tables import RunSettings
+
 __all__: list[str] = []
 
 
@@ -13,11 +16,34 @@ def _fraud() -> Kind:
     return FRAUD
 
 
+def _fraud_settings() -> type[RunSettings]:
+    from ..config.fraud_flow import FraudSettings
+
+    return FraudSettings
+
+
 def _recommend() -> Kind:
     from headrace.kinds.recommend.kind import RECOMMEND
 
     return RECOMMEND
 
 
-register("fraud", _fraud)
-register("recommend", _recommend)
+def _recommend_settings() -> type[RunSettings]:
+    from ..config.recommend_flow import RecommendSettings
+
+    return RecommendSettings
+
+
+# The first is what a configuration is of that names none.
+register(
+    "fraud",
+    _fraud,
+    settings=_fraud_settings,
+    shipped={name: SHIPPED_FLOWS / f"{name}.toml" for name in ("fraud", "fraud-sessions")},
+)
+register(
+    "recommend",
+    _recommend,
+    settings=_recommend_settings,
+    shipped={"recommend": SHIPPED_FLOWS / "recommend.toml"},
+)

@@ -6,7 +6,6 @@ __all__ = [
     "detail",
     "engine",
     "explained",
-    "exported",
     "kernels",
     "pointwise",
     "prepared",

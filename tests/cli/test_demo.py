@@ -14,11 +14,10 @@ import pytest
 from rich.console import Console
 
 from headrace.cli import demo
-from headrace.cli.demo import LIVE_PER_S, SESSIONS, Files, Made, make_world, refuse_used, request
+from headrace.cli.demo import FLOWS, LIVE_PER_S, SESSIONS, Files, Made, make_world, refuse_used, request
 from headrace.cli.demo_runs import beside
 from headrace.cli.demo_story import Shop, show, story, weeks
 from headrace.cli.demo_words import caught_up, live, live_opening
-from headrace.config.flow_kinds import FLOWS
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import load
 from headrace.config.recommend_flow import RecommendSettings

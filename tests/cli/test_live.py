@@ -40,7 +40,7 @@ HALFWAY = Progress(
     latency=Latency(1.2, 3.4, 9.9),
     event_time_ms=1_718_000_000_000,
     reasons={"few": 1, "b_many": 9, "a_many": 9},
-    quality=Quality(0.92, 0.71, 700, 70_000),
+    quality=Quality(0.92, 0.71, 700, 70_000)._asdict(),
     pending=400,
 )
 
@@ -75,7 +75,7 @@ def test_a_rate_before_any_time_has_passed():
 
 
 def test_a_line_says_how_far_a_run_has_come():
-    assert progress_line(HALFWAY, 12_345.0, "outcomes") == (
+    assert progress_line(REQUEST, HALFWAY, 12_345.0) == (
         "40% | 80,000 decisions | 12,345 events/s | approve 97.5% | review 1.9% | block 0.6%"
         " | average precision 0.710, AUC 0.920 against outcomes"
         " | p50 1.20 ms, p99 3.40 ms, p99.9 9.90 ms | 15 s left"
@@ -83,7 +83,7 @@ def test_a_line_says_how_far_a_run_has_come():
 
 
 def test_a_line_at_the_very_start():
-    assert progress_line(Progress(), 0.0, "truth") == (
+    assert progress_line(replace(REQUEST, truth=Path("t.csv")), Progress(), 0.0) == (
         "0 decisions | 0 events/s | approve - | review - | block - | quality - (no truth yet) | latency -"
     )
 
@@ -216,7 +216,9 @@ def test_the_view_fits_where_it_is_shown(monkeypatch):
 
 def test_two_runs_share_a_panel_until_both_have_ended():
     where = console(120, terminal=True)
-    slates = replace(HALFWAY, by_action={"recommend": 900, "none": 100}, decisions=1000, reasons={})
+    slates = replace(
+        HALFWAY, by_action={"recommend": 900, "none": 100}, decisions=1000, reasons={}, quality=None
+    )
     with views(where) as (watching, beside):
         watching.started(replace(REQUEST, flow="recommend"))
         beside.started(REQUEST)

@@ -9,7 +9,7 @@ import pytest
 from commands import headrace
 
 from headrace.config.canonical import canonical
-from headrace.config.flow_kinds import BASES, SHIPPED_ENVIRONMENT
+from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT, bases
 from headrace.config.in_force import as_toml
 from headrace.config.loading import Loaded, Sources, load, load_from
 
@@ -42,10 +42,10 @@ def test_declared_events_are_printed_too(tmp_path):
     assert canonical(load(again)) == canonical(loaded.settings)
 
 
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("name", bases())
 def test_what_is_printed_of_a_shipped_flow_means_the_same_again(tmp_path, name):
     """S-SHOW-1."""
-    loaded = load_from(Sources(kind=BASES[name], base=name))
+    loaded = load_from(Sources(kind=bases()[name], base=name))
     again = tmp_path / "again.toml"
     again.write_text(printed(loaded))
     assert canonical(load(again)) == canonical(loaded.settings)

@@ -8,7 +8,7 @@ import pytest
 from configurations import found
 
 from headrace.config.canonical import canonical, restore
-from headrace.config.flow_kinds import SHIPPED
+from headrace.config.flow_kinds import shipped
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import lay_over, load
 from headrace.errors import ConfigError
@@ -16,7 +16,7 @@ from headrace.errors import ConfigError
 
 def test_overrides_are_laid_over_settings_as_over_a_file(tmp_path):
     file = tmp_path / "mine.toml"
-    file.write_bytes(SHIPPED.read_bytes())
+    file.write_bytes(shipped("fraud").read_bytes())
     overrides = ["policy.cost.review_cost=2.5", "model.parameters={lr=0.1}", "bins.streak.edges=[1, 4]"]
     assert lay_over(load(file), overrides, "known") == load(file, overrides)
     assert lay_over(load(file, overrides), [], "known") == load(file, overrides)
@@ -83,7 +83,7 @@ def test_a_file_with_features_stands_alone_unless_it_says_what_it_extends(sound,
     both.write_text(
         'extends = "fraud-sessions"\n[features]\nhour = { kind = "field", value = "hour_of_day" }\n'
     )
-    sessions = load(SHIPPED.with_name("fraud-sessions.toml"))
+    sessions = load(shipped("fraud-sessions"))
     assert list(load(both).features) == [*sessions.features, "hour"]
     assert load(both).crosses == sessions.crosses
 

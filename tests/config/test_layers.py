@@ -10,7 +10,7 @@ import pytest
 from commands import headrace, simulated
 
 from headrace.config.canonical import canonical
-from headrace.config.flow_kinds import BASES, SHIPPED, SHIPPED_ENVIRONMENT, shipped
+from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT, bases, shipped
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.layers import ENVIRONMENT
 from headrace.config.loading import Sources, load, load_from
@@ -40,10 +40,10 @@ def found(**sources) -> list[tuple[str, str, str]]:
 # -- what is shipped
 
 
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("name", bases())
 def test_a_shipped_flow_says_nothing_of_its_environment(name):
     assert not tomllib.loads(shipped(name).read_text()).keys() & set(ENVIRONMENT)
-    assert load_from(Sources(base=name, kind=BASES[name])).settings == load(shipped(name))
+    assert load_from(Sources(base=name, kind=bases()[name])).settings == load(shipped(name))
 
 
 def test_the_shipped_environment_says_nothing_of_a_flow_and_shows_the_defaults():
@@ -94,7 +94,7 @@ def test_a_single_file_with_both_is_read_wherever_it_is_given(files):
 
 def test_one_whole_file_is_what_two_are(tmp_path):
     whole = tmp_path / "whole.toml"
-    whole.write_text(SHIPPED.read_text() + SHIPPED_ENVIRONMENT.read_text())
+    whole.write_text(shipped("fraud").read_text() + SHIPPED_ENVIRONMENT.read_text())
     assert canonical(load(whole)) == canonical(load(None))
 
 
@@ -102,7 +102,7 @@ def test_a_shipped_flow_by_its_name_lies_below_its_environment(files):
     _, config = files
     settings = load_from(Sources(config=config, kind="fraud", base="fraud-sessions")).settings
     assert settings.metrics.port == 2
-    assert settings.features == load(SHIPPED.with_name("fraud-sessions.toml")).features
+    assert settings.features == load(shipped("fraud-sessions")).features
 
 
 def test_paths_start_at_the_folder_of_the_file_that_has_them(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.config.canonical import canonical, digest, restore
-from headrace.config.flow_kinds import SHIPPED
+from headrace.config.flow_kinds import shipped
 from headrace.config.loading import load
 from headrace.config.policy import (
     CapacitySettings,
@@ -211,7 +211,7 @@ def test_a_state_does_not_depend_on_the_policy(ordered):
 
 def test_the_commented_examples_of_the_shipped_file_are_sound(tmp_path):
     """With the `# ` before each table and key taken away, the file is still right, and shows the defaults."""
-    whole = SHIPPED.read_text()
+    whole = shipped("fraud").read_text()
     examples = re.sub(r"^# (?=\[policy|[a-z_]+ = )", "", whole, flags=re.MULTILINE)
     texts = "".join(
         f'{code} = "T."\n' for code in ("trusted_customer", "stolen_device", "new_customer_large_amount")

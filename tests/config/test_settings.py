@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from headrace.config.canonical import canonical, digest, restore
 from headrace.config.conditions import Condition
 from headrace.config.durations import duration_ms
-from headrace.config.flow_kinds import SHIPPED, SHIPPED_ENVIRONMENT
+from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT, SHIPPED_FLOWS, shipped
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import load
 from headrace.config.references import validation_errors
@@ -18,7 +18,7 @@ from headrace.operators.features import FeatureSet
 
 
 def test_the_shipped_file_is_sound():
-    assert load(None) == load(SHIPPED)
+    assert load(None) == load(shipped("fraud"))
     assert validation_errors(load(None)) == []
 
 
@@ -312,7 +312,7 @@ key = "merchant_id"
 
 
 def test_every_shipped_file_is_sound_and_compiles():
-    files = [*SHIPPED.parent.glob("*.toml"), *SHIPPED_ENVIRONMENT.parent.glob("*.toml")]
+    files = [*SHIPPED_FLOWS.glob("*.toml"), *SHIPPED_ENVIRONMENT.parent.glob("*.toml")]
     assert len(files) == 5
     for file in files:
         settings = load(file)

@@ -12,8 +12,11 @@ from ledgers import Journal, erase, note
 from headrace.erasure.search import Found, Lines, find_customer
 from headrace.journal.records import COMMAND, CONTROL_SOURCE, NO_SOURCE, Kind, Record
 from headrace.shard.commands import KillSwitch, ReloadList, decode_command, encode_command
+from headrace.shard.kinds import Personal
 
 PAYMENT = {"type": "payment", "merchant_id": "m", "amount": 1.0, "currency": "EUR"}
+
+PERSONAL = Personal(keys=("session_id", "device_id", "ip"), about=("payment",))
 
 
 def record(kind: Kind, line: dict[str, Any] | bytes, **fields: Any) -> Record:
@@ -42,7 +45,7 @@ def found_in(folder: Path, *shards: list[Record], customer: str = "c1") -> Found
         directory = folder / f"shard-{number:02}"
         Journal(directory).append(records[:2], records[2:])
         directories.append(directory)
-    return find_customer(directories, customer)
+    return find_customer(directories, customer, personal=PERSONAL)
 
 
 def mine(found: Found, shard: str = "shard-00") -> list[int]:
@@ -162,7 +165,7 @@ def test_what_is_erased_already_and_notes_are_passed_over(tmp_path):
         marks=(),
     )
     erase(journal.directory, journal.frames()[0], 0)
-    assert mine(find_customer([journal.directory], "c1")) == [1]
+    assert mine(find_customer([journal.directory], "c1", personal=PERSONAL)) == [1]
 
 
 def test_where_it_came_from(tmp_path):
@@ -190,5 +193,5 @@ def test_a_journal_whose_beginning_is_gone_says_so(tmp_path, kept, complete):
     )
     for number in range(1, kept):
         (journal.directory / f"journal-{number:08d}.seg").unlink()
-    found = find_customer([journal.directory], "c1")
+    found = find_customer([journal.directory], "c1", personal=PERSONAL)
     assert (found.inputs, found.complete) == (3 - kept, complete)

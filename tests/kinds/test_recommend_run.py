@@ -286,4 +286,4 @@ def test_settings_that_do_not_fit_together(tmp_path, overrides, said):
 def test_answers_to_judge_scores_by_are_refused(events, tmp_path):
     done = headrace("run", "recommend", "--from", events, "--to", tmp_path / "d.jsonl", "--truth", events)
     assert done.code == 2
-    assert "--truth: not supported for slates" in done.said
+    assert "--truth: not supported by recommend" in done.said

@@ -8,20 +8,22 @@ from io import StringIO
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import orjson
 import pytest
 from rich.console import Console
 
-from headrace.cli import replay_words as words
-from headrace.cli.replay_charts import interval_chart, recall_chart, week_chart
-from headrace.cli.replay_page import report_page
-from headrace.cli.replay_view import report_json, report_view
 from headrace.config.canonical import digest
 from headrace.config.loading import load
+from headrace.kinds.fraud import replay_words as words
 from headrace.kinds.fraud.replay_changes import Replayed
+from headrace.kinds.fraud.replay_page import report_page
 from headrace.kinds.fraud.replay_report import report_of
 from headrace.kinds.fraud.replay_rows import UNKNOWN, Example, Payments
+from headrace.kinds.fraud.replay_view import report_plain, report_view
+from headrace.replay.charts import Pair, bar_chart, interval_chart, recall_chart
 from headrace.replay.options import Options
 from headrace.replay.past import Recorded
+from headrace.replay.words import day
 
 DAY_MS = 86_400_000
 START_MS = 1_700_006_400_000  # a midnight
@@ -279,7 +281,7 @@ def test_charts_stay_within_their_frame(rich_report):
     charts = (
         interval_chart(rich_report.quality, SHARES),
         recall_chart(rich_report.curves),
-        week_chart(rich_report.weeks),
+        bar_chart([Pair(day(week.from_ms), *week.cost) for week in rich_report.weeks], "Cost by week"),
     )
     for chart in charts:
         root = ET.fromstring(chart)
@@ -304,7 +306,7 @@ def test_the_terminal_shows_texts_of_events_as_they_are(rich_report):
 
 
 def test_json_has_everything_as_plain_values(rich_report):
-    said = json.loads(report_json(rich_report))
+    said = json.loads(orjson.dumps(report_plain(rich_report)))
     assert said["changed"]["payments"] == rich_report.matrix.payments
     assert said["quality"]["cost"]["old"]["low"] == rich_report.quality["cost"].old.low
     assert said["quality"]["precision"]["old"]["value"] is None
@@ -319,4 +321,4 @@ def test_nothing_at_all_is_told_without_failing():
     found = report(payments=nothing, delays_ms=np.zeros(0))
     assert (found.payments, found.evaluated) == (0, 0)
     assert "No payment was decided by both" in report_page(found)
-    assert json.loads(report_json(found))["quality"]["recall"]["new"]["value"] is None
+    assert json.loads(orjson.dumps(report_plain(found)))["quality"]["recall"]["new"]["value"] is None

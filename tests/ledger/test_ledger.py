@@ -23,14 +23,14 @@ from headrace.errors import ConfigError, StateError, UnknownDecision
 from headrace.journal.batches import Batch
 from headrace.journal.records import CONTROL_SOURCE, OVERDUE, RETRIED
 from headrace.journal.segments import segment_path
+from headrace.kinds.fraud.exported import layout_of
+from headrace.kinds.recommend.exported import SlateLayout
 from headrace.ledger.explained import Explained
 from headrace.ledger.export import Selection, export
 from headrace.ledger.export_columns import columns_of
 from headrace.ledger.ledger import Ledger
 from headrace.ledger.tables import open_table
-from headrace.operators.decisions.detail import detail_layout
 from headrace.operators.events.decode import decode
-from headrace.operators.recommend.exported import SlateLayout
 from headrace.shard.durable import DurableShard
 
 START_MS = 1_700_000_000_000
@@ -88,14 +88,14 @@ def test_a_policy_s_path_is_told(tmp_path):
     shard, _ = opened(tmp_path, *RULE)
     apply(shard, [payment(1), payment(2, amount=900.0)])
     found = Ledger(tmp_path).explain("p-2")
-    assert found.policy == {"path": "rule", "rule": "large"}
-    assert [(reason.code, reason.contribution) for reason in found.reasons] == [("large", None)]
-    assert found.reasons[0].text == "The amount is larger than what is allowed."
+    assert found.why.told.policy == {"path": "rule", "rule": "large"}
+    assert [(reason.code, reason.contribution) for reason in found.why.told.reasons] == [("large", None)]
+    assert found.why.told.reasons[0].text == "The amount is larger than what is allowed."
     text = text_of(found)
     assert "block" in text.splitlines()[0]
     assert "large" in text
     assert "The amount is larger than what is allowed." in text
-    assert Ledger(tmp_path).explain("p-1").policy is None
+    assert Ledger(tmp_path).explain("p-1").why.told.policy is None
 
 
 def test_a_policy_that_only_watches_is_told(tmp_path):
@@ -112,8 +112,8 @@ def test_built_in_reasons_have_their_texts(tmp_path):
     )
     apply(shard, [payment(1)])
     found = Ledger(tmp_path).explain("p-1")
-    assert found.policy["path"] == "capacity"
-    assert "The day's reviews were used up." in {reason.text for reason in found.reasons}
+    assert found.why.told.policy["path"] == "capacity"
+    assert "The day's reviews were used up." in {reason.text for reason in found.why.told.reasons}
 
 
 def test_contributions_that_were_not_computed_are_none(tmp_path):
@@ -121,15 +121,15 @@ def test_contributions_that_were_not_computed_are_none(tmp_path):
     shard, _ = opened(tmp_path, *model, "policy.review_at=0.9", "policy.block_at=0.95")
     apply(shard, [payment(1)])
     found = Ledger(tmp_path).explain("p-1")
-    assert found.contributions is None
-    assert {cross.contribution for cross in found.crosses} == {None}
-    assert found.features["amount"] == 11.0
+    assert found.why.told.contributions is None
+    assert {cross.contribution for cross in found.why.told.crosses} == {None}
+    assert found.why.told.features["amount"] == 11.0
     text_of(found)
     path = tmp_path / "t.jsonl"
     with open_table(path) as rows:
         export([tmp_path / "shard-00"], rows, Selection())
     row = json.loads(path.read_text())
-    assert (row["contribution_amount"], row["base_log_odds"], found.base) == (None, None, None)
+    assert (row["contribution_amount"], row["base_log_odds"], found.why.told.base) == (None, None, None)
 
 
 def test_retried_and_overdue_inputs_are_told(tmp_path):
@@ -200,7 +200,9 @@ def test_contributions_and_base_add_up_to_the_score(tmp_path):
         log_odds = math.log(row["score"] / (1 - row["score"]))
         given = [value for name, value in row.items() if name.startswith("contribution_")]
         assert row["base_log_odds"] + sum(given) == pytest.approx(log_odds, abs=1e-6)
-        assert found.base + sum(found.contributions.values()) == pytest.approx(log_odds, abs=1e-6)
+        assert found.why.told.base + sum(found.why.told.contributions.values()) == pytest.approx(
+            log_odds, abs=1e-6
+        )
         assert f"{log_odds:+.3f}" in text_of(found)
 
 
@@ -209,7 +211,7 @@ def test_an_id_that_was_decided_twice_shows_the_last_and_where_the_first_stands(
     apply(shard, [payment(1), payment(2)])
     apply(shard, [payment(1, amount=99.0)])
     found = Ledger(tmp_path).explain("fraud:p-1")
-    assert found.features["amount"] == 99.0
+    assert found.why.told.features["amount"] == 99.0
     assert len(found.others) == 1
     assert found.others[0].sequence < found.position.sequence
     assert "Decided before under the same id" in text_of(found)
@@ -285,7 +287,7 @@ def test_the_view_keeps_to_the_width(tmp_path, width):
     found = Ledger(tmp_path).explain("x" * 128)
     lines = text_of(found, width).splitlines()
     assert max(map(len, lines)) <= width
-    assert "review_cost" in "".join(lines) or found.policy is not None
+    assert "review_cost" in "".join(lines) or found.why.told.policy is not None
 
 
 def test_json_has_null_for_what_is_missing(tmp_path):
@@ -312,10 +314,10 @@ def test_the_documented_columns_are_the_exported_ones():
         [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| `")]
         for part in (text, of_slates)
     )
-    scored = {one.name for one in columns_of(detail_layout(load(None)))}
+    scored = {one.name for one in columns_of(layout_of(load(None)))}
     own = [one for one in columns_of(SlateLayout()) if one.name not in scored]
     assert more == [[f"`{one.name}`", one.kind, one.meaning] for one in own]
-    columns = columns_of(detail_layout(load(None)))
+    columns = columns_of(layout_of(load(None)))
     fixed = [one for one in columns if not one.name.startswith(("feature_", "contribution_"))]
     documented = [row for row in rows if "NAME" not in row[0]]
     assert documented == [[f"`{one.name}`", one.kind, one.meaning] for one in fixed]

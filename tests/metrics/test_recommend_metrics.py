@@ -13,6 +13,7 @@ from headrace.kinds.recommend.measures import SLATE_METRICS
 from headrace.metrics.exposition import application
 from headrace.metrics.recorder import Recorder
 from headrace.operators.events.decode import decode
+from headrace.operators.recommend.slates import SlateWindow
 from headrace.shard.durable import DurableShard
 
 
@@ -29,7 +30,7 @@ def exposed(recorder: Recorder, settings) -> dict[str, dict[tuple[str, ...], flo
 
 
 def test_slates_have_their_own_metrics_and_none_of_scores():
-    settings, recorder = load(None, flow="recommend"), Recorder(1000)
+    settings, recorder = load(None, flow="recommend"), Recorder(SlateWindow(1000))
     lines = clicks(600)
     shard = DurableShard(None, settings, telemetry=recorder)
     recorder.opened([shard], SimpleNamespace(progress_by_source=()))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headrace.journal.checkpoint import Finished
 from headrace.metrics.recorder import EVENT_TYPES, SCORE_EDGES, Histogram, Recorder
+from headrace.operators.decisions.prequential import OutcomeWindow
 from headrace.operators.events.decode import decode
 
 PAYMENT = (
@@ -58,7 +59,7 @@ def test_a_copy_of_a_histogram_stays_as_it_was():
 
 
 def test_scores_are_read_from_the_lines_that_go_out():
-    recorder, scores = Recorder(10), [0.0, 1e-9, 0.015, 0.30000000000000004, 1.0]
+    recorder, scores = Recorder(OutcomeWindow(10)), [0.0, 1e-9, 0.015, 0.30000000000000004, 1.0]
     tricky = ['a","score":0.5,', '"score":0.5', "\\", '{"score":0.7}']
     lines = [decision(f"{tricky[at % 4]}{at}", score) for at, score in enumerate(scores * 8)]
     recorder.decided(list(enumerate([*lines, b'{"decision_id":"recommend:p","items":[]}\n'])))
@@ -69,7 +70,7 @@ def test_scores_are_read_from_the_lines_that_go_out():
 
 
 def test_lines_are_counted_by_type_and_every_type_is_there():
-    recorder = Recorder(10)
+    recorder = Recorder(OutcomeWindow(10))
     recorder.decoded(decode([PAYMENT, OUTCOME, b"{", PAYMENT, b'{"type":"nonsense"}']))
     counts = recorder.events()
     assert tuple(counts) == EVENT_TYPES
@@ -81,7 +82,7 @@ def test_lines_are_counted_by_type_and_every_type_is_there():
 
 
 def test_a_stage_is_weighted_by_its_events_and_its_work_is_not():
-    recorder = Recorder(10)
+    recorder = Recorder(OutcomeWindow(10))
     recorder.batch("apply", 2_000_000, 300)
     recorder.batch("apply", 40_000_000, 1)
     pace = recorder.stages()["apply"]
@@ -92,7 +93,7 @@ def test_a_stage_is_weighted_by_its_events_and_its_work_is_not():
 
 
 def test_latency_is_that_of_each_decision():
-    recorder = Recorder(10)
+    recorder = Recorder(OutcomeWindow(10))
     recorder.latency(1_000_000, 5, 4_000_000)
     seen = recorder.latencies()
     assert seen.counts[seen.edges.index(0.005)] == 5
@@ -100,7 +101,7 @@ def test_latency_is_that_of_each_decision():
 
 
 def test_outcomes_that_only_judge_are_no_updates():
-    recorder = Recorder(10)
+    recorder = Recorder(OutcomeWindow(10))
     recorder.evaluated([(0.1, 0), (0.9, 1)], learned=True)
     recorder.evaluated([(0.2, 0)], learned=False)
     assert recorder.updates == 2
@@ -108,7 +109,7 @@ def test_outcomes_that_only_judge_are_no_updates():
 
 
 def test_checkpoints_are_told_apart_by_shard_and_by_end():
-    recorder = Recorder(10)
+    recorder = Recorder(OutcomeWindow(10))
     path = Path("state/shard-01/checkpoint-00000002.ckpt")
     recorder.checkpointed(Finished(path, ok=True, seconds=2.0, stall_seconds=0.25, why=""))
     recorder.checkpointed(Finished(path, ok=False, seconds=1.0, stall_seconds=0.5, why="killed"))
@@ -124,7 +125,7 @@ class Clock:
 
 def test_only_a_running_flow_can_stand_still(monkeypatch):
     clock = Clock(monkeypatch)
-    recorder = Recorder(10)
+    recorder = Recorder(OutcomeWindow(10))
     clock.now += 50
     assert (recorder.current, recorder.stalled_s, recorder.recovery_s) == ("recovering", 0.0, 0.0)
     recorder.phase("running")

@@ -46,7 +46,7 @@ EXPORTED = {
         "commands list_content lists read_declared read_list read_lists verdict"
     ),
     "operators.recommend": (
-        "catalogue coverage detail engine explained exported kernels pointwise prepared ranked rules "
+        "catalogue coverage detail engine explained kernels pointwise prepared ranked rules "
         "similarity slates visitors"
     ),
     "operators.simulator": (
@@ -62,7 +62,7 @@ EXPORTED = {
     "erasure": "search",
     "files": (
         "check_outputs file_bytes input_report line_reader merged_reader output_file pace progress resume "
-        "sorted_sources sources time_order truth"
+        "sorted_sources sources time_order"
     ),
     "journal": (
         "batches checkpoint disk end erasures format frame_reader frames keys known_sources passed_headers "
@@ -72,11 +72,11 @@ EXPORTED = {
         "asyncapi connection delivery outlet partition_merge producer read_back reader repair starts topics"
     ),
     "kinds": "",
-    "kinds.fraud": "kind machine replay_changes replay_report replay_rows",
-    "kinds.recommend": "kind replay_slates replay_report",
-    "ledger": "explained export index keys ledger tables verify",
+    "kinds.fraud": "kind truth",
+    "kinds.recommend": "kind",
+    "ledger": "explained export export_columns index keys ledger sections tables verify",
     "metrics": "http_server labels latency measures metric scrape serving",
-    "replay": "examples intervals options past verify walk",
+    "replay": "charts examples intervals options page past verify view walk words",
     "runtime": "compiling file_run interrupts launcher members places runs stopped",
     "shard": (
         "acknowledged apply_record attempts base batch_applier belonging checkpoint_header clock commands "

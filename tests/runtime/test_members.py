@@ -15,16 +15,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.operators.decisions.prequential import Prequential
-from headrace.operators.recommend.slates import Evaluated, SlateWindow
+from headrace.config.fraud_flow import FraudSettings
+from headrace.config.recommend_flow import RecommendSettings
+from headrace.kinds.fraud.evaluation import ScoredRun
+from headrace.kinds.recommend.evaluation import SlatesRun
+from headrace.operators.recommend.slates import Evaluated
 from headrace.runtime import members
 from headrace.runtime.child import Child
 from headrace.runtime.members import Member, Reporter, Said, _told, await_listening, instructions, together
 from headrace.runtime.runs import Latency, Progress, RunSummary
+from headrace.shard.kinds import kind_named
 from headrace.shard.positions import Plan
 
 EVALUATED = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), max_size=60)
 LISTS = st.lists(st.builds(Evaluated, st.integers(0, 20), st.just(20), st.booleans()), max_size=60)
+
+EVALUATION = kind_named("fraud").evaluation
 
 
 def told(progress: Progress) -> Progress:
@@ -40,22 +46,29 @@ def told(progress: Progress) -> Progress:
 
 @given(EVALUATED, EVALUATED)
 def test_quality_is_that_of_all_scores(first, second):
-    whole, parts = Prequential(), [Prequential(), Prequential()]
+    whole, parts = ScoredRun(FraudSettings()), [ScoredRun(FraudSettings()), ScoredRun(FraudSettings())]
     whole.extend(first + second)
     for part, evaluated in zip(parts, (first, second), strict=True):
         part.extend(evaluated)
-    found = together([told(Progress(quality=each.quality(), counted=each.counted())) for each in parts])
-    assert found.quality == whole.quality()
+    found = together(
+        [told(Progress(quality=each.told(), counted=each.counted())) for each in parts],
+        evaluation=kind_named("fraud").evaluation,
+    )
+    assert found.quality == whole.told()
 
 
 @given(LISTS, LISTS)
 def test_quality_of_lists_is_that_of_all_lists(first, second):
-    whole, parts = SlateWindow(1000), [SlateWindow(1000), SlateWindow(1000)]
+    settings = RecommendSettings()
+    whole, parts = SlatesRun(settings), [SlatesRun(settings), SlatesRun(settings)]
     whole.extend(first + second)
     for part, evaluated in zip(parts, (first, second), strict=True):
         part.extend(evaluated)
-    found = together([told(Progress(slates=each.quality())) for each in parts]).slates
-    expected = whole.quality()
+    found = together(
+        [told(Progress(counted=each.counted())) for each in parts],
+        evaluation=kind_named("recommend").evaluation,
+    ).quality
+    expected = whole.told()
     if expected is None:
         assert found is None
     else:
@@ -67,15 +80,17 @@ def test_counts_are_added_also_those_of_processes_that_have_ended():
         Progress(inputs=5, by_action={"block": 1}, pending=2),
         Progress(inputs=7, by_action={"block": 2}),
     ]
-    found = together(parts, [Progress(inputs=100, by_action={"approve": 9}, pending=50)])
+    found = together(
+        parts, [Progress(inputs=100, by_action={"approve": 9}, pending=50)], evaluation=EVALUATION
+    )
     assert (found.inputs, found.pending) == (112, 2)
     assert found.by_action == {"block": 3, "approve": 9}
 
 
 def test_of_latencies_the_largest_is_told():
     parts = [Progress(latency=Latency(1.0, 9.0, 9.5)), Progress(), Progress(latency=Latency(2.0, 3.0, 4.0))]
-    assert together(parts).latency == Latency(2.0, 9.0, 9.5)
-    assert together([Progress()]).latency is None
+    assert together(parts, evaluation=EVALUATION).latency == Latency(2.0, 9.0, 9.5)
+    assert together([Progress()], evaluation=EVALUATION).latency is None
 
 
 def test_a_process_that_drains_and_one_that_warns_are_heard():

@@ -12,6 +12,7 @@ from headrace.journal.provenance import Provenance
 from headrace.shard.belonging import Seen, decisions_elsewhere, newest_of_flow, other_flow, other_topics
 
 OUTPUTS = {"decisions": "out", "dead_letters": "dead"}
+NAMES = ("fraud", "recommend")
 FRESH = JournalEnd(Path("shard-00"), 0, GENESIS, {}, {})
 
 
@@ -24,14 +25,14 @@ def end(*sources: str, to: str | None = None, flow: str = "fraud") -> JournalEnd
 def told(
     ends: list[JournalEnd], ids: list[str | None], *, kind: str = "fraud", latest: bool = False
 ) -> list[str]:
-    newest = newest_of_flow(Seen(0, offset, each) for offset, each in enumerate(ids))
-    return list(decisions_elsewhere(ends, OUTPUTS, newest, kind, from_now_on=latest))
+    newest = newest_of_flow((Seen(0, offset, each) for offset, each in enumerate(ids)), NAMES)
+    return list(decisions_elsewhere(ends, OUTPUTS, newest, (kind,), from_now_on=latest))
 
 
 def test_the_newest_decision_of_each_flow():
     seen = [Seen(0, 3, "fraud:a"), Seen(1, 9, "fraud:b"), Seen(2, 1, "recommend:c"), Seen(0, 4, None)]
     others = [Seen(0, 10, "order:1"), Seen(0, 11, "fraud"), Seen(0, 12, "")]
-    assert newest_of_flow([*seen, *others]) == {"fraud": seen[1], "recommend": seen[2]}
+    assert newest_of_flow([*seen, *others], NAMES) == {"fraud": seen[1], "recommend": seen[2]}
 
 
 def test_a_new_state_on_decided_topics_is_refused_with_the_ways_out():

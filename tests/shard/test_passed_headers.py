@@ -21,6 +21,7 @@ from headrace.journal.scan import records_from
 from headrace.journal.segments import first_boundary, segment_path
 from headrace.journal.verify import verify
 from headrace.kafka.partition_merge import PartitionMerge
+from headrace.kinds.fraud.messages import payment_message
 from headrace.operators.events.decode import decode
 from headrace.shard.durable import DurableShard
 from headrace.shard.outgoing import outgoing_of
@@ -81,7 +82,7 @@ def test_what_is_sent_again_has_the_headers_too(tmp_path):
     assert [each.headers for each in taken.dead_letters] == [headers[1]]
     records = list(records_from(tmp_path, 0))
     assert [bool(record.flags & HEADERS) for record in records] == [True, True, False, False]
-    again = [message for _, _, message in outgoing_of(records, 0, {0: "kafka:in/0"}, 65_536)]
+    again = [message for _, _, message in outgoing_of(records, 0, {0: "kafka:in/0"}, payment_message, 65_536)]
     assert again == [taken.decisions[0], taken.dead_letters[0], taken.decisions[1]]
     with closing(DurableShard(tmp_path, SETTINGS)) as opened:
         assert opened.replayed == 4

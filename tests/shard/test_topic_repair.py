@@ -11,6 +11,7 @@ from headrace.journal.end import journal_end
 from headrace.journal.scan import records_from
 from headrace.journal.writer import JournalWriter
 from headrace.kafka.repair import Repaired, repair
+from headrace.kinds.fraud.messages import payment_message
 from headrace.operators.events.decode import decode
 from headrace.shard.acknowledged import Acknowledged, OutputOffsets, note_of, output_offsets_of
 from headrace.shard.outgoing import DEAD_LETTERS, outgoing_of
@@ -65,7 +66,7 @@ def test_what_every_shard_passes_over_has_a_letter_of_each_also_when_it_is_sent_
     records = list(records_from(tmp_path / "shard-00", 0))
     again = [
         message.id
-        for output, _, message in outgoing_of(records, 0, {0: "kafka:in/0"}, 65_536)
+        for output, _, message in outgoing_of(records, 0, {0: "kafka:in/0"}, payment_message, 65_536)
         if output == DEAD_LETTERS
     ]
     assert again == ["in/0/1#0.1"]
@@ -108,6 +109,7 @@ def mended(folder: Path, outlet: Outlet, topics=TOPICS):
         topics,
         outlet,
         quiet_ms=0,
+        message_of=payment_message,
         line_bytes_max=65_536,
         open_writer=lambda end: JournalWriter(
             end.directory, end.boundary, segment_bytes_max=1 << 20, fsync=False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +14,9 @@ from headrace.cli.terminal import echo
 from headrace.errors import NothingUsable
 
 if TYPE_CHECKING:
-    from headrace.config.fraud_flow import FraudSettings
     from headrace.config.tables import RunSettings
 
 __all__ = ["check"]
-
-_NAMES_SHOWN_MAX: Final = 12
 
 
 def check(
@@ -55,13 +52,16 @@ def check(
     --compatible-with, fields, actions, reasons and headers of decisions are compared, and fields of events.
     """
     from headrace.config.canonical import digest
-    from headrace.config.flow_kinds import shipped
+    from headrace.config.flow_kinds import base_of, shipped
+    from headrace.shard.kinds import kind_of
 
     named = flow_named(flow)
     loaded = loaded_from(named, config, overrides)
     settings, kind = loaded.settings, loaded.settings.flow.kind
-    about = " and ".join(str(each) for each in (named.file, config) if each) or shipped(named.base or kind)
-    echo(f"{about}: {kind}{_declared(settings)}, digest {digest(settings)[:12]}")
+    files = " and ".join(str(each) for each in (named.file, config) if each)
+    about = files or shipped(named.base or base_of(kind))
+    declared = kind_of(settings).view.declared(settings)
+    echo(f"{about}: {kind}{declared}, digest {digest(settings)[:12]}")
     for said in loaded.said:
         echo(f"  {said}")
     for about, said in _in_force(settings):
@@ -73,37 +73,11 @@ def check(
         raise NothingUsable("\n".join(f"{path}: nothing in it is an event of this flow" for path in useless))
 
 
-def _declared(settings: RunSettings) -> str:
-    from headrace.config.fraud_flow import FraudSettings
-
-    if not isinstance(settings, FraudSettings):
-        return ""
-    return f", {len(settings.features)} features, {len(settings.bins)} bins, {len(settings.crosses)} crosses"
-
-
 def _in_force(settings: RunSettings) -> Iterator[tuple[str, str]]:
-    from headrace.config.fraud_flow import FraudSettings
+    from headrace.shard.kinds import kind_of
 
     yield "model", settings.model_name
-    if isinstance(settings, FraudSettings):
-        yield "features", _some(list(settings.features))
-        yield "crosses", _some(list(settings.crosses))
-        yield "policy", _policy(settings)
-
-
-def _policy(settings: FraudSettings) -> str:
-    policy = settings.policy
-    thresholds = f"review at {policy.review_at:g}, block at {policy.block_at:g}"
-    declared = {"lists": list(policy.lists), "rules": list(policy.rules)}
-    parts = ["least expected cost" if policy.cost else thresholds]
-    parts += [f"{kind} {_some(names)}" for kind, names in declared.items() if names]
-    parts += ["in shadow: everything is approved"] if policy.shadow else []
-    return "; ".join(parts)
-
-
-def _some(names: list[str]) -> str:
-    left = len(names) - _NAMES_SHOWN_MAX
-    return ", ".join([*names[:_NAMES_SHOWN_MAX], *([f"and {left} more"] if left > 0 else [])]) or "none"
+    yield from kind_of(settings).view.described(settings)
 
 
 def _examined(path: str, settings: RunSettings) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from headrace.config.flow_kinds import FLOWS, SHIPPED
+from headrace.config.flow_kinds import SHIPPED_FLOWS
 from headrace.config.tables import RunSettings
 from headrace.errors import ConfigError, Invalid
 from headrace.runtime.places import dead_letters_beside
@@ -36,7 +36,10 @@ PRESET: Final = "demo-network"
 LIST_ITEMS: Final = 20
 LIVE_PER_S: Final = 250
 LIVE_S: Final = 5.0
-SESSIONS: Final = SHIPPED.with_name("fraud-sessions.toml")
+FLOWS: Final = ("fraud", "recommend")
+"""The flows that are shown."""
+
+SESSIONS: Final = SHIPPED_FLOWS / "fraud-sessions.toml"
 
 
 class Made(NamedTuple):

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.cli.demo import Files
-from headrace.files.truth import read_truth
+from headrace.kinds.fraud.truth import read_truth
 from headrace.ledger.ledger import Ledger
 from headrace.operators.decisions.prequential import Prequential
 from headrace.operators.events.contract import (
@@ -296,7 +296,9 @@ def _click(
     rank = 0 if before is None else rank_of(click.item_id, shown.get(before.event_id, ()))
     place = ""
     if before is not None and rank:
-        place = f", place {rank} of its slate: {ledger.explain(before.event_id).items[rank - 1].text}"
+        why = ledger.explain(before.event_id).why
+        assert why is not None
+        place = f", place {rank} of its slate: {why.told.items[rank - 1].text}"
     yield f"  {_at(click.event_time)} clicks {click.item_id}{place}"
     items = shown.get(click.event_id, ())
     more = f" and {len(items) - _ITEMS_TOLD} more" if len(items) > _ITEMS_TOLD else ""
@@ -306,11 +308,12 @@ def _click(
 def _decided(files: Files, payment: Payment, shop: Shop, truth: Mapping[str, int]) -> Iterator[str]:
     found = Ledger(files.state("fraud")).explain(payment.event_id)
     assert found.decision is not None
+    assert found.why is not None
     yield (
         f"  {_at(payment.event_time)} pays {payment.amount:.2f} {payment.currency} to {payment.merchant_id}:"
         f" {found.decision['action']}, score {found.decision['score']:.3f}"
     )
-    for reason in found.reasons:
+    for reason in found.why.told.reasons:
         added = "" if reason.contribution is None else f"{reason.contribution:+.2f} "
         yield f"             {added}{reason.text or reason.code}"
     outcome = shop.outcomes.get(payment.event_id)

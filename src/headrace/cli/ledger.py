@@ -222,5 +222,5 @@ def export(
         done = export(directories, rows, selection, progress=progress)
     erased = f"; {done.erased:,} erased ones are left out" if done.erased else ""
     gone = f"; {done.gone:,} older records of all kinds are no longer kept" if done.gone else ""
-    outcomes = "" if done.of_slates else f", {done.with_outcome:,} of them with outcome"
+    outcomes = f", {done.with_outcome:,} of them with outcome" if done.with_outcomes else ""
     echo(f"{done.rows:,} decisions in {to}{outcomes}{erased}{gone}", err=True)

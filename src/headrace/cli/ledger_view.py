@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,16 +16,19 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from headrace.cli.tones import STYLES
 from headrace.config.paths import path_text
 from headrace.config.printable import printable
-from headrace.ledger.explained import Cross, Explained, ExplainedLetter, Position, Range
+from headrace.ledger.explained import Explained, ExplainedLetter, Position
+from headrace.ledger.sections import Aside, Columns, Fields, Section, number_text, time_text
 from headrace.ledger.verify import VerifiedShard
 
 __all__ = ["explained_json", "explained_view", "verified_json", "verified_lines", "watching"]
 
-_STYLES: Final = {"approve": "green", "review": "yellow", "block": "red"}
-_DONE: Final = {"click": "clicked", "cart": "put into the cart", "order": "ordered"}
-_LABELS: Final = {0: "legitimate", 1: "fraud"}
+_PLAIN: Final = (
+    *("decision_id", "erased", "retried", "overdue", "letter", "decision", "input", "config", "position"),
+    *("accepted_ms", "committed_ms", "outcomes", "others", "beside", "delivered"),
+)
 _WIDTH_MAX: Final = 120
 _FEATURE_COLUMNS_MAX: Final = 3
 _VALUE_WIDTH: Final = 14
@@ -73,7 +75,12 @@ def watching(console: Console, what: str, total_bytes: int) -> Iterator[Callable
 
 def explained_json(found: Explained) -> bytes:
     """Return a decision as indented JSON; missing values are null."""
-    return orjson.dumps(asdict(found), option=orjson.OPT_INDENT_2)
+    # What the kind tells stands beside what every decision has, as if it were one object: who reads the JSON
+    # asks for `features` or `items`, not for where they come from.
+    plain = {name: getattr(found, name) for name in _PLAIN}
+    if found.why is not None:
+        plain |= {each.name: getattr(found.why.told, each.name) for each in fields(found.why.told)}
+    return orjson.dumps(plain, option=orjson.OPT_INDENT_2)
 
 
 def explained_view(found: Explained, width: int) -> RenderableType:
@@ -87,83 +94,53 @@ def explained_view(found: Explained, width: int) -> RenderableType:
 
 def _title(found: Explained) -> Text:
     title = Text(printable(found.decision_id), style="bold")
-    if found.decision is None:
+    if found.decision is None or found.why is None:
         return title.append("  erased", style="magenta")
     action = found.decision["action"]
-    title.append(f"  {action}", style=f"bold {_STYLES.get(action, '')}")
+    title.append(f"  {action}", style=f"bold {STYLES.get(found.tone, '')}")
     if found.decision.get("shadow_action"):
         title.append(f"  (only watching; else {found.decision['shadow_action']})")
-    if "score" in found.decision:
-        title.append(f"  score {found.decision['score']:.4f}", style="default")
-    else:
-        title.append(f"  {len(found.items)} items", style="default")
+    title.append(f"  {found.why.title}", style="default")
     replaced = found.letter is not None and found.letter.replaced
     marks = ("  retried" * found.retried, "  bytes replaced" * replaced, "  overdue" * found.overdue)
     return title.append("".join(marks), style="magenta")
 
 
 def _sections(found: Explained, width: int) -> Iterator[tuple[str, RenderableType]]:
-    if found.erased:
+    if found.why is None:
         yield (
             "Erased",
             Text("Input, decision and features were removed from the ledger; its place and times are left."),
         )
     else:
-        # A slate has items where another decision has reasons, contributions and outcomes.
-        if "items" not in (found.decision or {}):
-            yield "Reasons", _reasons(found)
-            yield "Contributions, in log-odds", _contributions(found)
-            yield "Features", _features(found.features, width - 2)
-        elif found.items:
-            yield "Items", _items(found)
-        else:
-            yield "Reasons for the empty slate", _reasons(found)
-        if "items" in (found.decision or {}):
-            yield "What the session did next", _followed(found)
+        yield from ((each.title, _body(each, width)) for each in found.why.before)
         yield "Event", _fields(found.input)
         if found.retried:
             yield "Dead letter before", _letter(found.letter)
-        if found.policy is not None:
-            yield "Policy", _fields(found.policy)
-        if "items" not in (found.decision or {}):
-            yield "Outcomes", _outcomes(found)
+        yield from ((each.title, _body(each, width)) for each in found.why.after)
+        if found.beside:
+            yield "Decided on the same event", Text(printable(", ".join(found.beside)))
     yield "When and where", _pairs(_whereabouts(found))
     if found.others:
         yield "Decided before under the same id", _pairs((one.shard, _place(one)) for one in found.others)
 
 
-def _reasons(found: Explained) -> RenderableType:
-    if not found.reasons:
-        return Text("none")
-    table = _grid("right", "left", "left")
-    for reason in found.reasons:
-        table.add_row(
-            _signed(reason.contribution), reason.code, reason.text or Text("(no text)", style="dim")
-        )
+def _body(section: Section, width: int) -> RenderableType:
+    body = section.body
+    if isinstance(body, Fields):
+        return _fields(body.value)
+    if isinstance(body, Columns):
+        return _columns(body.values, width - 2)
+    if isinstance(body, str):
+        return Text(body)
+    table = _grid(*body.sides)
+    for row in body.rows:
+        table.add_row(*map(_cell, row))
     return table
 
 
-def _items(found: Explained) -> RenderableType:
-    table = _grid("right", "left", "right", "left", "left")
-    for place, item in enumerate(found.items, 1):
-        table.add_row(str(place), item.item_id, f"{item.score:.4f}", item.source, item.text)
-    return table
-
-
-def _contributions(found: Explained) -> RenderableType:
-    if found.contributions is None and not found.crosses:
-        return Text("none were computed for this decision")
-    table, crosses = _grid("right", "left", "left"), {cross.name: cross for cross in found.crosses}
-    given = found.contributions or {}
-    for name in sorted(given or crosses, key=lambda name: -abs(given.get(name, 0.0))):
-        table.add_row(_signed(given.get(name)), name, _ranges(crosses.get(name)))
-    if found.base is not None:
-        table.add_row(
-            _signed(found.base), Text("base", style="dim"), Text("what they are added to", style="dim")
-        )
-        total = Text("sum, the log-odds of the score", style="dim")
-        table.add_row(_signed(found.base + sum(given.values())), "", total)
-    return table
+def _cell(cell: str | Aside) -> Text:
+    return Text(cell.text, style="dim") if isinstance(cell, Aside) else Text(cell)
 
 
 def _letter(letter: ExplainedLetter | None) -> RenderableType:
@@ -175,25 +152,13 @@ def _letter(letter: ExplainedLetter | None) -> RenderableType:
     return _pairs(rows)
 
 
-def _ranges(cross: Cross | None) -> Text:
-    return Text("; ".join(map(_range, cross.ranges)) if cross else "")
-
-
-def _range(one: Range) -> str:
-    if one.value != one.value:
-        return f"{one.bin} missing"
-    if one.low is None:
-        return f"{one.bin} below {one.high:g}"
-    return f"{one.bin} from {one.low:g}" + ("" if one.high is None else f" to {one.high:g}")
-
-
-def _features(features: dict[str, float], width: int) -> RenderableType:
+def _columns(features: Mapping[str, float], width: int) -> RenderableType:
     """Names and values, in as many columns as there is room for, filled downwards."""
     longest = max(map(len, features), default=0)
     # By the longest name: a column that is cut off would hide which feature it is.
     columns = max(1, min(_FEATURE_COLUMNS_MAX, width // (longest + _VALUE_WIDTH)))
     table, rows = _grid(*("left", "right") * columns), -(-len(features) // columns)
-    cells = [(name, _number(value)) for name, value in features.items()]
+    cells = [(name, number_text(value)) for name, value in features.items()]
     for row in range(rows):
         table.add_row(*[cell for pair in cells[row::rows] for cell in pair])
     return table
@@ -219,37 +184,17 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 def _said(value: Any) -> str:
     if isinstance(value, float):
-        return _number(value)
+        return number_text(value)
     return "-" if value is None else printable(str(value))
-
-
-def _outcomes(found: Explained) -> RenderableType:
-    if not found.outcomes:
-        return Text("none so far")
-    table = _grid("left", "left", "left")
-    for outcome in found.outcomes:
-        label = _LABELS.get(outcome.label, str(outcome.label))
-        table.add_row(label, _time(outcome.event_time), outcome.event_id)
-    return table
-
-
-def _followed(found: Explained) -> RenderableType:
-    if not found.followed:
-        return Text("nothing so far, or nothing in time")
-    table = _grid("left", "left", "left", "left", "left")
-    for each in found.followed:
-        place = f"place {each.rank}" if each.rank else "not on the slate"
-        table.add_row(_DONE[each.kind], each.item_id, place, _time(each.event_time), each.event_id)
-    return table
 
 
 def _whereabouts(found: Explained) -> Iterator[tuple[str, str]]:
     at, decision = found.position, found.decision
     if decision is not None:
-        yield "event time", _time(decision["event_time"])
-    yield "accepted", _time(found.accepted_ms)
+        yield "event time", time_text(decision["event_time"])
+    yield "accepted", time_text(found.accepted_ms)
     waited = found.committed_ms - found.accepted_ms
-    yield "committed", f"{_time(found.committed_ms)}, {waited} ms after it was accepted"
+    yield "committed", f"{time_text(found.committed_ms)}, {waited} ms after it was accepted"
     if decision is not None:
         yield "model", decision["model"]
     if found.config is not None:
@@ -280,20 +225,6 @@ def _pairs(pairs: Any) -> Table:
     for name, value in pairs:
         table.add_row(Text(name, style="dim"), Text(value))
     return table
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
-
-
-def _number(value: float) -> str:
-    return "missing" if value != value else f"{value:.6g}"
-
-
-def _time(ms: int) -> str:
-    # Always in UTC, whatever the terminal's zone: what is shown is compared with journals and logs.
-    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")
-    return text.removesuffix("+00:00").removesuffix(".000") + " UTC"
 
 
 # ---------------------------------------------------------------- verify

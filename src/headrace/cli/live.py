@@ -15,8 +15,6 @@ from rich.text import Text
 from headrace.cli.run_lines import (
     Rate,
     Summarize,
-    evaluated_by,
-    in_batches,
     place_of,
     progress_line,
     summary_lines,
@@ -110,8 +108,7 @@ class PlainLines:
         rate = self._rate.update(progress)
         if progress.elapsed_s >= self._next_s:
             self._next_s = progress.elapsed_s + self._every_s
-            latency = not in_batches(self._request)
-            self._write(progress_line(progress, rate, evaluated_by(self._request), latency=latency))
+            self._write(progress_line(self._request, progress, rate))
 
     def warning(self, message: str) -> None:
         """Write a warning."""

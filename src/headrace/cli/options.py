@@ -95,12 +95,12 @@ def flow_named(text: str | None) -> FlowNamed:
     typer.BadParameter
         If it is neither.
     """
-    from headrace.config.flow_kinds import BASES, no_such_flow
+    from headrace.config.flow_kinds import bases, no_such_flow
 
     if text is None:
         return FlowNamed()
-    if text in BASES:
-        return FlowNamed(kind=BASES[text], base=text)
+    if (kind := bases().get(text)) is not None:
+        return FlowNamed(kind=kind, base=text)
     if os.sep in text or text.endswith(_FILE_ENDING) or Path(text).is_file():
         return FlowNamed(file=Path(text))
     raise typer.BadParameter(f"{no_such_flow(text)}; a file is named by a path that ends in .toml")

@@ -22,7 +22,7 @@ def reference(
     """Write the reference pages: of the command line, events, features, metrics and models."""
     from headrace.cli.events_reference import events_page
     from headrace.cli.features_reference import features_page
-    from headrace.metrics.labels import LABELS, PROCESS
+    from headrace.metrics.labels import PROCESS, labels
     from headrace.metrics.measures import all_metrics
     from headrace.operators.models import reference as models_page
 
@@ -30,7 +30,7 @@ def reference(
         ("cli.md", reference_page(ctx.find_root().command, EXIT_CODES)),
         ("events.md", events_page()),
         ("features.md", features_page()),
-        ("metrics.md", metrics_page(all_metrics(), LABELS, PROCESS)),
+        ("metrics.md", metrics_page(all_metrics(), labels(), PROCESS)),
         ("models.md", models_page()),
     ):
         (to / name).write_text(page)

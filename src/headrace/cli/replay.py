@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import orjson
 import typer
 
 from headrace.cli.options import settings_from
@@ -18,10 +20,9 @@ from headrace.errors import DecisionsDiffer, JournalDamaged
 
 if TYPE_CHECKING:
     from headrace.config.tables import RunSettings
-    from headrace.kinds.fraud.replay_report import Report
-    from headrace.kinds.recommend.replay_report import SlateReport
     from headrace.replay.options import Options
     from headrace.replay.past import Past
+    from headrace.shard.kinds import Replays
 
 __all__ = ["replay"]
 
@@ -159,8 +160,7 @@ def replay(
     )
     if html is not None:
         _see_that_it_is_outside(html, state)
-    report = _replayed(state, config, overrides or [], options, learn=learn)
-    _tell(report, html, json=json)
+    _tell(*_replayed(state, config, overrides or [], options, learn=learn), html, json=json)
 
 
 def _verify(state: Path, *, json: bool, other_platform: bool) -> None:
@@ -195,44 +195,27 @@ def _verify(state: Path, *, json: bool, other_platform: bool) -> None:
 
 def _replayed(
     state: Path, config: Path | None, overrides: list[str], options: Options, *, learn: bool
-) -> Report | SlateReport:
-    from headrace.config.fraud_flow import of_fraud
-    from headrace.config.recommend_flow import RecommendSettings
-    from headrace.kinds.fraud.replay_changes import decide_again
-    from headrace.kinds.fraud.replay_report import report_of
-    from headrace.kinds.recommend.replay_report import slate_report_of
-    from headrace.kinds.recommend.replay_slates import slate_again
+) -> tuple[Replays, Any]:
+    """Return what a kind tells of its replays, and the report of one."""
     from headrace.ledger.ledger import shard_directories
     from headrace.replay.past import Past
+    from headrace.shard.kinds import kind_of
 
     directories = shard_directories(state)
     past = Past(directories)
     settings = _settings(config, overrides, past)
-    if isinstance(settings, RecommendSettings):
-        _refuse_for_slates(options)
-        with _deciding(directories) as progress:
-            slates = slate_again(
-                past, settings, learn=learn, examples_max=options.examples_max, progress=progress
-            )
-        with _drawing(past, options) as drawn:
-            return slate_report_of(
-                slates, past.configurations, settings, options, learn=learn, progress=drawn
-            )
-    settings = of_fraud(settings)
-    with _deciding(directories) as progress:
-        payments = decide_again(
-            past, settings, learn=learn, examples_max=options.examples_max, progress=progress
-        )
-    with _drawing(past, options) as drawn:
-        return report_of(payments, past.configurations, settings, options, progress=drawn)
-
-
-def _refuse_for_slates(options: Options) -> None:
-    if options.cost or options.horizon_days is not None:
-        raise typer.BadParameter(
-            "costs and a horizon are not supported for slates",
-            param_hint="--horizon-days" if options.horizon_days is not None else "--review-cost",
-        )
+    replays = kind_of(settings).replays()
+    if refused := replays.refused(options):
+        raise typer.BadParameter(refused[1], param_hint=refused[0])
+    report = replays.report(
+        past,
+        settings,
+        options,
+        learn=learn,
+        deciding=partial(_deciding, directories),
+        drawing=partial(_drawing, past, options),
+    )
+    return replays, report
 
 
 @contextmanager
@@ -269,20 +252,18 @@ def _see_that_it_is_outside(html: Path, state: Path) -> None:
         raise typer.BadParameter("must not be in the state's folder", param_hint="--html")
 
 
-def _tell(report: Report | SlateReport, html: Path | None, *, json: bool) -> None:
-    from headrace.cli.replay_page import report_page
-    from headrace.cli.replay_view import report_json, report_view
+def _tell(replays: Replays, report: Any, html: Path | None, *, json: bool) -> None:
     from headrace.config.private_files import opener
 
     if json:
-        echo_json(report_json(report))
+        echo_json(orjson.dumps(replays.plain(report), option=orjson.OPT_INDENT_2))
     else:
-        console_of().print(report_view(report))
+        console_of().print(replays.view(report))
     if html is not None:
         unnamed = html.with_name(f".{html.name}.{os.getpid()}.tmp")
         try:
             with open(unnamed, "w", encoding="utf-8", opener=opener) as page:
-                page.write(report_page(report))
+                page.write(replays.page(report))
             os.replace(unnamed, html)
         finally:
             unnamed.unlink(missing_ok=True)

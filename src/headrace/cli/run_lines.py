@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from headrace.operators.recommend.slates import SlateQuality
 from headrace.runtime.runs import Latency, Progress, RunRequest, RunSummary
-from headrace.shard import machine
+from headrace.shard.kinds import Action, View, kind_named
 
 __all__ = [
-    "SLATE_ACTIONS",
     "Rate",
     "Summarize",
-    "actions_of",
+    "by_action",
     "duration_text",
     "eta_s",
     "evaluated_by",
@@ -29,15 +27,12 @@ __all__ = [
     "strongest",
     "summary_lines",
     "time_text",
+    "view_of",
 ]
 
 
-ACTIONS: Final = machine.ACTIONS["fraud"]
-SLATE_ACTIONS: Final = machine.ACTIONS["recommend"]
 _REASONS_SHOWN: Final = 5
 _RATE_SECONDS: Final = 3.0
-_REVIEW_DAYS_SHOWN: Final = 7
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 Summarize: TypeAlias = "Callable[[RunRequest, RunSummary], Iterable[str]]"
 """How a run that has ended is told, as lines of text."""
 
@@ -103,31 +98,27 @@ def in_batches(request: RunRequest | None) -> bool:
     )
 
 
-def actions_of(progress: Progress) -> tuple[str, ...]:
-    """Return what decisions of this flow say."""
-    return SLATE_ACTIONS if SLATE_ACTIONS[0] in progress.by_action else ACTIONS
+def view_of(request: RunRequest) -> View:
+    """Return how runs of a request's kind are shown."""
+    return kind_named(request.flow).view
 
 
-def _quality(progress: Progress, evaluate: str) -> str:
-    if SLATE_ACTIONS[0] in progress.by_action:
-        return _slate_quality(progress.slates)
-    quality = progress.quality
-    if quality is None:
-        return f"quality - (no {evaluate} yet)"
-    return f"average precision {quality.average_precision:.3f}, AUC {quality.auc:.3f} against {evaluate}"
+def by_action(request: RunRequest | None, progress: Progress) -> Iterator[tuple[Action, int]]:
+    """Yield what decisions say, in the kind's order, with how many do."""
+    if request is not None:
+        for action in kind_named(request.flow).actions(request.settings):
+            yield action, progress.by_action.get(action.name, 0)
 
 
-def _slate_quality(slates: SlateQuality | None) -> str:
-    if slates is None:
-        return "quality - (no next click yet)"
-    return f"HR {slates.hit_rate:.3f}, MRR {slates.mrr:.3f}, NDCG {slates.ndcg:.3f} against next clicks"
+def _quality(request: RunRequest | None, progress: Progress) -> str:
+    return view_of(request).quality(progress.quality, evaluated_by(request)) if request else "quality -"
 
 
 def evaluated_by(request: RunRequest | None) -> str:
     """Return what a run's decisions are evaluated by."""
-    if request and request.flow == "recommend":
-        return "next clicks"
-    return "truth" if request and request.truth else "outcomes"
+    if request is None:
+        return "outcomes"
+    return "truth" if request.truth else kind_named(request.flow).evaluation.by
 
 
 def strongest(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -135,7 +126,7 @@ def strongest(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS_SHOWN]
 
 
-def progress_line(progress: Progress, rate: float, evaluate: str, *, latency: bool = True) -> str:
+def progress_line(request: RunRequest | None, progress: Progress, rate: float) -> str:
     """How far a run has come, as one line of text, with its latency where that means something."""
     share, eta = share_of(progress), eta_s(progress)
     parts = [
@@ -143,11 +134,11 @@ def progress_line(progress: Progress, rate: float, evaluate: str, *, latency: bo
         f"{progress.decisions:,} decisions",
         f"{rate:,.0f} events/s",
         *(
-            f"{action} {percent_text(progress.by_action.get(action, 0), progress.decisions)}"
-            for action in actions_of(progress)
+            f"{action.name} {percent_text(count, progress.decisions)}"
+            for action, count in by_action(request, progress)
         ),
-        _quality(progress, evaluate),
-        _latency(progress.latency) if latency else "",
+        _quality(request, progress),
+        "" if in_batches(request) else _latency(progress.latency),
         f"{duration_text(eta)} left" if eta is not None else "",
     ]
     return " | ".join(part for part in parts if part)
@@ -157,18 +148,12 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
     """How a run ended, as lines of text."""
     progress, seconds = summary.progress, summary.seconds
     rate = progress.inputs / seconds if seconds else 0.0
-    actions = ", ".join(f"{progress.by_action.get(action, 0):,} {action}" for action in actions_of(progress))
+    actions = ", ".join(f"{count:,} {action.name}" for action, count in by_action(request, progress))
     yield f"{progress.inputs:,} events in {seconds:.1f} s, {rate:,.0f} a second"
     yield f"{progress.decisions:,} decisions ({actions}) in {place_of(request.to)}"
-    if SLATE_ACTIONS[0] not in progress.by_action:
-        yield (
-            f"{progress.outcomes_matched:,} outcomes matched, {progress.outcomes_unmatched:,} not;"
-            f" {progress.outcomes_corrected:,} corrections, {progress.outcomes_late:,} too late;"
-            f" {progress.pending:,} payments wait"
-        )
+    yield from view_of(request).outcomes(progress)
     yield f"{progress.duplicates:,} duplicates, {progress.dead_letters:,} dead letters{_beside(summary)}"
-    if summary.reviews:
-        yield _reviews_unused(summary.reviews, summary.reviews_per_day_max)
+    yield from summary.ended
     yield f"quality: {quality_text(request, progress)}"
     of = "batch latency" if in_batches(request) else "latency"
     yield f"{of}: {_latency(progress.latency).removeprefix('latency ')}"
@@ -179,14 +164,8 @@ def summary_lines(request: RunRequest, summary: RunSummary) -> Iterator[str]:
 
 def quality_text(request: RunRequest, progress: Progress) -> str:
     """How well a run decides, and over how many evaluated decisions."""
-    return f"{_quality(progress, evaluated_by(request)).removeprefix('quality ')}{_evaluated(progress)}"
-
-
-def _reviews_unused(unused: Mapping[int, int], per_day: int | None) -> str:
-    """Return what is left of the review capacity: the last days one by one, and all together."""
-    last = list(unused.items())[-_REVIEW_DAYS_SHOWN:]
-    days = ", ".join(f"{date.fromordinal(_EPOCH_DAY + day)} {left:,}" for day, left in last)
-    return f"reviews unused: {sum(unused.values()):,} on {len(unused):,} days of {per_day:,} each; {days}"
+    said = _quality(request, progress).removeprefix("quality ")
+    return f"{said}{view_of(request).evaluated(progress.quality)}"
 
 
 def place_of(to: str) -> str:
@@ -196,10 +175,3 @@ def place_of(to: str) -> str:
 
 def _beside(summary: RunSummary) -> str:
     return f" in {summary.dead_letters}" if summary.dead_letters and summary.progress.dead_letters else ""
-
-
-def _evaluated(progress: Progress) -> str:
-    if progress.slates is not None:
-        return f" (the last {progress.slates.slates:,} evaluated)"
-    quality = progress.quality
-    return f" ({quality.frauds:,} frauds among the last {quality.payments:,} evaluated)" if quality else ""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.options import checked_flow
+from headrace.config.flow_kinds import bases
 
 __all__ = [
     "AcceptLost",
@@ -45,7 +46,7 @@ Flow = Annotated[
     str,
     typer.Argument(
         callback=checked_flow,
-        help="Which flow to run: fraud, fraud-sessions, recommend, or the path of a flow's file.",
+        help=f"Which flow to run: {', '.join(bases())}, or the path of a flow's file.",
     ),
 ]
 Sources = Annotated[

@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.run_lines import (
-    SLATE_ACTIONS,
-    actions_of,
+    by_action,
     duration_text,
     eta_s,
     evaluated_by,
@@ -22,20 +21,15 @@ from headrace.cli.run_lines import (
     share_of,
     strongest,
     time_text,
+    view_of,
 )
 from headrace.cli.terminal import console_of
+from headrace.cli.tones import STYLES
 from headrace.runtime.runs import Progress, RunRequest
 
 __all__ = ["panel_of"]
 
 
-_STYLES: Final = {
-    "approve": "green",
-    "review": "yellow",
-    "block": "red",
-    "recommend": "green",
-    "none": "yellow",
-}
 _BAR_WIDTH: Final = 30
 _WIDE: Final = 1000
 
@@ -44,9 +38,10 @@ def panel_of(
     request: RunRequest | None, progress: Progress, rate: float, width: int, *, close: bool = False
 ) -> Panel:
     """Return a run's panel; a close one leaves no line empty."""
-    figures = _figures(progress, evaluated_by(request), latency=not in_batches(request))
-    tables = [_decisions(progress), figures]
-    tables += [_reasons(progress)] if progress.reasons or SLATE_ACTIONS[0] not in progress.by_action else []
+    tables = [_decisions(request, progress)]
+    if request is not None:
+        tables.append(_figures(request, progress))
+        tables += [_reasons(progress)] if progress.reasons or view_of(request).with_reasons else []
     columns = _beside_each_other(tables, width)
     title = f"headrace {request.flow}" if request else "headrace"
     body = Group(_bar(progress, rate, width), *([] if close else [""]), columns)
@@ -88,32 +83,25 @@ def _bar(progress: Progress, rate: float, width: int) -> Table:
     return row
 
 
-def _decisions(progress: Progress) -> Table:
+def _decisions(request: RunRequest | None, progress: Progress) -> Table:
     table = _pairs("decisions", f"{progress.decisions:,}")
-    for action in actions_of(progress):
-        count = progress.by_action.get(action, 0)
+    for action, count in by_action(request, progress):
         share = percent_text(count, progress.decisions)
-        table.add_row(Text(action, style=_STYLES[action]), f"{count:,}  {share:>6}")
+        table.add_row(Text(action.name, style=STYLES[action.tone]), f"{count:,}  {share:>6}")
     table.add_row("duplicates", f"{progress.duplicates:,}")
     table.add_row("dead letters", f"{progress.dead_letters:,}")
     return table
 
 
-def _figures(progress: Progress, evaluate: str, *, latency: bool) -> Table:
-    quality, seen, slates = progress.quality, progress.latency, progress.slates
-    table = _pairs(f"against {evaluate}", "so far")
-    if SLATE_ACTIONS[0] in progress.by_action:
-        table.add_row("HR, MRR", f"{slates.hit_rate:.3f}, {slates.mrr:.3f}" if slates else "-")
-    else:
-        table.add_row("average precision", f"{quality.average_precision:.3f}" if quality else "-")
-        table.add_row("AUC", f"{quality.auc:.3f}" if quality else "-")
-    if latency:
+def _figures(request: RunRequest, progress: Progress) -> Table:
+    seen, shown = progress.latency, view_of(request)
+    table = _pairs(f"against {evaluated_by(request)}", "so far")
+    for name, value in shown.figures(progress):
+        table.add_row(name, value)
+    if not in_batches(request):
         table.add_row("latency p50, p99", f"{seen.p50_ms:.2f}, {seen.p99_ms:.2f} ms" if seen else "-")
     table.add_row("event time", time_text(progress.event_time_ms))
-    if SLATE_ACTIONS[0] in progress.by_action:
-        table.add_row("pending slates", f"{progress.pending:,}")
-    else:
-        table.add_row("outcomes, pending", f"{progress.outcomes_matched:,}, {progress.pending:,}")
+    table.add_row(*shown.pending(progress))
     return table
 
 

@@ -58,9 +58,9 @@ def warm(
 def _named(
     flow: str | None, config: Config, overrides: list[str] | None
 ) -> Iterator[tuple[str, RunSettings]]:
-    from headrace.config.flow_kinds import BASES
+    from headrace.config.flow_kinds import bases
 
-    for name in BASES if flow is None else (flow,):
+    for name in bases() if flow is None else (flow,):
         named: FlowNamed = flow_named(name)
         yield name, loaded_from(named, config, overrides).settings
 

@@ -6,22 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
 import orjson
 
+from headrace.config.canonical import restore
 from headrace.erasure.shapes import Judgement, Shapes
-from headrace.errors import JournalDamaged
+from headrace.errors import JournalDamaged, StateError
+from headrace.journal.end import journal_end
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import COMMAND, Kind, Record
 from headrace.journal.segments import first_boundary
 from headrace.shard.commands import Erase, ReloadList, decode_command
+from headrace.shard.kinds import Personal, kind_of
 
-__all__ = ["KEY_FIELDS", "Found", "Lines", "find_customer"]
-
-KEY_FIELDS: Final = ("session_id", "device_id", "ip")
-"""Fields whose values stand for the customer too, where no other customer has them."""
+__all__ = ["Found", "Lines", "find_customer"]
 
 _TRIES: Final = 3
 _KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
@@ -31,19 +30,30 @@ _BACKSLASH: Final = b"\\"
 Progress = Callable[[int, int], None]
 
 
-class _Event(msgspec.Struct, gc=False):
-    """What of an event may say whose it is."""
+class _Event(NamedTuple):
+    """What of an event may say whose it is: its fields that are texts, as far as they matter."""
 
-    type: str = ""
-    event_id: str | None = None
-    customer_id: str | None = None
-    session_id: str | None = None
-    device_id: str | None = None
-    ip: str | None = None
-    about: str | None = None
+    said: Mapping[str, str]
+
+    @property
+    def type(self) -> str:
+        return self.said.get("type", "")
+
+    @property
+    def event_id(self) -> str | None:
+        return self.said.get("event_id")
+
+    @property
+    def customer_id(self) -> str | None:
+        return self.said.get("customer_id")
+
+    @property
+    def about(self) -> str | None:
+        return self.said.get("about")
 
 
-_decoder: Final = msgspec.json.Decoder(_Event)
+_NOTHING: Final = _Event({})
+_ALWAYS: Final = ("type", "event_id", "customer_id", "about")
 
 
 class Lines(NamedTuple):
@@ -139,13 +149,20 @@ class Found:
                 self.about[event.about] = None
 
 
-def find_customer(directories: Sequence[Path], customer_id: str, progress: Progress | None = None) -> Found:
+def find_customer(
+    directories: Sequence[Path],
+    customer_id: str,
+    progress: Progress | None = None,
+    *,
+    personal: Personal | None = None,
+) -> Found:
     """Look through journals for a customer; a flow may be running.
 
-    Theirs are: events with this `customer_id`; outcomes about their payments; events without customer in
-    a session that is theirs alone; lines that could not be used and name the customer, in any shape that
-    `Shapes` knows; reloads of lists on which they are. A session, a device or an address is theirs alone if
-    no event of another customer in these journals has it.
+    Theirs are: events with this `customer_id`; outcomes about what was decided on those; events without
+    customer in a session that is theirs alone; lines that could not be used and name the customer, in any
+    shape that `Shapes` knows; reloads of lists on which they are. What stands for them beside their id, such
+    as a session or a device, the kind of flow says (`Personal`); a value is theirs alone if no event of
+    another customer in these journals has it.
 
     Parameters
     ----------
@@ -155,15 +172,20 @@ def find_customer(directories: Sequence[Path], customer_id: str, progress: Progr
         Who.
     progress
         Told of bytes and records; each journal is read twice.
+    personal
+        What names a customer; not given: as the state's last configuration says.
 
     Raises
     ------
     JournalDamaged, StateMismatch
         If a journal can't be read.
+    StateError
+        If no configuration is known that could say what names a customer.
     """
     for left in reversed(range(_TRIES)):
         try:
-            return _Search(directories, customer_id, progress).run()
+            search = _Search(directories, customer_id, progress, personal or _personal(directories))
+            return search.run()
         except (FileNotFoundError, JournalDamaged):
             if not left:  # a running flow may have deleted an old segment on the way
                 raise
@@ -171,12 +193,16 @@ def find_customer(directories: Sequence[Path], customer_id: str, progress: Progr
 
 
 class _Search:
-    def __init__(self, directories: Sequence[Path], customer_id: str, progress: Progress | None) -> None:
+    def __init__(
+        self, directories: Sequence[Path], customer_id: str, progress: Progress | None, personal: Personal
+    ) -> None:
         self._directories, self._customer_id, self._progress = directories, customer_id, progress
         self._found = Found(customer_id)
         self._needle = orjson.dumps(customer_id)[1:-1]
-        self._used: dict[str, dict[str, None]] = {name: {} for name in KEY_FIELDS}
-        self._shared: dict[str, dict[str, None]] = {name: {} for name in KEY_FIELDS}
+        self._personal, keys = personal, personal.keys
+        self._fields = frozenset((*_ALWAYS, *keys))
+        self._used: dict[str, dict[str, None]] = {name: {} for name in keys}
+        self._shared: dict[str, dict[str, None]] = {name: {} for name in keys}
         self._lists: dict[str, bool] = {}
         self._shapes = Shapes(customer_id)
         self._mentions: dict[tuple[str, int], None] = {}
@@ -186,13 +212,13 @@ class _Search:
             self._take_own(shard, record)
         # Twice through all: whose a session or device is, only all of its events together can say.
         candidates = [each for shard, record in self._records() for each in self._take_linked(shard, record)]
-        found = self._found
-        sessions = self._own("session_id")
+        found, keys = self._found, self._personal.keys
+        sessions = self._own(keys[0]) if keys else {}
         for shard, record, event in candidates:
-            if event.session_id in sessions:
+            if event.said[keys[0]] in sessions:
                 found.add(shard, record, event)
         found.keys = {"customer_id": {self._customer_id: None}}
-        found.keys |= {name: self._own(name) for name in KEY_FIELDS}
+        found.keys |= {name: self._own(name) for name in keys}
         found.shared = Counter({name: len(shared) for name, shared in self._shared.items() if shared})
         found.lists = tuple(name for name, named in self._lists.items() if named)
         found.mentioned = sum(
@@ -226,11 +252,11 @@ class _Search:
         # The id's bytes tell nearly always; only behind a backslash can it be written with other ones.
         if not dead and self._needle not in record.input and _BACKSLASH not in record.input:
             return
-        event = _event_of(record.input)
+        event = self._event_of(record.input)
         if event is not None and event.customer_id == self._customer_id:
             self._found.add(shard, record, event)
             for name, values in self._used.items() if record.kind in _USED else ():
-                value = getattr(event, name)
+                value = event.said.get(name)
                 if value is not None:
                     values[value] = None
             return
@@ -239,7 +265,7 @@ class _Search:
             if evaluated is Judgement.NAMED:
                 self._mentions[shard, record.ordinal] = None
         elif evaluated is Judgement.NAMED:
-            self._found.add(shard, record, event or _Event())
+            self._found.add(shard, record, event or _NOTHING)
         elif evaluated is Judgement.UNSURE:
             self._found.unsure.setdefault(shard, {})[record.ordinal] = None
 
@@ -253,7 +279,7 @@ class _Search:
             # The last content holds, so a list that no longer names them isn't named in the end.
             self._lists[command.name] = named
             if named:
-                self._found.add(shard, record, _Event())
+                self._found.add(shard, record, _NOTHING)
 
     # -- the second time: what is linked with what was found
 
@@ -261,34 +287,51 @@ class _Search:
         """Take in outcomes, note what others have in common; give what depends on whose its session is."""
         if record.flags & COMMAND or record.ordinal in self._found.ordinals.get(shard, ()):
             return
-        event = _event_of(record.input)
+        event = self._event_of(record.input)
         if event is None:
             return
-        if event.type == "outcome" and event.about in self._found.events.get("payment", {}):
+        if event.type == "outcome" and self._is_theirs(event.about):
             self._found.add(shard, record, event)
         elif event.customer_id is None:
-            if event.session_id in self._used["session_id"]:
+            # Only by the first key, the visit: a device or an address alone doesn't make an event somebody's.
+            linked = next(iter(self._personal.keys), None)
+            if linked is not None and event.said.get(linked) in self._used[linked]:
                 yield shard, record, event
         elif event.customer_id != self._customer_id:
             for name, values in self._used.items():
-                if getattr(event, name) in values:
+                value = event.said.get(name)
+                if value in values:
                     # A device that two customers use is nobody's alone: what is kept under it stays, and is
                     # told.
-                    self._shared[name][getattr(event, name)] = None
+                    self._shared[name][value] = None
+
+    def _is_theirs(self, event_id: str | None) -> bool:
+        """Whether an outcome's event is one of theirs."""
+        return any(event_id in self._found.events.get(of_type, ()) for of_type in self._personal.about)
+
+    def _event_of(self, line: bytes) -> _Event | None:
+        """Return what a line says, wrong values left out; None if it is no JSON object."""
+        try:
+            said = orjson.loads(line)
+        except (orjson.JSONDecodeError, RecursionError):
+            return None
+        if not isinstance(said, dict):
+            return None
+        # Fields of wrong types are left out and the rest is used: a dead letter may still say whose it is.
+        wanted = self._fields & said.keys()
+        return _Event({name: said[name] for name in wanted if isinstance(said[name], str)})
 
 
-def _event_of(line: bytes) -> _Event | None:
-    """Return what a line says, wrong values left out; None if it is no JSON object."""
-    try:
-        return _decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        pass
-    try:
-        said: Any = orjson.loads(line)
-    except (orjson.JSONDecodeError, RecursionError):
-        return None
-    return _Event(**_texts(said)) if isinstance(said, dict) else None
-
-
-def _texts(said: Mapping[str, Any]) -> dict[str, str]:
-    return {name: said[name] for name in _Event.__struct_fields__ if isinstance(said.get(name), str)}
+def _personal(directories: Sequence[Path]) -> Personal:
+    """Return what names a customer in the events of a state, as its last configuration says."""
+    for number, directory in enumerate(directories):
+        said = journal_end(directory, number, cut_torn_tail=False).provenance
+        if said is not None:
+            try:
+                settings = restore(said.settings)
+            except ValueError as error:
+                raise StateError(f"{directory}: its configuration can't be read: {error}") from error
+            return kind_of(settings).personal(settings)
+    raise StateError(
+        f"{directories[0].parent}: no configuration is known, so that nobody can tell what is whose"
+    )

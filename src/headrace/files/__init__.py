@@ -13,5 +13,4 @@ __all__ = [
     "sorted_sources",
     "sources",
     "time_order",
-    "truth",
 ]

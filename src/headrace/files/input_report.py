@@ -9,17 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from headrace.config.fraud_flow import FraudSettings
 from headrace.config.tables import RunSettings
 from headrace.files.contract_report import Decoded, Fields
 from headrace.files.line_reader import LineReader
 from headrace.files.lines import Examination, Lines
 from headrace.files.time_order import Disorder
-from headrace.operators.events.contract import Payment
 from headrace.operators.events.declared import contract_of
 from headrace.operators.events.decode import Undecodable
 from headrace.operators.events.event_times import AT_ONCE, times_of
 from headrace.operators.events.timestamps import time_text
+from headrace.shard.kinds import kind_of
 
 __all__ = ["EXAMINATIONS", "Report", "examine"]
 
@@ -156,11 +155,6 @@ def examine(reader: LineReader, settings: RunSettings) -> Report:
 
 def _decoded(payloads: Sequence[bytes], settings: RunSettings) -> list[Any]:
     """Events, as the flow would take them."""
-    contract = contract_of(settings.events)
-    events = contract.decode(payloads, settings.input.line_bytes_max)
-    if isinstance(settings, FraudSettings):
-        for place, event in enumerate(events):
-            if isinstance(event, Payment) and event.currency != settings.flow.currency:
-                message = f"currency: this flow decides in {settings.flow.currency}, not {event.currency!r}"
-                events[place] = Undecodable("other_currency", message, "currency")
-    return events
+    events = contract_of(settings.events).decode(payloads, settings.input.line_bytes_max)
+    refusal = kind_of(settings).refusals(settings)
+    return [event if isinstance(event, Undecodable) else refusal(event) or event for event in events]

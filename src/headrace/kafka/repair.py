@@ -24,7 +24,7 @@ from headrace.journal.writer import JournalWriter
 from headrace.operators.events.declared import BUILT_IN
 from headrace.shard.acknowledged import OutputOffsets, note_of, output_offsets_of
 from headrace.shard.noted_contract import contract_of_settings, noted_contract
-from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, Outgoing, outgoing_of
+from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, MessageOf, Outgoing, outgoing_of
 
 __all__ = ["Outlet", "Repaired", "repair"]
 
@@ -92,6 +92,7 @@ def repair(
     outlet: Outlet,
     *,
     quiet_ms: int,
+    message_of: MessageOf,
     line_bytes_max: int,
     open_writer: Callable[[JournalEnd], JournalWriter],
 ) -> Repaired:
@@ -108,6 +109,8 @@ def repair(
     quiet_ms
         A topic must have grown by nothing for so long before it is taken for complete: the last bytes of a
         killed process may still be on their way.
+    message_of
+        Makes the message of a decision.
     line_bytes_max
         Longer inputs were not looked into.
     open_writer
@@ -138,7 +141,7 @@ def repair(
         there = set(outlet.read_back(topic, starts, quiet_ms))
         read += len(there)
         for end, offsets in wanted:
-            for message in _owed(end, offsets, line_bytes_max):
+            for message in _owed(end, offsets, message_of, line_bytes_max):
                 if message.id not in there:
                     outlet.send(offsets.output, topic, message)
                     sent[offsets.output] += 1
@@ -189,12 +192,15 @@ def _starts(
     return {each: min(mark.ends.get(each, 0) for _, mark in wanted) for each in sorted(ends)}
 
 
-def _owed(end: JournalEnd, offsets: OutputOffsets, line_bytes_max: int) -> Iterator[Outgoing]:
+def _owed(
+    end: JournalEnd, offsets: OutputOffsets, message_of: MessageOf, line_bytes_max: int
+) -> Iterator[Outgoing]:
     # What is owed nearly always comes of the last run, whose contract the journal's end tells.
     contract = BUILT_IN if end.provenance is None else contract_of_settings(end.provenance.settings)
     for records in _in_portions(records_from(end.directory, offsets.ordinal)):
         contract = noted_contract(records[0]) or contract if records else contract
-        for output, _, message in outgoing_of(records, end.shard, end.names, line_bytes_max, contract):
+        messages = outgoing_of(records, end.shard, end.names, message_of, line_bytes_max, contract)
+        for output, _, message in messages:
             if output == offsets.output:
                 yield message
 

@@ -1,3 +1,13 @@
 """Reads decisions back from the journals, with their reasons and their outcomes."""
 
-__all__ = ["explained", "export", "index", "keys", "ledger", "tables", "verify"]
+__all__ = [
+    "explained",
+    "export",
+    "export_columns",
+    "index",
+    "keys",
+    "ledger",
+    "sections",
+    "tables",
+    "verify",
+]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.operators.recommend.explained import ExplainedItem
+from headrace.journal.records import Record
+from headrace.ledger.sections import Section
 
 __all__ = [
+    "Asked",
     "Config",
-    "Cross",
     "Explained",
-    "ExplainedFollowUp",
     "ExplainedLetter",
     "ExplainedOutcome",
     "ExplainedReason",
     "Position",
-    "Range",
+    "Why",
 ]
 
 
@@ -75,50 +76,6 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """The range of a bin that a feature's value fell into: `low` <= value < `high`.
-
-    Attributes
-    ----------
-    bin, feature
-        Their names.
-    value
-        NaN where missing; then there is no range.
-    low, high
-        None where the range is open.
-    """
-
-    bin: str
-    feature: str
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Cross:
-    """The active slot of a cross.
-
-    Attributes
-    ----------
-    name, code
-        The cross, and the reason code that it stands for.
-    slot
-        Its number among all slots.
-    contribution
-        What it added to the score, log-odds; None if the model doesn't read crosses.
-    ranges
-        One for each bin of the cross.
-    """
-
-    name: str
-    code: str
-    slot: int
-    contribution: float | None
-    ranges: tuple[Range, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ExplainedReason:
     """A reason with the text that the configuration had for it, None if it had none."""
 
@@ -136,27 +93,6 @@ class ExplainedOutcome:
     event_time: int
     accepted_ms: int
     position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainedFollowUp:
-    """What a session did after a slate.
-
-    Attributes
-    ----------
-    kind
-        `click`, `cart` or `order`.
-    event_id, item_id, event_time
-        Of the event; an order is told once for each item.
-    rank
-        Where the item stood on the slate, from 1; 0 if it wasn't on it.
-    """
-
-    kind: str
-    event_id: str
-    item_id: str
-    event_time: int
-    rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +120,54 @@ class ExplainedLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A decision of which its kind is asked why it was made so.
+
+    Attributes
+    ----------
+    settings
+        The configuration that was in force.
+    decision
+        The decision, as it went out.
+    number
+        Which of the decisions of its input it is, from 0.
+    record
+        Where the journal has it.
+    outcomes
+        What the journal holds about its event.
+    behind
+        Gives the records behind this one in the shard's journal, as far as they are kept and whole.
+    """
+
+    settings: Any
+    decision: dict[str, Any]
+    number: int
+    record: Record
+    outcomes: tuple[ExplainedOutcome, ...]
+    behind: Callable[[], Iterator[Record]]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a decision was made so, as its kind tells it.
+
+    Attributes
+    ----------
+    told
+        A dataclass of plain values; its fields stand beside those of `Explained` in JSON.
+    title
+        What stands behind the action in a heading: a score, a count.
+    before, after
+        Parts of the view: before the event, and behind it.
+    """
+
+    told: Any
+    title: str
+    before: tuple[Section, ...] = ()
+    after: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Explained:
     """All that the ledger knows of a decision; of an erased one its place and times only.
 
@@ -197,19 +181,6 @@ class Explained:
         What a retried input was before; None if the ledger has that no more.
     decision, input
         The line that went out, and the event as it came in.
-    features
-        Values by name, NaN where missing.
-    crosses
-        The active slots.
-    contributions
-        By name of the cross, or of the feature; None if none were computed.
-    base
-        What they are added to, so that the sum is the log-odds of the score; None without them, or for a
-        score of 0 or 1.
-    reasons
-        The strongest first.
-    policy
-        The trace of the policy's path, None if there is none.
     config
         What was in force.
     position
@@ -220,14 +191,15 @@ class Explained:
         About its event, in the order in which they came, at most 100.
     others
         Where the same id was decided besides: an event that came again after its id was forgotten.
-    items
-        Of a slate, best first.
+    beside
+        Ids of the other decisions on the same event.
+    why
+        What its kind tells of it; None of an erased one.
+    tone
+        How its action is shown.
     delivered
         The decision that consumers have, where it is another one: it was delivered before the state lost its
         end and made this one anew. None otherwise.
-    followed
-        What the session of a slate did next: carts, orders, and its next click as the last one, as far as
-        they came within the time that the slate waited.
     """
 
     decision_id: str
@@ -237,18 +209,13 @@ class Explained:
     letter: ExplainedLetter | None
     decision: dict[str, Any] | None
     input: Any
-    features: dict[str, float]
-    crosses: tuple[Cross, ...]
-    contributions: dict[str, float] | None
-    base: float | None
-    reasons: tuple[ExplainedReason, ...]
-    policy: Any
     config: Config | None
     position: Position
     accepted_ms: int
     committed_ms: int
     outcomes: tuple[ExplainedOutcome, ...]
     others: tuple[Position, ...]
-    items: tuple[ExplainedItem, ...] = ()
-    followed: tuple[ExplainedFollowUp, ...] = ()
+    beside: tuple[str, ...] = ()
+    why: Why | None = None
+    tone: str = ""
     delivered: dict[str, Any] | None = None

@@ -15,7 +15,6 @@ import numpy as np
 import orjson
 
 from headrace.config.canonical import restore
-from headrace.config.fraud_flow import FraudSettings
 from headrace.config.tables import RunSettings
 from headrace.errors import StateError
 from headrace.journal.checkpoint import checkpoint_numbers, checkpoint_path, read_checkpoint
@@ -26,9 +25,8 @@ from headrace.journal.segments import first_boundary
 from headrace.ledger.export_columns import Column, Layout, Values, columns_of
 from headrace.ledger.export_outcomes import Outcomes, Progress, tell
 from headrace.ledger.export_rows import Group
-from headrace.operators.decisions.detail import detail_layout
-from headrace.operators.recommend.exported import SlateLayout
 from headrace.shard.decision_line import lines_of
+from headrace.shard.kinds import kind_of
 
 __all__ = ["Exported", "Rows", "Selection", "export"]
 
@@ -83,15 +81,15 @@ class Exported:
         Inputs that were decided on and left out because they were erased.
     gone
         Records of the journals' beginnings that are no longer kept.
-    of_slates
-        Whether they are slates, which have no outcomes.
+    with_outcomes
+        Whether the table says what became of the events.
     """
 
     rows: int = 0
     with_outcome: int = 0
     erased: int = 0
     gone: int = 0
-    of_slates: bool = False
+    with_outcomes: bool = True
 
 
 def export(
@@ -141,7 +139,7 @@ def export(
             values = group.values(columns, outcomes)
             rows.write(values)
             exported.rows += len(group)
-            exported.of_slates = isinstance(group.layout, SlateLayout)
+            exported.with_outcomes = group.layout.with_outcomes
             exported.with_outcome += int(np.count_nonzero(values.get("outcomes", ())))
     if not columns:
         rows.begin(columns_of(_first_layout(directories)))
@@ -230,7 +228,8 @@ class _Shard:
 
 
 def _layout_of(settings: RunSettings) -> Layout:
-    return detail_layout(settings) if isinstance(settings, FraudSettings) else SlateLayout()
+    layout: Layout = kind_of(settings).layout(settings)
+    return layout
 
 
 def _first_layout(directories: Sequence[Path]) -> Layout:

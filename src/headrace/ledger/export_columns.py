@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
-
-from headrace.operators.decisions.detail import DetailLayout
-from headrace.operators.recommend.exported import SlateLayout
 
 __all__ = ["EVENT_FIELDS", "Column", "Layout", "Values", "columns_of"]
 
@@ -17,7 +14,6 @@ EVENT_FIELDS: Final = ("customer_id", "merchant_id", "session_id", "order_id", "
 """Fields of an event that have a column of their own, where it has them."""
 
 Values = Sequence[Any] | np.ndarray[Any, Any]
-Layout = DetailLayout | SlateLayout
 
 
 class Column(NamedTuple):
@@ -55,9 +51,6 @@ _DECISION_COLUMNS: Final = (
     Column("overdue", "bool", "whether the input had waited longer than its limit"),
     *(Column(name, "text", f"the event's `{name}`, where it has one") for name in EVENT_FIELDS),
 )
-_BASE: Final = (
-    "what the contributions are added to, to make the log-odds of the score; null if they were not computed"
-)
 _OUTCOME_COLUMNS: Final = (
     Column("label", "int", "label of the last outcome about the event, 0 or 1; null without any"),
     Column("outcome_time", "time", "event time of that outcome"),
@@ -78,27 +71,64 @@ _POSITION_COLUMNS: Final = (
     Column("offset", "int", "byte of the source at which the line starts"),
     Column("line", "int", "number of the line, from 1"),
 )
-_OF_SCORES: Final = ("score", "shadow_action", "policy_trace")
-_LIST_COLUMNS: Final = (
-    Column("item_id", "text", "the item that was clicked"),
-    Column("items", "json", "the slate, best first: id, score, source, anchor, support, and text"),
-    Column("candidates", "int", "how many items were ranked"),
-)
+
+
+class Layout(Protocol):
+    """What a kind has of its own in an exported table; two are equal if their tables have the same columns.
+
+    Attributes
+    ----------
+    without
+        Columns that all tables have otherwise, and this one doesn't.
+    columns
+        Its own, in their order. They stand behind those of outcomes, and before those that say where a record
+        stands.
+    with_outcomes
+        Whether the table says what became of the events.
+    """
+
+    @property
+    def without(self) -> Collection[str]:
+        """See the class."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """See the class."""
+        ...
+
+    @property
+    def with_outcomes(self) -> bool:
+        """See the class."""
+        ...
+
+    def kept(self, decision: dict[str, Any], event: dict[str, Any], detail: bytes) -> Any:
+        """Return what is held of a row, to make its own columns of."""
+        ...
+
+    def values(self, rows: Sequence[Any], shared: Mapping[str, Sequence[Any]]) -> Mapping[str, Values]:
+        """Return its own columns.
+
+        Parameters
+        ----------
+        rows
+            What was kept of each row.
+        shared
+            Columns that all tables have, by name.
+
+        Raises
+        ------
+        ValueError
+            If what the journal keeps of a decision isn't as it should be.
+        """
+        ...
 
 
 def columns_of(layout: Layout) -> list[Column]:
     """Return the columns of a table whose decisions have a layout."""
-    if isinstance(layout, SlateLayout):
-        shared = [column for column in _DECISION_COLUMNS if column.name not in _OF_SCORES]
-        return [*shared, *_LIST_COLUMNS, *_POSITION_COLUMNS]
     return [
-        *_DECISION_COLUMNS,
-        *_OUTCOME_COLUMNS,
-        *(Column(f"feature_{name}", "float", "a feature; null where missing") for name in layout.features),
-        Column("base_log_odds", "float", _BASE),
-        *(
-            Column(f"contribution_{name}", "float", "log-odds; null if not computed")
-            for name in layout.inputs
-        ),
+        *(column for column in _DECISION_COLUMNS if column.name not in layout.without),
+        *(_OUTCOME_COLUMNS if layout.with_outcomes else ()),
+        *layout.columns,
         *_POSITION_COLUMNS,
     ]

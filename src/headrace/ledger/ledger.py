@@ -5,21 +5,18 @@ Nothing here writes to the journal or takes the state's lock, so that it works b
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import reduce
-from math import inf
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from headrace.config.canonical import digest, restore
-from headrace.config.flow_kinds import FLOWS
-from headrace.config.fraud_flow import FraudSettings
-from headrace.config.policy import BUILT_IN_TEXTS
-from headrace.config.recommend_flow import RecommendSettings
+from headrace.config.flow_kinds import kind_names
 from headrace.config.tables import RunSettings
 from headrace.control.dead_letters import letter_retried, payload_shown
 from headrace.errors import CheckpointDamaged, JournalDamaged, StateError, UnknownDecision
@@ -29,28 +26,23 @@ from headrace.journal.frames import Frame
 from headrace.journal.records import CONTROL_SOURCE, NO_SOURCE, Kind, Record
 from headrace.journal.segments import segment_path
 from headrace.ledger.explained import (
+    Asked,
     Config,
-    Cross,
     Explained,
-    ExplainedFollowUp,
     ExplainedLetter,
     ExplainedOutcome,
-    ExplainedReason,
     Position,
-    Range,
 )
-from headrace.ledger.followed import delivered_otherwise, followed
+from headrace.ledger.followed import delivered_otherwise, records_behind
 from headrace.ledger.index import LedgerIndex, Place, Progress
 from headrace.ledger.keys import CONFIG_KEY, about_key, decision_key, source_key
-from headrace.operators.decisions.detail import DetailLayout, base_log_odds, detail_layout, read_trace
-from headrace.operators.events.contract import Click, Outcome
+from headrace.operators.events.contract import Outcome
 from headrace.operators.events.decode import decode_one
-from headrace.operators.recommend.explained import LIST_TEXTS, explained_items
-from headrace.shard.decision_line import line_of
+from headrace.shard.decision_line import decision_id, line_of, lines_of
+from headrace.shard.kinds import kind_of
 
 __all__ = ["Ledger", "shard_directories"]
 
-_KINDS: Final = FLOWS
 _OUTCOMES_MAX: Final = 100
 _WRAPPED_IN: Final = 8  # more than what is told of a decision is nested in
 
@@ -175,6 +167,19 @@ class _Shard:
         at = place or (None, None, None)
         return Config(digest(settings), said["code"], said.get("kernel"), said["learn"], *at), settings
 
+    def names(self) -> Iterator[str]:
+        """Yield what the ids of decisions begin with, under any configuration that is known."""
+        # All of them, not the last one only: a decision that was taken out since still has its past.
+        written = [self._from_checkpoint(sys.maxsize)]
+        for place in self.index.find(CONFIG_KEY):
+            record = self.record(place)
+            written += [] if record.erased else [orjson.loads(record.input)]
+        for said in written:
+            if said is not None and "settings" in said:
+                with suppress(ValueError):  # of a version, or a kind, that this program doesn't know
+                    settings = restore(said["settings"].encode())
+                    yield from kind_of(settings).names(settings)
+
     def _older_source(self, number: int, until: Place) -> str:
         header = self._from_checkpoint(until.segment)
         return str((header or {}).get("sources", {}).get(str(number), f"source {number}"))
@@ -291,7 +296,7 @@ class Ledger:
         JournalDamaged
             If its frame is not what was written, or there is none in what of the ledger can be read.
         """
-        for wanted in (decision_id, *(f"{kind}:{decision_id}" for kind in _KINDS)):
+        for wanted in (decision_id, *self._ids_of(decision_id)):
             found = [(shard, place) for shard in self._shards for place in shard.decided(wanted)]
             if found:
                 # An input that was given once more is decided under the same id: the last decision is the one
@@ -303,6 +308,13 @@ class Ledger:
         if self.damage:
             raise self.damage[0]
         raise UnknownDecision(f"{self.state}: no decision {decision_id}; searched {self.searched}")
+
+    def _ids_of(self, event_id: str) -> Iterator[str]:
+        """Yield the ids that decisions on an event may have, under any configuration that is known."""
+        known = [name for shard in self._shards for name in shard.names()]
+        # Where no configuration is kept, what most kinds call their decisions: by the kind's own name.
+        names = dict.fromkeys([*known, *kind_names()])
+        return (f"{name}:{event_id}" for name in names)
 
     def _letter(self, record: Record) -> ExplainedLetter | None:
         """Return the dead letter that a retried input was."""
@@ -334,12 +346,6 @@ def _erased(shard: _Shard, place: Place, decision_id: str, others: tuple[Positio
         letter=None,
         decision=None,
         input=None,
-        features={},
-        crosses=(),
-        contributions=None,
-        base=None,
-        reasons=(),
-        policy=None,
         config=None,
         position=shard.position(place),
         accepted_ms=head.accepted_ms,
@@ -354,19 +360,23 @@ def _explained(
 ) -> Explained:
     record, head = shard.record(place), shard.frame(place).head
     config, settings = shard.configuration(place)
+    kind, lines = kind_of(settings), lines_of(record.output)
     found = line_of(record.output, wanted)
     assert found is not None, "the record was found by this id"
-    decision = orjson.loads(found[1])
+    number, line = found
+    decision = orjson.loads(line)
+    outcomes = tuple(shard.outcomes(decision["event_id"]))
+    behind = partial(records_behind, shard.directory, place)
+    asked = Asked(settings, decision, number, record, outcomes, behind)
     try:
-        why = _why(settings, decision, record.detail)
+        why = kind.explain(asked)
     except ValueError as error:
         raise StateError(
             f"{shard.directory}: segment {place.segment}, byte {place.position}: {error}"
         ) from error
-    if isinstance(settings, RecommendSettings):
-        why["followed"] = _followed(shard, place, record, decision, settings)
+    tones = {action.name: action.tone for action in kind.actions(settings)}
     return Explained(
-        decision_id=decision["decision_id"],
+        decision_id=wanted,
         erased=False,
         retried=record.retried,
         overdue=record.overdue,
@@ -377,56 +387,13 @@ def _explained(
         position=shard.position(place),
         accepted_ms=head.accepted_ms,
         committed_ms=head.committed_ms,
-        outcomes=tuple(shard.outcomes(decision["event_id"])),
-        delivered=delivered_otherwise(shard.directory, place, decision["decision_id"]),
+        outcomes=outcomes,
         others=others,
-        **why,
+        beside=tuple(decision_id(each) for at, each in enumerate(lines) if at != number),
+        why=why,
+        tone=tones.get(decision["action"], ""),
+        delivered=delivered_otherwise(shard.directory, place, wanted),
     )
-
-
-def _followed(
-    shard: _Shard, place: Place, record: Record, decision: dict[str, Any], settings: RecommendSettings
-) -> tuple[ExplainedFollowUp, ...]:
-    click = decode_one(record.input, len(record.input))
-    if not isinstance(click, Click):
-        return ()
-    items = [item["item_id"] for item in decision["items"]]
-    return tuple(followed(shard.directory, place, click, items, settings.slate.pending_minutes_max))
-
-
-def _why(settings: RunSettings, decision: dict[str, Any], kept: bytes) -> dict[str, Any]:
-    """Return what of `Explained` says why, of whichever flow."""
-    if isinstance(settings, FraudSettings):
-        return _why_scored(settings, decision, kept)
-    reasons = tuple(
-        ExplainedReason(reason["code"], None, LIST_TEXTS.get(reason["code"]))
-        for reason in decision["reasons"]
-    )
-    return {
-        "features": {},
-        "crosses": (),
-        "contributions": None,
-        "base": None,
-        "policy": None,
-        "reasons": reasons,
-        "items": explained_items(decision, kept),
-    }
-
-
-def _why_scored(settings: FraudSettings, decision: dict[str, Any], kept: bytes) -> dict[str, Any]:
-    layout = detail_layout(settings)
-    detail = layout.read(kept)
-    features = dict(zip(layout.features, detail.values, strict=True))
-    explained = layout.always_explained or any(detail.contributions)
-    contributions = dict(zip(layout.inputs, detail.contributions, strict=True)) if explained else None
-    return {
-        "features": features,
-        "crosses": tuple(_crosses(settings, layout, detail.slots, features, contributions or {})),
-        "contributions": contributions,
-        "base": base_log_odds(decision["score"], detail.contributions) if explained else None,
-        "reasons": tuple(_reasons(settings, decision["reasons"])),
-        "policy": read_trace(detail.trace),
-    }
 
 
 def _json_or_text(line: bytes) -> Any:
@@ -438,33 +405,3 @@ def _json_or_text(line: bytes) -> Any:
     except (ValueError, TypeError):  # no JSON, or nested too deep to be written again
         return line.decode(errors="replace")
     return found
-
-
-def _reasons(settings: FraudSettings, given: Sequence[dict[str, Any]]) -> Iterable[ExplainedReason]:
-    texts = {**BUILT_IN_TEXTS, **settings.reasons.texts}
-    for reason in given:
-        code = reason["code"]
-        yield ExplainedReason(code, reason.get("contribution"), texts.get(code))
-
-
-def _crosses(
-    settings: FraudSettings,
-    layout: DetailLayout,
-    slots: Sequence[int],
-    features: dict[str, float],
-    contributions: dict[str, float],
-) -> Iterable[Cross]:
-    for group, slot in zip(layout.groups, slots, strict=True):
-        ranges = tuple(_range(settings, name, features) for name in settings.crosses[group.name].of)
-        yield Cross(group.name, group.code, slot, contributions.get(group.name), ranges)
-
-
-def _range(settings: FraudSettings, name: str, features: dict[str, float]) -> Range:
-    declared = settings.bins[name]
-    value = features[declared.of]
-    if value != value:
-        return Range(name, declared.of, value, None, None)
-    edges = (-inf, *declared.edges, inf)
-    at = bisect_right(edges, value) if value < inf else len(edges) - 1
-    low, high = edges[at - 1], edges[at]
-    return Range(name, declared.of, value, None if low == -inf else low, None if high == inf else high)

@@ -27,4 +27,4 @@ METRICS: Final = (
 
 def all_metrics() -> tuple[Metric, ...]:
     """Give every metric: those that all runs have, and those of each kind that is registered."""
-    return (*METRICS, *(metric for kind in kinds() for metric in kind.metrics))
+    return (*METRICS, *(metric for kind in kinds() for metric in kind.metrics()))

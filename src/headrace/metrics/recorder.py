@@ -14,11 +14,10 @@ import msgspec
 from headrace.control.reader import BatchReader
 from headrace.dataflow.telemetry import Phase, Sending
 from headrace.journal.checkpoint import Finished
-from headrace.operators.decisions.prequential import OutcomeWindow
 from headrace.operators.events.contract import Event
 from headrace.operators.events.decode import NoValue, Undecodable
-from headrace.operators.recommend.slates import Evaluated, SlateWindow
 from headrace.shard.durable import DurableShard
+from headrace.shard.kinds import Window
 from headrace.shard.telemetry import Stage
 from headrace.shard.waiting import NEVER
 
@@ -40,7 +39,7 @@ LATENCY_EDGES_S: Final = (
 SCORE_EDGES: Final = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
 )
-"""Upper ends of the buckets of scores; narrow near 0, where most scores of rare frauds lie."""
+"""Upper ends of the buckets of scores; narrow near 0, where most scores of rare events lie."""
 
 _UNDECODABLE: Final = "undecodable"
 _COMMAND: Final = "command"
@@ -101,7 +100,7 @@ class Histogram:
         self.total += value * count
 
     def add_all(self, values: list[float]) -> None:
-        """Count values; the slate is sorted in place."""
+        """Count values; the list is sorted in place."""
         if len(values) < _FEW:
             for value in values:
                 self.add(value)
@@ -164,8 +163,8 @@ class Recorder:
 
     Parameters
     ----------
-    window_outcomes_max
-        Outcomes that quality is evaluated on.
+    window
+        Remembers how the last decisions turned out, as the kind does.
 
     Attributes
     ----------
@@ -177,15 +176,14 @@ class Recorder:
         How often the processes that share the state were started again, by cause; empty for one alone.
     """
 
-    def __init__(self, window_outcomes_max: int) -> None:
+    def __init__(self, window: Window) -> None:
         self._lock = threading.Lock()
         self._latency, self._scores = Histogram(LATENCY_EDGES_S), Histogram(SCORE_EDGES)
         self._waited = Histogram(LATENCY_EDGES_S)
         self._stages = {stage: Histogram(LATENCY_EDGES_S) for stage in get_args(Stage)}
         self._busy_ns: dict[str, int] = dict.fromkeys(get_args(Stage), 0)
         self._events: Counter[type] = Counter()
-        self._window = OutcomeWindow(window_outcomes_max)
-        self._slates = SlateWindow(window_outcomes_max)
+        self._window = window
         self._checkpoints: dict[str, CheckpointTally] = {}
         self._began = self._moved = time.monotonic()
         self.current: Phase = "recovering"
@@ -243,12 +241,9 @@ class Recorder:
             self._scores.add_all(scores)
 
     def evaluated(self, evaluated: Sequence[Any], *, learned: bool) -> None:
-        """Scores were evaluated by outcomes, or slates by next clicks."""
+        """Decisions were evaluated by what came later."""
         with self._lock:
-            if evaluated and isinstance(evaluated[0], Evaluated):
-                self._slates.extend(evaluated)
-            else:
-                self._window.extend(evaluated)
+            self._window.extend(evaluated)
             if learned:
                 self.updates += len(evaluated)
 
@@ -323,15 +318,10 @@ class Recorder:
             counts[name] = counts.get(name, 0) + count
         return counts
 
-    def window(self) -> OutcomeWindow:
-        """Return the last outcomes."""
+    def window(self) -> Window:
+        """Return how the last decisions turned out."""
         with self._lock:
             return self._window.copy()
-
-    def slates(self) -> SlateWindow:
-        """Return the last slates that were evaluated."""
-        with self._lock:
-            return self._slates.copy()
 
     def checkpoints(self, shard: str) -> CheckpointTally:
         """Return the tally of a shard, by the name of its folder."""

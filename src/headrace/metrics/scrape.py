@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Final, TypeAlias, TypeVar, get_args
+from typing import Any, Final, TypeAlias, TypeVar, get_args
 
 from headrace import __version__
 from headrace.config.addresses import partition_of
@@ -22,11 +22,10 @@ from headrace.journal.segments import segment_numbers, segment_path
 from headrace.journal.writer import JournalWriter
 from headrace.metrics.recorder import Histogram, Recorder
 from headrace.operators.compiled.twins import TWINS
-from headrace.operators.decisions.prequential import WindowQuality
-from headrace.operators.recommend.slates import SlateQuality
 from headrace.shard.deduplication import IdMemory
 from headrace.shard.durable import DurableShard
-from headrace.shard.machine import ACTIONS, Machine
+from headrace.shard.kinds import actions_of
+from headrace.shard.machine import Machine
 
 __all__ = ["Reader", "Sample", "Scrape"]
 
@@ -78,14 +77,9 @@ class Scrape:
         return together
 
     @cached_property
-    def quality(self) -> WindowQuality | None:
-        """Quality over the window of outcomes."""
+    def quality(self) -> Any | None:
+        """Quality over the window of the last decisions that were evaluated, as the kind computes it."""
         return self.recorder.window().quality()
-
-    @cached_property
-    def slate_quality(self) -> SlateQuality | None:
-        """Quality of slates over the window of next clicks."""
-        return self.recorder.slates().quality()
 
     def counted(self, keys: Iterable[tuple[str, str]]) -> Iterator[Sample]:
         """Yield counts of the shards by their keys, each with the label that stands for it."""
@@ -144,11 +138,11 @@ def of_recorder(read_one: Callable[[Recorder], float | Histogram]) -> Reader:
     return read
 
 
-def of_quality(read_one: Callable[[WindowQuality], float | None]) -> Reader:
-    """Read a figure of the window's quality, where there is one."""
+def of_quality(kind: type[T], read_one: Callable[[T], float | None]) -> Reader:
+    """Read a figure of the window's quality, where there is one and it is of a class."""
 
     def read(scrape: Scrape) -> Iterator[Sample]:
-        value = None if scrape.quality is None else read_one(scrape.quality)
+        value = read_one(scrape.quality) if isinstance(scrape.quality, kind) else None
         if value is not None:
             yield (), value
 
@@ -165,7 +159,7 @@ def events(scrape: Scrape) -> Iterator[Sample]:
 
 def decisions(scrape: Scrape) -> Iterator[Sample]:
     """By action."""
-    return scrape.counted((action, action) for action in ACTIONS[scrape.settings.flow.kind])
+    return scrape.counted((action, action) for action in actions_of(scrape.settings))
 
 
 def kill_switches(scrape: Scrape) -> Iterator[Sample]:

@@ -13,6 +13,7 @@ from headrace.config.tables import MetricsSettings, RunSettings
 from headrace.errors import ConfigError, Invalid
 from headrace.metrics.http_server import HEALTH, METRICS, READY, HttpServer, WsgiApp, listen, say
 from headrace.metrics.recorder import Recorder
+from headrace.shard.kinds import kind_of
 
 __all__ = ["Served", "listening", "served"]
 
@@ -65,7 +66,8 @@ def served(
         yield None
         return
     place = _place(port, config_file)
-    recorder = Recorder(settings.metrics.window_outcomes_max)
+    window = kind_of(settings).evaluation.window(settings.metrics.window_outcomes_max)
+    recorder = Recorder(window)
     application = _routes(_metrics(recorder, settings, place), recorder, settings.metrics)
     # Given by a launcher, which listens too: so the port answers while this process is down.
     where = _listen(settings.metrics, wanted, place) if given is None else given

@@ -1,3 +1,14 @@
 """Decides the past again."""
 
-__all__ = ["examples", "intervals", "options", "past", "verify", "walk"]
+__all__ = [
+    "charts",
+    "examples",
+    "intervals",
+    "options",
+    "page",
+    "past",
+    "verify",
+    "view",
+    "walk",
+    "words",
+]

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headrace.config.addresses import on_topics
-from headrace.config.fraud_flow import FraudSettings
 from headrace.config.references import errors_of_models
 from headrace.control.inbox import ControlInbox, control_folder, limits_of, put
 from headrace.control.reader import BatchReader, ControlledReader
@@ -51,7 +50,7 @@ from headrace.runtime.runs import Observer, RunRequest, RunSummary, nothing_usab
 from headrace.runtime.skips import notes_of_skips, refuse_where_runs_died
 from headrace.shard.batch_applier import Applied
 from headrace.shard.durable import DurableShard
-from headrace.shard.machine import DECIDED_ON
+from headrace.shard.kinds import kind_of
 
 __all__ = ["locked", "run"]
 
@@ -110,8 +109,8 @@ def _refuse_errors(request: RunRequest) -> None:
     found = [
         each._replace(file=request.file_of(each.key)) for each in errors_of_models(settings, model_errors)
     ]
-    if request.truth and not isinstance(settings, FraudSettings):
-        found.append(Invalid("--truth", "", "not supported for slates"))
+    if request.truth and kind_of(settings).evaluation.truth is None:
+        found.append(Invalid("--truth", "", f"not supported by {settings.flow.kind}"))
     if found:
         raise ConfigError(found)
 
@@ -310,7 +309,7 @@ class _Run(Tally):
         done, kind = self.progress(), self.settings.flow.kind
         used = done.decisions + done.duplicates + done.outcomes_matched
         if done.inputs > done.dead_letters and not used:
-            wanted = DECIDED_ON[kind]
+            wanted = " and ".join(f"{each}s" for each in self.kind.asked_by(self.settings))
             yield f"none of the {done.inputs:,} inputs asked for a decision: {kind} decides on {wanted}"
 
     def _changes(self) -> list[str]:

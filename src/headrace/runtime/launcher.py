@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from headrace.config.addresses import topic_of
+from headrace.config.flow_kinds import kind_names
 from headrace.config.tables import RunSettings
 from headrace.errors import (
     ConfigError,
@@ -39,7 +40,7 @@ from headrace.runtime.skips import refuse_where_runs_died, skips_of
 from headrace.runtime.supervisor import PROCESSES, Supervisor
 from headrace.runtime.topic_run import TopicRun, outputs_of, sent_bytes_max
 from headrace.shard.belonging import Seen, decisions_elsewhere, newest_of_flow, other_flow, other_topics
-from headrace.shard.kinds import build_machine
+from headrace.shard.kinds import build_machine, kind_of
 from headrace.shard.outgoing import DEAD_LETTERS, DECISIONS, message_bytes_needed
 from headrace.shard.positions import Plan, partitions_known, plan_of, topic_id_known
 
@@ -279,9 +280,10 @@ def _refuse_strangers(
         topic = outputs[DECISIONS]
         if topic not in {end.sinks[DECISIONS]["topic"] for end in ends if DECISIONS in end.sinks}:
             tail = tail_of(connection, topic, request.settings.kafka.look_back_messages)
-            newest = newest_of_flow(Seen(*each[:3]) for each in tail)
+            names = kind_of(request.settings).names(request.settings)
+            newest = newest_of_flow((Seen(*each[:3]) for each in tail), {*names, *kind_names()})
             latest = start.kind == "latest"
-            wrong += decisions_elsewhere(ends, outputs, newest, kind, from_now_on=latest)
+            wrong += decisions_elsewhere(ends, outputs, newest, names, from_now_on=latest)
     if wrong:
         raise StateMismatch(
             [each if each.startswith("kafka:") else f"{request.state}: {each}" for each in wrong]
@@ -369,6 +371,7 @@ def _repair(request: RunRequest, connection: Connection, ends: list[JournalEnd],
             outputs_of(request),
             TopicOutlet(connection, producer, sent_bytes_max(request, plan)),
             quiet_ms=settings.kafka.settle_ms,
+            message_of=kind_of(settings).message(settings),
             line_bytes_max=settings.input.line_bytes_max,
             open_writer=partial(_writer, request),
         )

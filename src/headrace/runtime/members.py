@@ -17,12 +17,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
-from headrace.operators.decisions.prequential import quality_of
-from headrace.operators.recommend.slates import quality_of_slates
 from headrace.runtime.attempts import COUNTED, added
 from headrace.runtime.interrupts import die_with_parent, end_at_once
 from headrace.runtime.liveness import BEAT_S, Beat, Pulse
 from headrace.runtime.runs import Latency, Progress, RunRequest, RunSummary
+from headrace.shard.kinds import Evaluation
 from headrace.shard.positions import Plan, as_json, from_json
 
 __all__ = [
@@ -327,7 +326,9 @@ class Said:
 _PRESENT: Final = ("pending", "entities", "useful")
 
 
-def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Progress:
+def together(
+    parts: Sequence[Progress], before: Sequence[Progress] = (), *, evaluation: Evaluation
+) -> Progress:
     """Return what several processes have done, with those `before` that have ended; of latencies the largest.
 
     Their quality is that of all windows together, without those that have ended.
@@ -349,7 +350,6 @@ def together(parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Prog
         elapsed_s=max((each.elapsed_s for each in parts), default=0.0),
         event_time_ms=max((each.event_time_ms for each in parts), default=0),
         latency=worst if latencies else None,
-        quality=quality_of([each.counted for each in parts if each.counted is not None]),
-        slates=quality_of_slates([each.slates for each in parts if each.slates is not None]),
+        quality=evaluation.together([each.counted for each in parts if each.counted is not None]),
         recovered="; ".join(each.recovered for each in parts if each.recovered),
     )

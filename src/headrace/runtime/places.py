@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT, shipped
+from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT, base_of, shipped
 from headrace.config.lists import ListFile
 from headrace.config.paths import path_of
 from headrace.errors import ConfigError, Invalid
@@ -116,7 +116,7 @@ def _read_beside(request: RunRequest) -> list[Place]:
     """Return what a run reads beside its sources."""
     reads = [
         Place("--config", str(request.config_file or SHIPPED_ENVIRONMENT)),
-        Place("FLOW", str(request.flow_file or shipped(request.flow))),
+        Place("FLOW", str(request.flow_file or shipped(base_of(request.flow)))),
     ]
     if request.truth is not None:
         reads.append(Place("--truth", str(request.truth)))

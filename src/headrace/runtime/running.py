@@ -12,27 +12,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, Protocol
-
-import orjson
+from typing import Any, Final, Protocol
 
 from headrace.config.addresses import on_topics
-from headrace.config.fraud_flow import FraudSettings
 from headrace.config.private_files import open_file
-from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.tables import RunSettings
 from headrace.control.inbox import ControlInbox
 from headrace.dataflow.telemetry import SILENT
 from headrace.errors import DiskFull, HeadraceError, StateLocked
 from headrace.files.progress import Progress as Read
 from headrace.files.resume import make_state
-from headrace.files.truth import read_truth
-from headrace.kinds.fraud.machine import FraudShard
 from headrace.metrics.latency import LatencyHistogram
-from headrace.operators.decisions.prequential import Prequential
 from headrace.operators.policy.lists import changed_lists, read_lists
-from headrace.operators.policy.verdict import DAY_MS
-from headrace.operators.recommend.slates import SlateWindow
 from headrace.runtime.interrupts import met_by
 from headrace.runtime.runs import Latency, Observer, Progress, RunRequest, RunSummary
 from headrace.runtime.skips import numbered, skips_of
@@ -40,7 +31,7 @@ from headrace.shard.attempts import Attempt
 from headrace.shard.batch_applier import Applied
 from headrace.shard.commands import Command, ReloadList
 from headrace.shard.durable import DurableShard
-from headrace.shard.machine import ACTIONS
+from headrace.shard.kinds import actions_of, kind_of
 
 __all__ = ["Tally", "locked", "own_errors", "state_left_alone_by_gc", "warn_of_changes", "warnings_to"]
 
@@ -178,9 +169,12 @@ class Tally:
         self.request, self.observer = request, observer
         self.settings: RunSettings = request.settings
         self.started = self.reported = time.monotonic()
-        self.latency, self.quality = LatencyHistogram(), Prequential()
-        self.slates = SlateWindow(self.settings.metrics.window_outcomes_max)
-        self.truth = read_truth(request.truth, self.settings.input.truth_rows_max) if request.truth else None
+        self.kind, self.actions = kind_of(self.settings), actions_of(self.settings)
+        evaluation = self.kind.evaluation
+        self.latency, self.quality = LatencyHistogram(), evaluation.run(self.settings)
+        self.truth = None
+        if request.truth is not None and evaluation.truth is not None:
+            self.truth = evaluation.truth(request.truth, self.settings.input.truth_rows_max)
         self.inputs = self.decisions = self.dead_letters = 0
         self.deciding = self.stopping = self.draining = False
         self.telemetry = request.telemetry or SILENT
@@ -235,7 +229,7 @@ class Tally:
     def taken_up(self) -> Progress:
         """Return what the state had counted when it was taken up, from where a run begun before counts on."""
         counts = self.before
-        by_action = {action: counts[action] for action in ACTIONS[self.settings.flow.kind]}
+        by_action = {action: counts[action] for action in self.actions}
         return Progress(
             inputs=sum(shard.position for shard in self.shards),
             decisions=sum(by_action.values()),
@@ -307,25 +301,14 @@ class Tally:
         if self._limited is not None and self.attempt is not None and not self.attempt.careful:
             self._limited.limit_batches(None)
             self._limited = None
-        evaluated = shard.evaluated()
+        evaluated: Sequence[Any] = shard.evaluated()
         self.telemetry.evaluated(evaluated, learned=shard.learn)
         if applied.decisions:
             self.telemetry.decided(applied.decisions)
-        if isinstance(self.settings, RecommendSettings):
-            self.slates.extend(evaluated)
-        elif self.truth is None:
-            self.quality.extend(evaluated)
-        else:
-            self._evaluate(applied, self.truth)
-
-    def _evaluate(self, applied: Applied, truth: dict[str, int]) -> None:
-        for _, line in applied.decisions:
-            if line.isspace():
-                continue  # the line of an erased record, given out again
-            decision = orjson.loads(line)
-            label = truth.get(decision["event_id"])
-            if label is not None:
-                self.quality.add(decision["score"], label)
+        if self.truth is not None:
+            # Without the lines of erased records, which are given out again as blanks.
+            evaluated = self.truth.evaluated([line for _, line in applied.decisions if not line.isspace()])
+        self.quality.extend(evaluated)
 
     def decisions_written(self, accepted_ns: int, count: int, since_ms: Sequence[int] = ()) -> None:
         """Take note of decisions that have gone out; `since_ms` says since when some of them waited."""
@@ -367,7 +350,7 @@ class Tally:
         return Progress(
             inputs=self.inputs,
             decisions=self.decisions,
-            by_action={action: counts[action] for action in ACTIONS[self.settings.flow.kind]},
+            by_action={action: counts[action] for action in self.actions},
             dead_letters=self.dead_letters,
             dead_by_reason=_dead_by_reason(counts),
             without_effect=counts[_WITHOUT_EFFECT],
@@ -383,8 +366,7 @@ class Tally:
             latency=self._latency(),
             event_time_ms=max((state.clock.now for state in states), default=0),
             reasons=_reasons(counts),
-            quality=self.quality.quality(),
-            slates=self.slates.quality(),
+            quality=self.quality.told(),
             pending=sum(each.pending for each in held),
             entities=sum(each.entities for each in held),
             skipped=self._skipped(),
@@ -400,27 +382,16 @@ class Tally:
         self, error: Exception | None, dead_letters: str | None, *, notes: tuple[str, ...] = ()
     ) -> RunSummary:
         """How the run ended; `dead_letters` is where some went, `notes` what else is to be said."""
-        settings = self.settings
-        capacity = settings.policy.capacity if isinstance(settings, FraudSettings) else None
+        machines = [shard.state for shard in self.shards]
         return RunSummary(
             progress=self.progress(),
             seconds=time.monotonic() - self.started,
             exit_code=error.exit_code if isinstance(error, HeadraceError) else 0,
             error=str(error) if error else None,
             dead_letters=dead_letters,
-            reviews=self._reviews_unused(),
-            reviews_per_day_max=capacity.reviews_per_day_max if capacity else None,
+            ended=tuple(self.kind.view.ended(self.settings, machines)),
             notes=notes,
         )
-
-    def _reviews_unused(self) -> dict[int, int]:
-        """Reviews left on each day that had a decision and that a clock has reached, over all shards."""
-        policies = [shard.state.policy for shard in self.shards if isinstance(shard.state, FraudShard)]
-        if not policies or policies[0].unused(0) is None:
-            return {}
-        last = max(shard.state.clock.now for shard in self.shards) // DAY_MS
-        days = sorted({day for policy in policies for day in policy.decided_days() if day <= last})
-        return {day: sum(policy.unused(day) or 0 for policy in policies) for day in days}
 
 
 def _reasons(counts: Mapping[str, int]) -> dict[str, int]:

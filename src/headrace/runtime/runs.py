@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
-from typing import Protocol
+from typing import Any, Protocol
 
 from headrace.config.flow_kinds import SHIPPED_ENVIRONMENT
 from headrace.config.layers import Origins
@@ -14,8 +14,6 @@ from headrace.config.tables import RunSettings
 from headrace.dataflow.telemetry import Telemetry
 from headrace.errors import NothingUsable
 from headrace.files.sources import IfMoved
-from headrace.operators.decisions.prequential import Counted, Quality
-from headrace.operators.recommend.slates import SlateQuality
 
 __all__ = [
     "Latency",
@@ -35,7 +33,7 @@ class RunRequest:
     Attributes
     ----------
     flow
-        Name of the flow: `fraud` or `recommend`.
+        Name of its kind, as `flow.kind` has it.
     sources
         Paths of the inputs, `-` for standard input; several are merged by event time.
     to
@@ -116,7 +114,7 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Percentiles of the time from reading a payment to writing its decision, in milliseconds."""
+    """Percentiles of the time from reading an event to writing its decision, in milliseconds."""
 
     p50_ms: float
     p99_ms: float
@@ -146,7 +144,7 @@ class Progress:
     duplicates
         Events that had come before.
     outcomes_matched, outcomes_unmatched
-        Outcomes that met their payment, and that did not (so far).
+        Outcomes that met their decision, and that did not (so far).
     outcomes_corrected, outcomes_late
         Outcomes that changed an earlier one; those that came too late to.
     bytes_read, bytes_total
@@ -160,11 +158,9 @@ class Progress:
     reasons
         How often each code was a reason.
     quality
-        Of the scores against the truth, or else the outcomes that came; None before there is any.
+        How good the decisions are, as the kind's `Run.told` gives it; None before that is known.
     counted
         What it was computed from, where it is put together with that of other processes; None otherwise.
-    slates
-        How well slates foresaw the next click; None in other flows, and before there is any.
     pending, entities
         Decisions that wait for their outcome, and entities that are known, now.
     skipped
@@ -191,9 +187,8 @@ class Progress:
     latency: Latency | None = None
     event_time_ms: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
-    quality: Quality | None = None
-    counted: Counted | None = None
-    slates: SlateQuality | None = None
+    quality: dict[str, Any] | None = None
+    counted: Any = None
     pending: int = 0
     entities: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -216,11 +211,8 @@ class RunSummary:
         What ended it before its time, for a person.
     dead_letters
         Where dead letters went.
-    reviews
-        With a review capacity, what is left of it on each day that had decisions and is remembered: days
-        since the epoch, UTC, oldest first, and how many reviews are unused.
-    reviews_per_day_max
-        The capacity, None without one.
+    ended
+        What its kind has to tell of the state at the end.
     notes
         What else a person should know of its end.
     """
@@ -230,8 +222,7 @@ class RunSummary:
     exit_code: int = 0
     error: str | None = None
     dead_letters: str | None = None
-    reviews: Mapping[int, int] = field(default_factory=dict)
-    reviews_per_day_max: int | None = None
+    ended: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -39,6 +39,7 @@ from headrace.runtime.members import Member, together
 from headrace.runtime.runs import Observer, Progress, RunRequest, RunSummary, useless_state
 from headrace.runtime.skips import notes_of_skips, skips_of
 from headrace.runtime.stand_ins import StandIns
+from headrace.shard.kinds import kind_of
 from headrace.shard.positions import Plan
 
 __all__ = ["ENDED", "FROZEN", "FULL", "PROCESSES", "Supervisor"]
@@ -175,7 +176,7 @@ class Supervisor:
         return index < len(self._children) and self._children[index].answers
 
     def _summary(self, seconds: float, code: int) -> RunSummary:
-        progress = together(self._progress(), self._done)
+        progress = self._together(self._progress(), self._done)
         exit_code = code if code >= 0 else HeadraceError.exit_code
         error: str | None = None
         if exit_code:
@@ -227,7 +228,7 @@ class Supervisor:
         if self._children and all(child.process.poll() is None for child in self._children):
             return  # the last start could not be prepared
         self._end()
-        self._done = [together((), [*self._done, *self._progress()])]
+        self._done = [self._together((), [*self._done, *self._progress()])]
         self._children, self._frozen, count = [], False, self._request.processes
         sockets = dict(enumerate(each.fileno() for each in self._request.listening))
         for index in range(count):
@@ -324,17 +325,21 @@ class Supervisor:
         parts = self._progress()
         self._count_on()
         if parts:
-            self._observer.progress(together(parts, self._done))
+            self._observer.progress(self._together(parts, self._done))
 
     def _count_on(self) -> None:
         """Count what earlier processes have done as the state says: they may have ended before they told."""
         opened = [each.said.opened for each in self._children if each.said.opened is not None]
         if not self._children or len(opened) < len(self._children):
             return
-        now = together(opened)
+        now = self._together(opened)
         self._first = self._first or now
         bytes_read = sum(each.bytes_read for each in self._done)
         self._done = [replace(since(self._first, now), bytes_read=bytes_read)]
+
+    def _together(self, parts: Sequence[Progress], before: Sequence[Progress] = ()) -> Progress:
+        # Which measures there are, and how they add up, only the kind knows.
+        return together(parts, before, evaluation=kind_of(self._request.settings).evaluation)
 
     def _progress(self) -> list[Progress]:
         return [each.said.progress for each in self._children if each.said.progress is not None]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import orjson
 
 from headrace.config.addresses import partition_of
+from headrace.config.flow_kinds import default_kind
 from headrace.journal.end import JournalEnd
 from headrace.shard.mismatch import differences
 from headrace.shard.outgoing import DECISIONS
 
 __all__ = ["Seen", "decisions_elsewhere", "newest_of_flow", "other_flow", "other_topics"]
 
-_FLOWS: Final = ("fraud", "recommend")
 _SHOWN_MAX: Final = 3
 
 
@@ -34,12 +34,20 @@ class Seen(NamedTuple):
     id: str | None
 
 
-def newest_of_flow(messages: Iterable[Seen]) -> dict[str, Seen]:
-    """Return the newest decision of each flow among messages: the one with the highest offset."""
+def newest_of_flow(messages: Iterable[Seen], names: Collection[str]) -> dict[str, Seen]:
+    """Return the newest decision of each name among messages: the one with the highest offset.
+
+    Parameters
+    ----------
+    messages
+        Of a topic.
+    names
+        What ids of decisions begin with.
+    """
     newest: dict[str, Seen] = {}
     for each in messages:
         kind, colon, _ = (each.id or "").partition(":")
-        if colon and kind in _FLOWS and (kind not in newest or each.offset >= newest[kind].offset):
+        if colon and kind in names and (kind not in newest or each.offset >= newest[kind].offset):
             newest[kind] = each
     return newest
 
@@ -47,7 +55,7 @@ def newest_of_flow(messages: Iterable[Seen]) -> dict[str, Seen]:
 def other_flow(ends: Sequence[JournalEnd], kind: str) -> Iterator[str]:
     """Say that the state is of another flow."""
     kinds = {
-        orjson.loads(end.provenance.settings)["flow"].get("kind", _FLOWS[0])
+        orjson.loads(end.provenance.settings)["flow"].get("kind", default_kind())
         for end in ends
         if end.provenance is not None
     }
@@ -72,7 +80,7 @@ def decisions_elsewhere(
     ends: Sequence[JournalEnd],
     outputs: Mapping[str, str],
     newest: Mapping[str, Seen],
-    kind: str,
+    names: Collection[str],
     *,
     from_now_on: bool,
 ) -> Iterator[str]:
@@ -85,9 +93,9 @@ def decisions_elsewhere(
     outputs
         The topic of each output.
     newest
-        Of each flow, the newest decision at the end of the topic of decisions.
-    kind
-        The flow that is to run.
+        By what their ids begin with, the newest decisions at the end of the topic of decisions.
+    names
+        What the ids of the flow begin with that is to run.
     from_now_on
         Whether a state that is new begins at the end of its inputs.
     """
@@ -97,7 +105,7 @@ def decisions_elsewhere(
         return
     for flow, seen in newest.items():
         where = f"{topic}[{seen.partition}] offset {seen.offset}: {seen.id}"
-        if flow != kind:
+        if flow not in names:
             yield (
                 f"kafka:{topic} has decisions of the flow {flow} ({where}). Name a topic of its own with"
                 " --to; --again writes into this one"

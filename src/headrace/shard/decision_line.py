@@ -60,6 +60,7 @@ def each_line(outputs: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
 
 def line_of(output: bytes, wanted: str) -> tuple[int, bytes] | None:
     """Return the line of a decision by its id, behind its number among those of its input, from 0."""
+    # By the bytes at its beginning: of an export or an index, decoding would be most of the work.
     for number, line in enumerate(lines_of(output)):
         if decision_id(line) == wanted:
             return number, line

@@ -342,6 +342,7 @@ class DurableShard:
 
 def _line_by_line(applied: Applied) -> Applied:
     """Let decisions go out one by one: an input may have led to several."""
+    # Here, once for files and topics: whatever comes behind counts, sorts, keys and sends single decisions.
     applied.decisions = each_line(applied.decisions)
     return applied
 

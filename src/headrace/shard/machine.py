@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from headrace.config.tables import RunSettings
 from headrace.operators.events.contract import Event
@@ -14,14 +14,7 @@ from headrace.shard.clock import EventClock
 from headrace.shard.commands import Command
 from headrace.shard.deduplication import IdMemory
 
-__all__ = ["ACTIONS", "DECIDED_ON", "Held", "Machine", "Output", "Position"]
-
-
-ACTIONS: Final = {"fraud": ("approve", "review", "block"), "recommend": ("recommend", "none")}
-"""What decisions say, by flow."""
-
-DECIDED_ON: Final = {"fraud": "payments", "recommend": "clicks"}
-"""Which events ask for a decision, by flow."""
+__all__ = ["Held", "Machine", "Output", "Position"]
 
 
 Output = tuple[int, bytes, bytes]

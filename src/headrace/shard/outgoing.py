@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -10,20 +10,21 @@ from msgspec.structs import replace
 
 from headrace.config.addresses import partition_of
 from headrace.config.kafka import KafkaSettings
-from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.tables import RunSettings
 from headrace.journal.passed_headers import PassedHeaders
 from headrace.journal.records import COMMAND, RETRIED, SKIPPED, Kind, Record
-from headrace.operators.events.contract import FRAUD_ID, Click, Payment
 from headrace.operators.events.declared import BUILT_IN, Contract
 from headrace.shard.decision_line import decision_id, lines_of
+from headrace.shard.kinds import kind_of
 
 __all__ = [
     "DEAD_LETTERS",
     "DECISIONS",
+    "DECISION_BYTES_MAX",
+    "MessageOf",
     "Outgoing",
     "dead_letter_id",
-    "decision_of",
+    "decided_on",
     "line_bytes_max",
     "message_bytes_needed",
     "outgoing_of",
@@ -31,22 +32,19 @@ __all__ = [
 
 DECISIONS: Final = "decisions"
 DEAD_LETTERS: Final = "dead_letters"
-# What protocol, key and headers of a message take; what a decision does without the items of a slate, and
-# what one of these does: ids of 128 characters, which as JSON may take six bytes each.
-_FRAME_BYTES: Final = 4096
-_DECISION_BYTES_MAX: Final = 16_384
-_ITEM_BYTES_MAX: Final = 1024
+DECISION_BYTES_MAX: Final = 16_384
+"""What a decision may take without lists: ids of 128 characters, which as JSON may take six bytes each."""
+_FRAME_BYTES: Final = 4096  # what protocol, key and headers of a message take
 _OUTPUTS: Final = {int(Kind.DECIDED): DECISIONS, int(Kind.DEAD): DEAD_LETTERS}
 
 
 def message_bytes_needed(settings: RunSettings) -> int:
     """How large the messages may be that a flow has to send, whatever comes in.
 
-    A dead letter can be cut, a decision can't; its size has a bound, as ids and slates have one.
+    A dead letter can be cut, a decision can't; its size has a bound, as whatever stands in it has one.
     """
-    items = settings.slate.items_max if isinstance(settings, RecommendSettings) else 0
     around = _FRAME_BYTES + settings.kafka.pass_headers_bytes_max
-    return around + _DECISION_BYTES_MAX + items * _ITEM_BYTES_MAX
+    return around + kind_of(settings).decision_bytes_max(settings)
 
 
 def line_bytes_max(message_bytes_max: int, kafka: KafkaSettings) -> int:
@@ -99,25 +97,22 @@ def dead_letter_id(name: str, offset: int, flags: int, place: tuple[int, int]) -
     return known
 
 
-def _key_of(event: Any) -> bytes | None:
-    """Key of what goes out for an event: a click's session, else its customer."""
-    if isinstance(event, Click):
-        return event.session_id.encode()
+MessageOf = Callable[[Any, bytes], Outgoing]
+"""Makes the message of a decision from what was decided on, and its line."""
+
+
+def decided_on(event: Any, line: bytes) -> Outgoing:
+    """Return the message of a decision: its key is the event's customer."""
     customer = getattr(event, "customer_id", None)
-    return None if customer is None else str(customer).encode()
-
-
-def decision_of(event: Any, line: bytes) -> Outgoing:
-    """Return the message of a decision: what was decided on, and its line."""
-    if event.__class__ is Payment:  # as most are: neither calls nor reading the line
-        return Outgoing(event.customer_id.encode(), FRAUD_ID + event.event_id, line, event.event_time)
-    return Outgoing(_key_of(event), decision_id(line), line, event.event_time)
+    key = None if customer is None else str(customer).encode()
+    return Outgoing(key, decision_id(line), line, event.event_time)
 
 
 def outgoing_of(
     records: Sequence[Record],
     shard: int,
     names: Mapping[int, str],
+    message_of: MessageOf,
     line_bytes_max: int,
     contract: Contract = BUILT_IN,
 ) -> Iterator[tuple[str, Record, Outgoing]]:
@@ -132,7 +127,7 @@ def outgoing_of(
         if output is DECISIONS:
             event = contract.decode_one(record.input, line_bytes_max)
             for line in lines_of(record.output):
-                message = decision_of(event, line)
+                message = message_of(event, line)
                 yield output, record, replace(message, headers=record.headers) if record.headers else message
         else:
             place = shard, record.ordinal

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 
-from headrace.config.recommend_flow import RecommendSettings
 from headrace.config.tables import RunSettings
-from headrace.operators.events.contract import Cart, Click, Event, Item, Order, Outcome
+from headrace.operators.events.contract import Event, Item, Outcome
 from headrace.operators.events.declared import party_of
 from headrace.operators.events.decode import Undecodable
 from headrace.shard.commands import Command, Erase, KillSwitch, ReloadList, Retry, SetClock
+from headrace.shard.kinds import Route, kind_of
 
 __all__ = ["keyed", "route_of", "shard_of"]
 
@@ -38,20 +37,6 @@ def shard_of(event: Command | Event | Undecodable, shards: int) -> int | None:
     return keyed(key or "", shards)
 
 
-def route_of(settings: RunSettings) -> Callable[[Command | Event | Undecodable], int | None]:
+def route_of(settings: RunSettings) -> Route:
     """Tells which shard of a flow an event belongs to; None for all of them."""
-    shards = settings.flow.shards
-    if isinstance(settings, RecommendSettings):
-        learns_from_all = settings.flow.learn_from == "all"
-        return lambda event: _by_session(event, shards, learns_from_all=learns_from_all)
-    return lambda event: shard_of(event, shards)
-
-
-def _by_session(event: Command | Event | Undecodable, shards: int, *, learns_from_all: bool) -> int | None:
-    """As `shard_of`, but the session is the key; what others learn from goes to all."""
-    if isinstance(event, Click | Cart | Order):
-        if learns_from_all and not isinstance(event, Cart):
-            return None
-        if event.session_id is not None:
-            return keyed(event.session_id, shards)
-    return shard_of(event, shards)
+    return kind_of(settings).route(settings)

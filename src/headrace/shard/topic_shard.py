@@ -18,7 +18,8 @@ from headrace.journal.passed_headers import PassedHeaders
 from headrace.journal.records import CONTROL_SOURCE, SKIPPED
 from headrace.shard.batch_applier import Applied
 from headrace.shard.durable import DurableShard
-from headrace.shard.outgoing import Outgoing, dead_letter_id, decision_of
+from headrace.shard.kinds import kind_of
+from headrace.shard.outgoing import Outgoing, dead_letter_id
 from headrace.shard.waiting import sample
 
 __all__ = ["MARKS_MESSAGES_MAX", "MARKS_SECONDS_MAX", "Taken", "TopicShard"]
@@ -73,6 +74,7 @@ class TopicShard:
 
     def __init__(self, durable: DurableShard) -> None:
         self.durable = durable
+        self._message_of = kind_of(durable.settings).message(durable.settings)
         self.passed_over = 0
         self._ahead = {source: mark.offset for source, mark in durable.marks.items()}
         self._unnoted: dict[int, Mark] = {}
@@ -128,7 +130,8 @@ class TopicShard:
         applied = durable.process(part, chosen, None)
         self._noted()
         taken = Taken(first, durable.position, len(lines), applied=applied)
-        taken.decisions = [decision_of(chosen[ordinal - first], line) for ordinal, line in applied.decisions]
+        message_of = self._message_of  # the kind was asked when the shard was opened, not for each decision
+        taken.decisions = [message_of(chosen[ordinal - first], line) for ordinal, line in applied.decisions]
         if part.since_ms:
             since_ms = part.since_ms
             taken.since_ms = [since_ms[ordinal - first] for ordinal, _ in sample(applied.decisions)]

@@ -16,9 +16,11 @@ from orjson import dumps
 
 from headrace.config.fraud_flow import FraudSettings
 from headrace.journal.records import Kind
+from headrace.kinds.fraud.actions import ACTIONS
 from headrace.kinds.fraud.erasure import forget
 from headrace.kinds.fraud.outcomes import Outcomes
 from headrace.kinds.fraud.reasons import Reasons
+from headrace.kinds.fraud.refusals import other_currency
 from headrace.operators.decisions.attribution_baseline import LOOK_EVERY, AttributionBaseline
 from headrace.operators.decisions.detail import slot_code
 from headrace.operators.decisions.pending import (
@@ -62,9 +64,7 @@ _APPROVED: Final[dict[str, Any]] = {
     "version": 1,
 }
 _COUNTED: Final = (
-    "approve",
-    "review",
-    "block",
+    *ACTIONS,
     "repeats",
     "payments_late",
     "payments_ahead",
@@ -218,8 +218,7 @@ class FraudShard(MachineBase):
 
     def _payment(self, payment: Payment, payload: bytes, position: Position, overdue: bool) -> Output:
         if payment.currency != self._currency:
-            message = f"currency: this flow decides in {self._currency}, not {payment.currency!r}"
-            return self._dead(Undecodable("other_currency", message, "currency"), payload, position)
+            return self._dead(other_currency(payment, self._currency), payload, position)
         memory = self._payment_ids
         try:
             digest = canonical_digest(payment)

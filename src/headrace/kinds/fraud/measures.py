@@ -8,11 +8,12 @@ from typing import Final
 
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import PolicySettings
+from headrace.kinds.fraud.actions import ACTIONS
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.metrics.metric import Metric
-from headrace.metrics.scrape import Reader, Sample, Scrape
+from headrace.metrics.scrape import Reader, Sample, Scrape, of_quality
+from headrace.operators.decisions.prequential import WindowQuality
 from headrace.shard.base import DAY_MS
-from headrace.shard.machine import ACTIONS
 
 __all__ = ["PAYMENT_METRICS"]
 
@@ -55,6 +56,11 @@ def _of_states(read_one: Callable[[FraudShard], float]) -> Reader:
     return read
 
 
+def _of_window(read_one: Callable[[WindowQuality], float | None]) -> Reader:
+    """Read a figure of the quality over the window of outcomes."""
+    return of_quality(WindowQuality, read_one)
+
+
 def _paths(scrape: Scrape) -> Iterator[Sample]:
     """By the part of the policy that decided, and the name of the list or rule."""
     if _frauds(scrape) and isinstance(scrape.settings, FraudSettings):
@@ -77,9 +83,7 @@ def _verdicts(policy: PolicySettings) -> Iterator[str]:
 def _shadow_decisions(scrape: Scrape) -> Iterator[Sample]:
     """By the action that would have been."""
     if _frauds(scrape):
-        yield from (
-            ((action,), _verdict_counts(scrape)[f"{_SHADOW}.{action}"]) for action in ACTIONS["fraud"]
-        )
+        yield from (((action,), _verdict_counts(scrape)[f"{_SHADOW}.{action}"]) for action in ACTIONS)
 
 
 def _reviews_unused(scrape: Scrape) -> Iterator[Sample]:
@@ -138,6 +142,70 @@ def _evictions(scrape: Scrape) -> Iterator[Sample]:
 
 
 PAYMENT_METRICS: Final = (
+    Metric(
+        "headrace_prequential_outcomes",
+        "gauge",
+        "Outcomes in the window that quality is evaluated on.",
+        (),
+        "now",
+        _of_window(lambda seen: seen.payments),
+    ),
+    Metric(
+        "headrace_prequential_frauds",
+        "gauge",
+        "Frauds among them.",
+        (),
+        "now",
+        _of_window(lambda seen: seen.frauds),
+    ),
+    Metric(
+        "headrace_prequential_auc",
+        "gauge",
+        "Area under the ROC curve over the window; absent until it holds both labels.",
+        (),
+        "now",
+        _of_window(lambda seen: seen.auc),
+    ),
+    Metric(
+        "headrace_prequential_average_precision",
+        "gauge",
+        "Average precision over the window; absent as the AUC is.",
+        (),
+        "now",
+        _of_window(lambda seen: seen.average_precision),
+    ),
+    Metric(
+        "headrace_prequential_log_loss",
+        "gauge",
+        "Log loss over the window, nats.",
+        (),
+        "now",
+        _of_window(lambda seen: seen.log_loss),
+    ),
+    Metric(
+        "headrace_prequential_calibration_error",
+        "gauge",
+        "Expected calibration error over the window, in ten equal ranges of the score.",
+        (),
+        "now",
+        _of_window(lambda seen: seen.calibration_error),
+    ),
+    Metric(
+        "headrace_prequential_mean_score",
+        "gauge",
+        "Mean score over the window; right on the whole when it equals the base rate.",
+        (),
+        "now",
+        _of_window(lambda seen: seen.mean_score),
+    ),
+    Metric(
+        "headrace_prequential_base_rate",
+        "gauge",
+        "Share of frauds in the window.",
+        (),
+        "now",
+        _of_window(lambda seen: seen.base_rate),
+    ),
     Metric(
         "headrace_decisions_by_path_total",
         "counter",

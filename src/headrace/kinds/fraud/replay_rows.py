@@ -11,9 +11,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from headrace.kinds.fraud.actions import ACTIONS
 from headrace.ledger.keys import about_key
 from headrace.operators.events.contract import Outcome, Payment
-from headrace.shard import machine
 
 __all__ = [
     "ACTIONS",
@@ -30,7 +30,6 @@ __all__ = [
     "example_of",
 ]
 
-ACTIONS: Final = machine.ACTIONS["fraud"]
 UNKNOWN: Final = -1
 _NUMBER_OF: Final = {action: number for number, action in enumerate(ACTIONS)}
 

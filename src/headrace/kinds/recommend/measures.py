@@ -11,6 +11,7 @@ from headrace.metrics.metric import Metric
 from headrace.metrics.scrape import Reader, Sample, Scrape
 from headrace.operators.recommend.coverage import Popularity
 from headrace.operators.recommend.rules import LIST_SOURCES
+from headrace.operators.recommend.slates import SlateQuality
 
 __all__ = ["SLATE_METRICS"]
 
@@ -23,8 +24,8 @@ def _of_slates(name: str) -> Reader:
     """Read a figure of the window's slates, by its name in `SlateQuality`."""
 
     def read(scrape: Scrape) -> Iterator[Sample]:
-        quality = scrape.slate_quality
-        value = None if quality is None else getattr(quality, name)
+        quality = scrape.quality
+        value = getattr(quality, name) if isinstance(quality, SlateQuality) else None
         if value is not None:
             yield (), value
 

@@ -1,36 +1,29 @@
-"""What is said of a replay under another configuration, in words that terminal and page share."""
+"""What is said of a replay of payments under another configuration, in words that terminal and page share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from headrace.kinds.fraud.replay_changes import Replayed
 from headrace.kinds.fraud.replay_report import Report
 from headrace.kinds.fraud.replay_rows import Example
-from headrace.kinds.recommend.replay_report import SlateReport
-from headrace.replay.intervals import Interval
-from headrace.replay.walk import Walked
+from headrace.replay import words
+from headrace.replay.words import began, day, figure
 
 __all__ = [
-    "BOUNDS_HEAD",
     "MEASURED",
     "PARTS",
     "amount",
-    "began",
     "bounds",
     "changed",
     "costs",
-    "day",
-    "figure",
     "label",
     "limits",
     "not_comparable",
     "origin",
     "period",
     "reasons",
-    "spread",
     "unknowns",
 ]
 
@@ -40,18 +33,16 @@ MEASURED: Final = {
     "average_precision": "average precision",
     "cost": "cost",
 }
-BOUNDS_HEAD: Final = ("", "old", "new", "new - old")
 PARTS: Final = {
     "changed": "Decisions changed",
     "quality": "Quality and cost",
     "unknown": "Outcomes that nobody knows",
     "amount": "Changed decisions, largest amounts",
     "score": "Changed decisions, largest changes of the score",
-    "not_comparable": "Not comparable",
-    "limits": "What this can't tell",
-    "origin": "Where it comes from",
+    "not_comparable": words.NOT_COMPARABLE,
+    "limits": words.LIMITS,
+    "origin": words.ORIGIN,
 }
-_WHOLE_FROM: Final = 1000.0  # hundredths of such a cost say nothing
 _HORIZONS: Final = {
     "given": "as given",
     "legitimate_after_days": "legitimate_after_days",
@@ -59,37 +50,9 @@ _HORIZONS: Final = {
 }
 
 
-def day(time_ms: int) -> str:
-    """Return a day, UTC."""
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d}"
-
-
-def _minute(time_ms: int) -> str:
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-
-
 def amount(value: float) -> str:
     """Money."""
     return f"{value:,.2f}"
-
-
-def figure(name: str, value: float | None, *, signed: bool = False) -> str:
-    """Return a measure's figure; a dash where it isn't defined."""
-    if value is None:
-        return "-"
-    sign = "+" if signed else ""
-    if name == "cost":
-        return f"{value:{sign},.0f}" if abs(value) >= _WHOLE_FROM else f"{value:{sign},.2f}"
-    return f"{value:{sign}.4f}"
-
-
-def spread(name: str, interval: Interval, *, signed: bool = False, between: str = " ") -> str:
-    """Return a figure with its interval, and what stands between them."""
-    value = figure(name, interval.value, signed=signed)
-    if interval.low is None or interval.high is None:
-        return value
-    low, high = (figure(name, each, signed=signed) for each in (interval.low, interval.high))
-    return f"{value}{between}[{low}, {high}]"
 
 
 def bounds(report: Report) -> Iterator[tuple[str, str, str, str]]:
@@ -122,7 +85,7 @@ def _code(reason: Any) -> str:
     return str(reason["code"]) if given is None else f"{reason['code']} {given:+.2f}"
 
 
-# ---------------------------------------------------------------- sentences
+# -- sentences
 
 
 def period(report: Report) -> Iterator[str]:
@@ -145,13 +108,6 @@ def period(report: Report) -> Iterator[str]:
             "Nothing can be evaluated: what is left between warm-up and horizon has no outcomes. Choose a"
             " shorter --warm-up-days or --horizon-days."
         )
-
-
-def began(warm_up_days: int) -> str:
-    """Return what the new configuration began with, and what is left out therefore."""
-    days = "The first day is" if warm_up_days == 1 else f"The first {warm_up_days} days are"
-    warm_up = f"{days} not compared" if warm_up_days else ""
-    return f"The new configuration began with nothing. {warm_up or 'Nothing is left out as warm-up'}."
 
 
 def changed(report: Report) -> str:
@@ -197,33 +153,14 @@ def unknowns(report: Report) -> Iterator[str]:
     )
 
 
-def not_comparable(replayed: Walked, what: str = "payments") -> Iterator[str]:
+def not_comparable(replayed: Replayed) -> Iterator[str]:
     """Yield what has no counterpart."""
-    if replayed.erased:
-        yield (
-            f"{replayed.erased:,} records were erased, {replayed.erased_decisions:,} of them decisions; the"
-            " new configuration saw nothing of them."
-        )
-    for reason, count in replayed.old_only.items():
-        yield f"{count:,} {what} were decided then, but are {_otherwise(reason)} now."
-    if replayed.new_only:
-        yield f"{replayed.new_only:,} {what} are decided now, but were not then."
-    if replayed.commands_refused:
-        yield f"{replayed.commands_refused:,} commands are refused by the new configuration."
-    if isinstance(replayed, Replayed) and replayed.lists_left_out:
+    yield from words.not_comparable(replayed, "payments")
+    if replayed.lists_left_out:
         yield (
             f"{replayed.lists_left_out:,} reloads of lists were left out: the new configuration has no such"
             " list, or another file for it."
         )
-    if replayed.ordinal_first:
-        yield (
-            f"The first {replayed.ordinal_first:,} inputs are no longer kept in every shard: the new"
-            " configuration knows nothing of them, while the old decisions did."
-        )
-
-
-def _otherwise(reason: str) -> str:
-    return "duplicates" if reason == "duplicate" else f"dead letters ({reason})"
 
 
 def limits(report: Report) -> Iterator[str]:
@@ -263,27 +200,6 @@ def limits(report: Report) -> Iterator[str]:
         yield f"{who} only watched (shadow mode): what is compared is what would have been done."
 
 
-def origin(report: Report | SlateReport) -> Iterator[tuple[str, str]]:
+def origin(report: Report) -> Iterator[tuple[str, str]]:
     """Yield configurations, versions, platforms, and the range of the inputs."""
-    for each in report.recorded:
-        learns = "" if each.learn else ", without learning"
-        yield (
-            f"old, from input {each.ordinal:,}",
-            f"{each.digest[:12]} ({each.model}{learns}), {_program(each.code, each.platform)}",
-        )
-    yield (
-        "new",
-        f"{report.settings_digest[:12]} ({report.model}), {_program(report.version, report.platform)}",
-    )
-    replayed = report.replayed
-    if replayed.inputs:
-        last = replayed.ordinal_next - 1
-        yield "inputs", f"{replayed.inputs:,}, from {replayed.ordinal_first:,} to {last:,}"
-    if report.period.last_ms:
-        yield "event time", f"{_minute(report.period.first_ms)} to {_minute(report.period.last_ms)}"
-    drawn = "customers" if isinstance(report, Report) else "sessions"
-    yield "intervals", f"95 %, bootstrap that draws {drawn}, the same draws each time"
-
-
-def _program(code: str, platform: str | None) -> str:
-    return f"Headrace {code}, platform {platform or 'not kept'}"
+    return words.origin(report, "customers")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from headrace.cli.replay_words import day
 from headrace.config.printable import html_text
-from headrace.kinds.fraud.replay_report import Week
 from headrace.replay.intervals import Compared, Interval
 
-__all__ = ["interval_chart", "recall_chart", "week_chart"]
+__all__ = ["Pair", "bar_chart", "interval_chart", "recall_chart"]
 
 _WIDTH: Final = 640
 _LEFT: Final = 190
@@ -86,19 +84,27 @@ def _up(share: float) -> float:
     return _PLOT - share * (_PLOT - 10)
 
 
-def week_chart(weeks: Sequence[Week]) -> str:
-    """Return what either side cost, week by week."""
-    highest = max((cost for week in weeks for cost in week.cost), default=0.0) or 1.0
+class Pair(NamedTuple):
+    """What both sides have of one thing, such as a week."""
+
+    name: str
+    old: float
+    new: float
+
+
+def bar_chart(pairs: Sequence[Pair], title: str) -> str:
+    """Return what both sides have of one thing after the other, beside each other."""
+    highest = max((each for pair in pairs for each in (pair.old, pair.new)), default=0.0) or 1.0
     parts = [_level(_up(tick / _TICKS), f"{highest * tick / _TICKS:,.0f}") for tick in range(_TICKS + 1)]
-    step = (_WIDTH - _LEFT - _RIGHT) / max(len(weeks), 1)
-    every = -(-len(weeks) // 6)
-    for number, week in enumerate(weeks):
+    step = (_WIDTH - _LEFT - _RIGHT) / max(len(pairs), 1)
+    every = -(-len(pairs) // 6)
+    for number, pair in enumerate(pairs):
         at = _LEFT + step * number
-        parts += [_bar("old", at + 0.12 * step, 0.36 * step, week.cost.old / highest)]
-        parts += [_bar("new", at + 0.52 * step, 0.36 * step, week.cost.new / highest)]
+        parts += [_bar("old", at + 0.12 * step, 0.36 * step, pair.old / highest)]
+        parts += [_bar("new", at + 0.52 * step, 0.36 * step, pair.new / highest)]
         if not number % every:
-            parts.append(_text(at + step / 2, _PLOT + 16, day(week.from_ms), "middle", "tick"))
-    return _svg(_PLOT + 24, parts, "Cost by week")
+            parts.append(_text(at + step / 2, _PLOT + 16, pair.name, "middle", "tick"))
+    return _svg(_PLOT + 24, parts, title)
 
 
 def _bar(side: str, x: float, width: float, share: float) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from headrace.cli import replay_words as words
 from headrace.kinds.recommend.replay_report import SlateReport
 from headrace.kinds.recommend.replay_slates import FOLLOWED, GAINED, LOST, SlateExample
 from headrace.operators.recommend.explained import ExplainedItem
+from headrace.replay import words
 from headrace.replay.intervals import Compared
+from headrace.replay.words import Part
 
-__all__ = ["LIST_MEASURED", "Part", "limits", "parts", "period"]
+__all__ = ["LIST_MEASURED", "limits", "parts", "period"]
 
 LIST_MEASURED: Final = {
     "hit_rate": "hit rate",
@@ -29,28 +30,6 @@ _EXAMPLES: Final = {
     GAINED: "Next clicks that stand higher now",
     LOST: "Next clicks that stand lower now",
 }
-
-
-class Part(NamedTuple):
-    """A section of the report.
-
-    Attributes
-    ----------
-    title
-        Its heading.
-    sentences
-        What is said first.
-    head, rows
-        A table behind it; with an empty head, pairs of a name and what is said of it.
-    points
-        A slate of sentences behind that; None for none, empty for a slate in which there is nothing.
-    """
-
-    title: str
-    sentences: Sequence[str] = ()
-    head: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-    points: Sequence[str] | None = None
 
 
 def period(report: SlateReport) -> Iterator[str]:
@@ -85,9 +64,9 @@ def parts(report: SlateReport) -> Iterator[Part]:
     for by, title in _EXAMPLES.items():
         if report.examples[by]:
             yield Part(title, (), _EXAMPLE_HEAD, list(map(_example, report.examples[by])))
-    yield Part(words.PARTS["not_comparable"], points=list(words.not_comparable(report.replayed, "clicks")))
-    yield Part(words.PARTS["limits"], points=list(limits(report)))
-    yield Part(words.PARTS["origin"], rows=list(words.origin(report)))
+    yield Part(words.NOT_COMPARABLE, points=list(words.not_comparable(report.replayed, "clicks")))
+    yield Part(words.LIMITS, points=list(limits(report)))
+    yield Part(words.ORIGIN, rows=list(words.origin(report, "sessions")))
 
 
 def _changed(report: SlateReport) -> Iterator[str]:
