@@ -55,8 +55,10 @@ Actions = Annotated[dict[Name, Score], Field(max_length=ACTIONS_MAX)]
 Rung = Annotated[tuple[Score, Limit], Strict(strict=False)]
 
 
-def _as_tuple(given: Any) -> Any:
-    """Take one name for several of which there is one."""
+def _key(given: Any) -> Any:
+    """Take one field for several of which there is one."""
+    if not isinstance(given, str | list | tuple):
+        raise ValueError(f"must be a field, such as customer_id, or a list of fields (is {given!r})")  # noqa: TRY004
     return (given,) if isinstance(given, str) else given
 
 
@@ -99,7 +101,7 @@ class DecisionList(Settings):
         tuple[Name, ...],
         Strict(strict=False),
         Field(min_length=1, max_length=4),
-        BeforeValidator(_as_tuple),
+        BeforeValidator(_key),
     ]
     action: Name
     code: Name

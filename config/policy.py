@@ -222,7 +222,11 @@ def list_errors(
         file, limit = table.get("file"), table.get("entries_max", ENTRIES_MAX)
         if not isinstance(file, str) or not file or not is_new(name, table):
             continue
-        columns = len(table["key"]) if isinstance(table.get("key"), list) else 1
+        key_given = table.get("key", "")
+        # Without a sound key it isn't known how many values an entry has.
+        if not isinstance(key_given, str | list):
+            continue
+        columns = len(key_given) if isinstance(key_given, list) else 1
         try:
             # A limit that is wrong itself is told of elsewhere: the file is still looked at, against the
             # usual one.

@@ -254,6 +254,11 @@ def test_what_has_not_the_right_shape_is_passed_over():
         ({"deadline": {"wait_ms_max": 0, "action": "a"}}, "deadline.wait_ms_max", "equal to 1"),
         ({"rules": {"r": {"when": "", "action": "a", "code": "c"}}}, "rules.r.when", "at least 1 character"),
         (
+            {"lists": {"l": {"file": "f", "key": 3, "action": "a", "code": "c"}}},
+            "lists.l.key",
+            "must be a field, such as customer_id, or a list of fields (is 3)",
+        ),
+        (
             {"lists": {"l": {"file": "f", "key": list("abcde"), "action": "a", "code": "c"}}},
             "lists.l.key",
             "at most 4 items",
@@ -335,3 +340,7 @@ def test_files_of_lists_of_decisions_are_looked_at(listed):
     assert "line 1: must have 2 values" in errors[0][1]
     assert "can't be read: No such file" in errors[3][1]
     assert list(list_errors(listed, lambda _name, _table: False)) == []
+    listed["decisions"]["d"]["policy"]["lists"]["bad"]["key"] = 3
+    listed["decisions"]["d"]["policy"]["lists"]["lost"]["key"] = "country"
+    (lost,) = list_errors(listed, lambda name, _table: name != "d.pairs")
+    assert lost.key == "decisions.d.policy.lists.lost.file"
