@@ -212,7 +212,7 @@ def test_a_state_does_not_depend_on_the_policy(ordered):
 def test_the_commented_examples_of_the_shipped_file_are_sound(tmp_path):
     """With the `# ` before each table and key taken away, the file is still right, and shows the defaults."""
     whole = shipped("fraud").read_text()
-    examples = re.sub(r"^# (?=\[policy|[a-z_]+ = )", "", whole, flags=re.MULTILINE)
+    examples = re.sub(r"^# (?=\[(?:policy|events)|[a-z_]+ = )", "", whole, flags=re.MULTILINE)
     texts = "".join(
         f'{code} = "T."\n' for code in ("trusted_customer", "stolen_device", "new_customer_large_amount")
     )
