@@ -2,6 +2,7 @@
 
 from .asking import features_over
 from .compile import FeatureSet, SlotGroup
+from .event_compiled import take_compiled
 from .event_features import EventFeatures
 
-__all__ = ["EventFeatures", "FeatureSet", "SlotGroup", "features_over", "windows"]
+__all__ = ["EventFeatures", "FeatureSet", "SlotGroup", "features_over", "take_compiled", "windows"]

@@ -17,7 +17,7 @@ from .event_features import HELPERS, EventFeatures, Label, Read, Update
 from .event_lines import names_in
 from .event_source import EventSource, Reading
 
-__all__ = ["CompiledEvents", "CompiledUnit", "Unit", "compiled_events", "units_of"]
+__all__ = ["CompiledEvents", "CompiledUnit", "Unit", "compiled_events", "take_compiled", "units_of"]
 
 
 def _bisect(edges: tuple[float, ...], value: float) -> int:
@@ -92,6 +92,21 @@ def compiled_events(features: EventFeatures) -> CompiledEvents | None:
             return None
         made.append(CompiledUnit(unit, kernels, features.lines.names))
     return CompiledEvents(features, made)
+
+
+def take_compiled(features: EventFeatures) -> bool:
+    """Put compiled functions in the place of plain ones in a feature set; whether they are there.
+
+    It is to be done between two events: `update` of the one goes with `read` of the same. Whoever keeps a
+    function of the feature set must ask for it again.
+    """
+    made = compiled_events(features)
+    if made is None:
+        return False
+    features.read.update(made.read)
+    features.update.update(made.update)
+    features.label_of.update(made.label_of)
+    return True
 
 
 def units_of(features: EventFeatures) -> list[Unit]:
