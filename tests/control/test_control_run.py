@@ -74,7 +74,9 @@ def running(tmp_path):
 
 def test_a_running_flow_takes_a_command_within_its_poll(tmp_path, running):
     state = tmp_path / "state"
-    on = headrace("control", "kill-switch", "on", "--state", state)
+    other = headrace("control", "kill-switch", "on", "--state", state, "--decision", "credit")
+    assert (other.code, "no decision credit; known are fraud" in other.said) == (2, True), other.said
+    on = headrace("control", "kill-switch", "on", "--state", state, "--decision", "fraud")
     assert (on.code, "Taken by the running flow." in on.said) == (0, True), on.said
     off = headrace("control", "kill-switch", "off", "--state", state)
     assert (off.code, "Taken" in off.said) == (0, True), off.said

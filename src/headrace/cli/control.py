@@ -49,14 +49,30 @@ def kill_switch(
     switch: Annotated[Switch, typer.Argument(metavar="on|off", help="Where it goes.")],
     state: State,
     config: Config = None,
+    decision: Annotated[
+        str | None,
+        typer.Option(
+            "--decision", metavar="NAME", help="One of the flow's decisions; all of them otherwise."
+        ),
+    ] = None,
 ) -> None:
-    """Give every payment the configured fallback action, until it is switched off.
+    """Give every event the configured fallback action, until it is switched off.
 
     The action is `[policy.kill_switch]` of the configuration that the flow runs with.
     """
-    from headrace.shard.commands import KillSwitch
+    from msgspec import UNSET
 
-    send(state, [[KillSwitch(on=switch is Switch.ON)]], settings_of(config, state))
+    from headrace.shard.commands import KillSwitch
+    from headrace.shard.kinds import kind_of
+
+    settings = settings_of(config, state)
+    names = list(kind_of(settings).names(settings))
+    if decision is not None and decision not in names:
+        message = f"no decision {decision}; known are {', '.join(names)}"
+        raise ConfigError([Invalid("--decision", "", message)])
+    # Of a flow with one decision its switch is the switch for all.
+    of_one = UNSET if decision is None or len(names) == 1 else decision
+    send(state, [[KillSwitch(on=switch is Switch.ON, decision=of_one)]], settings)
 
 
 @app.command("reload-list")
