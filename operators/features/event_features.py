@@ -89,7 +89,8 @@ class EventFeatures:
     relabel_of
         By decision: `(rows, number, flags, time_ms, old, new)`: takes the old label's effect back.
     names_of, groups_of, conditions_of
-        By event type; see `read`. Groups may share an offset (those of `ngrams`): they share slots.
+        By event type; see `read`. Conditions are told as they were declared. Groups may share an offset, as
+        those of `ngrams` do: they share slots.
     tables
         Entities by name.
     lookup_tables
@@ -133,7 +134,9 @@ class EventFeatures:
         self.groups_of: dict[str, tuple[SlotGroup, ...]] = {
             name: reading.groups for name, reading in self.readings.items()
         }
-        self.conditions_of = {name: tuple(self.lines.conditions.get(name, ())) for name in self.readings}
+        self.conditions_of = {
+            name: tuple(self.lines.conditions.get(name, {}).values()) for name in self.readings
+        }
         self._compile()
 
     # -- what is written

@@ -81,7 +81,8 @@ class EventLines(SourceLines):
     labels, relabels
         By decision, the lines that take in what its target told.
     conditions
-        By event type, the conditions of the features that targets feed; a condition's place is its bit.
+        By event type, the sources of the conditions of features that targets feed, in the order of their
+        bits, each with how it was declared.
     columns
         Columns of each entity, by the name of their owner and their number among its columns.
     distinct
@@ -117,7 +118,7 @@ class EventLines(SourceLines):
         self.object_updates: dict[str, list[str]] = {}
         self.labels: dict[str, list[str]] = {}
         self.relabels: dict[str, list[str]] = {}
-        self.conditions: dict[str, list[str]] = {}
+        self.conditions: dict[str, dict[str, str]] = {}
         self.columns: dict[str, dict[str, Column]] = {name: {} for name in entities}
         self.distinct: dict[str, dict[str, list[dict[str, int] | None]]] = {name: {} for name in entities}
         self.owners: dict[str, list[str]] = {}
@@ -253,10 +254,9 @@ class EventLines(SourceLines):
 
     def flag(self, condition: str) -> str:
         """See `SourceLines.flag`; bits are given by event type."""
-        conditions = self.conditions.setdefault(self.asked_on[self._decision], [])
-        if condition not in conditions:
-            conditions.append(condition)
-        return f"flags & {1 << conditions.index(condition)}"
+        conditions = self.conditions.setdefault(self.asked_on[self._decision], {})
+        conditions.setdefault(condition, " and ".join(map(str, self.features[self.feature].when)))
+        return f"flags & {1 << list(conditions).index(condition)}"
 
     @property
     def _decision(self) -> str:

@@ -242,3 +242,12 @@ def test_a_clock_that_is_put_back_takes_later_values_along() -> None:
     assert value(features, "count_200d", now) == 2
     assert math.isnan(value(features, "last_country", now))
     assert math.isnan(value(features, "moved_km", now, lat=1.0, lon=1.0))
+
+
+def test_conditions_are_told_as_they_were_declared() -> None:
+    features = world.features(only=["amount", "usual", "ratio", "share_of_low", "streak"])
+    assert features.conditions_of == {
+        "payment": ("amount <= 80.0", "ratio <= 2.0"),
+        "scan": (),
+        "ticket": (),
+    }
