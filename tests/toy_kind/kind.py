@@ -130,6 +130,7 @@ class CountsLayout:
     """Counts as columns."""
 
     without = ("shadow_action", "policy", "policy_trace")
+    event_fields = ("customer_id", "order_id")
     columns = (
         Column("orders", "int", "orders of the customer"),
         Column("returned", "int", "those sent back"),

@@ -24,7 +24,7 @@ def check(
         str | None,
         typer.Argument(
             metavar="[FLOW]",
-            help="A flow as `run` takes it, or any file of settings; the shipped fraud flow otherwise.",
+            help="A flow as `run` takes it, or any file of settings; the default flow otherwise.",
         ),
     ] = None,
     config: Config = None,

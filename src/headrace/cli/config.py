@@ -27,7 +27,7 @@ def _config() -> None:
 def show(
     flow: Annotated[
         str | None,
-        typer.Argument(metavar="[FLOW]", help="A flow, as `run` takes it; the shipped fraud flow otherwise."),
+        typer.Argument(metavar="[FLOW]", help="A flow, as `run` takes it; the default flow otherwise."),
     ] = None,
     config: Config = None,
     overrides: Overrides = None,

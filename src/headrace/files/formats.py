@@ -20,7 +20,7 @@ _TAR_AT: Final = 257
 _ZIP_HEADER_BYTES: Final = 30
 _ZIP_VERSION_MIN: Final = 10
 _ZIP_VERSION_MAX: Final = 63
-_KNOWN_COLUMNS: Final = frozenset({b"event_id", b"event_time", b"customer_id", b"type", b"session_id"})
+_KNOWN_COLUMNS: Final = frozenset({b"event_id", b"event_time", b"customer_id", b"type"})
 _DELIMITERS: Final = (
     (b",", "CSV"),
     (b";", "CSV with semicolons"),

@@ -7,11 +7,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["EVENT_FIELDS", "Column", "Layout", "Values", "columns_of"]
+__all__ = ["Column", "Layout", "Values", "columns_of"]
 
-
-EVENT_FIELDS: Final = ("customer_id", "merchant_id", "session_id", "order_id", "device_id", "ip", "currency")
-"""Fields of an event that have a column of their own, where it has them."""
 
 Values = Sequence[Any] | np.ndarray[Any, Any]
 
@@ -49,7 +46,6 @@ _DECISION_COLUMNS: Final = (
     Column("policy_trace", "json", "what that part says of it"),
     Column("retried", "bool", "whether the input was a dead letter's, given once more"),
     Column("overdue", "bool", "whether the input had waited longer than its limit"),
-    *(Column(name, "text", f"the event's `{name}`, where it has one") for name in EVENT_FIELDS),
 )
 _OUTCOME_COLUMNS: Final = (
     Column("label", "int", "label of the last outcome about the event, 0 or 1; null without any"),
@@ -80,6 +76,8 @@ class Layout(Protocol):
     ----------
     without
         Columns that all tables have otherwise, and this one doesn't.
+    event_fields
+        Fields of the events that have a column of their own, where an event has them.
     columns
         Its own, in their order. They stand behind those of outcomes, and before those that say where a record
         stands.
@@ -89,6 +87,11 @@ class Layout(Protocol):
 
     @property
     def without(self) -> Collection[str]:
+        """See the class."""
+        ...
+
+    @property
+    def event_fields(self) -> Sequence[str]:
         """See the class."""
         ...
 
@@ -128,6 +131,7 @@ def columns_of(layout: Layout) -> list[Column]:
     """Return the columns of a table whose decisions have a layout."""
     return [
         *(column for column in _DECISION_COLUMNS if column.name not in layout.without),
+        *(Column(name, "text", f"the event's `{name}`, where it has one") for name in layout.event_fields),
         *(_OUTCOME_COLUMNS if layout.with_outcomes else ()),
         *layout.columns,
         *_POSITION_COLUMNS,

@@ -9,7 +9,7 @@ import orjson
 
 from headrace.journal.frames import FrameHead
 from headrace.journal.records import Record
-from headrace.ledger.export_columns import EVENT_FIELDS, Column, Layout, Values
+from headrace.ledger.export_columns import Column, Layout, Values
 from headrace.ledger.export_outcomes import Outcomes
 
 __all__ = ["Group"]
@@ -27,9 +27,7 @@ _DECISION_FIELDS: Final = (
     "reasons",
     "model",
 )
-_GATHERED: Final = (
-    *_DECISION_FIELDS,
-    *EVENT_FIELDS,
+_RECORD_FIELDS: Final = (
     "retried",
     "overdue",
     "accepted_time",
@@ -55,11 +53,12 @@ class Group:
     def __init__(self, shard: str, layout: Layout) -> None:
         self.layout = layout
         self._shard = shard
-        self._lists: dict[str, list[Any]] = {name: [] for name in _GATHERED}
+        gathered = (*_DECISION_FIELDS, *layout.event_fields, *_RECORD_FIELDS)
+        self._lists: dict[str, list[Any]] = {name: [] for name in gathered}
         self._kept: list[Any] = []
         # Columns are lists that grow together: no object for each row, and no turning of rows into columns in
         # the end.
-        self._add = [self._lists[name].append for name in _GATHERED]
+        self._add = [self._lists[name].append for name in gathered]
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -71,7 +70,7 @@ class Group:
         event = _fields(record.input)
         values = (
             *[decision.get(name) for name in _DECISION_FIELDS],
-            *[event.get(name) for name in EVENT_FIELDS],
+            *[event.get(name) for name in self.layout.event_fields],
             record.retried,
             record.overdue,
             head.accepted_ms,

@@ -14,7 +14,7 @@ LATENCIES: Final = (
     Metric(
         "headrace_decision_latency_seconds",
         "histogram",
-        "From reading a payment's batch to writing its decision.",
+        "From reading an event's batch to writing what was decided on it.",
         (),
         "process",
         scrape.of_recorder(Recorder.latencies),

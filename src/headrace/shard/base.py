@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from headrace.config.tables import RunSettings
 from headrace.journal.records import Kind
-from headrace.operators.events.contract import Cart, Click, DeadLetter, Event, Item, Order, Outcome, Payment
+from headrace.operators.events.contract import DeadLetter, Event
 from headrace.operators.events.declared import BUILT_IN, Contract, contract_of
 from headrace.operators.events.decode import NO_VALUE, Undecodable, base64_text, unexpected
 from headrace.operators.events.oversized import CutLine, encode_dead_letter
@@ -28,7 +28,6 @@ HOUR_MS: Final = 3_600_000
 _NOTHING: Final = b""
 _ABSENT: Final = (int(Kind.ABSENT), _NOTHING, _NOTHING)
 _DUPLICATE: Final = (int(Kind.DUPLICATE), _NOTHING, _NOTHING)
-_EVENTS: Final = (Payment, Outcome, Click, Cart, Order, Item)
 
 
 class MachineBase:
@@ -54,9 +53,9 @@ class MachineBase:
         self.source_names: Mapping[int, str] = {}
         self.clock = EventClock(0, 0, 1)
         self.contract: Contract = BUILT_IN
-        self.ids = {str(kind.__struct_config__.tag): IdMemory(1, 0) for kind in _EVENTS}
+        self.ids = {name: IdMemory(1, 0) for name in BUILT_IN.types}
         # By class, which is at hand for each event; its tag isn't.
-        self._ids_by_class: dict[type, IdMemory] = dict(zip(_EVENTS, self.ids.values(), strict=True))
+        self._ids_by_class = {cls: self.ids[of.name] for cls, of in BUILT_IN.by_class.items()}
         self._id_versions: dict[str, IdVersions] = {}
         self._id_limits = (1, 0)
 

@@ -33,6 +33,7 @@ class ScoredLayout:
     detail: DetailLayout
 
     with_outcomes = True
+    event_fields = ("customer_id", "merchant_id", "session_id", "order_id", "device_id", "ip", "currency")
 
     @property
     def without(self) -> Collection[str]:

@@ -32,6 +32,9 @@ class SlateLayout:
         Column("candidates", "int", "how many items were ranked"),
     )
     with_outcomes: ClassVar[bool] = False
+    event_fields: ClassVar[tuple[str, ...]] = (
+        *("customer_id", "merchant_id", "session_id", "order_id", "device_id", "ip", "currency"),
+    )
 
     def kept(self, decision: dict[str, Any], event: dict[str, Any], detail: bytes) -> _Kept:
         """Hold the items, the one that was clicked, and where each came from."""
