@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from ...config.events import EventSettings, FieldSettings, FieldType
-from .decode import LineDecoder, canonical_digest, check_currency, publish
+from .decode import LineDecoder, Undecodable, canonical_digest, check_currency, publish
 from .event_classes import NEST, event_class, finisher
 from .event_type import BUILT_IN_EVENTS, EventType, Field, party_of, tag_of
 from .refusals import Refusals
@@ -50,6 +50,7 @@ class Contract:
     by_class: Mapping[type, EventType]
     _lines: LineDecoder = field(repr=False)
     _personal: Mapping[type, Sequence[str]] = field(repr=False)
+    _terse: Refusals | None = field(repr=False)  # what completes refusals where decoding leaves them short
 
     def decode(
         self, payloads: Sequence[bytes], line_bytes_max: int = 65_536, *, stack_is_empty: bool = False
@@ -70,6 +71,13 @@ class Contract:
     def decode_one(self, payload: bytes, line_bytes_max: int = 65_536) -> Any:
         """Decode one line, to an event or to an `Undecodable`."""
         return self._lines.decode((payload,), line_bytes_max)[0]
+
+    def refusal(self, payload: bytes) -> Undecodable | None:
+        """Return why a line is no event, with what was there and what is known; None if it is one."""
+        found = self.decode_one(payload, len(payload))
+        if not isinstance(found, Undecodable):
+            return None
+        return found if self._terse is None else self._terse.told(found, payload)
 
     def decode_item_of_any_time(self, payload: bytes) -> Any:
         """Decode a catalogue event whose `published_at` may be in any year, as earlier versions took it."""
@@ -186,11 +194,12 @@ def _built(types: Mapping[str, EventType]) -> Contract:
     # Without own declarations refusals keep the words that older journals have recorded.
     any_declared = any(of.declared or not of.built_in for of in types.values())
     union = reduce(or_, (of.cls for of in types.values()))
-    told = Refusals(types).told if any_declared else None
+    refusals = Refusals(types)
     return Contract(
         types=types,
         by_class={of.cls: of for of in types.values()},
-        _lines=LineDecoder(union, inline, finish, told),
+        _lines=LineDecoder(union, inline, finish, refusals.told if any_declared else None),
+        _terse=None if any_declared else refusals,
         _personal={
             of.cls: [each.name for each in of.fields.values() if each.personal] for of in types.values()
         },

@@ -18,6 +18,7 @@ __all__ = ["Refusals"]
 SHOWN_CHARACTERS_MAX: Final = 80
 KNOWN_SHOWN_MAX: Final = 20
 _KEYS_LOOKED_AT_MAX: Final = 1000
+_CLOSE: Final = 0.75  # customer_id is not meant by order_id
 _NOTHING: Final = object()
 _PART: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _UNKNOWN_TYPE: Final = "unknown_type"
@@ -118,5 +119,5 @@ def _instead(line: Any, path: str, event_type: EventType | None) -> str:
     depth = len(parent.split(".")) if parent else 0
     known = {field.path[depth] for field in event_type.fields.values() if len(field.path) > depth}
     unknown = [key[:SHOWN_CHARACTERS_MAX] for key in list(there)[:_KEYS_LOOKED_AT_MAX] if key not in known]
-    close = get_close_matches(name, unknown, n=1)
+    close = get_close_matches(name, unknown, n=1, cutoff=_CLOSE)
     return f"; there is {_shown(close[0])}, which is unknown" if close else ""

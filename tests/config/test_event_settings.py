@@ -102,6 +102,7 @@ def found(path: Path, text: str) -> list[tuple[str, str]]:
 
 
 def test_every_error_is_said_at_once(tmp_path):
+    """C-LIM-2."""
     said = dict(reversed(found(tmp_path / "flow.toml", ERRORS)))
     assert {
         key: message for key, message in said.items() if not message.startswith(FOUND.get(key, "?"))
@@ -115,6 +116,7 @@ def test_the_party_of_a_built_in_type_is_known(tmp_path):
 
 
 def test_there_is_a_limit_on_types_and_on_fields(tmp_path):
+    """C-LIM-1."""
     types = "".join(f"[events.t{number}]\n" for number in range(65))
     fields = "[events.a.fields]\n" + "".join(f'f{number} = {{ type = "id" }}\n' for number in range(129))
     assert found(tmp_path / "flow.toml", types) == [("events", "must have at most 64 entries")]
@@ -172,4 +174,5 @@ def test_ways_to_try_a_pattern_are_bounded(pattern, characters, most):
     "pattern", ["(a+)+", "(a|aa)+", "(a?){64}", "a*a*a*a*", "(?i:(a|b)*)*", r"(a)\1+(b+)*"]
 )
 def test_a_pattern_that_may_take_for_ever_is_told(pattern):
+    """C-LIM-1."""
     assert ways(pattern, 4096) == WAYS_MAX + 1

@@ -6,6 +6,7 @@ import json
 import string
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ def put(event: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 @given(st.data(), contracts(), st.sampled_from([PAYMENT, SCAN]))
 @settings(max_examples=200, deadline=None)
 def test_what_was_encoded_decodes_to_its_values(data, contract, base):
+    """C-DEC-2, C-DEC-3."""
     name = base["type"]
     event, expected = json.loads(json.dumps(base)), {}
     for field in own(contract, name).values():
@@ -117,6 +119,7 @@ JSON = st.recursive(
 @given(st.data(), contracts(), st.sampled_from([PAYMENT, SCAN]))
 @settings(max_examples=200, deadline=None)
 def test_whatever_comes_is_an_event_or_a_reason(data, contract, base):
+    """C-DEC-1."""
     event = json.loads(json.dumps(base))
     for field in own(contract, base["type"]).values():
         put(event, field.path, data.draw(JSON | values(field)))
@@ -144,6 +147,7 @@ def test_whatever_comes_is_an_event_or_a_reason(data, contract, base):
 @given(st.binary(max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_a_contract_without_own_fields_is_the_built_in_one(line):
+    """C-DEC-5."""
     assert BUILT_IN.decode_one(line) == decode_one(line)
 
 
@@ -151,6 +155,7 @@ def test_a_contract_without_own_fields_is_the_built_in_one(line):
 @settings(max_examples=50, deadline=None)
 @example(BUILT_IN)
 def test_unknown_fields_stay_ignored(contract):
+    """C-DEC-2."""
     found = contract.decode_one(json.dumps(PAYMENT | {"zz": {"a": [1]}, "note": "x"}).encode())
     if isinstance(found, Undecodable):
         assert found.reason == "missing_field"
@@ -161,3 +166,92 @@ def test_unknown_fields_stay_ignored(contract):
 def test_built_in_events_are_digested_as_ever():
     event = decode_one(json.dumps(PAYMENT).encode())
     assert BUILT_IN.digest(event) == canonical_digest(event)
+
+
+def contract(**events: dict[str, Any]) -> Contract:
+    return contract_of(
+        {name: EventSettings.model_validate({"fields": each}) for name, each in events.items()}
+    )
+
+
+OWN = contract(
+    payment={
+        "country": {"type": "text", "values": ["DE", "FR"]},
+        "os": {"type": "text", "path": "device.os"},
+    },
+    scan={"order_id": {"type": "id", "required": True}},
+)
+TYPES = "click, item, cart, order, payment, outcome"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "field", "ends"),
+    [
+        ({"type": "paymnt"}, "unknown_type", "type", f"; did you mean payment? known are {TYPES}, scan"),
+        ({"type": 7}, "unknown_type", "type", f" (is 7); known are {TYPES}, scan"),
+        ({"type": None}, "unknown_type", "type", f" (is null); known are {TYPES}, scan"),
+        ({"country": "FRR"}, "invalid_field", "country", ' (is "FRR"); did you mean FR? known are DE, FR'),
+        ({"country": 5}, "invalid_field", "country", " (is 5); known are DE, FR"),
+        ({"device": {"os": [1]}}, "invalid_field", "device.os", " (is [1])"),
+        ({"device": "ios"}, "invalid_field", "device", ' (is "ios")'),
+        ({"amount": -1}, "invalid_field", "amount", " (is -1)"),
+        ({"customer_id": "x" * 200}, "invalid_field", "customer_id", f'(is "{"x" * 78}…)'),
+        (SCAN | {"ordr_id": "o"}, "missing_field", "order_id", '; there is "ordr_id", which is unknown'),
+        (SCAN, "missing_field", "order_id", "`order_id`"),
+    ],
+)
+def test_a_refusal_names_the_field_what_was_there_and_what_is_known(changes, reason, field, ends):
+    """C-DEC-4."""
+    found = OWN.decode_one(json.dumps(PAYMENT | changes).encode())
+    assert (found.reason, found.field) == (reason, field)
+    assert found.message.endswith(ends)
+    assert OWN.refusal(json.dumps(PAYMENT | changes).encode()) == found
+
+
+def test_what_is_known_is_bounded():
+    many = contract(**{f"type_{number}": {} for number in range(60)})
+    found = many.decode_one(b'{"type":"typo"}')
+    assert found.message.endswith("type_20 and 46 more")
+
+
+def test_a_built_in_contract_says_more_of_a_refusal_when_asked():
+    line = json.dumps(PAYMENT | {"type": "paymnt"}).encode()
+    assert BUILT_IN.decode_one(line).message == "Invalid value 'paymnt' - at `$.type`"
+    told = BUILT_IN.refusal(line)
+    assert told is not None
+    assert told.message.endswith(f"; did you mean payment? known are {TYPES}")
+    assert BUILT_IN.refusal(json.dumps(PAYMENT).encode()) is None
+
+
+def test_events_that_are_held_over_a_change_have_what_both_contracts_declare_alike():
+    before = contract(
+        payment={"x": {"type": "text"}, "n": {"type": "number"}, "os": {"type": "text", "path": "d.os"}}
+    )
+    now = contract(
+        payment={"x": {"type": "text"}, "n": {"type": "text"}, "new": {"type": "id", "default": "a"}}
+    )
+    line = json.dumps(PAYMENT | {"x": "y", "n": 2, "d": {"os": "z"}}).encode()
+    event = before.decode_one(line)
+    for held in (now.adopt(event), now.revive("payment", msgspec.msgpack.encode(event))):
+        assert held.__class__ is now.types["payment"].cls
+        assert (held.x, held.n, held.new, held.amount) == ("y", None, "a", 5.0)
+    assert before.adopt(event) is event
+    assert before.revive("payment", msgspec.msgpack.encode(event)) == event
+    order = {"type": "order", "order_id": "o", "items": [{"item_id": "i", "quantity": 2, "price": 1.0}]}
+    event = before.decode_one(json.dumps(PAYMENT | order).encode())
+    assert now.revive("order", msgspec.msgpack.encode(event)) == event
+
+
+def test_party_and_what_is_personal():
+    own = contract(scan={"customer_id": {"type": "id"}, "phone": {"type": "text", "personal": True}})
+    event = own.decode_one(json.dumps(SCAN | {"customer_id": "c9", "phone": "123"}).encode())
+    assert own.party(event) == "c9"
+    assert own.personal(event) == {"phone": "123"}
+    payment = own.decode_one(json.dumps(PAYMENT).encode())
+    assert own.party(payment) == "c1"
+    assert own.personal(payment) == {"customer_id": "c1"}
+    declared = {"fields": {"courier": {"type": "id"}, "session_id": {"type": "id"}}, "party": "courier"}
+    own = contract_of({"scan": EventSettings.model_validate(declared)})
+    said = json.dumps(SCAN | {"courier": "k", "session_id": "s"}).encode()
+    assert own.party(own.decode_one(said)) == "k"
+    assert own.party(own.decode_one(json.dumps(SCAN | {"session_id": "s"}).encode())) is None

@@ -89,6 +89,7 @@ DUPLICATE, CONFLICT = ("duplicate", None), ("dead", "id_conflict")
 
 
 def test_a_resend_after_a_field_was_declared_is_a_duplicate(shard):
+    """C-CHG-1, C-CHG-2."""
     first = payment(1, bin="123456"), payment(2, bin="654321"), payment(3)
     assert shard.take(PLAIN, *first) == [("decided", None)] * 3
     assert shard.take(with_events(*FIELD), *first) == [DUPLICATE] * 3
@@ -126,6 +127,7 @@ def test_own_types_are_decoded_and_remembered(shard, base):
 
 
 def test_ids_of_a_type_that_was_taken_out_for_a_while_are_still_known(shard):
+    """C-CHG-3."""
     own = with_events(*SCANS)
     assert shard.take(own, scan(1)) == [("applied", None)]
     assert shard.take(PLAIN, scan(1), payment(1)) == [("dead", "unknown_type"), ("decided", None)]
@@ -186,6 +188,7 @@ def test_versions_that_no_id_has_any_more_give_their_numbers_back():
 
 
 def test_ids_of_the_oldest_version_are_duplicates_once_there_are_too_many():
+    """C-CHG-2."""
     versions, memory = IdVersions(), IdMemory(1000, 10_000_000)
     for turn in range(VERSIONS_MAX + 3):
         memory.version = versions.number(f'{{"fields":{{"f{turn}":{{"type":"id"}}}}}}', memory)

@@ -1,4 +1,4 @@
-"""Each clause of what runs and settings promise has a test that names it, and no test names another."""
+"""Each clause of what is promised has a test that names it, and no test names another."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CLAUSE = re.compile(r"\b[DS]-[A-Z]+-[0-9]+\b")
-SPECS = ("delivery", "settings")
+CLAUSE = re.compile(r"\b[CDS]-[A-Z]+-[0-9]+\b")
+SPECS = ("contract", "delivery", "settings")
 
 
 def defined() -> list[str]:
     """Clauses that the pages state, each at the beginning of its paragraph."""
     pages = "".join((ROOT / f"docs/specs/{name}.md").read_text() for name in SPECS)
-    return re.findall(r"^\*\*([DS]-[A-Z]+-[0-9]+)\*\* ", pages, re.MULTILINE)
+    return re.findall(r"^\*\*([CDS]-[A-Z]+-[0-9]+)\*\* ", pages, re.MULTILINE)
 
 
 def named() -> set[str]:

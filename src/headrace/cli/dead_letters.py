@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -85,6 +85,8 @@ def show(
         letter, payload = each.letter, each.payload
         echo(f"reason   {letter.reason}")
         echo(f"message  {printable(letter.message)}")
+        for said in _now(each, state):
+            echo(f"now      {printable(said)}")
         echo(f"field    {printable(letter.field or '-')}")
         echo(f"source   {printable(letter.source)}")
         echo(f"place    line {letter.line}, byte {letter.offset}")
@@ -178,6 +180,18 @@ def _line(path: Path, bytes_max: int) -> bytes:
     if not payload or b"\n" in payload:
         raise typer.BadParameter("must hold one line", param_hint="--payload")
     return payload
+
+
+def _now(each: Letter, state: Path | None) -> Iterator[str]:
+    """Say what the contract in force has against a letter's bytes, if its own words are others."""
+    from headrace.operators.events.declared import BUILT_IN, contract_of
+
+    if not each.complete or each.letter.field is None:
+        return
+    contract = BUILT_IN if state is None else contract_of(settings_of(None, state).events)
+    why = contract.refusal(each.payload)
+    if why is not None and why.message != each.letter.message:
+        yield f"{why.field}: {why.message}" if why.field != each.letter.field else why.message
 
 
 def _json(each: Letter) -> str:
