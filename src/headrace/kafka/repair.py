@@ -123,11 +123,7 @@ def repair(
     KafkaError
         If the broker doesn't take what is sent.
     """
-    read = 0
-    sent = dict.fromkeys(_OUTPUTS, 0)
-    ahead: set[str] = set()
-    held: dict[str, Mapping[int, int]] = {}
-    delivered: dict[str, str] = {}
+    work = _Repair(outlet, quiet_ms, message_of, line_bytes_max)
     looked = [
         (topic, wanted, outlet.ends(topic))  # of all of them first: they are waited for together
         for topic, wanted in _by_topic(ends)
@@ -135,30 +131,48 @@ def repair(
     ]
     for topic, wanted, now in looked:
         starts = _starts(wanted, now)
-        if starts is None:
-            continue
+        if starts is not None:
+            work.mend(topic, wanted, starts)
+    # Only what stands in its topic may be noted. Killed before, the next start reads back from the same
+    # offsets and finds what was sent.
+    outlet.flush()
+    _note(ends, topics, outlet, work.held, open_writer)
+    return Repaired(work.read_back, work.sent, frozenset(work.ahead), work.delivered)
+
+
+class _Repair:
+    """Compares topics with the journals, one after the other, and gathers what `Repaired` tells."""
+
+    def __init__(self, outlet: Outlet, quiet_ms: int, message_of: MessageOf, line_bytes_max: int) -> None:
+        self._outlet, self._quiet_ms = outlet, quiet_ms
+        self._message_of, self._line_bytes_max = message_of, line_bytes_max
+        self.read_back = 0
+        self.sent = dict.fromkeys(_OUTPUTS, 0)
+        self.ahead: set[str] = set()
+        self.held: dict[str, Mapping[int, int]] = {}
+        self.delivered: dict[str, str] = {}
+
+    def mend(
+        self, topic: str, wanted: Sequence[tuple[JournalEnd, OutputOffsets]], starts: Mapping[int, int]
+    ) -> None:
+        """Send what a topic lacks from the starts on, and keep what only the topic has."""
         # Ids alone: behind the output offsets may lie hours of messages, whose values are in the journals.
-        there = set(outlet.read_back(topic, starts, quiet_ms))
-        read += len(there)
+        there = set(self._outlet.read_back(topic, starts, self._quiet_ms))
+        self.read_back += len(there)
         for end, offsets in wanted:
-            for message in _owed(end, offsets, message_of, line_bytes_max):
+            for message in _owed(end, offsets, self._message_of, self._line_bytes_max):
                 if message.id not in there:
-                    outlet.send(offsets.output, topic, message)
-                    sent[offsets.output] += 1
+                    self._outlet.send(offsets.output, topic, message)
+                    self.sent[offsets.output] += 1
                 there.discard(message.id)
         # These were delivered, and no journal has them: a crash took the frame, or the journals are an older
         # copy.
         if there:
-            ahead |= there
-            held[topic] = starts
+            self.ahead |= there
+            self.held[topic] = starts
             if any(offsets.output == DECISIONS for _, offsets in wanted):
-                most = _DELIVERED_MAX - len(delivered)
-                delivered |= dict(islice(outlet.values(topic, starts, there), most))
-    # Only what stands in its topic may be noted. Killed before, the next start reads back from the same
-    # offsets and finds what was sent.
-    outlet.flush()
-    _note(ends, topics, outlet, held, open_writer)
-    return Repaired(read, sent, frozenset(ahead), delivered)
+                most = _DELIVERED_MAX - len(self.delivered)
+                self.delivered |= dict(islice(self._outlet.values(topic, starts, there), most))
 
 
 def _by_topic(
