@@ -6,6 +6,7 @@ It stands in `tests/toy_kind`, and decides twice on each order: whether it is ch
 from __future__ import annotations
 
 import csv
+import io
 import json
 import random
 import re
@@ -19,12 +20,16 @@ import pytest
 import toy_kind
 from commands import headrace
 from killing import chosen, killing, logged
+from rich.console import Console
 from topic_worlds import World as TopicWorld
 from topic_worlds import inputs_in, messages
 from worlds import World, overrides, write_lines
 
+from headrace.cli.live import LivePanel
 from headrace.config import flow_kinds
+from headrace.config.loading import load
 from headrace.replay.verify import rederive
+from headrace.runtime.runs import Progress, RunRequest
 from headrace.shard import kinds
 
 START_MS = 1_700_000_000_000
@@ -116,6 +121,37 @@ def test_the_run_is_told_in_its_own_words(ran):
     assert "58 outcomes came, 2 orders wait" in said
     assert f"{CUSTOMERS} customers are known" in said
     assert any(re.fullmatch(r"quality: Brier 0\.\d{3} against outcomes \(58 orders\)", line) for line in said)
+
+
+def test_a_running_flow_is_shown_in_a_panel():
+    where = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+    request = RunRequest(
+        flow="returns",
+        sources=("orders.jsonl",),
+        to="decisions.jsonl",
+        dead_letters=None,
+        state=None,
+        settings=load(None, flow="returns"),
+        config_file=None,
+        speed=None,
+        learn=True,
+    )
+    counts = {"ship": 7, "check": 3, "wrap": 2, "plain": 8}
+    progress = Progress(decisions=20, by_action=counts, quality={"brier": 0.125, "orders": 8}, pending=2)
+    with LivePanel(where) as panel:
+        panel.started(request)
+        panel.progress(replace(progress, elapsed_s=1.0))
+    drawn = where.file.getvalue()
+    for text in (
+        "headrace returns",
+        "check",
+        "3   15.0%",
+        "Brier",
+        "0.125",
+        "orders, pending",
+        "against outcomes",
+    ):
+        assert text in drawn
 
 
 def test_its_configuration_is_checked_and_its_mistakes_are_told(tmp_path):
@@ -258,6 +294,7 @@ def topics(broker, tmp_path, monkeypatch) -> Iterator[ToyWorld]:
 @pytest.mark.broker
 @pytest.mark.recovery
 def test_on_topics_each_decision_is_one_message_whenever_it_is_killed(topics):
+    """D-OUT-4."""
     lines, draws = stream(400), random.Random(7)
     topics.send(lines)
     expected = len({line for line in lines if b'"event_id": "o' in line})

@@ -107,9 +107,3 @@ def test_what_is_changed_in_an_output_is_changed_in_each_of_its_lines(lines):
     assert [orjson.loads(each).keys() for each in decision_line.lines_of(bare)] == [
         {"decision_id", "event_id", "action"}
     ] * len(lines)
-
-
-def test_a_batch_of_single_lines_is_not_gone_through():
-    outputs = [(1, b'{"decision_id":"a","event_id":"b"}\n'), (2, b"   \n")]
-    assert decision_line.each_line(outputs) is outputs
-    assert decision_line.each_line([]) == []

@@ -42,6 +42,7 @@ class ReturnsShard(MachineBase):
     """Decides on orders whether they are checked, and whether they are wrapped."""
 
     moved_by = ()
+    several = True
     lists: Mapping[str, str] = {}  # never changed
 
     def __init__(self, settings: ReturnsSettings, *, shard: int = 0, learn: bool = True) -> None:

@@ -64,6 +64,11 @@ class MachineBase:
         """Whether it decides in machine code; one that doesn't say so has plain Python only."""
         return False
 
+    @property
+    def several(self) -> bool:
+        """Whether an input may lead to several decisions; one that doesn't say so gives one line at most."""
+        return False
+
     def take_compiled(self) -> None:
         """Go on in machine code where that is there by now."""
 

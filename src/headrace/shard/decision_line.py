@@ -44,17 +44,8 @@ def lines_of(output: bytes) -> list[bytes]:
     return [line + b"\n" for line in output[:-1].split(b"\n")]
 
 
-def each_line(outputs: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Return lines one by one, each with the ordinal of its input, where some inputs led to several.
-
-    Parameters
-    ----------
-    outputs
-        What inputs led to, with their ordinals. Where each is a single line, it is returned itself: that is
-        told from all of a batch together, so that it costs next to nothing.
-    """
-    if b"".join([output for _, output in outputs]).count(b"\n") == len(outputs):
-        return outputs
+def each_line(outputs: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Return lines one by one, each with the ordinal of its input, where some inputs led to several."""
     return [(ordinal, line) for ordinal, output in outputs for line in lines_of(output)]
 
 

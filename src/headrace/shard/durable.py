@@ -258,7 +258,7 @@ class DurableShard:
         if batch.ordinal < notes.position:
             lines = self._give_out_again(batch, lines, applied)
             if batch.ordinal_next <= notes.position:
-                return _line_by_line(applied)
+                return self._line_by_line(applied)
         # Both twins give the same bytes; but what one holds of an input in hand the other doesn't know.
         if TWINS.changes != self._twins_changes:
             self._twins_changes = TWINS.changes
@@ -277,7 +277,16 @@ class DurableShard:
             # journal's end.
             if self._checkpoints.due():
                 self._checkpoints.take()
-        return _line_by_line(applied)
+        return self._line_by_line(applied)
+
+    def _line_by_line(self, applied: Applied) -> Applied:
+        """Let decisions go out one by one, where an input may lead to several."""
+        # Here, once for files and topics: whatever comes behind counts, sorts, keys and sends single
+        # decisions.
+        # To look through the lines of those that never do would cost a hundredth of what deciding costs.
+        if self.state.several:
+            applied.decisions = each_line(applied.decisions)
+        return applied
 
     def _give_out_again(self, batch: Batch, lines: Sequence[int], applied: Applied) -> list[int]:
         """Return recorded outputs for lines that were applied before; the other lines are left over.
@@ -338,13 +347,6 @@ class DurableShard:
             self.level(self._notes.seen)
             self._checkpoints.take_last(waited)
         self.journal.close()
-
-
-def _line_by_line(applied: Applied) -> Applied:
-    """Let decisions go out one by one: an input may have led to several."""
-    # Here, once for files and topics: whatever comes behind counts, sorts, keys and sends single decisions.
-    applied.decisions = each_line(applied.decisions)
-    return applied
 
 
 def _is_of(record: Record, payload: bytes) -> bool:

@@ -69,6 +69,8 @@ class Machine(Protocol):
         Which events are known, by type.
     version
         The model's, as decisions have it.
+    several
+        Whether an input may lead to several decisions, under the configuration in force.
     contract
         The event types in force.
     """
@@ -80,6 +82,12 @@ class Machine(Protocol):
     clock: EventClock
     ids: dict[str, IdMemory]
     version: str
+
+    @property
+    def several(self) -> bool:
+        """See the class."""
+        ...
+
     contract: Contract
 
     @property
