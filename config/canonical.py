@@ -43,8 +43,16 @@ def _sorted(plain: Any, path: str, ordered: frozenset[str]) -> Any:
     under = f"{path}." if path else ""
     # Below a table whose names keep their order, each entry is sorted again: only the names mean something by
     # where they stand.
-    keys = plain if path in ordered else sorted(plain)
+    keys = plain if path and _named_in(path, ordered) else sorted(plain)
     return {key: _sorted(plain[key], f"{under}{key}", ordered) for key in keys}
+
+
+def _named_in(path: str, ordered: frozenset[str]) -> bool:
+    """Whether a path is among some, in which a star stands for any one name."""
+    if path in ordered:
+        return True
+    parts = path.split(".")
+    return len(parts) > 1 and ".".join((parts[0], "*", *parts[2:])) in ordered
 
 
 def restore(written: bytes) -> RunSettings:

@@ -96,9 +96,12 @@ def bases() -> dict[str, str]:
     return {name: kind.name for kind in _KINDS.values() for name in kind.shipped}
 
 
-def base_of(kind: str) -> str:
-    """Return the name of the shipped flow of a kind that a file lies over, if it doesn't say otherwise."""
-    return next(iter(_KINDS[kind].shipped))
+def base_of(kind: str) -> str | None:
+    """Return the name of the shipped flow of a kind that a file lies over, if it doesn't say otherwise.
+
+    None for a kind of which nothing is shipped: its files stand for themselves.
+    """
+    return next(iter(_KINDS[kind].shipped), None)
 
 
 def no_such_flow(name: str) -> str:

@@ -223,9 +223,9 @@ class FraudSettings(RunSettings):
         """The model's."""
         return self.model.name
 
-    def models(self) -> Iterator[tuple[str, NamedModel]]:
+    def models(self) -> Iterator[tuple[str, NamedModel, str]]:
         """Yield the one that scores."""
-        yield "model", self.model
+        yield "model", self.model, "score"
 
     def errors(self, broken: Broken, read: Mapping[str, Any] | None) -> Iterator[Invalid]:
         """Yield what is wrong between settings that are each well-formed."""

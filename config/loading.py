@@ -88,7 +88,7 @@ def load(
     overrides: Sequence[str] = (),
     *,
     flow: str | None = None,
-    model_errors: ModelErrors = lambda _name, _parameters: (),
+    model_errors: ModelErrors = lambda _name, _parameters, _of: (),
 ) -> RunSettings:
     """Read settings from a TOML file, with overrides laid over it.
 
@@ -115,7 +115,7 @@ def load(
     return load_from(sources, model_errors=model_errors).settings
 
 
-def load_from(sources: Sources, *, model_errors: ModelErrors = lambda _name, _parameters: ()) -> Loaded:
+def load_from(sources: Sources, *, model_errors: ModelErrors = lambda _name, _parameters, _of: ()) -> Loaded:
     """Read settings from files, variables and options; say of each value where it came from.
 
     Raises
@@ -224,7 +224,7 @@ def lay_over(
     overrides: Sequence[str],
     name: str,
     *,
-    model_errors: ModelErrors = lambda _name, _parameters: (),
+    model_errors: ModelErrors = lambda _name, _parameters, _of: (),
 ) -> RunSettings:
     """Lay overrides over settings that are known already.
 

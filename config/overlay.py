@@ -46,7 +46,7 @@ class Overlay:
         own: Mapping[str, Any],
         kind: str,
         names: Mapping[str, str],
-        base: str,
+        base: str | None,
         together: Together | None,
     ) -> None:
         self.errors: list[Invalid] = []

@@ -99,10 +99,10 @@ class RecommendSettings(RunSettings):
         """A click that waited longer before it was applied gets the fallback."""
         return self.policy.wait_ms_max
 
-    def models(self) -> Iterator[tuple[str, NamedModel]]:
+    def models(self) -> Iterator[tuple[str, NamedModel, str]]:
         """Yield the one that ranks, where it isn't the built-in network."""
         if self.ranker.name != NETWORK:
-            yield "ranker", self.ranker
+            yield "ranker", self.ranker, "score"
 
     def errors(self, broken: Broken, read: Mapping[str, Any] | None) -> Iterator[Invalid]:
         """Yield what is wrong between settings that are each well-formed."""

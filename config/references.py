@@ -22,15 +22,15 @@ __all__ = [
     "validation_errors",
 ]
 
-ModelErrors = Callable[[str, Mapping[str, object]], Iterable[tuple[str, str]]]
+ModelErrors = Callable[[str, Mapping[str, object], str], Iterable[tuple[str, str]]]
 
 
 def errors_of_models(settings: RunSettings, model_errors: ModelErrors) -> list[Invalid]:
     """Find what is wrong with the models that settings name; `file` is left empty."""
     return [
         Invalid("", f"{table}.{key}", message)
-        for table, model in settings.models()
-        for key, message in model_errors(model.name, model.parameters)
+        for table, model, of in settings.models()
+        for key, message in model_errors(model.name, model.parameters, of)
     ]
 
 

@@ -292,8 +292,8 @@ class RunSettings(_Settings):
         """What its decisions are computed with."""
         return self.flow.kind
 
-    def models(self) -> Iterator[tuple[str, NamedModel]]:
-        """Yield the tables that name a registered model, each behind its name."""
+    def models(self) -> Iterator[tuple[str, NamedModel, str]]:
+        """Yield the tables that name a registered model, each with the model, and what it does."""
         yield from ()
 
     def errors(self, broken: Broken, read: Mapping[str, Any] | None) -> Iterator[Invalid]:

@@ -56,7 +56,11 @@ def _without(read: dict[str, Any], places: Sequence[tuple[str, ...]]) -> dict[st
         rest["events"] = deepcopy(rest["events"])
     for place in places:
         section = place[0]
-        if section == "events" and len(place) > _FIELD_DEPTH:
+        if section == "decisions" and len(place) > _DECISION_DEPTH and _is_table(rest, section):
+            declared = dict(rest[section].get(place[1], {}))
+            declared.pop(place[_DECISION_DEPTH], None)
+            rest[section] = rest[section] | {place[1]: declared}
+        elif section == "events" and len(place) > _FIELD_DEPTH:
             rest["events"].get(place[1], {}).get(place[2], {}).pop(place[_FIELD_DEPTH], None)
         elif len(place) > 1 and _is_table(rest, section):
             rest[section].pop(place[1], None)
@@ -144,6 +148,7 @@ def _is_model(table: Any) -> bool:
 
 _PARAMETER_DEPTH: Final = 3
 _FIELD_DEPTH: Final = 3
+_DECISION_DEPTH: Final = 3  # behind the section, the name, and the kind that pydantic puts there
 _PATTERNS: Final = {
     CURRENCY_PATTERN: "three capital letters, as ISO 4217 has them",
     NAME_PATTERN: "lower-case letters, digits and underscores, the first a letter",

@@ -34,6 +34,18 @@ def _recommend_settings() -> type[RunSettings]:
     return RecommendSettings
 
 
+def _decisions() -> Kind:
+    from headrace.kinds.decisions.kind import DECISIONS
+
+    return DECISIONS
+
+
+def _decisions_settings() -> type[RunSettings]:
+    from ..config.decision_flow import DecisionFlowSettings
+
+    return DecisionFlowSettings
+
+
 # The first is what a configuration is of that names none.
 register(
     "fraud",
@@ -47,3 +59,5 @@ register(
     settings=_recommend_settings,
     shipped={"recommend": SHIPPED_FLOWS / "recommend.toml"},
 )
+# What is decided stands in its file alone: there is none that it lies over.
+register("decisions", _decisions, settings=_decisions_settings, shipped={})

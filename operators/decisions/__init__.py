@@ -2,10 +2,16 @@
 
 __all__ = [
     "attribution_baseline",
+    "decision",
     "detail",
+    "estimate",
+    "estimate_window",
+    "inputs",
     "pending",
     "prequential",
     "reasons",
+    "score",
     "scoring",
     "scoring_compiled",
+    "target",
 ]

@@ -341,9 +341,9 @@ class Pending:
 
 
 class Early(NamedTuple):
-    """An outcome that came before its payment."""
+    """An outcome that came before its payment; of a number it is the value that was told."""
 
-    label: int
+    label: Any
     event_time: int
 
 
@@ -353,7 +353,7 @@ class Held(NamedTuple):
     event_time: int
     number: int
     about: str
-    label: int
+    label: Any
 
 
 class EarlyOutcomes:
@@ -376,6 +376,10 @@ class EarlyOutcomes:
 
     def __len__(self) -> int:
         return len(self.waiting) + len(self.ahead)
+
+    def about(self) -> list[str]:
+        """Return what those that are kept are about."""
+        return list(dict.fromkeys((*self.waiting, *(held.about for held in self.ahead))))
 
     def wait(self, about: str, outcome: Early, now_ms: int) -> None:
         """Keep an outcome until its payment comes."""
@@ -438,7 +442,7 @@ class EarlyOutcomes:
         order, waiting, ahead, self.unmatched = msgspec.msgpack.decode(
             saved,
             type=tuple[
-                list[tuple[int, str]], list[tuple[str, int, int]], list[tuple[int, int, str, int]], int
+                list[tuple[int, str]], list[tuple[str, Any, int]], list[tuple[int, int, str, Any]], int
             ],
         )
         self._order = deque(order)

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from . import fused, rivers
 from .contract import Model, ModelShape
-from .estimators import estimators_reference
+from .estimators import estimator_errors, estimators_reference
 from .parameters import parameter_errors, parameter_rows
 
 __all__ = ["MODELS", "build_model", "model_errors", "reference", "takes_weights"]
@@ -26,7 +26,7 @@ MODELS: Final[dict[str, type[Any]]] = {
 }
 
 
-def model_errors(name: str, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
+def model_errors(name: str, parameters: Mapping[str, object], of: str = "score") -> list[tuple[str, str]]:
     """Return what is wrong with a model's configuration, all at once, as pairs of key and message.
 
     Parameters
@@ -35,10 +35,20 @@ def model_errors(name: str, parameters: Mapping[str, object]) -> list[tuple[str,
         What the configuration calls the model.
     parameters
         Its parameters; those that aren't given have the model's defaults.
+    of
+        What it does: `score`, `provisional score` for one that learns before a target tells, or `estimate`.
     """
+    if of == "estimate":
+        return estimator_errors(name, parameters)
     if name not in MODELS:
         return [("name", f"there is no model {name!r}; there are {', '.join(MODELS)}")]
-    return parameter_errors(name, MODELS[name], parameters)
+    found = parameter_errors(name, MODELS[name], parameters)
+    if of.startswith("provisional") and not takes_weights(name):
+        known = ", ".join(each for each in MODELS if takes_weights(each))
+        found.append(
+            ("name", f"{name} can't learn before a target tells, as it takes no weights; {known} can")
+        )
+    return found
 
 
 def build_model(name: str, parameters: Mapping[str, object], shape: ModelShape) -> Model:

@@ -19,6 +19,7 @@ __all__ = [
     "Verdict",
     "act",
     "commands",
+    "conditions",
     "list_content",
     "lists",
     "read_declared",

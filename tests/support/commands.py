@@ -143,7 +143,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 @cache
 def warm(flow: str = "fraud") -> None:
     """Have what is compiled in memory before a fork: loading it takes a child longer than its whole run."""
-    settings = load(None, flow=flow)
+    settings = load(Path(flow)) if flow.endswith(".toml") else load(None, flow=flow)
     machine = build_machine(settings)
     lines = simulated(_WARMING_LINES)
     for line, event in zip(lines, decode(lines, settings.input.line_bytes_max), strict=True):

@@ -59,7 +59,8 @@ def check(
     loaded = loaded_from(named, config, overrides)
     settings, kind = loaded.settings, loaded.settings.flow.kind
     files = " and ".join(str(each) for each in (named.file, config) if each)
-    about = files or shipped(named.base or base_of(kind))
+    base = named.base or base_of(kind)
+    about = files or ("settings" if base is None else shipped(base))
     declared = kind_of(settings).view.declared(settings)
     echo(f"{about}: {kind}{declared}, digest {digest(settings)[:12]}")
     for said in loaded.said:

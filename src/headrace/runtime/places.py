@@ -114,10 +114,10 @@ def clashes_on_topics(request: RunRequest) -> list[Invalid]:
 
 def _read_beside(request: RunRequest) -> list[Place]:
     """Return what a run reads beside its sources."""
-    reads = [
-        Place("--config", str(request.config_file or SHIPPED_ENVIRONMENT)),
-        Place("FLOW", str(request.flow_file or shipped(base_of(request.flow)))),
-    ]
+    reads = [Place("--config", str(request.config_file or SHIPPED_ENVIRONMENT))]
+    base = base_of(request.flow)
+    if request.flow_file is not None or base is not None:
+        reads.append(Place("FLOW", str(request.flow_file or shipped(base or ""))))
     if request.truth is not None:
         reads.append(Place("--truth", str(request.truth)))
     return [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from headrace.config import flow_kinds
+from headrace.shard.mismatch import differences
 
 if TYPE_CHECKING:
     from headrace.config.tables import RunSettings
@@ -29,6 +30,7 @@ __all__ = [
     "Window",
     "actions_of",
     "build_machine",
+    "changes_between",
     "kind_named",
     "kind_of",
     "kinds",
@@ -218,6 +220,9 @@ class Kind:
         needed for that, it is not loaded.
     shape_of
         What a saved state of it depends on.
+    changes
+        Takes the configuration that a state was saved under, and another one; says what of the change it
+        can't go on with. None where the shapes must be the same.
     route
         Takes a configuration; tells which shard an event belongs to.
     asked_by
@@ -254,6 +259,7 @@ class Kind:
     machine: Callable[..., Machine]
     without_model: Callable[..., Machine]
     shape_of: Callable[[Any], dict[str, Any]]
+    changes: Callable[[Any, Any], Sequence[str]] | None = None
     route: Callable[[Any], Route]
     asked_by: Callable[[Any], Sequence[str]]
     names: Callable[[Any], Sequence[str]]
@@ -354,6 +360,14 @@ def build_machine(settings: RunSettings, *, shard: int = 0, learn: bool = True) 
 def shape_of(settings: RunSettings) -> dict[str, Any]:
     """Say what a saved state depends on; it goes on only with a configuration of the same shape."""
     return kind_of(settings).shape_of(settings)
+
+
+def changes_between(saved: RunSettings, now: RunSettings) -> list[str]:
+    """Say what a state that was saved under one configuration can't go on with under another of its kind."""
+    changes = kind_of(now).changes
+    if changes is not None:
+        return list(changes(saved, now))
+    return list(differences(shape_of(saved), shape_of(now)))
 
 
 def actions_of(settings: RunSettings) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from headrace.journal.segments import first_boundary, start_of
 from headrace.operators.compiled.twins import TWINS
 from headrace.shard.apply_record import apply_again
 from headrace.shard.checkpoint_header import STATE_VERSION, place_of
-from headrace.shard.kinds import build_machine, shape_of
+from headrace.shard.kinds import build_machine, changes_between
 from headrace.shard.machine import Machine
 from headrace.shard.mismatch import differences, other_version
 from headrace.shard.telemetry import ShardTelemetry, Silent
@@ -165,9 +165,7 @@ class Recovery:
     def _fitting(self, saved: RunSettings) -> RunSettings:
         was, wanted = saved.flow.kind, self._settings.flow.kind
         # Of another flow all else would differ too.
-        found = list(differences(was, wanted, "flow.kind")) or list(
-            differences(shape_of(saved), shape_of(self._settings))
-        )
+        found = list(differences(was, wanted, "flow.kind")) or changes_between(saved, self._settings)
         if found:
             raise StateMismatch([f"{self._directory}: {difference}" for difference in found])
         return saved

@@ -1,0 +1,172 @@
+"""A decision that estimates a probability, and does something at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from ...config.decision_flow import DecisionSettings, ScoreSettings
+from ..models import Calibration, Model, NotLearned, Provisional, Teacher, build_model
+from ..policy import DecisionPolicy
+from .decision import Decision, FeaturesFed, Judged
+from .inputs import Inputs
+from .last_limits import LastLimits
+from .reasons import Coded, Reasons
+from .waiting import WaitingRow
+
+__all__ = ["Score"]
+
+_NO_CODES: Sequence[str] = ()
+_PLAIN: Final[dict[str, Any]] = {"reasons": ()}
+
+
+class Score(Decision):
+    """A probability from a model, calibrated by recent outcomes, and the policy's action at it.
+
+    Parameters
+    ----------
+    name, settings, inputs, entities, policy, fed
+        See `Decision`.
+    reasons
+        See `Decision`.
+    party
+        Whom an event is about: what limits are given to.
+    model
+        One that is there already; None for a new one, as declared.
+    """
+
+    settings: ScoreSettings
+
+    def __init__(
+        self,
+        name: str,
+        settings: ScoreSettings,
+        inputs: Inputs,
+        entities: int,
+        policy: DecisionPolicy,
+        reasons: Reasons,
+        fed: FeaturesFed | None,
+        party: Callable[[Any], str | None],
+        model: Model | None = None,
+    ) -> None:
+        self._party = party
+        self.model = model or build_model(settings.model.name, settings.model.parameters, inputs.shape)
+        self._teacher = Teacher(self.model, one_by_one=True)
+        self._teach_one = self._teacher.learning_one()
+        calibration = settings.calibration
+        self.calibration = Calibration(
+            outcomes=calibration.outcomes_max,
+            refit_every=calibration.refit_every,
+            label_min=calibration.label_min,
+        )
+        self._calibrated = calibration.method != "none"
+        target = settings.target
+        told = None if target is None else target.provisional
+        self._provisional = None if told is None else Provisional(int(told))
+        self.last_limits = LastLimits(1)
+        self._blank = (0.0,) * len(inputs.names)
+        super().__init__(name, settings, inputs, entities, 1, policy, reasons, fed)
+
+    def configure(self, settings: DecisionSettings, codes: Iterable[Coded], *, learn: bool) -> None:
+        """See `Decision.configure`."""
+        super().configure(settings, codes, learn=learn)
+        assert isinstance(settings, ScoreSettings)
+        self._with_limits = settings.policy.ladder is not None
+        self.last_limits.entries_max = settings.limits_max
+
+    def _judge(
+        self, event: Any, inputs: Sequence[Any], values: Sequence[float], day_ms: int, overdue: bool
+    ) -> Judged:
+        model = self.model
+        if model.cheap_explain:
+            raw, weights = model.score_explained(inputs)
+            contributions: Sequence[float] = self.baseline.against(weights)
+        else:
+            raw, contributions = model.score(inputs), self._blank
+        score = self.calibration.apply(raw) if self._calibrated else raw
+        fields: dict[str, Any] = {"score": score}
+        if self._with_limits:
+            last = self.last_limits.of(self._party(event))
+            verdict = self.policy.decide(event, values, score, day_ms, overdue, last)
+            fields["limit"] = verdict.limit
+        else:
+            verdict = self.policy.decide(event, values, score, day_ms, overdue)
+        if verdict is self.policy.plain:
+            return Judged(verdict, fields, _PLAIN, _NO_CODES, inputs, raw, (score,), contributions)
+        told = self.policy.wants_reasons(verdict)
+        if told and not model.cheap_explain:
+            contributions = tuple(model.explain(inputs))
+        said: dict[str, Any] = {}
+        codes = self.reasons.tell(said, verdict, contributions if told else None, values)
+        return Judged(verdict, fields, said, codes, inputs, raw, (score,), contributions)
+
+    def commit(
+        self,
+        judged: Judged,
+        event: Any,
+        at_ms: int,
+        day_ms: int,
+        number: int,
+        rows: Sequence[int],
+        flags: int,
+    ) -> None:
+        """See `Decision.commit`."""
+        super().commit(judged, event, at_ms, day_ms, number, rows, flags)
+        if self._provisional is not None and judged.inputs is not None and self.learn:
+            self._teach_provisionally(self._provisional, judged)
+        if judged.verdict.limit is not None:
+            self.last_limits.take(self._party(event), judged.verdict.limit)
+
+    def _teach_provisionally(self, provisional: Provisional, judged: Judged) -> None:
+        """Learn as if nothing came; where the model can't, it is as it was, and that is counted."""
+        example = (judged.inputs or (), provisional.label, provisional.first(judged.score))
+        try:
+            self._teacher.teach((example,))
+        except NotLearned:
+            self.counts["targets_not_learned"] += 1
+
+    def forget(self, event_ids: Collection[str], keys: Collection[str]) -> None:
+        """See `Decision.forget`."""
+        super().forget(event_ids, keys)
+        self.last_limits.forget(keys)
+
+    def _teach(self, row: WaitingRow, value: float) -> None:
+        label = int(value)
+        if self._provisional is not None:
+            self._teach_after(self._provisional, row, label)
+            return
+        try:
+            self._teach_one(row.inputs, label)
+        except Exception as error:
+            if self._teacher.untouched_by(error):
+                raise NotLearned(error) from error
+            raise
+        self.calibration.learn(row.score, label)
+
+    def _teach_after(self, provisional: Provisional, row: WaitingRow, label: int) -> None:
+        """Learn what makes up for what was learned before."""
+        before = provisional.save()
+        weight = provisional.then(label, learned_before=True)
+        if weight:
+            try:
+                self._teacher.teach(((row.inputs, label, weight),))
+            except NotLearned:
+                provisional.load(before)
+                raise
+        self.calibration.learn(row.score, label)
+
+    def _save_model(self) -> dict[str, bytes]:
+        return {
+            "model": self.model.save(),
+            "calibration": self.calibration.save(),
+            "limits": self.last_limits.save(),
+            **({} if self._provisional is None else {"provisional": self._provisional.save()}),
+        }
+
+    def _load_model(self, blobs: Mapping[str, bytes]) -> None:
+        self.model.load(blobs["model"])
+        self._teacher.forget()
+        self.calibration.load(blobs["calibration"])
+        self.last_limits.load(blobs["limits"])
+        if self._provisional is not None and "provisional" in blobs:
+            self._provisional.load(blobs["provisional"])
