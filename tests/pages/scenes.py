@@ -49,6 +49,18 @@ SCENES = {
         """,
         broker=True,
     ),
+    "docs/first-flow.md": Scene(
+        first="""
+            cp "$BLOCKS/python-1" events.py
+            cp "$BLOCKS/toml-1" parcels.toml
+        """,
+        # Both decisions on each parcel, and the one that was added later on none: nothing new came.
+        last="""
+            test "$(grep -c '"kind":"risk"' decisions.jsonl)" = 3000
+            test "$(grep -c '"kind":"eta"' decisions.jsonl)" = 3000
+            headrace replay --state state --verify
+        """,
+    ),
     "docs/runbooks/backup.md": Scene(
         first="""
             headrace simulate --preset tiny --to world.jsonl

@@ -123,6 +123,7 @@ def test_the_errors_are_these():
         "ErasureUnfinished",
         "ErasureUnsure",
         "HeadraceError",
+        "Incompatible",
         "InputError",
         "InputFailed",
         "Interrupted",
