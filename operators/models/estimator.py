@@ -51,7 +51,8 @@ class LocationScale:
     target's unit nor a few wild numbers matter; the spread's logarithm by AdaGrad from how large errors are
     against what was expected. The running mean moves before the weights, AdaGrad's sums start at 1 and
     forget, and the learning rates are divided among the inputs: what these say together moves as fast whether
-    there are two or twenty.
+    there are two or twenty. (A Kalman filter with a diagonal covariance learns rare inputs faster, and is
+    much slower to follow inputs whose numbers move.)
 
     Parameters
     ----------
