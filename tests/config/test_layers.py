@@ -102,7 +102,8 @@ def test_a_shipped_flow_by_its_name_lies_below_its_environment(files):
     _, config = files
     settings = load_from(Sources(config=config, kind="fraud", base="fraud-sessions")).settings
     assert settings.metrics.port == 2
-    assert settings.features == load(shipped("fraud-sessions")).features
+    overrides = ["metrics.port=2", "metrics.host=::1", "journal.fsync=true"]
+    assert settings == load(shipped("fraud-sessions"), overrides)
 
 
 def test_paths_start_at_the_folder_of_the_file_that_has_them(tmp_path):
