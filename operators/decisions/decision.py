@@ -229,10 +229,16 @@ class Decision(ABC):
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it takes no other decision with it
             why = unexpected(error).message
-            verdict = self.policy.fallback(why, event, values, day_ms, overdue)
+            verdict, fields = self._fallback(why, event, values, day_ms, overdue)
             said: dict[str, Any] = {}
             codes = self.reasons.tell(said, verdict, None, values)
-            return Judged(verdict, {}, said, codes, None, 0.0, (), ())
+            return Judged(verdict, fields, said, codes, None, 0.0, (), ())
+
+    def _fallback(
+        self, why: str, event: Any, values: Sequence[float], day_ms: int, overdue: bool
+    ) -> tuple[Verdict, dict[str, Any]]:
+        """Say what is done without the model, and what goes out beside the action."""
+        return self.policy.fallback(why, event, values, day_ms, overdue), {}
 
     @abstractmethod
     def _judge(

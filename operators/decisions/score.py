@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...config.decision_flow import DecisionSettings, ScoreSettings
 from ..models import Calibration, Model, NotLearned, Provisional, Teacher, build_model
-from ..policy import DecisionPolicy
+from ..policy import DecisionPolicy, Verdict
 from .decision import Decision, FeaturesFed, Judged
 from .inputs import Inputs
 from .last_limits import LastLimits
@@ -99,6 +99,16 @@ class Score(Decision):
         said: dict[str, Any] = {}
         codes = self.reasons.tell(said, verdict, contributions if told else None, values)
         return Judged(verdict, fields, said, codes, inputs, raw, (score,), contributions)
+
+    def _fallback(
+        self, why: str, event: Any, values: Sequence[float], day_ms: int, overdue: bool
+    ) -> tuple[Verdict, dict[str, Any]]:
+        if not self._with_limits:
+            return super()._fallback(why, event, values, day_ms, overdue)
+        # A limit that the model can't look at now stays what it was.
+        last = self.last_limits.of(self._party(event))
+        verdict = self.policy.fallback(why, event, values, day_ms, overdue, last)
+        return verdict, {"limit": verdict.limit}
 
     def commit(
         self,
