@@ -28,12 +28,15 @@ class DeclaredLayout:
 
     Attributes
     ----------
+    event_fields
+        Ids and texts of the events that ask, each a column of its own.
     features
         By decision, names of the values of its events, in their order.
     inputs
         By decision, names of what its model reads, in their order.
     """
 
+    event_fields: tuple[str, ...]
     features: tuple[tuple[str, tuple[str, ...]], ...]
     inputs: tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -111,9 +114,17 @@ class DeclaredLayout:
 
 def layout_of(settings: DecisionFlowSettings) -> DeclaredLayout:
     """Return how decisions under a configuration stand in a table."""
-    features = features_over(settings, contract_of(settings.events))
+    contract = contract_of(settings.events)
+    features = features_over(settings, contract)
     decisions = settings.decisions.items()
+    fields = {
+        field.name: None
+        for each in settings.decisions.values()
+        for field in contract.types[each.on].fields.values()
+        if field.type in {"id", "text"} and field.path == (field.name,) and field.name != "event_id"
+    }
     return DeclaredLayout(
+        tuple(fields),
         tuple((name, tuple(features.names_of[each.on])) for name, each in decisions),
         tuple((name, inputs_for(each, features).names) for name, each in decisions),
     )

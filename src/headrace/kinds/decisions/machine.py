@@ -126,6 +126,7 @@ class DecisionShard(MachineBase):
             decision.evaluated = self.evaluated
         self.version = ",".join(told.values())
         self._of = {cls: self._of_type(kind.name) for cls, kind in self.contract.by_class.items()}
+        self._several = any(len(of.decisions) > 1 for of in self._of.values())
 
     def _of_type(self, name: str) -> _OfType:
         """Gather what is done with events of a type."""
@@ -299,6 +300,11 @@ class DecisionShard(MachineBase):
             self.features.sweep(now, _SWEEP_ROWS)
 
     # -- what is asked of it
+
+    @property
+    def several(self) -> bool:
+        """Whether an event may get several decisions."""
+        return self._several
 
     @property
     def lists(self) -> Mapping[str, str]:
