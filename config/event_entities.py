@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from pydantic import Field, PlainValidator, Strict
+from pydantic import Field, PlainSerializer, PlainValidator, Strict
 
 from .base import NAME_PATTERN, Name, Settings
 from .conditions import When
@@ -15,12 +15,13 @@ from .tables import Days
 
 __all__ = ["KEY_PARTS_MAX", "EventCross", "EventEntity", "TableSettings"]
 
+Key = str | tuple[str, ...] | dict[str, str | tuple[str, ...]]
 KEY_PARTS_MAX: Final = 4
 _NAME: Final = re.compile(NAME_PATTERN)
 _NAME_CHARACTERS_MAX: Final = 64
 
 
-def _key(given: Any) -> str | tuple[str, ...] | dict[str, str | tuple[str, ...]]:
+def _key(given: Any) -> Key:
     """Read a key: a field, several fields, or either of these by event type."""
     if not isinstance(given, Mapping):
         return _fields(given)
@@ -49,6 +50,13 @@ def _name(given: Any) -> str:
     return given
 
 
+def _plain(key: Key) -> Any:
+    """Return a key as a file has it."""
+    if isinstance(key, dict):
+        return {of: _plain(fields) for of, fields in key.items()}
+    return key if isinstance(key, str) else list(key)
+
+
 class EventEntity(Settings):
     """A kind of entity that state is kept for.
 
@@ -62,7 +70,7 @@ class EventEntity(Settings):
         Entities kept; beyond it the idle ones go first.
     """
 
-    key: Annotated[str | tuple[str, ...] | dict[str, str | tuple[str, ...]], PlainValidator(_key)]
+    key: Annotated[Key, PlainValidator(_key), PlainSerializer(_plain)]
     idle_days_max: Days = 180.0
     entities_max: int = Field(default=1_000_000, ge=1, le=100_000_000)
 

@@ -127,7 +127,7 @@ class Decision(ABC):
     inputs
         What its model reads.
     entities
-        How many entities' rows are kept with what waits.
+        Those whose rows are kept with what waits, in the order of the rows.
     served
         How many numbers go out with each.
     policy
@@ -152,7 +152,7 @@ class Decision(ABC):
         name: str,
         settings: DecisionSettings,
         inputs: Inputs,
-        entities: int,
+        entities: Sequence[str],
         served: int,
         policy: DecisionPolicy,
         reasons: Reasons,
@@ -171,7 +171,8 @@ class Decision(ABC):
             self._key_of = join_key(target.asking_fields)
             keyed = target.asking_fields != (ASKING_ID,)
         typecode = slot_code(inputs.shape.slots) if inputs.by_slots else "d"
-        self.waiting = Waiting(entities, len(inputs.names), typecode, served, keyed=keyed)
+        self._entities = tuple(entities)
+        self.waiting = Waiting(len(entities), len(inputs.names), typecode, served, keyed=keyed)
         self.early = EarlyOutcomes(0, 0)
         self.version = ""
 
@@ -449,6 +450,7 @@ class Decision(ABC):
             "counts": dict(sorted(self.counts.items())),
             "baseline": self.baseline.save(),
             "conditions": self._conditions,
+            "entities": self._entities,
         }
         return {
             "head": msgspec.msgpack.encode(head),
@@ -472,11 +474,19 @@ class Decision(ABC):
         self.policy.load(blobs["policy"])
         self.early.load(blobs["early"])
         self._load_model(_under("model/", blobs))
-        self.waiting.load(_under("waiting/", blobs))
+        entities: list[str] = head["entities"]
+        places = {each: number for number, each in enumerate(entities)}
+        rows = None if entities == list(self._entities) else [places.get(each) for each in self._entities]
+        self.waiting.load(_under("waiting/", blobs), rows, len(entities))
         before, now = head["conditions"], self._conditions
         if list(now) != before:
             numbers = {each: number for number, each in enumerate(now)}
             self.waiting.move_flags({at: numbers[each] for at, each in enumerate(before) if each in numbers})
+
+    def take_label(self, label: Callable[..., None]) -> None:
+        """Let another function take in what its target tells, the twin of the one before."""
+        if self._fed is not None:
+            self._fed = self._fed._replace(label=label)
 
     @property
     def _conditions(self) -> tuple[str, ...]:

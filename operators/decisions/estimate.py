@@ -36,7 +36,7 @@ class Estimate(Decision):
         name: str,
         settings: EstimateSettings,
         inputs: Inputs,
-        entities: int,
+        entities: Sequence[str],
         policy: DecisionPolicy,
         reasons: Reasons,
         fed: FeaturesFed | None,

@@ -42,7 +42,7 @@ class Score(Decision):
         name: str,
         settings: ScoreSettings,
         inputs: Inputs,
-        entities: int,
+        entities: Sequence[str],
         policy: DecisionPolicy,
         reasons: Reasons,
         fed: FeaturesFed | None,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from .pending import ASSUMED, UNLABELLED, Pending
 
@@ -212,28 +213,58 @@ class Waiting(Pending):
             blobs["keys"] = msgspec.msgpack.encode(list(self._keys.items()))
         return blobs
 
-    def load(self, blobs: Mapping[str, bytes]) -> None:
+    def load(
+        self, blobs: Mapping[str, bytes], entities: Sequence[int | None] | None = None, saved: int = 0
+    ) -> None:
         """Take over a saved state.
+
+        Parameters
+        ----------
+        blobs
+            As `save` gave them.
+        entities
+            For each entity now, its number among those of then; None for one that wasn't there. Not given:
+            they are the same.
+        saved
+            How many there were then.
 
         Raises
         ------
         ValueError
             If it is of rows of another size.
         """
+        if entities is not None:
+            blobs = {**blobs, "rows": self._laid_anew(blobs["rows"], entities, saved)}
         if len(blobs["rows"]) % self._row_bytes:
-            raise ValueError(
-                f"decisions that wait were saved in rows of another size than {self._row_bytes} bytes"
-            )
+            raise ValueError(_OTHER_SIZE.format(self._row_bytes))
         super().load(blobs)
-        saved: list[tuple[int, str]] = (
+        keys: list[tuple[int, str]] = (
             msgspec.msgpack.decode(blobs["keys"], type=list[tuple[int, str]]) if self._keyed else []
         )
-        self._keys = dict(saved)
+        self._keys = dict(keys)
         self._by_key = {}
-        for place, key in saved:
+        for place, key in keys:
             self._by_key.setdefault(key, []).append(place)
 
+    def _laid_anew(self, rows: bytes, entities: Sequence[int | None], saved: int) -> bytes:
+        """Return rows with the entities of now; one that wasn't there then has the row of nobody, 0."""
+        size = self._row_bytes + _ROW_BYTES * (saved - len(entities))
+        if len(rows) % size:
+            raise ValueError(_OTHER_SIZE.format(size))
+        before = np.frombuffer(rows, np.uint8).reshape(-1, size)
+        laid = np.zeros((len(before), self._row_bytes), np.uint8)
+        first = self.layout["rows"]
+        laid[:, :first] = before[:, :first]
+        for number, of in enumerate(entities):
+            if of is not None:
+                to, at = first + _ROW_BYTES * number, first + _ROW_BYTES * of
+                laid[:, to : to + _ROW_BYTES] = before[:, at : at + _ROW_BYTES]
+        laid[:, first + _ROW_BYTES * len(entities) :] = before[:, first + _ROW_BYTES * saved :]
+        return laid.tobytes()
 
+
+_OTHER_SIZE: Final = "decisions that wait were saved in rows of another size than {} bytes"
+_ROW_BYTES: Final = 4
 _VALUE: Final = struct.Struct("<d")
 _FLAGS: Final = struct.Struct("<I")
 _NAN: Final = float("nan")

@@ -225,3 +225,9 @@ def test_a_decision_reads_what_its_events_have() -> None:
         "decisions.route.features: ratio can't be read of ticket",
         "decisions.route.crosses: countries can't be read of ticket, as country can't",
     ]
+
+
+@pytest.mark.parametrize("key", ["a", ["a", "b"], {"payment": "a", "ticket": ["b", "c"]}])
+def test_a_key_is_written_as_it_was_read(key: Any) -> None:
+    for given in (key, EventEntity.model_validate({"key": key}).model_dump(mode="json")["key"]):
+        assert EventEntity.model_validate({"key": given}).model_dump()["key"] == key

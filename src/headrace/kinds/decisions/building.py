@@ -71,7 +71,7 @@ def _decision(
     policy = DecisionPolicy(
         name, declared.policy, scope, shadow=declared.shadow, shard=shard, shards=settings.flow.shards
     )
-    reasons, fed, entities = Reasons(names), _fed(name, declared.on, features), len(settings.entities)
+    reasons, fed, entities = Reasons(names), _fed(name, declared.on, features), tuple(settings.entities)
     if isinstance(declared, ScoreSettings):
         return Score(name, declared, inputs, entities, policy, reasons, fed, contract.party)
     model = declared.model

@@ -25,7 +25,7 @@ from headrace.operators.decisions.decision import Decision, Judged
 from headrace.operators.decisions.target import Telling, join_key, value_of
 from headrace.operators.events.declared import Contract, contract_of
 from headrace.operators.events.decode import Undecodable
-from headrace.operators.features import features_over
+from headrace.operators.features import features_over, take_compiled
 from headrace.operators.models import NotLearned
 from headrace.operators.policy.conditions import condition_of
 from headrace.shard.base import HOUR_MS, MachineBase, under
@@ -98,8 +98,24 @@ class DecisionShard(MachineBase):
         """Build what declarations say, as it is before any input."""
         self.contract = contract_of(settings.events)
         self.features = features_over(settings, self.contract)
+        self._compiled = take_compiled(self.features)
         self.decisions = build_decisions(settings, self.contract, self.features, shard=self.shard)
         self._declared = declared(settings)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether features are read, and moved on, in machine code."""
+        return self._compiled
+
+    def take_compiled(self) -> None:
+        """Read features, and move them on, in machine code from here on, where that is there by now."""
+        if self._compiled or not take_compiled(self.features):
+            return
+        self._compiled = True
+        for of in self._of.values():
+            of.read, of.update = self.features.read.get(of.name), self.features.update.get(of.name)
+        for name, label in self.features.label_of.items():
+            self.decisions[name].take_label(label)
 
     def configure(self, settings: DecisionFlowSettings, *, learn: bool) -> None:
         """Take over a configuration; it holds from the next input on.

@@ -69,9 +69,7 @@ def changes(saved: DecisionFlowSettings, now: DecisionFlowSettings) -> list[str]
     """
     then, wanted = shape_of(saved), shape_of(now)
     found = list(differences(then["flow"], wanted["flow"], "flow"))
-    # Rows of decisions that wait name all entities, in their order.
-    found += differences(then["entities"], wanted["entities"], "entities")
-    for part in ("features", "decisions"):
+    for part in ("entities", "features", "decisions"):
         for name in then[part]:
             if name in wanted[part]:
                 found += differences(then[part][name], wanted[part][name], f"{part}.{name}")
