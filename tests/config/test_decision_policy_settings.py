@@ -72,6 +72,7 @@ def test_what_is_sound_has_no_errors_read_or_dumped():
 
 
 def test_every_mistake_is_reported_at_once():
+    """P-CHG-2."""
     policy = {
         "thresholds": {"reviw": 0.3, "approve": 0.1, "block": 0.2, "review": 0.8},
         "cost": {"of": "amuont", "actions": {"approve": {}, "blok": {}}},

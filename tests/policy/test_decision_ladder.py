@@ -182,6 +182,7 @@ class TestCapacity:
         assert shares == [3, 2, 2]
 
     def test_in_shadow_nothing_real_is_used(self):
+        """P-LIM-2."""
         settings = DecisionPolicySettings.model_validate({"thresholds": THRESHOLDS, "capacity": CAPACITY})
         policy = DecisionPolicy("d", settings, SCORE, shadow=True)
         assert [ask(policy, 0.5, commit=True).action for _ in range(3)] == ["review", "review", "block"]

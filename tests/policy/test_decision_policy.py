@@ -110,6 +110,7 @@ class TestLists:
         ],
     )
     def test_a_reload_that_is_refused_changes_nothing(self, name, entries, digest, message):
+        """P-CHG-1."""
         policy = made(lists={"friends": {**LISTS["friends"], "entries_max": 2}})
         before = policy.save()
         with pytest.raises(ValueError, match=message):

@@ -47,7 +47,7 @@ def limited(numbers: tuple[int, int, int], days: int) -> DecisionPolicySettings:
 def test_an_action_is_taken_no_more_often_on_a_day_than_allowed(
     arrived: list[tuple[int, int, float, str]], per_day: tuple[int, int, int], shards: int
 ) -> None:
-    """Whatever the order, across restarts, shards, shadow, failed models, and forgotten days."""
+    """Whatever the order, across restarts, shards, shadow, failed models, and forgotten days: P-LIM-1."""
     policies = [
         DecisionPolicy("d", limited(per_day, 3), SCORE, shard=n, shards=shards) for n in range(shards)
     ]
@@ -126,6 +126,7 @@ costs = st.dictionaries(
 def test_the_action_is_the_one_of_least_cost(
     actions: dict[str, ActionCost], asked: list[tuple[float, float | None, float]], of: str | None
 ) -> None:
+    """P-LIM-4."""
     given = {
         "cost": {"of": of, "missing_as": 4.0, "actions": {k: v.model_dump() for k, v in actions.items()}}
     }
@@ -149,6 +150,7 @@ lasts = st.none() | st.sampled_from([0.0, 1.0, 10.0, 70.0, 1e6])
 def test_a_higher_score_never_has_a_higher_limit(
     to: list[float], limits: list[float], factor: float | None, scores: list[float], last: float | None
 ) -> None:
+    """P-LIM-3."""
     ladder = list(zip([*to, 1.0], sorted(limits, reverse=True), strict=False))
     given = {"ladder": ladder, "raise_at_most": factor}
     policy = DecisionPolicy("d", DecisionPolicySettings.model_validate(given), CREDIT)
@@ -244,6 +246,7 @@ def play(policy: DecisionPolicy, given: DecisionPolicySettings, steps: list[Any]
 @settings(max_examples=150, deadline=None)
 @given(steps, steps)
 def test_a_saved_state_goes_on_with_the_same_verdicts_and_bytes(before: list[Any], after: list[Any]) -> None:
+    """P-DEC-2."""
     given = limited((2, 1, 1), 2).model_copy(
         update={"lists": DecisionPolicySettings.model_validate({"lists": LISTED}).lists}
     )

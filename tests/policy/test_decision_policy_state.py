@@ -51,6 +51,7 @@ class TestFallbacks:
         )
 
     def test_what_goes_before_the_model_does_so_also_where_it_failed(self):
+        """P-DEC-3."""
         policy = made(
             thresholds=THRESHOLDS,
             lists=LISTS,
@@ -111,6 +112,7 @@ class TestState:
             made().load(saved)
 
     def test_a_command_that_fails_changes_nothing(self, monkeypatch):
+        """P-CHG-1."""
         policy = made(lists=LISTS)
         before = policy.save()
         monkeypatch.setattr(policy, "_compose", lambda: 1 / 0)

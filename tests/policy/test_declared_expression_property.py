@@ -230,6 +230,7 @@ def assert_harmless(source: str, vocabulary: Vocabulary) -> None:
 @settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_compiled_is_what_a_plain_evaluator_says(data: st.DataObject) -> None:
+    """P-DEC-4."""
     fields = data.draw(contracts())
     vocabulary = vocabulary_of(fields, ("promise",), LEVELS)
     text, expected = data.draw(conditions(vocabulary))
@@ -249,6 +250,7 @@ NASTY = st.lists(st.sampled_from([*TOKENS.split(), "\n", "\0", "\ufb01"]), max_s
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_text_is_refused_or_harmless(data: st.DataObject) -> None:
+    """P-DEC-4."""
     fields = data.draw(contracts())
     vocabulary = vocabulary_of(fields, ("promise",), LEVELS)
     text = data.draw(NASTY | st.text(max_size=40))

@@ -124,6 +124,7 @@ asked = st.lists(
 def test_a_sound_policy_decides_on_any_event(
     data: st.DataObject, scope: PolicyScope, shadow: bool, asked: list[Any]
 ) -> None:
+    """P-DEC-1."""
     read = data.draw(policies(scope))
     found = list(policy_errors("d", read, scope, texts=()))
     assert all(invalid.key.startswith("d.") and invalid.message for invalid in found)

@@ -7,14 +7,14 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CLAUSE = re.compile(r"\b[CDS]-[A-Z]+-[0-9]+\b")
-SPECS = ("contract", "delivery", "settings")
+CLAUSE = re.compile(r"\b[CDPS]-[A-Z]+-[0-9]+\b")
+SPECS = ("contract", "delivery", "policy", "settings")
 
 
 def defined() -> list[str]:
     """Clauses that the pages state, each at the beginning of its paragraph."""
     pages = "".join((ROOT / f"docs/specs/{name}.md").read_text() for name in SPECS)
-    return re.findall(r"^\*\*([CDS]-[A-Z]+-[0-9]+)\*\* ", pages, re.MULTILINE)
+    return re.findall(r"^\*\*([CDPS]-[A-Z]+-[0-9]+)\*\* ", pages, re.MULTILINE)
 
 
 def named() -> set[str]:

@@ -83,7 +83,8 @@ def reload_list(
 ) -> None:
     """Read a list's file again, and put its content in place of the old one.
 
-    The file is read now, as `[policy.lists.NAME]` of this configuration names it.
+    The file is read now, as `[policy.lists.NAME]` of this configuration names it; a list of a declared
+    decision is called DECISION.LIST.
     """
     from headrace.config.lists import read_declared
     from headrace.shard.commands import ReloadList
