@@ -17,6 +17,7 @@ PREFIX: Final = "HEADRACE__"
 """What the names of variables begin with that set a key; two underscores stand between its parts."""
 
 _SET: Final = "--set"
+_NOT_SHOWN: Final = "password"
 _KEY_RULE: Final = "its parts are letters from a to z, digits, _ and -, with a dot between two"
 _VARIABLE: Final = re.compile(rf"{PREFIX}[A-Z0-9]+(?:_[A-Z0-9]+)*(?:__[A-Z0-9]+(?:_[A-Z0-9]+)*)*")
 _VARIABLE_RULE: Final = f"is no {PREFIX}SECTION__KEY, in capitals, with two underscores between the parts"
@@ -39,7 +40,9 @@ class Overrides:
         key, equals, value = override.partition("=")
         path = _key_path(key)
         if not equals or not key.strip():
-            return [Invalid(_SET, override, "must have the form key.path=value")]
+            # What was meant for a secret may stand in it.
+            said = "" if _NOT_SHOWN in override.lower() else override
+            return [Invalid(_SET, said, "must have the form key.path=value")]
         if not path:
             return [Invalid(_SET, override, f"{key.strip()!r} is no key; {_KEY_RULE}")]
         return self._set(path, _toml_value(value.strip()), _SET, read)

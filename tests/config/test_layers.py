@@ -257,6 +257,7 @@ def test_a_secret_anywhere_else_is_refused_and_not_shown(files):
         ("--set", "kafka.password"),
     ]
     assert "hunter" not in str(said)
+    assert "hunter" not in str(found(overrides=["kafka.password:hunter5"]))
     assert "HEADRACE__KAFKA__PASSWORD_FILE" in said[1][2]
 
 
