@@ -129,11 +129,13 @@ class Score(Decision):
 
     def _teach_provisionally(self, provisional: Provisional, judged: Judged) -> None:
         """Learn as if nothing came; where the model can't, it is as it was, and that is counted."""
-        example = (judged.inputs or (), provisional.label, provisional.first(judged.score))
+        label, weight = provisional.label, provisional.first(judged.score)
         try:
-            self._teacher.teach((example,))
+            self._teacher.teach(((judged.inputs or (), label, weight),))
         except NotLearned:
             self.counts["targets_not_learned"] += 1
+            return
+        self.calibration.learn(judged.score, label, weight)
 
     def forget(self, event_ids: Collection[str], keys: Collection[str]) -> None:
         """See `Decision.forget`."""
@@ -163,7 +165,8 @@ class Score(Decision):
             except NotLearned:
                 provisional.load(before)
                 raise
-        self.calibration.learn(row.score, label)
+            # Of those that were told alone, what comes late would be missing for as long.
+            self.calibration.learn(row.score, label, weight)
 
     def _save_model(self) -> dict[str, bytes]:
         return {
