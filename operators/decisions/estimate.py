@@ -43,6 +43,7 @@ class Estimate(Decision):
         estimator: Estimator,
     ) -> None:
         self.estimator = estimator
+        self._decided_since = 0
         self._names = [format(level, "g") for level in settings.quantiles]
         super().__init__(name, settings, inputs, entities, len(settings.quantiles), policy, reasons, fed)
 
@@ -68,9 +69,13 @@ class Estimate(Decision):
         codes = self.reasons.tell(said, verdict, contributions if told else None, values)
         return Judged(verdict, fields, said, codes, inputs, 0.0, quantiles, contributions)
 
+    def _learn(self, place: int, row: WaitingRow, value: float) -> None:
+        self._decided_since = self.waiting.next - place - 1
+        super()._learn(place, row, value)
+
     def _teach(self, row: WaitingRow, value: float) -> None:
         try:
-            self.estimator.learn(row.inputs, value, row.served)
+            self.estimator.learn(row.inputs, value, row.served, pending=self._decided_since)
         except MemoryError:
             raise
         except Exception as error:

@@ -153,9 +153,9 @@ class Estimator(Protocol):
         weight
             How many times it counts, from 0 on.
         pending
-            Of how many of the decisions that went out the outcomes are open still; with many of them, what
-            was served says little of what is served now. Unless it is said, a guess is made with which
-            coverage doesn't swing.
+            How many decisions went out since this one, or of how many the outcomes are open; with many of
+            them, what was served says little of what is served now. Unless it is said, a guess is made with
+            which coverage doesn't swing.
 
         Raises
         ------

@@ -138,7 +138,7 @@ class HeldQuantiles:
         weight
             How many times it counts.
         pending
-            Of how many decisions the outcomes are open.
+            How many decisions went out since, or of how many the outcomes are open.
         """
         rate = min(self._rate * weight, 1.0)
         step = min(rate, _IN_FLIGHT_MAX / (pending + 1)) if served is not None else 0.0
