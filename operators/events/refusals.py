@@ -18,6 +18,7 @@ __all__ = ["Refusals"]
 SHOWN_CHARACTERS_MAX: Final = 80
 KNOWN_SHOWN_MAX: Final = 20
 _KEYS_LOOKED_AT_MAX: Final = 1000
+_MEANT: Final = 0.7  # ios is not meant by windows
 _CLOSE: Final = 0.75  # customer_id is not meant by order_id
 _NOTHING: Final = object()
 _PART: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -102,7 +103,11 @@ def _field_at(path: str, event_type: EventType | None) -> Field | None:
 def _meant(given: Any, known: Iterable[str]) -> str:
     """Return the end of a message: the closest of what is known, and all of it."""
     names = list(known)
-    close = get_close_matches(given[:SHOWN_CHARACTERS_MAX], names, n=1) if isinstance(given, str) else ()
+    close = (
+        get_close_matches(given[:SHOWN_CHARACTERS_MAX], names, n=1, cutoff=_MEANT)
+        if isinstance(given, str)
+        else ()
+    )
     some = ", ".join(names[:KNOWN_SHOWN_MAX])
     left = len(names) - KNOWN_SHOWN_MAX
     more = f" and {left} more" if left > 0 else ""

@@ -10,10 +10,13 @@ import pytest
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import lay_over, load
 from headrace.config.recommend_flow import RecommendSettings
+from headrace.errors import StateError
 from headrace.journal.batches import Batch
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import Kind
 from headrace.journal.segments import first_boundary
+from headrace.operators.events import decode, refusals
+from headrace.operators.events.decode import Undecodable
 from headrace.shard.deduplication import VERSIONS_MAX, IdMemory, Known
 from headrace.shard.durable import DurableShard
 from headrace.shard.id_versions import IdVersions
@@ -66,6 +69,12 @@ class Shard:
         self.line += len(lines)
         shard.close(with_checkpoint=self.checkpoint)
         return self.kinds()[-len(lines) :]
+
+    def letters(self) -> list[bytes]:
+        """Lines of dead letters, as they are recorded."""
+        reader = JournalReader(self.directory, first_boundary(self.directory), cut_torn_tail=False)
+        records = [record for frame in reader.frames() for record in frame.records]
+        return [record.output for record in records if record.kind == Kind.DEAD]
 
     def kinds(self) -> list[tuple[str, str | None]]:
         reader = JournalReader(self.directory, first_boundary(self.directory), cut_torn_tail=False)
@@ -174,6 +183,20 @@ def test_payments_ahead_of_the_clock_are_kept_over_a_change_of_the_contract(shar
             opened.state.contract.types["payment"].cls
         }
         opened.close(with_checkpoint=shard.checkpoint)
+
+
+def test_a_letter_may_be_put_in_other_words(tmp_path, monkeypatch):
+    shard = Shard(tmp_path, checkpoint=False)
+    own = with_events(*SCANS)
+    assert shard.take(own, payment(1), scan(1, type="scna")) == [("decided", None), ("dead", "unknown_type")]
+    monkeypatch.setattr(refusals, "_meant", lambda _given, _known: "; in other words")
+    assert shard.take(own, scan(1, type="scna")) == [("dead", "unknown_type")]
+    assert [b"in other words" in letter for letter in shard.letters()] == [False, True]
+    # Another reason is another result, and no matter of words.
+    wrong = Undecodable("invalid_field", "wrong", "type")
+    monkeypatch.setattr(decode, "_invalid", lambda _message: wrong)
+    with pytest.raises(StateError, match="gives another result than the recorded one"):
+        shard.take(own, payment(2))
 
 
 # -- numbers of versions

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from headrace.journal.records import COMMAND, CUT, OVERDUE, RETRIED, SKIPPED, UNREADABLE, Kind, Record
 from headrace.operators.events.contract import Event
@@ -28,6 +30,7 @@ PASSED_OVER: Final = Undecodable("skipped", "passed over, as asked for with --sk
 """In the place of an input that an operator has passed over."""
 
 _DECIDED: Final = int(Kind.DECIDED)
+_DEAD: Final = int(Kind.DEAD)
 _ABSENT: Final = int(Kind.ABSENT)
 SUBJECTS: Final = ("customer_id", "session_id")
 """Fields of decisions that say whom they are about."""
@@ -61,7 +64,9 @@ def apply_again(state: Machine, record: Record) -> Output:
         return output[0], output[1], record.detail
     output = retried(output) if flags & RETRIED else output
     # Only where the bytes differ is the line taken apart: replay stays as fast as deciding.
-    return output if output[1] == record.output or output[0] != _DECIDED else _as_then(output, record)
+    if output[1] == record.output:
+        return output
+    return _worded_then(output, record) if output[0] == _DEAD else _as_then(output, record)
 
 
 def payload_of(record: Record) -> bytes:
@@ -102,8 +107,23 @@ def event_of(record: Record, payload: bytes, contract: Contract, line_bytes_max:
     return event
 
 
+def _worded_then(output: Output, record: Record) -> Output:
+    """Return a dead letter in the words that an earlier version had for the same reason and field."""
+    kind, line, detail = output
+    # What a person is told may be put better; a state must not be refused for that.
+    if record.kind != kind or _without_words(line) != _without_words(record.output):
+        return output
+    return kind, record.output, detail
+
+
+def _without_words(letter: bytes) -> dict[str, Any]:
+    return {key: value for key, value in orjson.loads(letter).items() if key != "message"}
+
+
 def _as_then(output: Output, record: Record) -> Output:
     """Return a decision as earlier versions told it, which did not say whom it is about."""
     kind, line, detail = output
+    if kind != _DECIDED:
+        return output
     bare = without(line, *SUBJECTS)
     return (kind, bare, detail) if bare == record.output else output
