@@ -14,6 +14,7 @@ from .base import Name, Settings
 from .expression import expression_errors
 from .lists import read_list
 from .paths import path_of, path_text
+from .table_entries import entry_errors
 
 __all__ = [
     "BUILT_IN_TEXTS",
@@ -226,22 +227,26 @@ def list_errors(
         # Without a sound key it isn't known how many values an entry has.
         if not isinstance(key_given, str | list):
             continue
-        columns = len(key_given) if isinstance(key_given, list) else 1
+        of_table = key.startswith("tables.")
+        columns = 2 if of_table else len(key_given) if isinstance(key_given, list) else 1
         try:
             # A limit that is wrong itself is told of elsewhere: the file is still looked at, against the
             # usual one.
-            read_list(
+            content = read_list(
                 path_of(file), limit if isinstance(limit, int) and limit > 0 else ENTRIES_MAX, max(1, columns)
             )
         except ConfigError as error:
             for invalid in error.errors:
                 yield Invalid("", f"{key}.file", str(invalid))
+            continue
+        for said in entry_errors(content.entries, table.get("holds", "text")) if of_table else ():
+            yield Invalid("", f"{key}.file", f"{file}: {said}")
 
 
 def _lists(read: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield the lists of a configuration as it was read: where each stands, its name, and its table.
 
-    Those of a decision have its name and a dot before theirs.
+    Those of a decision have its name and a dot before theirs. Tables that are looked up are read like lists.
     """
     for name, table in _tables(read, "lists").items():
         yield f"policy.lists.{name}", name, table
@@ -249,6 +254,10 @@ def _lists(read: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
     for decision, declared in decisions.items() if isinstance(decisions, dict) else ():
         for name, table in _tables(declared if isinstance(declared, dict) else {}, "lists").items():
             yield f"decisions.{decision}.policy.lists.{name}", f"{decision}.{name}", table
+    looked_up = read.get("tables")
+    for name, table in looked_up.items() if isinstance(looked_up, dict) else ():
+        if isinstance(table, dict):
+            yield f"tables.{name}", f"tables.{name}", table
 
 
 def rule_errors(

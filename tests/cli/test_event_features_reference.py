@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from headrace.operators.events.declared import contract_of
 from headrace.operators.features import EventFeatures
 from headrace.operators.features.event_features import Asked
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 DAY_MS = 86_400_000
 START_MS = 1_700_000_000_000
 FLOW = tomllib.loads(EXAMPLE_FLOW)
@@ -85,6 +87,10 @@ def taken_in(features: EventFeatures) -> None:
 
 def said(value: float) -> str:
     return MISSING if math.isnan(value) else ZERO if value == 0 else str(value)
+
+
+def test_it_is_not_stale() -> None:
+    assert (DOCS / "event-features.md").read_text() == event_features_page(), "run: headrace reference"
 
 
 def test_every_kind_is_on_the_page() -> None:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from markdown import ROOT, Block, blocks, inline_code, pages
 
 from headrace.cli.app import app
+from headrace.cli.event_features_notes import EXAMPLE_FLOW
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.loading import load
 from headrace.config.recommend_flow import RecommendSettings
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.pages
 SCHEMAS = {name.removesuffix(".schema.json"): orjson.loads(text) for name, text in schema_files().items()}
 COMMANDS = typer.main.get_command(app)
 # Files that pages name in settings, with what they hold.
-NAMED_FILES = {"trusted.txt": "c-7\n"}
+NAMED_FILES = {"trusted.txt": "c-7\n", "banks.tsv": "123456\tNordbank\n"}
 # Options of other programs, in the prose.
 OTHERS = {"--command-config"}
 
@@ -77,6 +78,8 @@ def test_settings_are_accepted(block, tmp_path):
 
 def _whole(block: Block) -> str:
     """The settings as a file, with what a piece of them needs around it."""
+    if block.page == "docs/event-features.md" and "[flow]" not in block.text:
+        return f'[flow]\nkind = "decisions"\n{EXAMPLE_FLOW}\n[features]\n{block.text}'
     if block.page != "docs/features.md":
         return block.text
     return f'extends = "fraud-sessions"\n[features]\n{block.text}'

@@ -37,8 +37,16 @@ key = ["customer_id", "merchant_id"]
 
 [entities.courier]
 key = "courier_id"
+
+[tables.banks]
+file = "banks.tsv"
+
+[decisions.fraud]
+kind = "score"
+on = "payment"
+target = { on = "outcome", join = { about = "event_id" }, value = "label", within = "30d" }
 """
-"""Events and entities that the examples are over."""
+"""Events, entities and a decision that the examples are over."""
 
 EVENT_NOTES: Final = {
     "field": Notes(

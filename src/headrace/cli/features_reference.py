@@ -189,7 +189,7 @@ A feature is a number that is read for each payment. Most tell of the past of on
 customer, merchant, session or device did before. The payment itself counts from the next one on. Only
 `field` and `ratio` look at the payment itself. Features are declared in `[features]` and may refer to those
 that are declared before them; rules of the [policy](policy.md#rules) can use all of them, and bins make
-them the model's input.
+them the model's input. A flow that declares its events has [more kinds](event-features.md), over any of them.
 
 A *missing* value is no number: comparisons with it are false (in `when`, `!=` is true), a payment
 with it isn't taken in by features that have it as their `value`, and in a bin it has a range of its own.

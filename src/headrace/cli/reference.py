@@ -20,6 +20,7 @@ def reference(
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where they go.")] = Path("docs"),
 ) -> None:
     """Write the reference pages: of the command line, events, features, metrics and models."""
+    from headrace.cli.event_features_reference import event_features_page
     from headrace.cli.events_reference import events_page
     from headrace.cli.features_reference import features_page
     from headrace.metrics.labels import PROCESS, labels
@@ -29,6 +30,7 @@ def reference(
     for name, page in (
         ("cli.md", reference_page(ctx.find_root().command, EXIT_CODES)),
         ("events.md", events_page()),
+        ("event-features.md", event_features_page()),
         ("features.md", features_page()),
         ("metrics.md", metrics_page(all_metrics(), labels(), PROCESS)),
         ("models.md", models_page()),
