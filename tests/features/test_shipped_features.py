@@ -68,8 +68,8 @@ def bits(values: Any) -> bytes:
 def test_they_are_the_same_over_events(name: str) -> None:
     settings = of_fraud(load(FLOWS / f"{name}.toml"))
     crosses = {name: EventCross(of=cross.of, code=cross.code) for name, cross in settings.crosses.items()}
-    old = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
-    new = EventFeatures(
+    old: Any = FeatureSet(settings.entities, settings.features, settings.bins, settings.crosses)
+    new: Any = EventFeatures(
         {name: each.fields for name, each in BUILT_IN.types.items()},
         {key: EventEntity.model_validate(each.model_dump()) for key, each in settings.entities.items()},
         {key: over_events(each) for key, each in settings.features.items()},

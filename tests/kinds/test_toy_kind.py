@@ -141,6 +141,7 @@ def test_a_running_flow_is_shown_in_a_panel():
     with LivePanel(where) as panel:
         panel.started(request)
         panel.progress(replace(progress, elapsed_s=1.0))
+    assert isinstance(where.file, io.StringIO)
     drawn = where.file.getvalue()
     for text in (
         "headrace returns",

@@ -178,8 +178,9 @@ def test_payments_ahead_of_the_clock_are_kept_over_a_change_of_the_contract(shar
     shard.take(with_events(*FIELD), *ahead)
     for settings in (with_events(*OTHER), PLAIN, with_events(*FIELD)):
         opened = DurableShard(shard.directory, settings)
-        assert [each.event_id for each in opened.state._unmoved] == ["p70", "p71"]
-        assert {each.__class__ for each in opened.state._unmoved} == {
+        state: Any = opened.state
+        assert [each.event_id for each in state._unmoved] == ["p70", "p71"]
+        assert {each.__class__ for each in state._unmoved} == {
             opened.state.contract.types["payment"].cls
         }
         opened.close(with_checkpoint=shard.checkpoint)

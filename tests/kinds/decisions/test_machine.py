@@ -123,7 +123,8 @@ def test_a_decision_that_fails_takes_no_other_with_it(tmp_path, monkeypatch):
     def fail(_inputs):
         raise ZeroDivisionError("no such number")
 
-    monkeypatch.setattr(machine.decisions["risk"].model, "score_explained", fail)
+    risk_model: Any = machine.decisions["risk"]
+    monkeypatch.setattr(risk_model.model, "score_explained", fail)
     kind, (risk, eta), detail = give(machine, parcel(1, T0))
     assert kind == DECIDED
     assert (risk["action"], risk["policy"]) == ("send", "fallback")

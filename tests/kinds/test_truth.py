@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.errors import InputError
-from headrace.files.truth import read_truth
+from headrace.kinds.fraud.truth import read_truth
 
 GOOD = (
     "event_id,event_time,customer_id,fraud\np-1,2024-01-01T00:00:00Z,c-1,0\np-2,2024-01-01T00:00:00Z,c-1,1\n"
