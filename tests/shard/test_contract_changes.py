@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,9 +181,7 @@ def test_payments_ahead_of_the_clock_are_kept_over_a_change_of_the_contract(shar
         opened = DurableShard(shard.directory, settings)
         state: Any = opened.state
         assert [each.event_id for each in state._unmoved] == ["p70", "p71"]
-        assert {each.__class__ for each in state._unmoved} == {
-            opened.state.contract.types["payment"].cls
-        }
+        assert {each.__class__ for each in state._unmoved} == {opened.state.contract.types["payment"].cls}
         opened.close(with_checkpoint=shard.checkpoint)
 
 
