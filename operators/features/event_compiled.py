@@ -87,7 +87,7 @@ def compiled_events(features: EventFeatures) -> CompiledEvents | None:
     """
     made: list[CompiledUnit] = []
     for unit in units_of(features):
-        kernels = compile_source(unit.source, unit.helpers(), unit.signatures)
+        kernels = compile_source(unit.source, unit.helpers(), unit.signatures, may_wait=True)
         if kernels is None:
             return None
         made.append(CompiledUnit(unit, kernels, features.lines.names))

@@ -18,7 +18,19 @@ from headrace.operators.events.decode import decode
 from headrace.shard.kinds import build_machine
 
 pytest.importorskip("numba")
-LINES = {"fraud": tiny_world(240), "recommend": clicks(160)}
+LINES = {"fraud": tiny_world(240), "recommend": clicks(160), "decisions": tiny_world(200)}
+DECISIONS = (
+    'entities.customer.key="customer_id"',
+    'features.amount={kind="field", value="amount"}',
+    'features.spent={kind="sum", entity="customer", on="payment", value="amount", window="7d"}',
+    'bins.amount={of="amount", edges=[10, 50, 100]}',
+    'bins.spent={of="spent", edges=[50, 500]}',
+    'crosses.both={of=["amount", "spent"], code="both"}',
+    (
+        'decisions.risk={kind="score", on="payment", crosses=["both"], target={on="outcome",'
+        ' join={about="event_id"}, value="label", within="30d"}}'
+    ),
+)
 SETTINGS = {
     "fraud": load(None, ["policy.review_at=0.01", "entities.customer.entities_max=20"]),
     "recommend": load(
@@ -26,6 +38,7 @@ SETTINGS = {
         ["engine.items_max=60", "engine.sessions_max=8", "engine.shown_max=8", "engine.chunks_max=64"],
         flow="recommend",
     ),
+    "decisions": load(None, DECISIONS, flow="decisions"),
 }
 
 
