@@ -76,8 +76,10 @@ class TakenDays:
         """Count an action of the day."""
         # A day that was forgotten may have given out all that it had; it gets no second share.
         if day > self._forgotten:
-            self.used[day] = self.used.get(day, 0) + 1
-            self._forget()
+            before = self.used.get(day, 0)
+            self.used[day] = before + 1
+            if not before:
+                self._forget()
 
     def _forget(self) -> None:
         # Mostly one day goes, once a day: looking for the oldest then costs less than keeping an order.

@@ -91,7 +91,7 @@ def explain(asked: Asked) -> Why:
         _title(decision),
         before=(
             Section("Reasons", _reasons_shown(told)),
-            Section(f"Contributions, {unit}", _contributions(told)),
+            Section(f"Contributions, {unit}", _contributions(told, failed=_failed(decision))),
             Section("Features", Columns(told.features)),
         ),
         after=after,
@@ -102,10 +102,9 @@ def _title(decision: Mapping[str, Any]) -> str:
     if "quantiles" in decision:
         quantiles = ", ".join(f"{level}: {value:.4g}" for level, value in decision["quantiles"].items())
         return f"{quantiles} {decision.get('unit', '')}".rstrip()
-    if "score" not in decision:
-        return "the decision failed"
     limit = decision.get("limit")
-    return f"score {decision['score']:.4f}" + ("" if limit is None else f", limit {limit:g}")
+    said = f"score {decision['score']:.4f}" if "score" in decision else "the model failed"
+    return said + ("" if limit is None else f", limit {limit:g}")
 
 
 def _unit(declared: DecisionSettings) -> str:
@@ -199,9 +198,14 @@ def _reasons_shown(told: DecidedSo) -> str | Grid:
     return Grid(("right", "left", "left"), rows) if rows else "none"
 
 
-def _contributions(told: DecidedSo) -> str | Grid:
+def _failed(decision: Mapping[str, Any]) -> bool:
+    """Whether the model said nothing."""
+    return "score" not in decision and "quantiles" not in decision
+
+
+def _contributions(told: DecidedSo, *, failed: bool) -> str | Grid:
     if not told.inputs:
-        return "the decision failed before its model said anything"
+        return "the model failed before it said anything" if failed else "the model reads nothing"
     return Grid(("right", "left", "left"), list(_rows(told)))
 
 
