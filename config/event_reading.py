@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-__all__ = ["KEYS", "NUMBERS", "EventField", "cross_features", "is_number", "key_fields", "readable_on"]
+__all__ = [
+    "KEYS",
+    "NUMBERS",
+    "EventField",
+    "cross_features",
+    "is_number",
+    "key_fields",
+    "known_values",
+    "readable_on",
+]
 
 NUMBERS: Final = ("number", "integer", "boolean", "time")
 """Types of fields that are numbers to a feature."""
@@ -73,6 +82,19 @@ def _has_what_it_takes(
         return all(is_number(fields, name) for name in (*declaration.at, *(declaration.to or ())))
     # All others are read from what is kept of their entity; the event only has to name it.
     return True
+
+
+def known_values(name: str, types: Mapping[str, Fields]) -> tuple[str, ...] | None:
+    """Return the values that a field has in all types that have it; None where one doesn't say."""
+    found: dict[str, None] = {}
+    for field in (fields[name] for fields in types.values() if name in fields):
+        if field.type == "boolean":
+            found |= dict.fromkeys(("false", "true"))
+        elif not field.values:
+            return None
+        else:
+            found |= dict.fromkeys(map(str, field.values))
+    return tuple(found)
 
 
 def cross_features(cross: Any, bins: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,5 +4,15 @@ from .asking import features_over
 from .compile import FeatureSet, SlotGroup
 from .event_compiled import take_compiled
 from .event_features import EventFeatures
+from .meaning import meaning_differences, meaning_of
 
-__all__ = ["EventFeatures", "FeatureSet", "SlotGroup", "features_over", "take_compiled", "windows"]
+__all__ = [
+    "EventFeatures",
+    "FeatureSet",
+    "SlotGroup",
+    "features_over",
+    "meaning_differences",
+    "meaning_of",
+    "take_compiled",
+    "windows",
+]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from keyword import iskeyword
 from typing import Any, Final
 
-from ...config.event_reading import EventField
+from ...config.event_reading import EventField, known_values
 from ..events.time_zones import Zone
 from .categories import buckets_of, numbered
 from .entities import Column, Entities
@@ -93,8 +93,6 @@ class EventLines(SourceLines):
         The locals that hold the time of a zone, and the zones.
     sizes
         Of features that are categories: how many there are, without the one for missing.
-    vocabularies
-        Of these, the values that are told apart; empty where digests tell them.
     several
         Of features of several slots: the locals that hold them.
     feature
@@ -126,7 +124,6 @@ class EventLines(SourceLines):
         self.rings: list[Ring] = []
         self.sizes: dict[str, int] = {}
         self.several: dict[str, tuple[str, ...]] = {}
-        self.vocabularies: dict[str, tuple[str, ...]] = {}
         self._owner = self.feature = ""
 
     # -- one feature after another
@@ -211,30 +208,15 @@ class EventLines(SourceLines):
 
     def vocabulary(self, declaration: Any) -> Callable[[Any], float]:
         """Return what numbers the categories of the feature that was begun, and note how many there are."""
-        values = declaration.values or self._known_values(declaration)
-        self.vocabularies[self.feature] = values or ()
+        values = declaration.values
+        if values is None and declaration.kind == "category":
+            values = known_values(declaration.value, self.types)
         if values is None:
             self.sizes[self.feature] = declaration.buckets
             return buckets_of(declaration.buckets)
         # One more, for whatever isn't among the values.
         self.sizes[self.feature] = len(values) + 1
         return numbered(values)
-
-    def _known_values(self, declaration: Any) -> tuple[str, ...] | None:
-        """Values that a category's field is declared with; None where a type doesn't tell them."""
-        if declaration.kind != "category":
-            return None
-        found: dict[str, None] = {}
-        for each in (
-            fields[declaration.value] for fields in self.types.values() if declaration.value in fields
-        ):
-            if each.type == "boolean":
-                found |= dict.fromkeys(("false", "true"))
-            elif not each.values:
-                return None
-            else:
-                found |= dict.fromkeys(map(str, each.values))
-        return tuple(found)
 
     # -- what moves features on
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from .entities import Column
+from .meaning import meaning_differences, meaning_of, starting_anew
 
 if TYPE_CHECKING:
     from .event_features import EventFeatures
@@ -61,7 +62,7 @@ def save_features(features: EventFeatures) -> dict[str, bytes | array[int] | arr
         for owner, mappings in features.lines.distinct[name].items():
             blobs[f"{name}/{owner}/{_DISTINCT}"] = msgspec.msgpack.encode(mappings)
     encode = msgspec.msgpack.encode
-    blobs[_DECLARED] = encode(_declared(features))
+    blobs[_DECLARED] = encode(_meaning(features))
     blobs[_PRIORS] = encode({name: list(column) for name, column in features.prior_of.items()})
     tables = {name: (table.entries, table.digest) for name, table in features.lookup_tables.items()}
     blobs[_TABLES] = encode(tables)
@@ -77,34 +78,9 @@ def _columns(features: EventFeatures, entity: str) -> dict[str, Column]:
     }
 
 
-def _declared(features: EventFeatures) -> dict[str, Any]:
+def _meaning(features: EventFeatures) -> dict[str, Any]:
     """Return what the meaning of columns depends on."""
-    return {
-        "entities": {name: _key_of(each) for name, each in features.entities.items()},
-        "features": {name: _meaning(features, name) for name in features.features},
-        "computed_from": {name: sorted(_computed_from(features, name)) for name in features.features},
-    }
-
-
-def _meaning(features: EventFeatures, name: str) -> dict[str, Any]:
-    """Return a feature's declaration, with the values of a category also where its field tells them."""
-    dump: dict[str, Any] = features.features[name].model_dump(mode="json")
-    if name in features.lines.vocabularies:
-        dump["values"] = list(features.lines.vocabularies[name])
-    return dump
-
-
-def _key_of(settings: Any) -> dict[str, list[str]]:
-    """Return an entity's key by event type, under the empty name where it is the same of all."""
-    by_type = settings.keys_by_type
-    if by_type is None:
-        return {"": list(settings.fields_of(""))}
-    return {name: list(fields) for name, fields in sorted(by_type.items())}
-
-
-def _computed_from(features: EventFeatures, name: str) -> set[str]:
-    """Features that one is computed from."""
-    return {each for each in features.features[name].numbers if each in features.features and each != name}
+    return meaning_of(features.entities, features.features, features.types, features.lookup_tables)
 
 
 def load_features(
@@ -128,10 +104,10 @@ def load_features(
     ValueError
         If a column isn't as long as its table.
     """
-    saved, now = msgspec.msgpack.decode(blobs[_DECLARED]), _declared(features)
+    saved, now = msgspec.msgpack.decode(blobs[_DECLARED]), _meaning(features)
+    anew = starting_anew(now, restart)
     # All differences are found before anything is taken over: where a state is refused, nothing has changed.
-    anew = _anew(features, restart)
-    differences = [*_key_differences(saved, now, restart), *_differences(saved, now, anew)]
+    differences = meaning_differences(saved, now, restart)
     if differences:
         raise FeaturesChanged(differences)
     kept_entities = [name for name in features.entities if name in saved["entities"] and name not in restart]
@@ -150,54 +126,6 @@ def load_features(
         tuple(name for name in saved["features"] if name not in now["features"]),
         tuple(name for name in features.features if name in anew and name in saved["features"]),
     )
-
-
-def _anew(features: EventFeatures, restart: Collection[str]) -> set[str]:
-    """Features that start anew: named, of an entity that is named, or computed from one that does."""
-    anew: set[str] = set()
-    for name, declaration in features.features.items():  # those that one is computed from come before it
-        of = getattr(declaration, "entity", None)
-        if name in restart or of in restart or _computed_from(features, name) & anew:
-            anew.add(name)
-    return anew
-
-
-def _key_differences(
-    saved: Mapping[str, Any], now: Mapping[str, Any], restart: Collection[str]
-) -> Iterable[str]:
-    """Yield what changed of what names entities."""
-    then = saved["entities"]
-    for name, key in now["entities"].items():
-        if then.get(name, key) != key and name not in restart:
-            yield f"entities.{name}.key: was {_shown(then[name])}, is {_shown(key)}"
-
-
-def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], anew: Collection[str]) -> Iterable[str]:
-    """Yield what changed of features, but of those that start anew."""
-    changed: set[str] = set()
-    for name, dump in now["features"].items():
-        then = saved["features"].get(name)
-        if then is None or name in anew:
-            continue
-        for key in dict.fromkeys((*then, *dump)):
-            if then.get(key) != dump.get(key):
-                changed.add(name)
-                yield f"features.{name}.{key}: was {then.get(key)!r}, is {dump.get(key)!r}"
-        # The same declaration means something else once a name in it stands for a feature instead of a field.
-        of_then, of_now = saved["computed_from"][name], now["computed_from"][name]
-        if name not in changed and of_then != of_now:
-            changed.add(name)
-            before, after = (", ".join(of) or "fields alone" for of in (of_then, of_now))
-            yield f"features.{name}: was computed from {before}, is computed from {after}"
-        for each in of_now if name not in changed else ():
-            if each in changed:
-                changed.add(name)
-                yield f"features.{name}: is computed from {each}, which changed"
-                break
-
-
-def _shown(key: Mapping[str, list[str]]) -> str:
-    return ", ".join(f"{of}: {'+'.join(fields)}" if of else "+".join(fields) for of, fields in key.items())
 
 
 def _load_entity(

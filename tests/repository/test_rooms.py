@@ -37,7 +37,10 @@ EXPORTED = {
         "compatibility contract declared declared_schemas decode event_times oversized schemas time_zones "
         "timestamps unreadable"
     ),
-    "operators.features": "EventFeatures FeatureSet SlotGroup features_over take_compiled windows",
+    "operators.features": (
+        "EventFeatures FeatureSet SlotGroup features_over meaning_differences meaning_of take_compiled "
+        "windows"
+    ),
     "operators.models": (
         "Bin Calibration ESTIMATORS Estimator MODELS Model ModelShape NotLearned Provisional Reliability "
         "Teacher WeightedModel build_estimator build_model estimator_errors fused model_errors reference "

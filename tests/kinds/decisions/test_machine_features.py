@@ -100,3 +100,17 @@ def test_entities_come_and_go_while_decisions_wait(tmp_path: Path) -> None:
     assert saved(other) == saved(machine)
     machine.configure(more, learn=True)
     assert value(machine, "route_weight", parcel(6, T0 + 8 * HOUR)) == 0.0
+
+
+def test_what_can_not_go_on_is_told_before_anything_is_taken_over(tmp_path: Path) -> None:
+    before = parcels(tmp_path, more=MORE)
+    now = parcels(tmp_path, more=MORE)
+    fields = dict(now.events["parcel"].fields)
+    fields["depot"] = fields["depot"].model_copy(update={"values": ("north", "south", "west", "east")})
+    parcel_type = now.events["parcel"].model_copy(update={"fields": fields})
+    now = now.model_copy(update={"events": {**now.events, "parcel": parcel_type}})
+    assert changes(before, now) == [
+        "features.depot.values: was ['north', 'south', 'west'], is ['north', 'south', 'west', 'east']"
+    ]
+    shorter = parcels(tmp_path, 'features.lost_share.window="20d"', more=MORE)
+    assert changes(before, shorter) == ["features.lost_share.window: was '40d', is '20d'"]

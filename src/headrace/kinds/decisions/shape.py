@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.config.decision_flow import DecisionFlowSettings, DecisionSettings
+from headrace.operators.events.declared import contract_of
+from headrace.operators.features import meaning_differences, meaning_of
 from headrace.operators.models import MODELS
 from headrace.shard.base import version_of
 from headrace.shard.mismatch import differences
@@ -62,6 +64,12 @@ def _features(settings: DecisionFlowSettings, decision: DecisionSettings) -> lis
     return list(settings.features if decision.features is None else decision.features)
 
 
+def _meaning(settings: DecisionFlowSettings) -> dict[str, Any]:
+    """Return what the features' columns mean."""
+    types = {name: each.fields for name, each in contract_of(settings.events).types.items()}
+    return meaning_of(settings.entities, settings.features, types, settings.tables)
+
+
 def changes(saved: DecisionFlowSettings, now: DecisionFlowSettings) -> list[str]:
     """Say what a state that was saved under one configuration can't go on with under another.
 
@@ -69,10 +77,10 @@ def changes(saved: DecisionFlowSettings, now: DecisionFlowSettings) -> list[str]
     """
     then, wanted = shape_of(saved), shape_of(now)
     found = list(differences(then["flow"], wanted["flow"], "flow"))
-    for part in ("entities", "features", "decisions"):
-        for name in then[part]:
-            if name in wanted[part]:
-                found += differences(then[part][name], wanted[part][name], f"{part}.{name}")
+    found += meaning_differences(_meaning(saved), _meaning(now))
+    for name in then["decisions"]:
+        if name in wanted["decisions"]:
+            found += differences(then["decisions"][name], wanted["decisions"][name], f"decisions.{name}")
     return found
 
 
