@@ -20,6 +20,7 @@ from .vocabulary import vocabulary_of
 
 __all__ = ["Hides", "decision_flow_errors"]
 
+_PARTY: Final = ("customer_id", "session_id")
 _JOINED: Final = ("id", "text", "integer")
 _TOLD: Final = ("number", "integer", "boolean")
 
@@ -78,6 +79,7 @@ class _Checker:
         """Yield all of them."""
         decision, settings = self._decision, self._settings
         yield from self._known(".on", "event type", decision.on, known_types(settings.events), "events")
+        yield from self._party(decision.on)
         yield from action_errors(self._where, decision.actions, decision.censors)
         for each in decision.crosses or ():
             yield from self._known(".crosses", "cross", each, settings.crosses, "crosses")
@@ -102,6 +104,22 @@ class _Checker:
         ):
             key = invalid.key
             yield invalid._replace(key=f"{self._where}.{key}" if key.startswith("reasons.") else key)
+
+    def _party(self, on: str) -> Iterator[Invalid]:
+        """Say that an event could be about nobody, which each of several shards would decide then."""
+        events = self._settings.events
+        own = events[on].party if on in events else None
+        names = (own,) if own else _PARTY
+        known = on in known_types(events)
+        if (
+            self._settings.flow.shards > 1
+            and known
+            and not any(name in self._fields and self._fields[name].required for name in names)
+        ):
+            message = (
+                f"with several shards each {on} must say whom it is about: {' or '.join(names)}, required"
+            )
+            yield self._invalid(".on", message)
 
     def _known(self, key: str, what: str, name: str, known: Iterable[str], section: str) -> Iterator[Invalid]:
         names = list(known)

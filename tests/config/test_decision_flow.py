@@ -72,6 +72,16 @@ def test_each_reference_is_looked_at(old, new, key, message):
     assert message in found[key]
 
 
+def test_with_several_shards_each_asking_event_must_be_about_somebody():
+    text = PARCELS.replace('kind = "decisions"', 'kind = "decisions"\nshards = 2')
+    assert errors(text) == {}
+    found = errors(
+        text.replace('customer_id = { type = "id", required = true }', 'customer_id = { type = "id" }')
+    )
+    assert set(found) == {"decisions.risk.on", "decisions.eta.on"}
+    assert "must say whom it is about: customer_id or session_id, required" in found["decisions.eta.on"]
+
+
 def test_a_flow_without_decisions_is_refused():
     text = PARCELS[: PARCELS.index("[decisions.risk]")].replace(
         'lost_share = { kind = "positive_share", decision = "risk", entity = "customer", window = "40d" }\n',
