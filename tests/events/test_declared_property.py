@@ -15,6 +15,7 @@ from headrace.config.event_errors import event_errors
 from headrace.config.events import FIELD_TYPES, EventSettings
 from headrace.operators.events.declared import BUILT_IN, Contract, Field, contract_of
 from headrace.operators.events.decode import Undecodable, canonical_digest, decode_one
+from headrace.operators.events.event_classes import VALUE_SEEN_CHARACTERS_MAX, VALUES_SEEN_MAX, _matcher
 
 pytestmark = pytest.mark.property
 
@@ -255,3 +256,61 @@ def test_party_and_what_is_personal():
     said = json.dumps(SCAN | {"courier": "k", "session_id": "s"}).encode()
     assert own.party(own.decode_one(said)) == "k"
     assert own.party(own.decode_one(json.dumps(SCAN | {"session_id": "s"}).encode())) is None
+
+
+LIMITED = contract(
+    payment={
+        "code": {"type": "text", "pattern": r"\d{2}[a-z]?", "maximum": 3},
+        "due": {"type": "time"},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9},
+        "share": {"type": "number", "maximum": 1},
+        "who": {"type": "id"},
+        "tags": {"type": "ids", "minimum": 1, "maximum": 2},
+        "open": {"type": "boolean"},
+        "level": {"type": "integer", "values": [1, 2]},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "fit", "unfit"),
+    [
+        ("code", ["12", "12a", "00"], ["1", "12A", "x12", "12ab", "12\n", "\u0661\u0662", 12]),
+        (
+            "due",
+            ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z", -62_135_596_800_000, 253_402_300_799_999],
+            [
+                "2018-06-18",
+                "2018-06-18T00:00:15",
+                "2018-13-01T00:00:00Z",
+                -62_135_596_800_001,
+                253_402_300_800_000,
+            ],
+        ),
+        ("count", [1, 9], [0, 10, 1.5, "1", True, 10**30]),
+        ("share", [1, -5.5, 0], [1.1, "1", -1e300]),
+        ("who", ["a", "a" * 128], ["", "a" * 129, 5]),
+        ("tags", [["a"], ["a", "a"]], [[], ["a", "b", "c"], ["a", ""], "a", [1]]),
+        ("open", [True, False], [0, "true"]),
+        ("level", [1, 2], [3, "1"]),
+    ],
+)
+def test_values_are_held_to_what_is_declared(field, fit, unfit):
+    for _ in range(2):  # the second time values with a pattern are among those that are known to match
+        for value in fit:
+            event = LIMITED.decode_one(json.dumps(PAYMENT | {field: value}).encode())
+            assert getattr(event, field) not in (None, ""), value
+        for value in unfit:
+            found = LIMITED.decode_one(json.dumps(PAYMENT | {field: value}).encode())
+            assert isinstance(found, Undecodable), value
+            assert found.reason == "invalid_field"
+            assert found.field in {field, f"{field}[0]", f"{field}[1]"}
+
+
+def test_values_that_are_known_to_match_are_bounded():
+    seen, check = _matcher("[a-z]*[0-9]{0,9}", "x")
+    for number in range(2 * VALUES_SEEN_MAX + 1):
+        check(f"v{number}")
+        assert len(seen) <= VALUES_SEEN_MAX
+    check("a" * (VALUE_SEEN_CHARACTERS_MAX + 1))
+    assert max(map(len, seen)) <= VALUE_SEEN_CHARACTERS_MAX
