@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from ...config.event_reading import EventField, known_values
 
 __all__ = ["meaning_differences", "meaning_of", "starting_anew"]
@@ -88,7 +90,7 @@ def _key_differences(
     then = saved["entities"]
     for name, key in now["entities"].items():
         if then.get(name, key) != key and name not in restart:
-            yield f"entities.{name}.key: was {_shown(then[name])}, is {_shown(key)}"
+            yield _differs(f"entities.{name}.key", _shown(then[name]), _shown(key))
 
 
 def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], anew: Collection[str]) -> Iterator[str]:
@@ -101,18 +103,23 @@ def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], anew: Collect
         for key in dict.fromkeys((*then, *dump)):
             if then.get(key) != dump.get(key):
                 changed.add(name)
-                yield f"features.{name}.{key}: was {then.get(key)!r}, is {dump.get(key)!r}"
+                yield _differs(f"features.{name}.{key}", then.get(key), dump.get(key))
         # The same declaration means something else once a name in it stands for a feature instead of a field.
         of_then, of_now = saved["computed_from"][name], now["computed_from"][name]
         if name not in changed and of_then != of_now:
             changed.add(name)
             before, after = (", ".join(of) or "fields alone" for of in (of_then, of_now))
-            yield f"features.{name}: was computed from {before}, is computed from {after}"
+            yield f"features.{name}: the state computes it from {before}, the configuration from {after}"
         for each in of_now if name not in changed else ():
             if each in changed:
                 changed.add(name)
                 yield f"features.{name}: is computed from {each}, which changed"
                 break
+
+
+def _differs(path: str, then: Any, now: Any) -> str:
+    said = ("nothing" if each is None else msgspec.json.encode(each).decode() for each in (then, now))
+    return "{}: the state has {}, the configuration {}".format(path, *said)
 
 
 def _shown(key: Mapping[str, list[str]]) -> str:

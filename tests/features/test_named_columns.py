@@ -84,24 +84,27 @@ def test_nothing_else_changes_a_state() -> None:
     [
         (
             {"features": {"shops": {**FEATURES["shops"], "window": "2d"}}},
-            ["features.shops.window: was '1d', is '2d'"],
+            ['features.shops.window: the state has "1d", the configuration "2d"'],
         ),
         (
             {"features": {"usual": {**FEATURES["usual"], "clip": 3.0}}},
             [
-                "features.usual.clip: was 2.5, is 3.0",
+                "features.usual.clip: the state has 2.5, the configuration 3.0",
                 "features.ratio: is computed from usual, which changed",
                 "features.ratio_p90: is computed from ratio, which changed",
                 "features.streak: is computed from ratio, which changed",
             ],
         ),
-        ({"entities": {"pair": {"key": ["merchant_id", "customer_id"]}}}, ["entities.pair.key: was"]),
+        (
+            {"entities": {"pair": {"key": ["merchant_id", "customer_id"]}}},
+            ["entities.pair.key: the state has"],
+        ),
         (
             {"features": {"amount": None}},
             [
-                "features.sum: was computed from amount, is computed from fields alone",
-                "features.usual: was computed from amount, is computed from fields alone",
-                "features.ratio: was computed from amount, usual, is computed from usual",
+                "features.sum: the state computes it from amount, the configuration from fields alone",
+                "features.usual: the state computes it from amount, the configuration from fields alone",
+                "features.ratio: the state computes it from amount, usual, the configuration from usual",
                 "features.ratio_p90: is computed from ratio, which changed",
                 "features.streak: is computed from ratio, which changed",
             ],
@@ -157,6 +160,6 @@ def test_a_category_of_other_values_is_another_feature() -> None:
     with pytest.raises(FeaturesChanged) as raised:
         other.load(state)
     assert raised.value.differences == (
-        "features.country.values: was ['DE', 'FR', 'US'], is ['FR', 'DE', 'US']",
+        'features.country.values: the state has ["DE","FR","US"], the configuration ["FR","DE","US"]',
         "features.last_country: is computed from country, which changed",
     )

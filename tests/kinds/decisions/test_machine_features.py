@@ -109,8 +109,9 @@ def test_what_can_not_go_on_is_told_before_anything_is_taken_over(tmp_path: Path
     fields["depot"] = fields["depot"].model_copy(update={"values": ("north", "south", "west", "east")})
     parcel_type = now.events["parcel"].model_copy(update={"fields": fields})
     now = now.model_copy(update={"events": {**now.events, "parcel": parcel_type}})
-    assert changes(before, now) == [
-        "features.depot.values: was ['north', 'south', 'west'], is ['north', 'south', 'west', 'east']"
-    ]
+    values = 'the state has ["north","south","west"], the configuration ["north","south","west","east"]'
+    assert changes(before, now) == [f"features.depot.values: {values}"]
     shorter = parcels(tmp_path, 'features.lost_share.window="20d"', more=MORE)
-    assert changes(before, shorter) == ["features.lost_share.window: was '40d', is '20d'"]
+    assert changes(before, shorter) == [
+        'features.lost_share.window: the state has "40d", the configuration "20d"'
+    ]
