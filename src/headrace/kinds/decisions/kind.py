@@ -75,6 +75,18 @@ def _changes(saved: DecisionFlowSettings, now: DecisionFlowSettings) -> list[str
     return changes(saved, now)
 
 
+def _schemas(settings: DecisionFlowSettings) -> dict[str, dict[str, Any]]:
+    from headrace.kinds.decisions.schemas import decision_schemas
+
+    return decision_schemas(settings)
+
+
+def _reason_codes(settings: DecisionFlowSettings) -> list[str]:
+    from headrace.kinds.decisions.schemas import reason_codes
+
+    return reason_codes(settings)
+
+
 def _metrics() -> Sequence[Any]:
     from headrace.kinds.decisions.measures import DECISION_METRICS
 
@@ -129,6 +141,8 @@ DECISIONS: Final = Kind(
     message=message_of,
     decision_bytes_max=decision_bytes_max,
     metrics=_metrics,
+    decision_schemas=_schemas,
+    reason_codes=_reason_codes,
     labels=_LABELS,
     evaluation=Evaluation(by="targets", run=_run, window=_window, together=_together),
     view=VIEW,
