@@ -191,6 +191,8 @@ class CompiledUnit:
             **views,
             **{f"list_{name}": view.tolist for name, view in views.items()},
             "address": self._addresses.buffer_info()[0],
+            # Functions hold the table by this name: without tables of entities nothing else would.
+            "addresses": self._addresses,
         }
 
 

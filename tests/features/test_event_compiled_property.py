@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import struct
+import weakref
 from collections.abc import Iterator
 from random import Random
 from types import SimpleNamespace
@@ -216,6 +218,24 @@ def test_the_source_for_machine_code_gives_the_same(seed: int) -> None:
     again = draws.features()
     again.load(expected[1])
     assert {name: bytes(blob) for name, blob in again.save().items()} == expected[1]
+
+
+def test_functions_alone_keep_the_memory_whose_addresses_machine_code_has() -> None:
+    """Also where a flow has no entities, whose tables would keep it."""
+    declared = EventSettings.model_validate({"fields": {"n": {"type": "number"}}})
+    types = contract_of({"one": declared}).types["one"].fields
+    feature = _FEATURE.validate_python({"kind": "field", "value": "n"})
+    cross = EventCross.model_validate({"of": ["n"]})
+    bins = {"n": BinDeclaration.model_validate({"of": "n", "edges": [1.0, 2.0]})}
+    features = EventFeatures({"one": types}, {}, {"n": feature}, bins, {"n": cross}, {"first": Asked("one")})
+    made = in_python(features)
+    read = made.read["one"]
+    memory = [weakref.ref(each) for unit in made._units for each in (unit._addresses, *unit.arrays)]
+    del made
+    gc.collect()
+    assert memory
+    assert all(each() is not None for each in memory)
+    assert read is not None
 
 
 LEFT_OUT = ["note", "spelling", "card_bin", "bank", "risk", "senders", "payers", "far_km", "scans"]
