@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from headrace.kinds.decisions.machine import DecisionShard
 from headrace.metrics.metric import Metric
@@ -131,8 +131,9 @@ def _figure(name: str) -> Reader:
     """Read a figure of the window's quality, of the decisions that have it."""
 
     def read(scrape: Scrape) -> Iterator[Sample]:
-        quality: Any = scrape.quality or {}
-        for decision, figures in quality.items():
+        # Of another kind's window a quality is one for all that it decides.
+        quality = scrape.quality
+        for decision, figures in quality.items() if isinstance(quality, Mapping) else ():
             value = figures.get(name)
             if value is not None:
                 yield (decision,), value
