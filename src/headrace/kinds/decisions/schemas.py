@@ -31,8 +31,8 @@ def reason_codes(settings: DecisionFlowSettings) -> list[str]:
     codes = {*DECISION_TEXTS, *settings.features}
     codes |= {cross.code or name for name, cross in settings.crosses.items()}
     for declared in settings.decisions.values():
-        policy = declared.policy
-        codes |= {each.code for each in (*policy.lists.values(), *policy.rules.values())}
+        codes |= {each.code for each in declared.policy.lists.values()}
+        codes |= {each.code for each in declared.policy.rules.values()}
     return sorted(codes)
 
 
@@ -106,8 +106,9 @@ def _estimates(declared: DecisionSettings) -> tuple[dict[str, Any], tuple[str, .
             "quantiles": _told(quantiles, f"By level, in {declared.unit}. {_FAILED}"),
             "unit": _told({"enum": [declared.unit]}, f"What the numbers are told in. {_FAILED}"),
         }
-        promises = (policy, *policy.lists.values(), *policy.rules.values())
-        if any(each.promise is not None for each in promises):
+        promised = [policy.promise, *(each.promise for each in policy.lists.values())]
+        promised += [each.promise for each in policy.rules.values()]
+        if any(level is not None for level in promised):
             found["promise"] = _told({"type": "number"}, "What is promised: one of the quantiles.")
         return found, ()
     score = {"type": "number", "minimum": 0.0, "maximum": 1.0}
