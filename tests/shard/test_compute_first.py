@@ -15,11 +15,11 @@ from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.records import Kind
 from headrace.kinds.fraud import machine as fraud
 from headrace.kinds.fraud.machine import FraudShard
-from headrace.kinds.recommend import machine as recommend
 from headrace.kinds.recommend.machine import RecommendShard
 from headrace.operators.events.decode import decode_one
 from headrace.operators.models import rivers
 from headrace.operators.models.fused import LogisticAdaGrad
+from headrace.shard import base
 from headrace.shard.commands import KillSwitch
 
 START, MINUTE, HOUR, DAY = 1_600_000_000_000, 60_000, 3_600_000, 86_400_000
@@ -240,7 +240,8 @@ class TestComputing:
 
         fields = {"about": "x", "label": 1, "session_id": "s", "item_id": "i", "customer_id": "c"}
         with monkeypatch.context() as patch:
-            patch.setattr(fraud, "canonical_digest", fail)
+            for module in (fraud, base):
+                patch.setattr(module, "canonical_digest", fail)
             more = {"merchant_id": "m", "amount": 1.0, "currency": "EUR"}
             letter = letter_of(shop.feed(type=kind, event_id="e", **fields, **more))
         assert (letter["reason"], letter["message"]) == ("internal_error", "OverflowError: too large")
@@ -405,7 +406,7 @@ def test_a_digest_may_raise_in_the_recommend_flow_too(monkeypatch, kind):
     def fail(_event: object) -> int:
         raise OverflowError("too large")
 
-    monkeypatch.setattr(recommend, "canonical_digest", fail)
+    monkeypatch.setattr(base, "canonical_digest", fail)
     more = {"order_id": "o", "customer_id": "c", "items": []}
     output = visit.click("s1", "a", kind, **more)
     assert letter_of(output)["reason"] == "internal_error"

@@ -12,7 +12,7 @@ from headrace.journal.records import Kind
 from headrace.operators.events.contract import Event, Order, Outcome
 from headrace.operators.events.decode import Undecodable
 from headrace.shard.base import MachineBase, version_of
-from headrace.shard.commands import REFUSED, Command, Erase, KillSwitch, ReloadList, SetClock
+from headrace.shard.commands import Erase, KillSwitch, ReloadList
 from headrace.shard.decision_line import ENCODING
 from headrace.shard.machine import Held, Output, Position
 from toy_kind.settings import ReturnsSettings
@@ -126,18 +126,10 @@ class ReturnsShard(MachineBase):
             seen[1] += 1
             seen[2] += outcome.label
 
-    def command(self, command: Command, payload: bytes, position: Position) -> Output:
-        """Carry out a command."""
-        if isinstance(command, ReloadList):
-            return self._dead(Undecodable(REFUSED, "there are no lists", None), payload, position)
-        if isinstance(command, KillSwitch):
-            self.kill_switch = command.on
-        elif isinstance(command, SetClock):
-            self._set_clock(command.to_ms)
-        elif isinstance(command, Erase):
-            self._erase(command)
-        self._count("commands")
-        return _APPLIED
+    def _policy_command(self, command: KillSwitch | ReloadList) -> None:
+        if not isinstance(command, KillSwitch):
+            raise ValueError("there are no lists")  # noqa: TRY004  # refused
+        self.kill_switch = command.on
 
     def _erase(self, command: Erase) -> None:
         self.model.customers.pop(command.customer_id, None)

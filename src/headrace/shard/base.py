@@ -14,9 +14,10 @@ from headrace.config.tables import RunSettings
 from headrace.journal.records import Kind
 from headrace.operators.events.contract import DeadLetter, Event
 from headrace.operators.events.declared import BUILT_IN, Contract, contract_of
-from headrace.operators.events.decode import NO_VALUE, Undecodable, base64_text, unexpected
+from headrace.operators.events.decode import NO_VALUE, Undecodable, base64_text, canonical_digest, unexpected
 from headrace.operators.events.oversized import CutLine, encode_dead_letter
 from headrace.shard.clock import EventClock
+from headrace.shard.commands import REFUSED, Command, Erase, KillSwitch, ReloadList, Retry, SetClock
 from headrace.shard.deduplication import IdMemory, Known
 from headrace.shard.id_versions import IdVersions
 from headrace.shard.machine import Output, Position
@@ -26,6 +27,7 @@ __all__ = ["DAY_MS", "HOUR_MS", "MachineBase", "under", "version_of"]
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 _NOTHING: Final = b""
+_APPLIED: Final = (int(Kind.APPLIED), _NOTHING, _NOTHING)
 _ABSENT: Final = (int(Kind.ABSENT), _NOTHING, _NOTHING)
 _DUPLICATE: Final = (int(Kind.DUPLICATE), _NOTHING, _NOTHING)
 
@@ -161,6 +163,20 @@ class MachineBase:
         """Drop what the state holds of the time after `to_ms`, and count it."""
         raise NotImplementedError
 
+    def _digest_if_new(
+        self, memory: IdMemory, event: Event, payload: bytes, position: Position
+    ) -> int | Output:
+        """Return the digest of an event that is new, or else what comes of it."""
+        try:
+            digest = canonical_digest(event)
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
+            return self._raised(error, payload, position)
+        if event.event_id in memory.ids:
+            known = self._known(memory, event, digest, payload, position)
+            if known is not None:
+                return known
+        return digest
+
     def _known(
         self, memory: IdMemory, event: Event, digest: int, payload: bytes, position: Position
     ) -> Output | None:
@@ -178,6 +194,44 @@ class MachineBase:
         name = self.contract.by_class[event.__class__].name
         versions = self._id_versions.get(name)
         return versions is not None and versions.same(memory, event.event_id, payload, name)
+
+    # -- commands
+
+    def command(self, command: Command, payload: bytes, position: Position) -> Output:
+        """Carry out a command; one that is refused is a dead letter, and has changed nothing."""
+        assert not isinstance(command, Retry), "what is tried once more comes as an input"
+        if isinstance(command, Erase):
+            self._erase(command)
+        elif isinstance(command, SetClock):
+            self._set_clock(command.to_ms)
+            # What had waited for the clock to be followed there may be taken in now.
+            self._settle_ahead()
+        else:
+            try:
+                self._policy_command(command)
+            except ValueError as error:
+                return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
+            except Exception as error:  # noqa: BLE001  # the policy is as it was
+                return self._raised(error, payload, position)
+        self._count("commands")
+        return _APPLIED
+
+    def _policy_command(self, command: KillSwitch | ReloadList) -> None:
+        """Switch to the action for emergencies or back, or put another content into a list.
+
+        Raises
+        ------
+        ValueError
+            If it is refused.
+        """
+        raise NotImplementedError
+
+    def _erase(self, command: Erase) -> None:
+        """Forget a person."""
+        raise NotImplementedError
+
+    def _settle_ahead(self) -> None:
+        """Take in what came ahead of the clock, as far as the clock has followed; forget the rest."""
 
     # -- the state as a whole
 

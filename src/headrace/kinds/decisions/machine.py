@@ -30,7 +30,7 @@ from headrace.operators.models import NotLearned
 from headrace.operators.policy.conditions import condition_of
 from headrace.shard.base import HOUR_MS, MachineBase, under
 from headrace.shard.clock import Timing
-from headrace.shard.commands import REFUSED, Command, Erase, KillSwitch, ReloadList, SetClock
+from headrace.shard.commands import Erase, KillSwitch, ReloadList
 from headrace.shard.decision_line import ENCODING
 from headrace.shard.machine import Held, Output, Position
 
@@ -184,14 +184,9 @@ class DecisionShard(MachineBase):
         if isinstance(event, Undecodable):
             return self._dead(event, payload, position)
         memory = self._ids_by_class[event.__class__]
-        try:
-            digest = self.contract.digest(event)
-        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
-            return self._raised(error, payload, position)
-        if event.event_id in memory.ids:
-            known = self._known(memory, event, digest, payload, position)
-            if known is not None:
-                return known
+        digest = self._digest_if_new(memory, event, payload, position)
+        if not isinstance(digest, int):
+            return digest
         output = self._use(event, payload, position, digest, overdue=overdue)
         if output[0] > _APPLIED_KIND:
             return output  # what was of no use must not bring forward what becomes due every so many inputs
@@ -400,24 +395,6 @@ class DecisionShard(MachineBase):
                 decision.load(saved)
 
     # -- commands
-
-    def command(self, command: Command, payload: bytes, position: Position) -> Output:
-        """Carry out a command; one that is refused is a dead letter."""
-        if isinstance(command, Erase):
-            self._erase(command)
-        elif isinstance(command, SetClock):
-            self._set_clock(command.to_ms)
-            self._settle_ahead()
-        else:
-            assert isinstance(command, KillSwitch | ReloadList)
-            try:
-                self._policy_command(command)
-            except ValueError as error:
-                return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
-            except Exception as error:  # noqa: BLE001  # the policies are as they were
-                return self._raised(error, payload, position)
-        self._count("commands")
-        return _APPLIED_KIND, _NOTHING, _NOTHING
 
     def _policy_command(self, command: KillSwitch | ReloadList) -> None:
         """Let a command change the policy that it names, or all of them.

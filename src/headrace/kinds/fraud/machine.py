@@ -37,7 +37,7 @@ from headrace.operators.models import Model, ModelShape, NotLearned, Teacher, bu
 from headrace.operators.policy import APPROVAL, Policy
 from headrace.shard.base import DAY_MS, HOUR_MS, MachineBase, under, version_of
 from headrace.shard.clock import Timing
-from headrace.shard.commands import REFUSED, Command, Erase, Retry, SetClock
+from headrace.shard.commands import Erase, KillSwitch, ReloadList
 from headrace.shard.decision_line import ENCODING
 from headrace.shard.machine import Held as HeldNow
 from headrace.shard.machine import Output, Position
@@ -220,6 +220,7 @@ class FraudShard(MachineBase):
         if payment.currency != self._currency:
             return self._dead(other_currency(payment, self._currency), payload, position)
         memory = self._payment_ids
+        # As `_digest_if_new`, written out: it would be one more call for each payment.
         try:
             digest = canonical_digest(payment)
         except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
@@ -304,14 +305,9 @@ class FraudShard(MachineBase):
 
     def _other(self, event: Event, payload: bytes, position: Position) -> Output:
         memory, clock = self._ids_by_class[event.__class__], self.clock
-        try:
-            digest = canonical_digest(event)
-        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
-            return self._raised(error, payload, position)
-        if event.event_id in memory.ids:
-            known = self._known(memory, event, digest, payload, position)
-            if known is not None:
-                return known
+        digest = self._digest_if_new(memory, event, payload, position)
+        if not isinstance(digest, int):
+            return digest
         now, votes, party = clock.now, clock.votes, self.contract.party(event) or ""
         timing = clock.observe(event.event_time, party)
         try:
@@ -426,25 +422,8 @@ class FraudShard(MachineBase):
 
     # -- commands
 
-    def command(self, command: Command, payload: bytes, position: Position) -> Output:
-        """Carry out a command; one that the policy refuses, with a `ValueError`, is a dead letter."""
-        assert not isinstance(command, Retry), "what is tried once more comes as an input"
-        if isinstance(command, Erase):
-            self._erase(command)
-            return _APPLIED
-        if isinstance(command, SetClock):
-            self._set_clock(command.to_ms)
-            self._settle_ahead()
-            self._count("commands")
-            return _APPLIED
-        try:
-            self.policy.command(command)
-        except ValueError as error:
-            return self._dead(Undecodable(REFUSED, str(error), None), payload, position)
-        except Exception as error:  # noqa: BLE001  # the policy is as it was
-            return self._raised(error, payload, position)
-        self._count("commands")
-        return _APPLIED
+    def _policy_command(self, command: KillSwitch | ReloadList) -> None:
+        self.policy.command(command)
 
     def _put_back(self, to_ms: int) -> int:
         self.pending.put_back(to_ms)
@@ -457,4 +436,3 @@ class FraudShard(MachineBase):
         self._unmoved = [payment for payment in self._unmoved if payment.event_id not in gone]
         for name in (command.customer_id, *command.keys.get("session_id", ())):
             self.clock.forget(name)
-        self._count("commands")

@@ -14,7 +14,7 @@ from headrace.config.recommend import NETWORK
 from headrace.config.recommend_flow import RecommendSettings
 from headrace.journal.records import Kind
 from headrace.operators.events.contract import Cart, Click, Event, Item, Order
-from headrace.operators.events.decode import Undecodable, canonical_digest
+from headrace.operators.events.decode import Undecodable
 from headrace.operators.models import NotLearned
 from headrace.operators.recommend import detail, kernels
 from headrace.operators.recommend.catalogue import Catalogue
@@ -29,7 +29,7 @@ from headrace.operators.recommend.slates import Evaluated, PendingSlates, rank_o
 from headrace.operators.recommend.visitors import Bots, Visitors
 from headrace.shard.base import MachineBase, under, version_of
 from headrace.shard.clock import Timing
-from headrace.shard.commands import REFUSED, Command, Erase, KillSwitch, ReloadList, SetClock
+from headrace.shard.commands import Erase, KillSwitch, ReloadList
 from headrace.shard.decision_line import ENCODING
 from headrace.shard.machine import Held, Output, Position
 from headrace.shard.routing import keyed
@@ -169,14 +169,9 @@ class RecommendShard(MachineBase):
             return self._dead(event, payload, position)
         # Each class of events has ids of its own: a cart may bear the id of its click.
         memory, clock = self._ids_by_class[event.__class__], self.clock
-        try:
-            digest = canonical_digest(event)
-        except Exception as error:  # noqa: BLE001  # whatever it is, nothing has changed
-            return self._raised(error, payload, position)
-        if event.event_id in memory.ids:
-            known = self._known(memory, event, digest, payload, position)
-            if known is not None:
-                return known
+        digest = self._digest_if_new(memory, event, payload, position)
+        if not isinstance(digest, int):
+            return digest
         # The session speaks for a click or cart, as the clock hears customers and visitors who say no name
         # alike.
         who = event.session_id if isinstance(event, Click | Cart) else self.contract.party(event)
@@ -403,23 +398,14 @@ class RecommendShard(MachineBase):
 
     # -- commands
 
-    def command(self, command: Command, payload: bytes, position: Position) -> Output:
-        """Carry out a command; one that this flow has no use for is a dead letter."""
-        if isinstance(command, KillSwitch):
-            if command.decision is not UNSET:
-                message = f"decision: there is no decision {command.decision!r}; the kill switch is for all"
-                return self._dead(Undecodable(REFUSED, message, None), payload, position)
-            self.kill_switch = command.on
-        elif isinstance(command, Erase):
-            self._erase(command)
-        elif isinstance(command, SetClock):
-            self._set_clock(command.to_ms)
-            self._settle_ahead()
-        elif isinstance(command, ReloadList):
-            message = f"name: the configuration has no list {command.name!r}"
-            return self._dead(Undecodable(REFUSED, message, None), payload, position)
-        self._count("commands")
-        return _APPLIED
+    def _policy_command(self, command: KillSwitch | ReloadList) -> None:
+        # It has neither lists nor more than one decision.
+        if not isinstance(command, KillSwitch):
+            raise ValueError(f"name: the configuration has no list {command.name!r}")  # noqa: TRY004  # refused
+        if command.decision is not UNSET:
+            message = f"decision: there is no decision {command.decision!r}; the kill switch is for all"
+            raise ValueError(message)
+        self.kill_switch = command.on
 
     def _put_back(self, to_ms: int) -> int:
         """Give sessions, slates and items from after a time that time; an index of clicks has no windows."""
