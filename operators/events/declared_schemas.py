@@ -1,21 +1,16 @@
-"""JSON Schema of declared event types, and of the decisions on them."""
+"""JSON Schema of declared event types."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from .contract import Decision
 from .event_type import BUILT_IN_EVENTS, EventType, Field
 from .schemas import schema_of
 
-__all__ = ["decision_schema", "event_schema"]
+__all__ = ["event_schema"]
 
 _EVERY_EVENT: Final = ("event_id", "event_time", "version")
-_EVERY_DECISION: Final = (
-    *("decision_id", "event_id", "event_time", "kind", "action", "reasons", "model", "policy", "version"),
-    "retried",
-)
 _TIME: Final[dict[str, Any]] = {
     "anyOf": [
         {"type": "integer"},
@@ -99,35 +94,3 @@ def _value_schema(field: Field) -> dict[str, Any]:
         return {"type": "array", "items": one, "minItems": least, "maxItems": most}
     pattern = {} if field.pattern is None else {"pattern": f"^(?:{field.pattern})$"}
     return {"type": "string", "minLength": least, "maxLength": most, **pattern}
-
-
-def decision_schema(
-    name: str, actions: Sequence[str], fields: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return the schema of a decision that a flow declares.
-
-    Parameters
-    ----------
-    name
-        The decision's, which is its `kind` on the wire.
-    actions
-        What it may say.
-    fields
-        Schemas of what it says beside, by name; each is required.
-    """
-    base: dict[str, Any] = schema_of(Decision)
-    kept = {key: base["properties"][key] for key in _EVERY_DECISION}
-    said: dict[str, dict[str, Any]] = {"kind": {"const": name}, "action": {"enum": list(actions)}}
-    return {
-        **base,
-        "title": "".join(map(str.capitalize, name.split("_"))) + "Decision",
-        "description": f"What goes out for an event that asks for {name}.",
-        "properties": {
-            **{
-                key: {**said[key], "description": of["description"]} if key in said else of
-                for key, of in kept.items()
-            },
-            **fields,
-        },
-        "required": [*(key for key in base["required"] if key in kept), *fields],
-    }

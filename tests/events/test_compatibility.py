@@ -11,7 +11,6 @@ from commands import headrace
 from headrace.config.events import EventSettings
 from headrace.operators.events.compatibility import Change, of_decisions, of_events, of_reasons
 from headrace.operators.events.declared import contract_of
-from headrace.operators.events.declared_schemas import decision_schema
 
 NUMBER = {"type": "number", "description": "A number."}
 
@@ -22,7 +21,9 @@ def said(changes: Iterable[Change]) -> dict[str, bool]:
 
 
 def decisions(actions: list[str] | None = None, **fields: Any) -> dict[str, Any]:
-    return {"eta": decision_schema("eta", actions or ["tell", "ask"], fields)}
+    action = {"enum": actions or ["tell", "ask"], "description": "What to do."}
+    properties = {"event_time": {"type": "integer"}, "action": action, **fields}
+    return {"eta": {"type": "object", "properties": properties, "required": list(properties)}}
 
 
 def test_decisions_that_are_gone_or_new():
