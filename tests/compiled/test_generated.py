@@ -133,6 +133,7 @@ def test_a_folder_that_is_made_is_private(kept: Path) -> None:
 
 def test_without_numba_there_is_nothing() -> None:
     program = (
+        "import headrace.flows.kinds\n"
         "from headrace.operators.compiled.generated import compile_source\n"
         "from headrace.operators.decisions.scoring import PlainScorer\n"
         "from headrace.kinds.fraud.machine import FraudShard\n"
