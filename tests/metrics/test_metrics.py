@@ -21,6 +21,8 @@ from headrace.dataflow.topic_reader import TopicReader
 from headrace.files.line_reader import LineReader
 from headrace.files.merged_reader import MergedReader
 from headrace.journal.batches import Batch, Mark
+from headrace.kinds.decisions.measures import DECISION_METRICS
+from headrace.kinds.fraud.measures import PAYMENT_METRICS
 from headrace.kinds.recommend.measures import SLATE_METRICS
 from headrace.metrics.exposition import application
 from headrace.metrics.labels import PROCESS
@@ -41,6 +43,9 @@ SETTINGS = load(
 )
 METRICS = all_metrics()
 NAMES = {metric.name for metric in METRICS}
+OF_OTHERS = {each.name for each in (*SLATE_METRICS, *DECISION_METRICS)} - {
+    each.name for each in PAYMENT_METRICS
+}
 OF_HISTOGRAMS = {
     f"{m.name}_{part}" for m in METRICS if m.kind == "histogram" for part in ("bucket", "count", "sum")
 }
@@ -264,7 +269,7 @@ def test_counts_of_the_state_go_on_over_a_restart_and_are_absent_until_it_is_tak
     again = Fed(tmp_path / "shard-00").exposed()
     for name in ("headrace_recovery_inputs", "headrace_recovery_inputs_expected"):
         assert again[name] == {(("shard", "00"),): len(lines)}
-    ours = [metric for metric in METRICS if metric not in SLATE_METRICS]
+    ours = [metric for metric in METRICS if metric.name not in OF_OTHERS]
     of_the_state = [metric.name for metric in ours if metric.since == "state"]
     assert "headrace_decisions_total" in of_the_state
     for name in of_the_state:
@@ -379,7 +384,7 @@ def test_a_scrape_exposes_what_is_defined_and_nothing_else(fed, tmp_path):
     recorder = fed.recorder
     recorder.opened([fed.shard], reader)
     seen = fed.exposed()
-    absent = {"headrace_reviews_unused", *OF_TOPICS, *(metric.name for metric in SLATE_METRICS)}
+    absent = {"headrace_reviews_unused", *OF_TOPICS, *OF_OTHERS}
     assert set(seen) == (NAMES | OF_HISTOGRAMS | set(PROCESS)) - absent - {
         m.name for m in METRICS if m.kind == "histogram"
     }
