@@ -1,8 +1,8 @@
 """Compiles functions whose source is made at run time with Numba, and keeps what was compiled on the disk.
 
 Such a source speaks of memory by its address: `doubles(a)`, `longs(a)`, `ints(a)`, `words(a)`, `shorts(a)`
-and `floats(a)` are the cells from address `a` on; `put_long(a, x)`, `put_double`, `put_word` and `put_short`
-write a number to an address that need not be aligned.
+and `floats(a)` are the cells from address `a` on; `put_long(a, x)`, `put_double`, `put_word`, `put_short` and
+`put_byte` write a number to an address that need not be aligned; `get_long(a)` and so on read one there.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ __all__ = ["CELLS", "compile_source"]
 CELLS: Final = {"d": "doubles", "q": "longs", "i": "ints", "f": "floats", "H": "shorts", "I": "words"}
 """What a source calls the cells from an address on, by their code in the `array` module."""
 
+_NUMBERS: Final = {
+    "long": "int64",
+    "double": "float64",
+    "word": "uint32",
+    "short": "uint16",
+    "byte": "uint8",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -86,7 +93,8 @@ _made_here: Final[dict[_Program, dict[str, Callable[..., Any]] | None]] = {}
 
 def _compile(program: _Program) -> dict[str, Callable[..., Any]]:
     file = _kept(program.name, program.source)
-    names: dict[str, Any] = {**_cells(), **_puts(), "inf": math.inf, "nan": math.nan, "sqrt": math.sqrt}
+    names: dict[str, Any] = {**_cells(), **_puts(), **_gets(), "inf": math.inf, "nan": math.nan}
+    names |= {"sqrt": math.sqrt, "exp": math.exp}
     names["__name__"] = __name__  # what was kept is loaded as a part of a module that can be imported
     for name, helper in program.helpers:
         # With the compiled ones in place of those that its own module has.
@@ -185,5 +193,25 @@ def _puts() -> dict[str, Any]:
 
         return put
 
-    kinds = {"long": types.int64, "double": types.float64, "word": types.uint32, "short": types.uint16}
-    return {f"put_{name}": made(kind) for name, kind in kinds.items()}
+    return {f"put_{name}": made(getattr(types, kind)) for name, kind in _NUMBERS.items()}
+
+
+def _gets() -> dict[str, Any]:
+    """Functions that read a number at an address that need not be aligned; whole ones as 64 bits."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    def made(kind: Any) -> Any:
+        given = kind if kind == types.float64 else types.int64
+
+        @intrinsic
+        def get(_context: Any, address: Any) -> Any:
+            def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+                at = builder.inttoptr(arguments[0], context.get_data_type(kind).as_pointer())
+                return context.cast(builder, builder.load(at, align=1), kind, given)
+
+            return given(address), generate
+
+        return get
+
+    return {f"get_{name}": made(getattr(types, kind)) for name, kind in _NUMBERS.items()}

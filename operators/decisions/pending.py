@@ -11,6 +11,7 @@ import heapq
 import struct
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from ctypes import addressof, c_char
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -72,11 +73,13 @@ class Row(NamedTuple):
 class _Block:
     """Rows of one block, packed side by side, and their ids."""
 
-    __slots__ = ("ids", "rows")
+    __slots__ = ("address", "ids", "rows")
 
     def __init__(self, row_bytes: int) -> None:
         self.ids: list[str] = []
         self.rows = bytearray(BLOCK_ROWS * row_bytes)
+        # Rows never move, so it is looked up once for thousands of them.
+        self.address = addressof(c_char.from_buffer(self.rows))
 
 
 class Pending:
@@ -100,11 +103,13 @@ class Pending:
     layout: Final[Mapping[str, int]] = {
         "time": 0,
         "number": _NUMBER_AT,
+        "labelled": _LABELLED_AT,
         "score": _SCORE_AT,
         "flags": _FLAGS_AT,
+        "label": _LABEL_AT,
         "rows": _HEAD.size,
     }
-    """Where in a row what a decision brings begins, in bytes: rows are words, features follow on them."""
+    """Where in a row its parts begin, in bytes: rows are words, features follow on them."""
 
     def __init__(self, entities: int, width: int, typecode: str, rows_max: int, age_ms_max: int) -> None:
         self._row = struct.Struct(f"<qqqdIB{entities}I{width}{typecode}")
@@ -142,10 +147,10 @@ class Pending:
         blocked: bool,
     ) -> None:
         """Keep a decision; the oldest row goes when there are too many."""
-        memory, start = self.reserve(event_id)
+        block, at = self._at(self.reserve(event_id))
         self._row.pack_into(
-            memory,
-            start,
+            block.rows,
+            at * self._row_bytes,
             time_ms,
             number,
             0,
@@ -156,10 +161,10 @@ class Pending:
             *features,
         )
 
-    def reserve(self, event_id: str) -> tuple[bytearray, int]:
-        """Make room for a decision's row: the memory that it lies in, and where it starts there, all zeros.
+    def reserve(self, event_id: str) -> int:
+        """Make room for a decision's row, all zeros, and return its place.
 
-        It is to be filled before anything else is asked; see `layout`.
+        It is to be filled before anything else is asked; see `address` and `layout`.
         """
         place, index = self.next, self.index
         at = place & _PLACE_MASK
@@ -171,7 +176,7 @@ class Pending:
         self.next = place + 1
         while len(index) > self.rows_max:  # a forgotten row leaves an empty place, which makes no room
             self.dropped_by_limit += self._drop_oldest()
-        return block.rows, at * self._row_bytes
+        return place
 
     def fields(self, place: int) -> tuple[Any, ...]:
         """Return a row as it is packed.
@@ -183,6 +188,16 @@ class Pending:
         """
         block = self._blocks[(place - self._base) >> _PLACE_BITS]
         return self._row.unpack_from(block.rows, (place & _PLACE_MASK) * self._row_bytes)
+
+    def head(self, place: int) -> tuple[Any, ...]:
+        """Return the first six of a row's `fields`."""
+        block = self._blocks[(place - self._base) >> _PLACE_BITS]
+        return _HEAD.unpack_from(block.rows, (place & _PLACE_MASK) * self._row_bytes)
+
+    def address(self, place: int) -> int:
+        """Where in memory the row at a place of the index lies."""
+        block = self._blocks[(place - self._base) >> _PLACE_BITS]
+        return block.address + (place & _PLACE_MASK) * self._row_bytes
 
     def row(self, event_id: str) -> Row | None:
         """Return the decision's row, or None when it isn't known (any more)."""

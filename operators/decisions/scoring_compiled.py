@@ -1,4 +1,6 @@
-"""Scores in machine code, for models that add weights up: one call before the decision and one after it.
+"""Scores and learns in machine code, for models that add weights up.
+
+One call stands before a decision, one after it, and one takes in how it turned out.
 
 The code is made of the same lines as the plain functions of `features`, so that both compute the same. It
 reads and writes the same columns, by their addresses, which stand in a table; what it finds lies in buffers
@@ -18,7 +20,7 @@ from ..compiled.generated import CELLS, compile_source
 from ..events.contract import Payment
 from ..features import FeatureSet, windows
 from ..models import Model
-from ..models.fused import Logistic, probability
+from ..models.fused import Logistic, gradient_of, probability
 from .attribution_baseline import AttributionBaseline
 from .detail import slot_code
 from .pending import Pending
@@ -38,15 +40,17 @@ def compiled_scorer(
     """
     if not isinstance(model, Logistic) or not features.groups:
         return None
-    text = _Source(features)
-    kernels = compile_source(text.source, _helpers(), text.signatures, may_wait=True)
+    text = _Source(features, model)
+    kernels = compile_source(text.source, _helpers(model), text.signatures, may_wait=True)
     if kernels is None:
         return None
     return CompiledScorer(features, model, baseline, pending, text, kernels)
 
 
-def _helpers() -> dict[str, Any]:
-    return {"bisect": _bisect, **{name: getattr(windows, name) for name in windows.__all__}}
+def _helpers(model: Logistic) -> dict[str, Any]:
+    of_windows = {name: getattr(windows, name) for name in windows.__all__}
+    of_model = {"probability": probability, "gradient_of": gradient_of, "step": model.step}
+    return {"bisect": _bisect, **of_model, **of_windows}
 
 
 def _bisect(edges: tuple[float, ...], value: float) -> int:
@@ -62,12 +66,14 @@ def _bisect(edges: tuple[float, ...], value: float) -> int:
 
 
 class _Source:
-    """The text of both compiled functions, and of what calls them.
+    """The text of the compiled functions, and of what calls them.
 
     Parameters
     ----------
     features
         What is computed of a payment.
+    model
+        What scores, and learns.
 
     Attributes
     ----------
@@ -81,8 +87,9 @@ class _Source:
         Source of the functions around them.
     """
 
-    def __init__(self, features: FeatureSet) -> None:
-        self._writer = writer = features.writer
+    def __init__(self, features: FeatureSet, model: Logistic) -> None:
+        self._writer, self._model = features.writer, model
+        writer = features.writer
         self._groups, self._names = len(features.groups), len(features.names)
         self.arrays: dict[str, array[Any]] = {
             name: value for name, value in writer.lines.names.items() if isinstance(value, array)
@@ -90,15 +97,17 @@ class _Source:
         self.slot_code = slot_code(features.slots)
         self._codes: dict[str, str] = {name: value.typecode for name, value in self.arrays.items()}
         self._codes |= {"values": "d", "contributions": "d", "singles": "f", "slots": self.slot_code}
-        self._codes |= {"met": "q", "weights": "d", "means": "d"}
+        self._codes |= {"met": "q", "means": "d", "rates": "d"} | dict.fromkeys(model.tables, "d")
         self.table = tuple(self._codes)
         self._rows = tuple(writer.lines.rows.values())
         handed = len(self._rows) + len(writer.lines.object_features)
         self.signatures = {
             "score": self._signature("double", "int64, double, int64, double", handed),
-            "take": self._signature("void", "int64, double" + 6 * ", int64" + ", double", len(self._rows)),
+            "take": self._signature("void", "int64, double" + 5 * ", int64" + ", double", len(self._rows)),
+            "learn": "double(int64, int64, int64, int64, int64, double)",
         }
-        self.source = "\n\n\n".join(["\n".join(self._constants()), self._score(), self._take()])
+        functions = [self._score(), self._take(), self._learn()]
+        self.source = "\n\n\n".join(["\n".join(self._constants()), *functions])
         self.calls = f"{self._call_score()}\n\n\n{self._call_take()}"
 
     @staticmethod
@@ -117,8 +126,10 @@ class _Source:
     def _used(lines: list[str]) -> set[str]:
         return {name for line in lines for name in _LOCAL.findall(line)}
 
-    def _function(self, name: str, parameters: tuple[str, ...], lines: list[str]) -> str:
-        """Return a compiled function.
+    def _function(
+        self, name: str, parameters: tuple[str, ...], lines: list[str], first: Sequence[str] = ()
+    ) -> str:
+        """Return a compiled function; see `SourceWriter.function`.
 
         It takes the address of the table, and finds there what its lines speak of.
         """
@@ -130,7 +141,7 @@ class _Source:
             if each in used
         ]
         return self._writer.function(
-            name, ", ".join(["address", *parameters]), ["table = longs(address)", *found, *lines]
+            name, ", ".join(["address", *parameters]), ["table = longs(address)", *found, *lines], first
         )
 
     def _score(self) -> str:
@@ -148,7 +159,7 @@ class _Source:
                 f" contributions[{number}] = a{number}; singles[{number}] = a{number}"
                 for number in numbers
             ),
-            f"return {' + '.join(['0.0', *(f'w{number}' for number in numbers)])} + intercept",
+            f"return probability({' + '.join(['0.0', *(f'w{number}' for number in numbers)])} + intercept)",
         ]
         # Mappings of different values are Python objects, which machine code can't read: what is read of them
         # is computed outside and handed in.
@@ -178,14 +189,41 @@ class _Source:
             "amount",
             "t",
             "number",
-            "start",
-            "place",
+            "to",
             "waits_from",
             "blocked",
             "score",
             *self._rows,
         )
-        return self._function("take", parameters, ["to = start + place", *lines])
+        return self._function("take", parameters, lines)
+
+    def _learn(self) -> str:
+        """Return what the first outcome does: `Logistic.learn`, `FeatureSet.label`, `Pending.label_at`.
+
+        All that was known at the decision is read from the row that has waited for it since.
+        """
+        writer, model, at = self._writer, self._model, Pending.layout
+        features_at = at["rows"] + 4 * len(self._rows)
+        get_slot, width = ("get_short", 2) if self.slot_code == "H" else ("get_word", 4)
+        numbers = range(self._groups)
+        slots = "".join(f"s{number}, " for number in numbers)
+        total = " + ".join(["0.0", *(f"weights[s{number}]" for number in numbers)])
+        rates = [f"rates[{place}]" for place, _ in enumerate(model.rates, start=1)]
+        lines = [
+            *(f"s{number} = {get_slot}(of + {features_at + width * number})" for number in numbers),
+            f"gradient = gradient_of({total} + intercept, label)",
+            f"step({', '.join(model.tables)}, ({slots}), gradient, {', '.join(rates)})",
+            f"flags = get_word(of + {at['flags']}) >> 1",
+            *(f"{row} = get_word(of + {at['rows'] + 4 * n})" for n, row in enumerate(self._rows)),
+            f"number = get_long(of + {at['number']})",
+            *writer.owned_lines(),
+            *writer.lines.label_lines,
+            f"put_byte(of + {at['label']}, state)",
+            f"put_long(of + {at['labelled']}, labelled)",
+            "return intercept - rates[0] * gradient",
+        ]
+        parameters = ("of", "label", "labelled", "state", "intercept")
+        return self._function("learn", parameters, lines, [f"t = get_long(of + {at['time']})"])
 
     def _call_score(self) -> str:
         rows = "".join(f"{row}, " for row in self._rows)
@@ -205,11 +243,11 @@ class _Source:
         used = self._used(writer.lines.object_update_lines)
         return writer.function(
             "call_take",
-            "ev, t, number, start, place, waits_from, blocked, score, rows",
+            "ev, t, number, to, waits_from, blocked, score, rows",
             [
                 *([writer.taken_rows()] if rows else []),
                 *writer.create_lines(),
-                f"take(address, ev.amount, t, number, start, place, waits_from, blocked, score, {rows})",
+                f"take(address, ev.amount, t, number, to, waits_from, blocked, score, {rows})",
                 *(f"f{number} = values[{number}]" for number in range(self._names) if f"f{number}" in used),
                 *writer.lines.object_update_lines,
             ],
@@ -237,7 +275,7 @@ class CompiledScorer:
         kernels: dict[str, Any],
     ) -> None:
         self._model = model
-        self._reserve, self._add = pending.reserve, pending.add
+        self._reserve, self._add, self._address = pending.reserve, pending.add, pending.address
         groups, names = len(features.groups), len(features.names)
         # Slots, contributions and values lie as a detail has them, behind a gap by which all are aligned.
         # So one copy of this memory is a record's detail, and nothing is packed for each payment. Singles and
@@ -260,8 +298,9 @@ class CompiledScorer:
             **text.arrays,
             "contributions": self._contributions,
             "met": self._met,
-            "weights": model.weights,
             "means": baseline.means,
+            "rates": array("d", [model.intercept_lr, *(getattr(model, name) for name in model.rates)]),
+            **{name: getattr(model, name) for name in model.tables},
         }
         self._table = text.table
         self._note_addresses()
@@ -281,9 +320,9 @@ class CompiledScorer:
             "values": self.values,
         }
         exec(compile(text.calls, "<scoring>", "exec"), made)  # noqa: S102  # made here, from the configuration
-        self._score, self._take = made["call_score"], made["call_take"]
+        self._score, self._take, self._learn = made["call_score"], made["call_take"], kernels["learn"]
+        self._table_at = self._places.buffer_info()[0]
         self._rows: tuple[int, ...] = ()
-        self._block, self._block_at = bytearray(), 0
 
     def _note_addresses(self) -> None:
         """Write down where everything lies."""
@@ -293,8 +332,9 @@ class CompiledScorer:
 
     def score(self, payment: Payment, time_ms: int) -> float:
         """See `Scorer.score`."""
-        log_odds, self._rows = self._score(payment, time_ms, self._model.intercept)
-        return probability(log_odds)
+        score: float
+        score, self._rows = self._score(payment, time_ms, self._model.intercept)
+        return score
 
     def explain(self) -> None:
         """See `Scorer.explain`; `score` has done so."""
@@ -317,11 +357,25 @@ class CompiledScorer:
             found = (self._rows, self._met[0], tuple(self._slots()))
             self._add(payment.event_id, at_ms, number, *found, score, blocked)
             return
-        block, place = self._reserve(payment.event_id)
-        # A block of rows never moves, so its address is looked up once for its thousands of rows.
-        if block is not self._block:
-            self._block, self._block_at = block, _address(block)
-        self._take(payment, time_ms, number, self._block_at, place, at_ms, blocked, score, self._rows)
+        place = self._reserve(payment.event_id)
+        self._take(payment, time_ms, number, self._address(place), at_ms, blocked, score, self._rows)
+
+    def learn(self, place: int, label: int, labelled_ms: int, state: int) -> None:
+        """Let the model and the features learn how a decision turned out, the first time that it is known.
+
+        Parameters
+        ----------
+        place
+            Of the decision's row, as the index of the pending store says.
+        label
+            1 for a fraud, 0 for a legitimate payment.
+        labelled_ms, state
+            What is written down in the row: when that was known, and its label there.
+        """
+        model = self._model
+        model.intercept = self._learn(
+            self._table_at, self._address(place), label, labelled_ms, state, model.intercept
+        )
 
 
 def _address(memory: bytearray) -> int:

@@ -105,11 +105,11 @@ class Waiting(Pending):
         censored: bool,
     ) -> None:
         """Keep a decision; the oldest one goes when there are too many."""
-        place = self.next
-        memory, start = self.reserve(event_id)
+        place = self.reserve(event_id)
+        block, at = self._at(place)
         self._row.pack_into(
-            memory,
-            start,
+            block.rows,
+            at * self._row_bytes,
             time_ms,
             number,
             0,

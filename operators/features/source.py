@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ...config.fraud_flow import BinDeclaration, CrossDeclaration, EntitySettings
@@ -64,13 +64,17 @@ class SourceWriter:
         self.groups, self.active = write_slots(lines, bins, crosses)
 
     @staticmethod
-    def function(name: str, parameters: str, lines: list[str]) -> str:
-        """Return a function of these lines, which finds first the panes and the amount that they speak of."""
+    def function(name: str, parameters: str, lines: list[str], first: Sequence[str] = ()) -> str:
+        """Return a function of these lines, which finds before them the panes and the amount they speak of.
+
+        What comes `first` stands before those too, as where it finds the time.
+        """
         panes = sorted({int(pane_ms) for line in lines for pane_ms in _PANES.findall(line)})
         body = [*(f"{pane_local(pane_ms)} = t // {pane_ms}" for pane_ms in panes), *lines]
         if "amount" not in parameters and any(map(_AMOUNT.search, lines)):
             body.insert(0, "amount = ev.amount")
-        return "\n".join([f"def {name}({parameters}):", *[f"    {line}" for line in body or ["pass"]]])
+        body = [*first, *body] or ["pass"]
+        return "\n".join([f"def {name}({parameters}):", *[f"    {line}" for line in body]])
 
     def source(self) -> str:
         """Return the generated functions; `update_click` is there only if clicks feed a feature."""
@@ -82,11 +86,7 @@ class SourceWriter:
                 f"seen{number}": table.last_seen.values,
                 f"created{number}": table.created.values,
             }
-        numbers = range(len(self.entities))
-        owned = [self.taken_rows()] if numbers else []
-        # The row may have been given to another entity since the payment; one that was created later isn't
-        # the payment's.
-        owned += [f"if created{number}[r{number}] > number: r{number} = 0" for number in numbers]
+        owned = [*([self.taken_rows()] if self.entities else []), *self.owned_lines()]
         clicks = (
             [self.function("update_click", "ev, t, number", self._click_body())]
             if self.lines.click_lines
@@ -133,6 +133,13 @@ class SourceWriter:
     def taken_rows(self) -> str:
         """Return a line that takes `rows` apart."""
         return "".join(f"{row}, " for row in self.lines.rows.values()) + "= rows"
+
+    def owned_lines(self) -> list[str]:
+        """Lines that let go of rows which were given to another entity since the payment."""
+        # One that was created later isn't the payment's.
+        return [
+            f"if created{number}[r{number}] > number: r{number} = 0" for number in range(len(self.entities))
+        ]
 
     def create_lines(self) -> list[str]:
         """Lines that give new entities of a payment their rows."""

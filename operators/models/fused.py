@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import exp, sqrt
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -21,11 +21,15 @@ from ..compiled.inline import weigher
 from .contract import ModelShape
 from .saved import Origin
 
-__all__ = ["Logistic", "LogisticAdaGrad", "LogisticFtrl", "LogisticSgd", "log_odds", "probability"]
-
-# River's: beyond these log-odds a score is 0 or 1, and a gradient is taken for its limit.
-_SCORE_SURE: Final = 30.0
-_GRADIENT_SURE: Final = 18.0
+__all__ = [
+    "Logistic",
+    "LogisticAdaGrad",
+    "LogisticFtrl",
+    "LogisticSgd",
+    "gradient_of",
+    "log_odds",
+    "probability",
+]
 
 
 def log_odds(probability: float) -> float:
@@ -35,11 +39,72 @@ def log_odds(probability: float) -> float:
     return math.log(probability / (1.0 - probability))
 
 
+# What follows is compiled too: it is given all that it works on, and speaks of no other name of this module.
+
+
 def probability(log_odds: float) -> float:
     """Return the score that log-odds stand for."""
-    if -_SCORE_SURE <= log_odds <= _SCORE_SURE:
+    # River's: beyond 30 a score is 0 or 1.
+    if -30.0 <= log_odds <= 30.0:
         return 1.0 / (1.0 + exp(-log_odds))
     return 1.0 if log_odds > 0.0 else 0.0
+
+
+def gradient_of(log_odds: float, label: int) -> float:
+    """Gradient of the log loss by the log-odds, for an example of a label."""
+    rightness = log_odds if label else -log_odds
+    # Beyond 18 it is taken for its limit, and the exponential is used as it is, as River does: the twins must
+    # agree to 1e-12, also at the ends.
+    if -18.0 <= rightness <= 18.0:
+        gradient = 1.0 / (exp(rightness) + 1.0)
+    else:
+        gradient = exp(-rightness) if rightness > 0.0 else 1.0
+    return -gradient if label else gradient
+
+
+def _step_sgd(weights: array[float], slots: Sequence[int], gradient: float, lr: float) -> None:
+    step = lr * gradient
+    for slot in slots:
+        weights[slot] -= step
+
+
+def _step_adagrad(
+    weights: array[float],
+    squares: array[float],
+    slots: Sequence[int],
+    gradient: float,
+    lr: float,
+    eps: float,
+) -> None:
+    square = gradient * gradient
+    for slot in slots:
+        squares[slot] = seen = squares[slot] + square
+        weights[slot] -= lr / sqrt(seen + eps) * gradient
+
+
+def _step_ftrl(
+    weights: array[float],
+    evidence: array[float],
+    squares: array[float],
+    slots: Sequence[int],
+    gradient: float,
+    alpha: float,
+    beta: float,
+    l1: float,
+    l2: float,
+) -> None:
+    square = gradient * gradient
+    for slot in slots:
+        # From evidence and squares as they stood before this example, as River does it: what is scored
+        # meanwhile stays one step behind.
+        pull, seen = evidence[slot], squares[slot]
+        root = sqrt(seen)
+        if pull > l1:
+            weights[slot] = -(1.0 / ((beta + root) / alpha + l2)) * (pull - l1)
+        elif pull < -l1:
+            weights[slot] = -(1.0 / ((beta + root) / alpha + l2)) * (pull + l1)
+        squares[slot] = seen = seen + square
+        evidence[slot] = pull + (gradient - (sqrt(seen) - root) / alpha * weights[slot])
 
 
 def _little_endian(table: array[float]) -> array[float]:
@@ -72,6 +137,10 @@ class Logistic:
         One for each slot; the array stays the same one.
     intercept
         The bias, log-odds.
+    step
+        Moves the tables by an example; is given them, the example's slots and gradient, and the rates.
+    tables, rates
+        Names of the attributes that it is given.
     """
 
     takes: ClassVar[Literal["slots", "values"]] = "slots"
@@ -79,6 +148,9 @@ class Logistic:
     # Weighing comes first: it raises what there is to raise, as for a slot that there isn't.
     atomic: ClassVar[bool] = True
     takes_weights: ClassVar[bool] = True
+    step: ClassVar[Callable[..., None]]
+    tables: ClassVar[tuple[str, ...]]
+    rates: ClassVar[tuple[str, ...]]
 
     def __init__(self, shape: ModelShape, *, base_rate: float, intercept_lr: float) -> None:
         self.intercept, self.intercept_lr = log_odds(base_rate), intercept_lr
@@ -87,7 +159,7 @@ class Logistic:
         self._origin = Origin.over_slots(self, "", shape)
 
     def _tables(self) -> list[array[float]]:
-        return [self.weights]
+        return [getattr(self, name) for name in self.tables]
 
     def score(self, features: Sequence[int]) -> float:
         """See `Model.score`."""
@@ -101,15 +173,7 @@ class Logistic:
     def _step_intercept(self, features: Sequence[int], label: int, weight: float) -> float:
         """Weighted gradient of the log loss by the log-odds, after the bias has moved along it."""
         total, _ = self._weigh(self.weights, features)
-        total += self.intercept
-        rightness = total if label else -total
-        # Beyond it the exponential is used as it is, as River does: the twins must agree to 1e-12, also at
-        # the ends.
-        if -_GRADIENT_SURE <= rightness <= _GRADIENT_SURE:
-            gradient = 1.0 / (exp(rightness) + 1.0)
-        else:
-            gradient = exp(-rightness) if rightness > 0.0 else 1.0
-        gradient *= -weight if label else weight
+        gradient = gradient_of(total + self.intercept, label) * weight
         self.intercept -= self.intercept_lr * gradient
         return gradient
 
@@ -155,6 +219,9 @@ class LogisticSgd(Logistic):
     Bottou, L. (2010). Large-scale machine learning with stochastic gradient descent. COMPSTAT.
     """
 
+    step = staticmethod(_step_sgd)
+    tables, rates = ("weights",), ("lr",)
+
     def __init__(
         self, shape: ModelShape, *, lr: float = 0.1, base_rate: float = 0.01, intercept_lr: float = 0.01
     ) -> None:
@@ -163,9 +230,7 @@ class LogisticSgd(Logistic):
 
     def learn(self, features: Sequence[int], label: int, weight: float = 1.0) -> None:
         """See `WeightedModel.learn`."""
-        step, weights = self.lr * self._step_intercept(features, label, weight), self.weights
-        for slot in features:
-            weights[slot] -= step
+        _step_sgd(self.weights, features, self._step_intercept(features, label, weight), self.lr)
 
 
 class LogisticAdaGrad(Logistic):
@@ -188,6 +253,9 @@ class LogisticAdaGrad(Logistic):
     optimization. Journal of Machine Learning Research 12.
     """
 
+    step = staticmethod(_step_adagrad)
+    tables, rates = ("weights", "squares"), ("lr", "eps")
+
     def __init__(
         self,
         shape: ModelShape,
@@ -201,16 +269,10 @@ class LogisticAdaGrad(Logistic):
         self.lr, self.eps = lr, eps
         self.squares = _zeros(shape.slots)
 
-    def _tables(self) -> list[array[float]]:
-        return [self.weights, self.squares]
-
     def learn(self, features: Sequence[int], label: int, weight: float = 1.0) -> None:
         """See `WeightedModel.learn`."""
-        gradient, weights, squares = self._step_intercept(features, label, weight), self.weights, self.squares
-        square, lr, eps = gradient * gradient, self.lr, self.eps
-        for slot in features:
-            squares[slot] = seen = squares[slot] + square
-            weights[slot] -= lr / sqrt(seen + eps) * gradient
+        gradient = self._step_intercept(features, label, weight)
+        _step_adagrad(self.weights, self.squares, features, gradient, self.lr, self.eps)
 
 
 class LogisticFtrl(Logistic):
@@ -232,6 +294,9 @@ class LogisticFtrl(Logistic):
     McMahan, H. B. et al. (2013). Ad click prediction: a view from the trenches. KDD.
     """
 
+    step = staticmethod(_step_ftrl)
+    tables, rates = ("weights", "evidence", "squares"), ("alpha", "beta", "l1", "l2")
+
     def __init__(
         self,
         shape: ModelShape,
@@ -248,22 +313,8 @@ class LogisticFtrl(Logistic):
         self.evidence = _zeros(shape.slots)
         self.squares = _zeros(shape.slots)
 
-    def _tables(self) -> list[array[float]]:
-        return [self.weights, self.evidence, self.squares]
-
     def learn(self, features: Sequence[int], label: int, weight: float = 1.0) -> None:
         """See `WeightedModel.learn`."""
-        gradient, weights = self._step_intercept(features, label, weight), self.weights
-        alpha, beta, l1, l2, square = self.alpha, self.beta, self.l1, self.l2, gradient * gradient
-        evidence, squares = self.evidence, self.squares
-        for slot in features:
-            # From evidence and squares as they stood before this example, as River does it: what is scored
-            # meanwhile stays one step behind.
-            pull, seen = evidence[slot], squares[slot]
-            root = sqrt(seen)
-            if pull > l1:
-                weights[slot] = -(1.0 / ((beta + root) / alpha + l2)) * (pull - l1)
-            elif pull < -l1:
-                weights[slot] = -(1.0 / ((beta + root) / alpha + l2)) * (pull + l1)
-            squares[slot] = seen = seen + square
-            evidence[slot] = pull + (gradient - (sqrt(seen) - root) / alpha * weights[slot])
+        gradient = self._step_intercept(features, label, weight)
+        tables = self.weights, self.evidence, self.squares
+        _step_ftrl(*tables, features, gradient, self.alpha, self.beta, self.l1, self.l2)

@@ -26,7 +26,13 @@ PUT_SOURCE = """def f(address, x):
     put_word(address + 3, x)
     put_long(address + 7, x)
     put_double(address + 15, x)
+    put_byte(address + 23, x)
     return 0.0
+"""
+GET_SOURCE = """def f(address, x):
+    a, b = get_byte(address), get_short(address + 1)
+    c, d = get_word(address + 3), get_long(address + 7)
+    return (a - b) * 1e9 + (c >> 1) + d + get_double(address + 15)
 """
 
 
@@ -161,4 +167,11 @@ def test_numbers_are_written_where_they_are_not_aligned(kept: Path) -> None:
     assert made is not None
     cells = array("b", bytes(32))
     made["f"](cells.buffer_info()[0], 513)
-    assert struct.unpack("<xHIqd9x", cells) == (513, 513, 513, 513.0)
+    assert struct.unpack("<xHIqdB8x", cells) == (513, 513, 513, 513.0, 1)
+
+
+def test_numbers_are_read_at_any_address(kept: Path) -> None:
+    made = compile_source(GET_SOURCE, {}, SIGNATURES)
+    assert made is not None
+    cells = array("b", struct.pack("<BHIqd", 255, 65_535, 2**32 - 1, -5, 0.5))
+    assert made["f"](cells.buffer_info()[0], 0) == -65_280e9 + 2**31 - 1 - 5 + 0.5

@@ -83,7 +83,7 @@ def outputs_of(events: list[Event], scorer: type[Any], parsed: FraudSettings) ->
         shard = FraudShard(parsed)
         assert isinstance(shard._scorer, CompiledScorer)
         if scorer is PlainScorer:
-            shard._scorer = PlainScorer(shard.features, shard.model, shard.baseline, shard.pending)
+            shard._score_with(PlainScorer(shard.features, shard.model, shard.baseline, shard.pending))
         if saved is not None:
             shard.load(saved)
         outputs += [shard.apply(event, b"", (0, number, 0)) for number, event in enumerate(part)]
@@ -171,6 +171,16 @@ SHAPES: dict[str, dict[str, Any]] = {
             "turned": {"of": ["sum", "amount"], "code": "x"},
         },
         "model": {"slots_max": 200_000},
+    },
+    **{
+        name: {
+            "entities": {"merchant": {"key": "merchant_id", "entities_max": 4}},
+            "features": {name: FEATURES[name] for name in ("amount", "share", "streak")},
+            "bins": {name: {"of": name, "edges": EDGES} for name in ("amount", "share", "streak")},
+            "crosses": {name: {"of": [name], "code": "x"} for name in ("amount", "share", "streak")},
+            "model": {"name": name},
+        }
+        for name in ("logistic_sgd", "logistic_ftrl")
     },
 }
 

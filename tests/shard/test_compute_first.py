@@ -16,6 +16,7 @@ from headrace.journal.records import Kind
 from headrace.kinds.fraud import machine as fraud
 from headrace.kinds.fraud.machine import FraudShard
 from headrace.kinds.recommend.machine import RecommendShard
+from headrace.operators.decisions.scoring_compiled import CompiledScorer
 from headrace.operators.events.decode import decode_one
 from headrace.operators.models import rivers
 from headrace.operators.models.fused import LogisticAdaGrad
@@ -46,6 +47,7 @@ class Faults:
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     faults = Faults()
     _break(monkeypatch, LogisticAdaGrad, lambda model, learn, *given: (faults.strike(model), learn(*given)))
+    _break(monkeypatch, CompiledScorer, lambda scorer, learn, *given: (faults.strike(scorer), learn(*given)))
     for model in (rivers.RiverLogisticSgd, rivers.RiverHalfSpaceTrees):
         _break(monkeypatch, model, lambda model, learn, *given: (learn(*given), faults.strike(model)))
     return faults

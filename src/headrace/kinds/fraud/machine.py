@@ -144,7 +144,7 @@ class FraudShard(MachineBase):
         self._update_click = self.features.update_click
         parts = (self.features, self.model, self.baseline, self.pending)
         self._scored_with = parts
-        self._scorer: Scorer = compiled_scorer(*parts) or PlainScorer(*parts)
+        self._score_with(compiled_scorer(*parts) or PlainScorer(*parts))
         self.configure(settings, learn=learn)
 
     @property
@@ -155,7 +155,11 @@ class FraudShard(MachineBase):
     def take_compiled(self) -> None:
         """Score in machine code from here on, where that is there by now."""
         if not self.compiled:
-            self._scorer = compiled_scorer(*self._scored_with) or self._scorer
+            self._score_with(compiled_scorer(*self._scored_with) or self._scorer)
+
+    def _score_with(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self.outcomes.in_machine_code = scorer.learn if isinstance(scorer, CompiledScorer) else None
 
     def configure(self, settings: FraudSettings, *, learn: bool) -> None:
         """Take over a configuration of the same shape; it holds from the next input on."""

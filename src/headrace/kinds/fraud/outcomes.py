@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from headrace.config.fraud_flow import OutcomeSettings
@@ -49,6 +50,8 @@ class Outcomes:
     ----------
     learn
         Whether the model learns.
+    in_machine_code
+        `CompiledScorer.learn`, where there is one: it does with a first outcome what is done here otherwise.
     evaluated
         Scores and how their payments turned out, until somebody takes note of them.
     """
@@ -66,6 +69,7 @@ class Outcomes:
         self._teacher, self._teach = teacher, teacher.learning_one()
         self._clock, self._counts = clock, counts
         self.learn = True
+        self.in_machine_code: Callable[[int, int, int, int], None] | None = None
         self.evaluated: list[Evaluated] = []
 
     def configure(self, settings: OutcomeSettings, *, learn: bool) -> None:
@@ -94,12 +98,17 @@ class Outcomes:
             self._counts["outcomes_early"] += 1
             self.early.wait(about, Early(label, time_ms), self._clock.now)
             return
-        fields = pending.fields(place)
-        if self._withhold_blocked and fields[_FLAGS] & 1:
+        head = pending.head(place)
+        if self._withhold_blocked and head[_FLAGS] & 1:
             self._counts["outcomes_withheld"] += 1
             return
-        if fields[_LABEL] != UNLABELLED and not self._corrects(fields, place, label, time_ms):
+        if head[_LABEL] == UNLABELLED:
+            if self._learns_in_machine_code(place, head[_SCORE], label, time_ms, _LABEL_STATE[label]):
+                self._counts["outcomes_matched"] += 1
+                return
+        elif not self._corrects(head, place, label, time_ms):
             return
+        fields = pending.fields(place)
         rows, features = fields[pending.rows_from : pending.features_from], fields[pending.features_from :]
         # The model first: it is what may fail, and nothing else has changed yet.
         self._learn(features, fields[_SCORE], label)
@@ -122,16 +131,30 @@ class Outcomes:
         except NotLearned:
             self._counts["outcomes_not_learned"] += 1
 
-    def _corrects(self, fields: tuple[Any, ...], place: int, label: int, time_ms: int) -> bool:
+    def _corrects(self, head: tuple[Any, ...], place: int, label: int, time_ms: int) -> bool:
         """Whether an outcome changes the label that its payment has already."""
-        labelled, state = fields[_LABEL], _LABEL_STATE[label]
+        labelled, state = head[_LABEL], _LABEL_STATE[label]
         if labelled == state or (labelled == ASSUMED and not label):
             self._counts["outcomes_repeated"] += 1
             self.pending.label_at(place, state, time_ms)
             return False
-        if time_ms - fields[_LABELLED_MS] > self._correction_ms and labelled != ASSUMED:
+        if time_ms - head[_LABELLED_MS] > self._correction_ms and labelled != ASSUMED:
             self._counts["outcomes_too_late_to_correct"] += 1
             return False
+        return True
+
+    def _learns_in_machine_code(self, place: int, score: float, label: int, time_ms: int, state: int) -> bool:
+        """Do all that a first outcome leads to, if there is machine code for it."""
+        learn = self.in_machine_code
+        if learn is None or not self.learn:
+            return False
+        try:
+            learn(place, label, time_ms, state)
+        except Exception as error:
+            if self._teacher.untouched_by(error):
+                raise NotLearned(error) from error
+            raise
+        self.evaluated.append((score, label))
         return True
 
     def _learn(self, features: tuple[float, ...], score: float, label: int) -> None:
@@ -178,11 +201,16 @@ class Outcomes:
             row = self.pending.row(event_id)
             if row is None:
                 continue
+            place = self.pending.index[event_id]
             try:
-                self._learn(row.features, row.score, 0)
+                learned = self._learns_in_machine_code(place, row.score, 0, now, ASSUMED)
+                if not learned:
+                    self._learn(row.features, row.score, 0)
             except NotLearned:
                 self._counts["outcomes_not_learned"] += 1
                 continue
             self._counts["outcomes_assumed"] += 1
+            if learned:
+                continue
             self._features.label(row.rows, row.number, row.flags, row.time_ms, 0)
             self.pending.label(event_id, ASSUMED, now)
