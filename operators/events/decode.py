@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -35,7 +35,7 @@ __all__ = [
 _FIELD: Final = re.compile(r"`\$\.?([^`]*)`$")
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
-_canonical: Final = msgspec.msgpack.Encoder()
+_encode: Final = msgspec.msgpack.Encoder().encode
 _CURRENCY: Final = re.compile(CURRENCY_PATTERN)
 _INTEGER_MIN: Final = -(2**63)
 _INTEGER_MAX: Final = 2**64 - 1
@@ -134,6 +134,7 @@ class LineDecoder:
         watched = min(line_bytes_max, NESTING_MAX)
         decoder, hours, rests, hour_end = self._decoder.decode, hour_known, REST_MS.get, HOUR_CHARACTERS
         currencies, paid, finish = _currencies, self._payment, self._finish
+        earliest, end = EVENT_TIME_MS_MIN, EVENT_TIME_MS_MAX
         found: list[Event | Undecodable] = []
         add = found.append
         for payload in payloads:
@@ -150,7 +151,7 @@ class LineDecoder:
                     hour, rest = hours(time[:hour_end]), rests(time[hour_end:])
                     time = time_ms(time) if hour is None or rest is None else hour + rest
                     force_setattr(event, "event_time", time)
-                if not EVENT_TIME_MS_MIN <= time < EVENT_TIME_MS_MAX:
+                if not earliest <= time < end:
                     add(_OUT_OF_RANGE)
                     continue
                 if event.__class__ is paid:
@@ -281,7 +282,7 @@ def canonical_digest(event: Event) -> int:
     It tells a duplicate from a conflict between two events with one id. Different contents are taken for
     the same once in about 4 billion conflicts.
     """
-    return zlib.crc32(_canonical.encode(event))
+    return crc32(_encode(event))
 
 
 def base64_text(payload: bytes) -> str:

@@ -120,15 +120,14 @@ class BatchApplier:
         applied: Applied,
         records: list[RecordFields],
     ) -> None:
-        apply, first, payloads = self._state.apply, batch.ordinal, batch.payloads
+        apply = self._state.apply
         decide, keep = applied.decisions.append, records.append
         # This loop is the hot path. It knows nothing of commands, skips and care: a batch with any of them
         # takes the other one.
         for some, overdue in self._waited(batch, lines):
             flags = OVERDUE if overdue else 0
-            for index, position in zip(some, _positions(batch, some), strict=True):
-                payload, ordinal = payloads[index], first + index
-                kind, out, detail = apply(events[index], payload, position, overdue=overdue)
+            for ordinal, payload, event, position in _inputs(batch, events, some):
+                kind, out, detail = apply(event, payload, position, overdue=overdue)
                 source, offset, line = position
                 if kind == _DECIDED:
                     decide((ordinal, out))
@@ -238,12 +237,19 @@ def _overdue_ns(settings: RunSettings) -> int | None:
     return None if wait_ms_max is None else wait_ms_max * 1_000_000
 
 
-def _positions(batch: Batch, indices: Sequence[int]) -> Iterable[Position]:
-    """Source, offset and line of a batch's lines."""
+def _inputs(
+    batch: Batch, events: Sequence[Any], indices: Sequence[int]
+) -> Iterable[tuple[int, bytes, Any, Position]]:
+    """Ordinal, bytes, event and position of lines of a batch."""
+    first, payloads = batch.ordinal, batch.payloads
     sources, offsets, lines = batch.sources, batch.offsets, batch.lines
-    if len(indices) == len(sources):
-        return zip(sources, offsets, lines, strict=True)
-    return [(sources[index], offsets[index], lines[index]) for index in indices]
+    if len(indices) == len(payloads):  # all of them, as with a single shard
+        positions = zip(sources, offsets, lines, strict=True)
+        return zip(range(first, first + len(payloads)), payloads, events, positions, strict=True)
+    return [
+        (first + index, payloads[index], events[index], (sources[index], offsets[index], lines[index]))
+        for index in indices
+    ]
 
 
 def _marked(payload: bytes, flags: int, detail: bytes) -> tuple[int, bytes]:
