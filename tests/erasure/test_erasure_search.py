@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from ledgers import Journal, erase, note
 
+from headrace.config.events import EventSettings
 from headrace.erasure.search import Found, Lines, find_customer
 from headrace.journal.records import COMMAND, CONTROL_SOURCE, NO_SOURCE, Kind, Record
+from headrace.operators.events.declared import contract_of
 from headrace.shard.commands import KillSwitch, ReloadList, decode_command, encode_command
 from headrace.shard.kinds import Personal
 
@@ -195,3 +197,20 @@ def test_a_journal_whose_beginning_is_gone_says_so(tmp_path, kept, complete):
         (journal.directory / f"journal-{number:08d}.seg").unlink()
     found = find_customer([journal.directory], "c1", personal=PERSONAL)
     assert (found.inputs, found.complete) == (3 - kept, complete)
+
+
+def test_a_customer_is_found_where_the_contract_says_that_the_id_stands(tmp_path):
+    fields = {"customer_id": {"type": "id", "path": "who.id"}, "phone": {"type": "id", "path": "who.phone"}}
+    contract = contract_of({"visit": EventSettings.model_validate({"fields": fields})})
+    theirs = {"type": "visit", "event_id": "v1", "who": {"id": "c1", "phone": "123"}}
+    journal = Journal(tmp_path / "shard-00")
+    others = [
+        record(Kind.APPLIED, theirs | {"event_id": "v2", "who": {"id": "c2", "phone": "9"}}),
+        record(Kind.APPLIED, theirs | {"event_id": "v3", "who": {"phone": "123"}}),
+        record(Kind.APPLIED, theirs | {"event_id": "v4", "who": "c1"}),
+    ]
+    journal.append([record(Kind.APPLIED, theirs), *others], [])
+    naming = Personal(keys=("phone",), about=())
+    found = find_customer([journal.directory], "c1", personal=naming, contract=contract)
+    assert found.events == {"visit": {"v1": None, "v3": None}}
+    assert found.keys == {"customer_id": {"c1": None}, "phone": {"123": None}}

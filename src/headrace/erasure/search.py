@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -17,6 +17,7 @@ from headrace.journal.end import journal_end
 from headrace.journal.reader import JournalReader
 from headrace.journal.records import COMMAND, Kind, Record
 from headrace.journal.segments import first_boundary
+from headrace.operators.events.declared import BUILT_IN, Contract, EventType, contract_of
 from headrace.shard.commands import Erase, ReloadList, decode_command
 from headrace.shard.kinds import Personal, kind_of
 
@@ -155,6 +156,7 @@ def find_customer(
     progress: Progress | None = None,
     *,
     personal: Personal | None = None,
+    contract: Contract = BUILT_IN,
 ) -> Found:
     """Look through journals for a customer; a flow may be running.
 
@@ -174,6 +176,8 @@ def find_customer(
         Told of bytes and records; each journal is read twice.
     personal
         What names a customer; not given: as the state's last configuration says.
+    contract
+        Where such fields stand in events; only asked where `personal` is given.
 
     Raises
     ------
@@ -184,8 +188,8 @@ def find_customer(
     """
     for left in reversed(range(_TRIES)):
         try:
-            search = _Search(directories, customer_id, progress, personal or _personal(directories))
-            return search.run()
+            naming = (personal, contract) if personal is not None else _naming(directories)
+            return _Search(directories, customer_id, progress, *naming).run()
         except (FileNotFoundError, JournalDamaged):
             if not left:  # a running flow may have deleted an old segment on the way
                 raise
@@ -194,13 +198,19 @@ def find_customer(
 
 class _Search:
     def __init__(
-        self, directories: Sequence[Path], customer_id: str, progress: Progress | None, personal: Personal
+        self,
+        directories: Sequence[Path],
+        customer_id: str,
+        progress: Progress | None,
+        personal: Personal,
+        contract: Contract,
     ) -> None:
         self._directories, self._customer_id, self._progress = directories, customer_id, progress
         self._found = Found(customer_id)
         self._needle = orjson.dumps(customer_id)[1:-1]
         self._personal, keys = personal, personal.keys
         self._fields = frozenset((*_ALWAYS, *keys))
+        self._paths = {name: _elsewhere(of, self._fields) for name, of in contract.types.items()}
         self._used: dict[str, dict[str, None]] = {name: {} for name in keys}
         self._shared: dict[str, dict[str, None]] = {name: {} for name in keys}
         self._lists: dict[str, bool] = {}
@@ -319,11 +329,28 @@ class _Search:
             return None
         # Fields of wrong types are left out and the rest is used: a dead letter may still say whose it is.
         wanted = self._fields & said.keys()
-        return _Event({name: said[name] for name in wanted if isinstance(said[name], str)})
+        texts = {name: said[name] for name in wanted if isinstance(said[name], str)}
+        for name, path in self._paths.get(texts.get("type", ""), {}).items():
+            value = _at(said, path)
+            if isinstance(value, str):
+                texts[name] = value
+        return _Event(texts)
 
 
-def _personal(directories: Sequence[Path]) -> Personal:
-    """Return what names a customer in the events of a state, as its last configuration says."""
+def _elsewhere(event_type: EventType, names: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return the fields of a type that stand in an event under another name, or deeper in it."""
+    fields = event_type.fields
+    return {name: fields[name].path for name in names if name in fields and fields[name].path != (name,)}
+
+
+def _at(said: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        said = said.get(key) if isinstance(said, dict) else None
+    return said
+
+
+def _naming(directories: Sequence[Path]) -> tuple[Personal, Contract]:
+    """Return what names a customer in the events of a state, and where, as its last configuration says."""
     for number, directory in enumerate(directories):
         said = journal_end(directory, number, cut_torn_tail=False).provenance
         if said is not None:
@@ -331,7 +358,7 @@ def _personal(directories: Sequence[Path]) -> Personal:
                 settings = restore(said.settings)
             except ValueError as error:
                 raise StateError(f"{directory}: its configuration can't be read: {error}") from error
-            return kind_of(settings).personal(settings)
+            return kind_of(settings).personal(settings), contract_of(settings.events)
     raise StateError(
         f"{directories[0].parent}: no configuration is known, so that nobody can tell what is whose"
     )
