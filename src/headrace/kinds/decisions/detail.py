@@ -74,6 +74,7 @@ def _packed(decision: Decision, judged: Judged, lines: Any) -> tuple[Any, ...]:
         decision.name,
         None if inputs is None else struct.pack(f"<{len(inputs)}{code}", *inputs),
         decision.inputs.by_slots,
+        # Four bytes each: they are shown with three digits behind the point.
         struct.pack(f"<{len(contributions)}f", *contributions),
         judged.score,
         judged.verdict.trace,

@@ -32,6 +32,7 @@ def forget(
         and, if it says so, those that are found by the customer's rows.
     """
     gone = {kind: dict.fromkeys(events) for kind, events in erase.events.items()}
+    # Before the entities are forgotten: their rows say which decisions wait for them.
     for number, name in enumerate(settings.entities):
         for row, created in features.rows_of(name, erase.keys):
             for decision in decisions.values() if erase.by_row else ():

@@ -45,6 +45,7 @@ class EstimateSums(msgspec.Struct):
         found = estimate_quality(levels, served, np.array([each.value for each in evaluated], dtype=float))
         if found is None:
             return
+        # As sums, which can be added up over portions, shards and processes; means can't.
         count = found.estimates
         self.join(
             EstimateSums(

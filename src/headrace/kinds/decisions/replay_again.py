@@ -141,6 +141,7 @@ class _Run(Walk[DecisionShard]):
             state.evaluated.clear()
 
     def _both(self, old_lines: bytes, new_lines: bytes) -> None:
+        # By their kind: the other configuration may declare more decisions, or fewer, or in another order.
         new = {each["kind"]: each for each in map(orjson.loads, new_lines.splitlines())}
         for old in map(orjson.loads, old_lines.splitlines()):
             name = old["kind"]
@@ -157,6 +158,7 @@ class _Run(Walk[DecisionShard]):
         pairs.changed += before != after
         self._first_ms = min(self._first_ms or time_ms, time_ms)
         self._last_ms = max(self._last_ms, time_ms)
+        # Estimates of other levels than now can't be compared number by number.
         if before is not None and len(before) == max(len(pairs.levels), 1):
             self._waiting[name, new["event_id"]] = time_ms, before
 

@@ -36,6 +36,7 @@ def decision_shape(settings: DecisionFlowSettings, name: str) -> dict[str, Any]:
     joined = None if target is None else {"on": target.on, "join": dict(target.join), "value": target.value}
     if joined is not None and target is not None and target.provisional is not None:
         joined["provisional"] = target.provisional
+    # A model of values reads no cross, and one of slots no feature by itself: what isn't read may change.
     of_values = model.name in MODELS and MODELS[model.name].takes == "values"
     return {
         **told,
