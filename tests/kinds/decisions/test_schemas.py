@@ -39,7 +39,8 @@ def assert_fits(value: Any, schema: dict[str, Any]) -> None:
     if "anyOf" in schema:
         assert any(value is None if each["type"] == "null" else fits(value, each) for each in schema["anyOf"])
         return
-    assert type(value) is TYPES[schema["type"]], (value, schema)
+    of: Any = TYPES[schema["type"]]
+    assert type(value) is of, (value, schema)
     assert "minimum" not in schema or value >= schema["minimum"]
     assert "maximum" not in schema or value <= schema["maximum"]
     if schema["type"] == "object":
