@@ -278,7 +278,7 @@ def _traced() -> int:
         (durable.DurableShard, "__init__", "recovery"),
         (topic_runtime, "DecisionProducer", "connections"),
         (topic_runtime, "end_offsets", "connections"),
-        (run, "_open_reading", "connections"),
+        (topic_runtime, "open_reading", "connections"),
     ):
         setattr(owner, name, tracer.timed(stage, getattr(owner, name)))
     _time_first(tracer, run)
