@@ -262,7 +262,7 @@ def _traced() -> int:
     from headrace.__main__ import main as command_line
     from headrace.kafka.outlet import TopicOutlet
     from headrace.operators.compiled import generated as machine_code
-    from headrace.runtime import launcher, supervisor
+    from headrace.runtime import child, launcher
     from headrace.runtime import topic_run as topic_runtime
     from headrace.shard import durable
 
@@ -282,7 +282,7 @@ def _traced() -> int:
     ):
         setattr(owner, name, tracer.timed(stage, getattr(owner, name)))
     _time_first(tracer, run)
-    _trace_processes(supervisor)
+    _trace_processes(child)
     return command_line()
 
 
@@ -315,16 +315,18 @@ def _time_first(tracer: _Tracer, run: Any) -> None:
     run._run_flow, run._between_batches, run.decisions_written = run_flow, between_batches, decisions_written
 
 
-def _trace_processes(supervisor: Any) -> None:
-    """Have the processes that a launcher begins traced as well."""
-    begin = supervisor.subprocess.Popen
+def _trace_processes(child: Any) -> None:
+    """Have the processes that a launcher begins traced as well, and no other."""
+    begin = child.subprocess.Popen
 
     def popen(command: list[str], **named: Any) -> Any:
+        if "--member" not in command:
+            return begin(command, **named)
         at = command.index("headrace")
         os.environ["HEADRACE_STARTS_SPAWNED"] = repr(time.time())
         return begin([command[0], __file__, _TRACED, *command[at + 1 :]], **named)
 
-    supervisor.subprocess.Popen = popen
+    child.subprocess.Popen = popen
 
 
 if __name__ == "__main__":
