@@ -11,33 +11,15 @@ from typing import Final
 from headrace.errors import Invalid
 
 from .base import did_you_mean
+from .event_fields import BUILT_IN_FIELDS
 from .events import LIMITS, EventSettings, FieldSettings
 from .patterns import WAYS_MAX, ways
 from .words import shown
 
-__all__ = ["BUILT_IN_FIELDS", "EVERY_EVENT", "event_errors"]
+__all__ = ["EVERY_EVENT", "event_errors"]
 
 EVERY_EVENT: Final = ("type", "event_id", "event_time", "version")
 """Fields that each event has."""
-
-BUILT_IN_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "click": ("session_id", "item_id", "customer_id", "price"),
-    "item": ("item_id", "available", "hidden", "price", "category", "seller_id", "published_at"),
-    "cart": ("session_id", "item_id", "quantity", "customer_id"),
-    "order": ("order_id", "customer_id", "items", "session_id", "item_ids"),
-    "payment": (
-        "customer_id",
-        "merchant_id",
-        "amount",
-        "currency",
-        "session_id",
-        "order_id",
-        "device_id",
-        "ip",
-    ),
-    "outcome": ("about", "label", "customer_id", "merchant_id"),
-}
-"""What the built-in types have beside; `item_ids` of an order are those of its items."""
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _TIME_MS: Final = (-62_135_596_800_000, 253_402_300_800_000)  # of the years 1 to 9999

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from .events import EventSettings
 
-__all__ = ["DeclaredField", "fields_of_type", "known_types"]
+__all__ = ["BUILT_IN_FIELDS", "DeclaredField", "fields_of_type", "known_types"]
 
 
 class DeclaredField(NamedTuple):
@@ -39,7 +39,7 @@ _ID: Final = DeclaredField("id", required=True)
 _MAYBE_ID: Final = DeclaredField("id")
 _MONEY: Final = DeclaredField("number", minimum=0.0, maximum=1e12)
 _EVERY: Final = {"event_id": _ID, "event_time": DeclaredField("time", required=True)}
-_BUILT_IN: Final[Mapping[str, Mapping[str, DeclaredField]]] = {
+BUILT_IN_FIELDS: Final[Mapping[str, Mapping[str, DeclaredField]]] = {
     "click": {"session_id": _ID, "item_id": _ID, "customer_id": _MAYBE_ID, "price": _MONEY},
     "item": {
         "item_id": _ID,
@@ -80,16 +80,17 @@ _BUILT_IN: Final[Mapping[str, Mapping[str, DeclaredField]]] = {
         "merchant_id": _MAYBE_ID,
     },
 }
+"""What the built-in types have beside; `item_ids` of an order are those of its items."""
 
 
 def known_types(events: Mapping[str, EventSettings]) -> tuple[str, ...]:
     """Names of the event types that there are, with those that are declared."""
-    return tuple(dict.fromkeys((*_BUILT_IN, *events)))
+    return tuple(dict.fromkeys((*BUILT_IN_FIELDS, *events)))
 
 
 def fields_of_type(events: Mapping[str, EventSettings], name: str) -> dict[str, DeclaredField]:
     """Return the fields of an event type by name: the built-in ones, then those that are declared."""
-    found = _EVERY | dict(_BUILT_IN.get(name, {}))
+    found = _EVERY | dict(BUILT_IN_FIELDS.get(name, {}))
     if name in events:
         for field, declared in events[name].fields.items():
             found[field] = DeclaredField(

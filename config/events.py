@@ -11,7 +11,6 @@ from .base import NAME_PATTERN, Name, did_you_mean
 from .base import Settings as _Settings
 
 __all__ = [
-    "BUILT_IN_TYPES",
     "EVENT_TYPES_MAX",
     "FIELDS_MAX",
     "FIELD_TYPES",
@@ -54,8 +53,6 @@ FIELD_TYPES: Final[dict[str, str]] = {
     "ids": "a list of ids; `minimum` and `maximum` are their number, at most 1,000",
 }
 """What the types of fields take, for references."""
-
-BUILT_IN_TYPES: Final = ("click", "item", "cart", "order", "payment", "outcome")
 
 Limits = tuple[float, float]
 LIMITS: Final[dict[str, Limits]] = {
