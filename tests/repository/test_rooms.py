@@ -80,7 +80,7 @@ EXPORTED = {
     "kinds.decisions": "kind",
     "kinds.fraud": "kind truth",
     "kinds.recommend": "kind",
-    "ledger": "explained export export_columns index keys ledger sections tables verify",
+    "ledger": "bin_ranges explained export export_columns index keys ledger sections tables verify",
     "metrics": "http_server labels latency measures metric scrape serving",
     "replay": "charts examples intervals options page past verify view walk words",
     "runtime": "compiling file_run interrupts launcher members places runs stopped",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from headrace.journal.records import Record
-from headrace.ledger.sections import Section
+from headrace.ledger.sections import Aside, Grid, Section, signed_text
 
 __all__ = [
     "Asked",
@@ -18,6 +18,8 @@ __all__ = [
     "ExplainedReason",
     "Position",
     "Why",
+    "explained_reasons",
+    "reasons_shown",
 ]
 
 
@@ -219,3 +221,22 @@ class Explained:
     why: Why | None = None
     tone: str = ""
     delivered: dict[str, Any] | None = None
+
+
+def explained_reasons(
+    given: Iterable[Mapping[str, Any]], texts: Mapping[str, str]
+) -> tuple[ExplainedReason, ...]:
+    """Return a decision's reasons with their texts, in their order."""
+    return tuple(
+        ExplainedReason(reason["code"], reason.get("contribution"), texts.get(reason["code"]))
+        for reason in given
+    )
+
+
+def reasons_shown(reasons: Iterable[ExplainedReason]) -> str | Grid:
+    """Return reasons as they are shown: what each added, its code, its text."""
+    rows = [
+        (signed_text(reason.contribution), reason.code, reason.text or Aside("(no text)"))
+        for reason in reasons
+    ]
+    return Grid(("right", "left", "left"), rows) if rows else "none"

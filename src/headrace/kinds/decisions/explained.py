@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from headrace.config.decision_flow import DecisionFlowSettings, DecisionSettings, EstimateSettings
 from headrace.config.decision_policy import DECISION_TEXTS
 from headrace.kinds.decisions.building import inputs_for
 from headrace.kinds.decisions.detail import DecisionDetail, read_detail
-from headrace.ledger.explained import Asked, ExplainedReason, Why
+from headrace.ledger.bin_ranges import range_of, range_text
+from headrace.ledger.explained import Asked, ExplainedReason, Why, explained_reasons, reasons_shown
 from headrace.ledger.sections import Aside, Columns, Fields, Grid, Section, signed_text
 from headrace.operators.decisions.detail import base_log_odds, read_trace
 from headrace.operators.events.declared import contract_of
@@ -90,7 +89,7 @@ def explain(asked: Asked) -> Why:
         told,
         _title(decision),
         before=(
-            Section("Reasons", _reasons_shown(told)),
+            Section("Reasons", reasons_shown(told.reasons)),
             Section(f"Contributions, {unit}", _contributions(told, failed=_failed(decision))),
             Section("Features", Columns(told.features)),
         ),
@@ -128,16 +127,9 @@ def _told(
         inputs=tuple(_inputs(settings, declared, features, named, kept, event, explained=explained)),
         base=base_log_odds(kept.score, kept.contributions) if explained and scored else None,
         model_score=kept.score if scored else None,
-        reasons=tuple(_reasons(declared, decision["reasons"])),
+        reasons=explained_reasons(decision["reasons"], {**DECISION_TEXTS, **declared.reasons.texts}),
         policy=read_trace(kept.trace),
     )
-
-
-def _reasons(declared: DecisionSettings, given: Sequence[dict[str, Any]]) -> Iterable[ExplainedReason]:
-    texts = {**DECISION_TEXTS, **declared.reasons.texts}
-    for reason in given:
-        code = reason["code"]
-        yield ExplainedReason(code, reason.get("contribution"), texts.get(code))
 
 
 def _inputs(
@@ -179,23 +171,10 @@ def _part(settings: DecisionFlowSettings, name: str, values: Mapping[str, float]
         # A category's number says nothing to a person; what the event had there does.
         text = getattr(event, feature.value, None) if feature.kind in {"category", "lookup"} else None
         return f"{name} {value:.6g}" if text is None else f"{name} {text!r}"
-    edges = (-inf, *declared.edges, inf)
-    at = bisect_right(edges, value) if value < inf else len(edges) - 1
-    low, high = edges[at - 1], edges[at]
-    if low == -inf:
-        return f"{name} below {high:g}"
-    return f"{name} from {low:g}" + ("" if high == inf else f" to {high:g}")
+    return range_text(range_of(name, of, declared.edges, value))
 
 
 # -- as it is shown
-
-
-def _reasons_shown(told: DecidedSo) -> str | Grid:
-    rows = [
-        (signed_text(reason.contribution), reason.code, reason.text or Aside("(no text)"))
-        for reason in told.reasons
-    ]
-    return Grid(("right", "left", "left"), rows) if rows else "none"
 
 
 def _failed(decision: Mapping[str, Any]) -> bool:

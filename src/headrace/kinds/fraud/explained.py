@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any, Final
 
 from headrace.config.fraud_flow import FraudSettings
 from headrace.config.policy import BUILT_IN_TEXTS
-from headrace.ledger.explained import Asked, ExplainedOutcome, ExplainedReason, Why
+from headrace.ledger.bin_ranges import Range, range_of, range_text
+from headrace.ledger.explained import (
+    Asked,
+    ExplainedOutcome,
+    ExplainedReason,
+    Why,
+    explained_reasons,
+    reasons_shown,
+)
 from headrace.ledger.sections import Aside, Columns, Fields, Grid, Section, signed_text, time_text
 from headrace.operators.decisions.detail import DetailLayout, base_log_odds, detail_layout, read_trace
 
 __all__ = ["Cross", "Range", "Scored", "explain"]
 
 _LABELS: Final = {0: "legitimate", 1: "fraud"}
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The range of a bin that a feature's value fell into: `low` <= value < `high`.
-
-    Attributes
-    ----------
-    bin, feature
-        Their names.
-    value
-        NaN where missing; then there is no range.
-    low, high
-        None where the range is open.
-    """
-
-    bin: str
-    feature: str
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +91,7 @@ def explain(asked: Asked) -> Why:
         told,
         f"score {asked.decision['score']:.4f}",
         before=(
-            Section("Reasons", _reasons_shown(told)),
+            Section("Reasons", reasons_shown(told.reasons)),
             Section("Contributions, in log-odds", _contributions(told)),
             Section("Features", Columns(told.features)),
         ),
@@ -125,16 +110,9 @@ def _scored(settings: FraudSettings, decision: Mapping[str, Any], kept: bytes) -
         crosses=tuple(_crosses(settings, layout, detail.slots, features, contributions or {})),
         contributions=contributions,
         base=base_log_odds(decision["score"], detail.contributions) if explained else None,
-        reasons=tuple(_reasons(settings, decision["reasons"])),
+        reasons=explained_reasons(decision["reasons"], {**BUILT_IN_TEXTS, **settings.reasons.texts}),
         policy=read_trace(detail.trace),
     )
-
-
-def _reasons(settings: FraudSettings, given: Sequence[dict[str, Any]]) -> Iterable[ExplainedReason]:
-    texts = {**BUILT_IN_TEXTS, **settings.reasons.texts}
-    for reason in given:
-        code = reason["code"]
-        yield ExplainedReason(code, reason.get("contribution"), texts.get(code))
 
 
 def _crosses(
@@ -151,24 +129,10 @@ def _crosses(
 
 def _range(settings: FraudSettings, name: str, features: dict[str, float]) -> Range:
     declared = settings.bins[name]
-    value = features[declared.of]
-    if value != value:
-        return Range(name, declared.of, value, None, None)
-    edges = (-inf, *declared.edges, inf)
-    at = bisect_right(edges, value) if value < inf else len(edges) - 1
-    low, high = edges[at - 1], edges[at]
-    return Range(name, declared.of, value, None if low == -inf else low, None if high == inf else high)
+    return range_of(name, declared.of, declared.edges, features[declared.of])
 
 
 # -- as it is shown
-
-
-def _reasons_shown(told: Scored) -> str | Grid:
-    rows = [
-        (signed_text(reason.contribution), reason.code, reason.text or Aside("(no text)"))
-        for reason in told.reasons
-    ]
-    return Grid(("right", "left", "left"), rows) if rows else "none"
 
 
 def _contributions(told: Scored) -> str | Grid:
@@ -181,19 +145,11 @@ def _contribution_rows(told: Scored) -> Iterator[tuple[str | Aside, ...]]:
     crosses, given = {cross.name: cross for cross in told.crosses}, told.contributions or {}
     for name in sorted(given or crosses, key=lambda name: -abs(given.get(name, 0.0))):
         ranges = crosses[name].ranges if name in crosses else ()
-        yield signed_text(given.get(name)), name, "; ".join(map(_range_text, ranges))
+        yield signed_text(given.get(name)), name, "; ".join(map(range_text, ranges))
     if told.base is not None:
         yield signed_text(told.base), Aside("base"), Aside("what they are added to")
         total = signed_text(told.base + sum(given.values()))
         yield total, "", Aside("sum, the log-odds of the score")
-
-
-def _range_text(one: Range) -> str:
-    if one.value != one.value:
-        return f"{one.bin} missing"
-    if one.low is None:
-        return f"{one.bin} below {one.high:g}"
-    return f"{one.bin} from {one.low:g}" + ("" if one.high is None else f" to {one.high:g}")
 
 
 def _outcomes(outcomes: Sequence[ExplainedOutcome]) -> str | Grid:
