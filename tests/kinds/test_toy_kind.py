@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 import toy_kind
-from commands import headrace
+from commands import headrace, told
 from killing import chosen, killing, logged
 from rich.console import Console
 from topic_worlds import World as TopicWorld
 from topic_worlds import inputs_in, messages
-from worlds import World, overrides, write_lines
+from worlds import World, decided, overrides, write_lines
 
 from headrace.cli.live import LivePanel
 from headrace.config import flow_kinds
@@ -93,21 +93,11 @@ def ran(world: World) -> World:
     return world
 
 
-def decisions(of: World) -> list[dict]:
-    return [json.loads(line) for line in of.decisions.read_bytes().splitlines()]
-
-
-def told(*arguments: object) -> str:
-    ended = headrace(*arguments)
-    assert ended.code == 0, ended.said
-    return ended.text
-
-
 # -- on files
 
 
 def test_each_order_gets_both_decisions_each_a_line_of_its_own(ran):
-    found = decisions(ran)
+    found = decided(ran)
     assert [each["decision_id"] for each in found] == [
         f"{name}:o{number}" for number in range(60) for name in ("return", "wrap")
     ]
@@ -180,7 +170,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_was_not(world, tmp_path):
 def test_several_shards_divide_the_orders(world):
     world = replace(world, options=(*SMALL, "--set", "flow.shards=3"))
     assert world.run() == 0, world.said
-    assert [each["event_id"] for each in decisions(world)][::2] == [f"o{number}" for number in range(60)]
+    assert [each["event_id"] for each in decided(world)][::2] == [f"o{number}" for number in range(60)]
     assert all(shard.stat() for shard in world.shards())
     assert len(world.shards()) == 3
 
@@ -208,7 +198,7 @@ def test_each_decision_is_a_row(ran, tmp_path):
     told("ledger", "export", "--state", ran.state, "--to", table)
     with table.open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["decision_id"] for row in rows] == [each["decision_id"] for each in decisions(ran)]
+    assert [row["decision_id"] for row in rows] == [each["decision_id"] for each in decided(ran)]
     assert [row["score"] != "" for row in rows] == [True, False] * 60
     assert rows[18]["orders"] == rows[19]["orders"] == "2"
     assert rows[18]["label"] == "1"
@@ -250,13 +240,13 @@ def test_an_order_that_was_no_use_is_given_once_more_and_both_decisions_say_so(r
     first = json.loads(told("dead-letters", "list", "--state", ran.state).splitlines()[0])
     told("dead-letters", "retry", "--number", first["number"], "--state", ran.state, "--payload", mended)
     assert ran.run() == 0, ran.said
-    retried = [each for each in decisions(ran) if each.get("retried")]
+    retried = [each for each in decided(ran) if each.get("retried")]
     assert [each["decision_id"] for each in retried] == ["return:o1000", "wrap:o1000"]
     assert "bytes replaced" in told("explain", "wrap:o1000", "--state", ran.state)
 
 
 def test_a_customer_is_forgotten_everywhere(ran):
-    theirs = sum(each["customer_id"] == THEIRS for each in decisions(ran))
+    theirs = sum(each["customer_id"] == THEIRS for each in decided(ran))
     assert theirs == 18
     told("erase", "--customer", THEIRS, "--state", ran.state)
     held = b"".join(path.read_bytes() for path in ran.state.rglob("*") if path.is_file())

@@ -130,6 +130,13 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def told(*arguments: object) -> str:
+    """What a command prints that must end well."""
+    ended = headrace(*arguments)
+    assert ended.code == 0, ended.said
+    return ended.text
+
+
 def simulated(lines: int) -> list[bytes]:
     """The first lines of a small simulated shop."""
     return b"".join(simulator.event_blocks(simulator.simulate("tiny", 1))).splitlines()[:lines]

@@ -186,3 +186,8 @@ def overrides(**settings: object) -> tuple[str, ...]:
 def all_of(world: World) -> Iterator[Path]:
     """Every file of the state."""
     yield from sorted(path for path in world.state.rglob("*") if path.is_file())
+
+
+def decided(of: World) -> list[dict]:
+    """The decisions of a run, a line each."""
+    return [json.loads(line) for line in of.decisions.read_bytes().splitlines()]

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from commands import headrace
+from commands import headrace, told
 from declared_flows import HOUR, PARCELS, parcel_lines
 from killing import chosen, killing, logged
 from topic_worlds import World as TopicWorld
 from topic_worlds import inputs_in, messages
-from worlds import World, overrides, write_lines
+from worlds import World, decided, overrides, write_lines
 
 THEIRS = "customer-to-forget"
 SMALL = overrides(input__batch_lines_max=8, journal__checkpoint_inputs_max=60)
@@ -53,21 +53,11 @@ def ran(world: World) -> World:
     return world
 
 
-def decisions(of: World) -> list[dict]:
-    return [json.loads(line) for line in of.decisions.read_bytes().splitlines()]
-
-
-def told(*arguments: object) -> str:
-    ended = headrace(*arguments)
-    assert ended.code == 0, ended.said
-    return ended.text
-
-
 # -- on files
 
 
-def test_each_parcel_gets_both_decisions(ran):
-    found = decisions(ran)
+def test_each_parcel_gets_both_decided(ran):
+    found = decided(ran)
     assert [each["decision_id"] for each in found] == [
         f"{name}:parcel-{number}" for number in range(PARCELS_SENT) for name in ("risk", "eta")
     ]
@@ -108,7 +98,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_was_not(world, tmp_path):
 def test_several_shards_divide_the_customers(world):
     world = replace(world, options=(*SMALL, "--set", "flow.shards=3"))
     assert world.run() == 0, world.said
-    assert len(decisions(world)) == 2 * PARCELS_SENT
+    assert len(decided(world)) == 2 * PARCELS_SENT
     assert len(world.shards()) == 3
 
 
@@ -127,7 +117,7 @@ reasons.texts = { weight = "Heavy." }
     later = [line for line in parcel_lines(200, step_ms=2 * HOUR) if b'"type":"parcel"' in line]
     write_lines(ran.sources[0], [*stream(), *later[PARCELS_SENT:]])
     assert ran.run() == 0, ran.said
-    assert {each["kind"] for each in decisions(ran)[-30:]} == {"risk", "eta", "heavy"}
+    assert {each["kind"] for each in decided(ran)[-30:]} == {"risk", "eta", "heavy"}
     assert "0 differences" in told("replay", "--state", ran.state, "--verify")
     flow.write_text(PARCELS.replace("edges = [1, 5, 20]", "edges = [1, 5]"))
     assert ran.run() != 0
@@ -154,9 +144,9 @@ def test_each_decision_is_a_row(ran, tmp_path):
     told("ledger", "export", "--state", ran.state, "--to", table)
     with table.open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["decision_id"] for row in rows] == [each["decision_id"] for each in decisions(ran)]
+    assert [row["decision_id"] for row in rows] == [each["decision_id"] for each in decided(ran)]
     assert [row["score"] != "" for row in rows] == [True, False] * PARCELS_SENT
-    assert json.loads(rows[1]["quantiles"]) == decisions(ran)[1]["quantiles"]
+    assert json.loads(rows[1]["quantiles"]) == decided(ran)[1]["quantiles"]
     assert float(rows[18]["feature_weight"]) >= 0
     assert rows[280]["contribution_history"] != ""
     assert rows[281]["contribution_history"] == ""
@@ -182,12 +172,12 @@ def test_an_event_that_was_no_use_is_given_once_more(ran, tmp_path):
     first = json.loads(told("dead-letters", "list", "--state", ran.state).splitlines()[0])
     told("dead-letters", "retry", "--number", first["number"], "--state", ran.state, "--payload", mended)
     assert ran.run() == 0, ran.said
-    retried = [each for each in decisions(ran) if each.get("retried")]
+    retried = [each for each in decided(ran) if each.get("retried")]
     assert [each["decision_id"] for each in retried] == ["risk:parcel-7777", "eta:parcel-7777"]
 
 
 def test_a_customer_is_forgotten_everywhere(ran):
-    assert any(each["customer_id"] == THEIRS for each in decisions(ran))
+    assert any(each["customer_id"] == THEIRS for each in decided(ran))
     told("erase", "--customer", THEIRS, "--state", ran.state)
     held = b"".join(path.read_bytes() for path in ran.state.rglob("*") if path.is_file())
     assert THEIRS.encode() not in held

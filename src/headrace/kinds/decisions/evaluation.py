@@ -10,7 +10,7 @@ import numpy as np
 
 from headrace.config.decision_flow import DecisionFlowSettings
 from headrace.operators.decisions.decision import Evaluated
-from headrace.operators.decisions.estimate_window import EstimateWindow, estimate_quality
+from headrace.operators.decisions.estimate_window import EstimateQuality, EstimateWindow, estimate_quality
 from headrace.operators.decisions.prequential import Counted, OutcomeWindow, Prequential, quality_of
 
 __all__ = ["DecisionWindow", "DecisionsRun", "EstimateSums", "decisions_together", "window_of"]
@@ -71,14 +71,28 @@ class EstimateSums(msgspec.Struct):
         """Return figures by name; None without any estimate."""
         if not self.count:
             return None
-        return {
-            "evaluated": self.count,
-            "pinball": self.pinball / self.count,
-            "coverage": self.inside / self.count,
-            "nominal_coverage": self.nominal,
-            "width": self.width / self.count,
-            "absolute_error": self.error / self.count,
-        }
+        return _estimate_figures(
+            EstimateQuality(
+                estimates=self.count,
+                pinball=self.pinball / self.count,
+                coverage=self.inside / self.count,
+                nominal=self.nominal,
+                width=self.width / self.count,
+                absolute_error=self.error / self.count,
+            )
+        )
+
+
+def _estimate_figures(found: EstimateQuality) -> dict[str, Any]:
+    """Return the figures of an estimate by the names that metrics and screens have for them."""
+    return {
+        "evaluated": found.estimates,
+        "pinball": found.pinball,
+        "coverage": found.coverage,
+        "nominal_coverage": found.nominal,
+        "width": found.width,
+        "absolute_error": found.absolute_error,
+    }
 
 
 class _Counts(msgspec.Struct):
@@ -213,14 +227,7 @@ class DecisionWindow:
                 }
         for name, estimates in self._estimates.items():
             if (found := estimates.quality()) is not None:
-                told[name] = {
-                    "evaluated": found.estimates,
-                    "pinball": found.pinball,
-                    "coverage": found.coverage,
-                    "nominal_coverage": found.nominal,
-                    "width": found.width,
-                    "absolute_error": found.absolute_error,
-                }
+                told[name] = _estimate_figures(found)
         return told or None
 
 
