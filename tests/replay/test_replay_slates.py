@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
 import pytest
-from commands import headrace
+from commands import headrace, waiting_for_checkpoints
 from worlds import World, click, clicks, overrides, write_lines
 
 from headrace.cli import app as cli
@@ -228,10 +228,10 @@ def test_the_kill_switch_is_on_also_where_its_command_is_gone(tmp_path, lines, c
     first = write_lines(tmp_path / "first.jsonl", lines[:50])
     further = write_lines(tmp_path / "further.jsonl", lines[50:])
     world = World(tmp_path / "run", (first,), options, "recommend")
-    assert world.run() == 0, world.said
+    assert world.run(waiting_for_checkpoints) == 0, world.said
     assert headrace("control", "kill-switch", "on", "--state", world.state).code == 0
     world = World(world.folder, (first, further), options, "recommend")
-    assert world.run() == 0, world.said
+    assert world.run(waiting_for_checkpoints) == 0, world.said
     (shard,) = world.shards()
     kept = checkpoint_numbers(shard)[1]  # newest first; the last one is of the end
     for number in range(1, kept):

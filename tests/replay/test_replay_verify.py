@@ -253,7 +253,7 @@ def test_a_new_kernel_is_journalled_when_a_run_goes_on_with_it(plain, copied, mo
 
 def test_where_the_beginning_is_gone_the_oldest_checkpoint_begins(segments, copied, verified):
     state = copied(segments)
-    oldest = checkpoint_numbers(state.shard)[1]  # newest first; how many there are is a matter of time
+    oldest = checkpoint_numbers(state.shard)[1]  # newest first
     retire(state, oldest - 1)
     found = verified(state)
     assert found["begins"] == checkpoint_path(state.shard, oldest).name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from commands import waiting_for_checkpoints
 from state_worlds import CHECKPOINTS
 from worlds import World, stream, write_lines
 
@@ -18,5 +19,5 @@ def events(tmp_path) -> Path:
 def world(tmp_path, events) -> World:
     """A run that has ended."""
     world = World(tmp_path / "world", (events,), CHECKPOINTS)
-    assert world.run() == 0, world.said
+    assert world.run(waiting_for_checkpoints) == 0, world.said
     return world

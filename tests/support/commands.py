@@ -15,11 +15,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 # A forked child must not have to import them.
 from headrace.cli import app as cli
 from headrace.cli import run
 from headrace.config.loading import load
+from headrace.journal.checkpoint import ForkedWriter
 from headrace.operators import simulator
 from headrace.operators.events.decode import decode
 from headrace.runtime import topic_run as topic_runtime  # noqa: F401
@@ -44,8 +46,10 @@ class Ended:
         return self.out.decode()
 
 
-def headrace(*arguments: object, folder: Path | None = None) -> Ended:
-    """Run the command line in a forked child, in `folder`; its standard input is empty."""
+def headrace(
+    *arguments: object, folder: Path | None = None, before: Callable[[], None] = lambda: None
+) -> Ended:
+    """Run the command line in a forked child, in `folder`, after `before`; its standard input is empty."""
     warm("recommend" if "recommend" in arguments else "fraud")
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
 
@@ -65,6 +69,7 @@ def headrace(*arguments: object, folder: Path | None = None) -> Ended:
                     (2, "w", "backslashreplace"),  # as Python has it
                 )
             )
+            before()
             return _main(arguments)
 
         code = ended(fork(work))
@@ -123,6 +128,22 @@ def fork(work: Callable[[], int]) -> int:
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
+
+
+def waiting_for_checkpoints() -> None:
+    """In a forked child, before a run: make it wait for each checkpoint.
+
+    A checkpoint that is due while the one before is being written is put off, so how many there are at the
+    end would be a matter of time.
+    """
+    start = ForkedWriter.start
+
+    def started(writer: ForkedWriter, *arguments: Any, **named: Any) -> float:
+        seconds = start(writer, *arguments, **named)
+        os.waitid(os.P_PID, writer._pid, os.WEXITED | os.WNOWAIT)  # its end is left for the run to notice
+        return seconds
+
+    ForkedWriter.start = started  # type: ignore[method-assign]
 
 
 def ended(child: int) -> int:

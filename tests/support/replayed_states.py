@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands import headrace, simulated
+from commands import headrace, simulated, waiting_for_checkpoints
 from ledgers import erase
 
 from headrace.journal.checkpoint import checkpoint_path
@@ -44,7 +44,7 @@ class State:
 
 
 def run(*arguments: object) -> None:
-    ended = headrace("run", "fraud", *arguments)
+    ended = headrace("run", "fraud", *arguments, before=waiting_for_checkpoints)
     assert ended.code == 0, ended.said
 
 
