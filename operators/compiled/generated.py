@@ -94,7 +94,7 @@ _made_here: Final[dict[_Program, dict[str, Callable[..., Any]] | None]] = {}
 def _compile(program: _Program) -> dict[str, Callable[..., Any]]:
     file = _kept(program.name, program.source)
     names: dict[str, Any] = {**_cells(), **_puts(), **_gets(), "inf": math.inf, "nan": math.nan}
-    names |= {"sqrt": math.sqrt, "exp": math.exp}
+    names |= {"sqrt": math.sqrt, "exp": math.exp, "log": math.log}
     names["__name__"] = __name__  # what was kept is loaded as a part of a module that can be imported
     for name, helper in program.helpers:
         # With the compiled ones in place of those that its own module has.

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -19,12 +19,13 @@ from ..policy import DecisionPolicy, Verdict
 from .attribution_baseline import LOOK_EVERY, AttributionBaseline
 from .detail import slot_code
 from .inputs import Inputs
+from .judged import Evaluated, FeaturesFed, Judged
 from .pending import ASSUMED, UNLABELLED, Early, EarlyOutcomes, Held
 from .reasons import Coded, Reasons
 from .target import Telling, join_key, parts_of
-from .waiting import Waiting, WaitingRow
+from .waiting import TOLD, Waiting, WaitingRow
 
-__all__ = ["Decision", "Evaluated", "FeaturesFed", "Judged"]
+__all__ = ["Decision"]
 
 _COUNTED: Final = (
     "failed",
@@ -38,81 +39,6 @@ _COUNTED: Final = (
     "targets_missing",
     "targets_not_learned",
 )
-
-
-class Judged(NamedTuple):
-    """What a decision says of an event; nothing has changed by it.
-
-    Attributes
-    ----------
-    verdict
-        What is done, and by which path of the policy.
-    fields
-        What goes out beside the action: the score, or the quantiles.
-    said
-        `reasons`, and `policy` where something else than thresholds decided.
-    codes
-        Reason codes.
-    inputs
-        What the model read; None where the decision failed.
-    score
-        What the model said before calibration; 0 where it gives no score.
-    served
-        The numbers that go out.
-    contributions
-        What each input added.
-    """
-
-    verdict: Verdict
-    fields: dict[str, Any]
-    said: dict[str, Any]
-    codes: Sequence[str]
-    inputs: Sequence[Any] | None
-    score: float
-    served: Sequence[float]
-    contributions: Sequence[float]
-
-
-class Evaluated(NamedTuple):
-    """How a decision turned out.
-
-    Attributes
-    ----------
-    name
-        The decision's.
-    event_id
-        Of the event that asked.
-    levels
-        Of the quantiles that went out, ascending; empty for a score.
-    served
-        The numbers that went out.
-    value
-        What was told.
-    """
-
-    name: str
-    event_id: str
-    levels: tuple[float, ...]
-    served: Sequence[float]
-    value: float
-
-
-class FeaturesFed(NamedTuple):
-    """What features take in once a decision's truth is known.
-
-    Attributes
-    ----------
-    label
-        `(rows, number, flags, time_ms, label)`.
-    relabel
-        `(rows, number, flags, time_ms, old, new)`.
-    conditions
-        What the bits of the flags stand for, the lowest first.
-    """
-
-    label: Callable[..., None]
-    relabel: Callable[..., None]
-    conditions: tuple[str, ...]
 
 
 class Decision(ABC):
@@ -174,7 +100,7 @@ class Decision(ABC):
         self._entities = tuple(entities)
         self.waiting = Waiting(len(entities), len(inputs.names), typecode, served, keyed=keyed)
         self.early = EarlyOutcomes(0, 0)
-        self.version = ""
+        self.describe("", None)
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -225,7 +151,7 @@ class Decision(ABC):
             Whether it has waited for longer than the policy allows.
         """
         try:
-            return self._judge(event, self.inputs.pick(values, slots), values, day_ms, overdue)
+            return self._judge(event, values, slots, day_ms, overdue)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it takes no other decision with it
@@ -243,9 +169,35 @@ class Decision(ABC):
 
     @abstractmethod
     def _judge(
-        self, event: Any, inputs: Sequence[Any], values: Sequence[float], day_ms: int, overdue: bool
+        self, event: Any, values: Sequence[float], slots: Sequence[int], day_ms: int, overdue: bool
     ) -> Judged:
         """See `judge`; may raise anything."""
+
+    def describe(self, version: str, party: str | None) -> None:
+        """Take over what each line says beside the decision.
+
+        Parameters
+        ----------
+        version
+            Of the model, as configured.
+        party
+            The asking event's field that names whom it is about; None without one.
+        """
+        self.version, self._party_field = version, party
+
+    def said(self, event: Any, judged: Judged) -> dict[str, Any]:
+        """Return what goes out; it is to be encoded before the next decision is asked."""
+        said: dict[str, Any] = {"decision_id": f"{self.name}:{event.event_id}", "event_id": event.event_id}
+        if self._party_field is not None:
+            party = getattr(event, self._party_field)
+            if party is not None:
+                said[self._party_field] = party
+        said |= {"event_time": event.event_time, "kind": self.name, "action": judged.verdict.action}
+        said |= judged.fields
+        said |= {"reasons": judged.said["reasons"], "model": self.version, "version": 1}
+        if "policy" in judged.said:
+            said["policy"] = judged.said["policy"]
+        return said
 
     def commit(
         self,
@@ -275,21 +227,24 @@ class Decision(ABC):
         if key is None:
             counts["targets_missing"] += 1
             return
-        censored = action in self.settings.censors
-        self.waiting.wait(
-            event.event_id,
-            key,
-            at_ms,
-            number,
-            rows,
-            flags,
-            judged.inputs,
-            judged.score,
-            judged.served,
-            censored=censored,
-        )
+        self._wait(judged, event.event_id, key, at_ms, number, rows, flags, action in self.settings.censors)
         if self.early.waiting:
             self._take_early(key, at_ms)
+
+    def _wait(
+        self,
+        judged: Judged,
+        event_id: str,
+        key: str,
+        at_ms: int,
+        number: int,
+        rows: Sequence[int],
+        flags: int,
+        censored: bool,
+    ) -> None:
+        """Keep what its target needs to be learned from."""
+        inputs, score, served = judged.inputs or (), judged.score, judged.served
+        self.waiting.wait(event_id, key, at_ms, number, rows, flags, inputs, score, served, censored=censored)
 
     def _take_early(self, key: str, at_ms: int) -> None:
         """Let what came before its decision tell now; what happened before it tells nothing of it."""
@@ -337,29 +292,42 @@ class Decision(ABC):
             self.counts["targets_not_learned"] += 1
 
     def _tell_place(self, place: int, telling: Telling) -> None:
-        row = self.waiting.at(place)
+        time_ms, _, _, _, _, state = self.waiting.head(place)
         value = telling.value
         if self._elapsed:
-            value = (telling.time_ms - row.time_ms) / self.settings.unit_ms
+            value = (telling.time_ms - time_ms) / self.settings.unit_ms
         if not math.isfinite(value):
             self.counts["targets_missing"] += 1
             return
-        if row.state == UNLABELLED:
-            if telling.time_ms - row.time_ms > self._within_ms:
+        if state == UNLABELLED:
+            if telling.time_ms - time_ms > self._within_ms:
                 self.counts["targets_too_late"] += 1
                 return
-            self._learn(place, row, value)
+            self._take_first(place, value, telling.time_ms, TOLD)
             self.counts["targets_matched"] += 1
-            self._feed(row, value)
-        elif not self._corrects(row, value, telling.time_ms):
             return
-        else:
-            self._learn(place, row, value)
-            self.counts["targets_corrected"] += 1
-            if self._fed is not None:
-                old, new = int(row.value), int(value)
-                self._fed.relabel(row.rows, row.number, row.flags >> 1, row.time_ms, old, new)
+        row = self.waiting.at(place)
+        if not self._corrects(row, value, telling.time_ms):
+            return
+        self._learn(place, row, value)
+        self.counts["targets_corrected"] += 1
+        if self._fed is not None:
+            old, new = int(row.value), int(value)
+            self._fed.relabel(row.rows, row.number, row.flags >> 1, row.time_ms, old, new)
         self.waiting.tell(place, value, telling.time_ms)
+
+    def _take_first(self, place: int, value: float, told_ms: int, state: int) -> None:
+        """Learn from the first that is told of a decision, or assumed of it, and note it down.
+
+        Raises
+        ------
+        NotLearned
+            If the model can't learn it; then nothing has changed.
+        """
+        row = self.waiting.at(place)
+        self._learn(place, row, value)
+        self._feed(row, value)
+        self.waiting.tell(place, value, told_ms, assumed=state == ASSUMED)
 
     def _corrects(self, row: WaitingRow, value: float, time_ms: int) -> bool:
         """Whether a value changes what is known already."""
@@ -411,15 +379,12 @@ class Decision(ABC):
                 self._assume(place, self._otherwise, now_ms)
 
     def _assume(self, place: int, value: float, now_ms: int) -> None:
-        row = self.waiting.at(place)
         try:
-            self._learn(place, row, value)
+            self._take_first(place, value, now_ms, ASSUMED)
         except NotLearned:
             self.counts["targets_not_learned"] += 1
             return
         self.counts["targets_assumed"] += 1
-        self._feed(row, value)
-        self.waiting.tell(place, value, now_ms, assumed=True)
 
     def put_back(self, to_ms: int) -> None:
         """Let nothing wait from after a time."""
@@ -483,9 +448,13 @@ class Decision(ABC):
             numbers = {each: number for number, each in enumerate(now)}
             self.waiting.move_flags({at: numbers[each] for at, each in enumerate(before) if each in numbers})
 
-    def take_label(self, label: Callable[..., None]) -> None:
-        """Let another function take in what its target tells, the twin of the one before."""
-        if self._fed is not None:
+    def take_compiled(self, label: Callable[..., None] | None, _slots: array[int] | None, /) -> None:
+        """Go on in machine code, where that is there: the twin of what has been done before.
+
+        Takes what lets features take in what the target tells, None where none is fed; and where compiled
+        features leave the slots of an event that asks, None where they read none.
+        """
+        if self._fed is not None and label is not None:
             self._fed = self._fed._replace(label=label)
 
     @property

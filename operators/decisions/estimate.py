@@ -8,8 +8,9 @@ from typing import Any
 from ...config.decision_flow import EstimateSettings
 from ..models import Estimator, NotLearned
 from ..policy import DecisionPolicy
-from .decision import Decision, FeaturesFed, Judged
+from .decision import Decision
 from .inputs import Inputs
+from .judged import FeaturesFed, Judged
 from .reasons import Reasons
 from .waiting import WaitingRow
 
@@ -53,8 +54,9 @@ class Estimate(Decision):
         return self.settings.quantiles
 
     def _judge(
-        self, event: Any, inputs: Sequence[Any], values: Sequence[float], day_ms: int, overdue: bool
+        self, event: Any, values: Sequence[float], slots: Sequence[int], day_ms: int, overdue: bool
     ) -> Judged:
+        inputs = self.inputs.pick(values, slots)
         quantiles, weights = self.estimator.explained(inputs)
         contributions = self.baseline.against(weights)
         verdict = self.policy.decide(event, values, quantiles, day_ms, overdue)

@@ -24,12 +24,16 @@ class Inputs(NamedTuple):
         `(values, slots) -> inputs`, of all values and slots of an event.
     by_slots
         Whether they are slots.
+    places, moved
+        Where each is among all slots or values of the event, and by how much a slot is less than there.
     """
 
     shape: ModelShape
     names: tuple[str, ...]
     pick: Callable[[Sequence[float], Sequence[int]], Sequence[Any]]
     by_slots: bool
+    places: tuple[int, ...]
+    moved: tuple[int, ...]
 
 
 def inputs_of(
@@ -70,9 +74,10 @@ def inputs_of(
     if by_slots:
         moved = [groups[at].offset - offset for at, offset in zip(taken, offsets, strict=True)]
         source = _source("slots", taken, moved, whole=len(taken) == len(groups) and not any(moved))
-        return Inputs(shape, shape.slot_names, _compiled(source), by_slots)
+        return Inputs(shape, shape.slot_names, _compiled(source), by_slots, tuple(taken), tuple(moved))
     source = _source("values", valued, [0] * len(valued), whole=len(valued) == len(value_names))
-    return Inputs(shape, shape.value_names, _compiled(source), by_slots)
+    unmoved = (0,) * len(valued)
+    return Inputs(shape, shape.value_names, _compiled(source), by_slots, tuple(valued), unmoved)
 
 
 def _source(of: str, taken: Sequence[int], moved: Sequence[int], *, whole: bool) -> str:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...config.decision_flow import DecisionSettings, ScoreSettings
 from ..models import Calibration, Model, NotLearned, Provisional, Teacher, build_model
 from ..policy import DecisionPolicy, Verdict
-from .decision import Decision, FeaturesFed, Judged
+from .decision import Decision
 from .inputs import Inputs
+from .judged import Evaluated, FeaturesFed, Judged
 from .last_limits import LastLimits
 from .reasons import Coded, Reasons
+from .score_compiled import CompiledScore, compiled_score
 from .waiting import WaitingRow
 
 __all__ = ["Score"]
 
 _NO_CODES: Sequence[str] = ()
 _PLAIN: Final[dict[str, Any]] = {"reasons": ()}
+_LABELS: Final = (0.0, 1.0)
 
 
 class Score(Decision):
@@ -65,25 +69,73 @@ class Score(Decision):
         self._provisional = None if told is None else Provisional(int(told))
         self.last_limits = LastLimits(1)
         self._blank = (0.0,) * len(inputs.names)
+        self._compiled: CompiledScore | None = None
+        self._line: dict[str, Any] = {}
         super().__init__(name, settings, inputs, entities, 1, policy, reasons, fed)
 
     def configure(self, settings: DecisionSettings, codes: Iterable[Coded], *, learn: bool) -> None:
         """See `Decision.configure`."""
         super().configure(settings, codes, learn=learn)
         assert isinstance(settings, ScoreSettings)
+        # What counts provisionally is learned with weights, which machine code doesn't know.
+        self._learns_compiled = learn and self._provisional is None
         self._with_limits = settings.policy.ladder is not None
         self.last_limits.entries_max = settings.limits_max
 
+    def take_compiled(self, label: Callable[..., None] | None, slots: array[int] | None, /) -> None:
+        """See `Decision.take_compiled`."""
+        super().take_compiled(label, None)
+        if slots is not None:
+            means = self.baseline.means
+            self._compiled = compiled_score(self.model, self.inputs, means, self.waiting, slots)
+
+    def describe(self, version: str, party: str | None) -> None:
+        """See `Decision.describe`."""
+        super().describe(version, party)
+        # Filling one mapping in over and over is cheaper than making one.
+        names = ("decision_id", "event_id", *([party] if party else ()), "event_time", "kind", "action")
+        self._line = dict.fromkeys((*names, "score", "reasons", "model", "version"), ())
+        self._line |= {"kind": self.name, "model": version, "version": 1}
+        self._prefix = f"{self.name}:"
+
+    def said(self, event: Any, judged: Judged) -> dict[str, Any]:
+        """See `Decision.said`."""
+        party = self._party_field
+        if judged.said is not _PLAIN or self._with_limits:
+            return super().said(event, judged)
+        line, event_id = self._line, event.event_id
+        line["decision_id"], line["event_id"] = self._prefix + event_id, event_id
+        line["event_time"], line["action"] = event.event_time, judged.verdict.action
+        line["score"] = judged.served[0]
+        if party is not None:
+            name = getattr(event, party)
+            if name is None:
+                return super().said(event, judged)
+            line[party] = name
+        return line
+
     def _judge(
-        self, event: Any, inputs: Sequence[Any], values: Sequence[float], day_ms: int, overdue: bool
+        self, event: Any, values: Sequence[float], slots: Sequence[int], day_ms: int, overdue: bool
     ) -> Judged:
-        model = self.model
-        if model.cheap_explain:
-            raw, weights = model.score_explained(inputs)
-            contributions: Sequence[float] = self.baseline.against(weights)
+        model, compiled, calibration = self.model, self._compiled, self.calibration
+        inputs: Sequence[Any]
+        contributions: Sequence[float]
+        score: float
+        singles: memoryview | None = None
+        if compiled is not None:
+            # What machine code has found stays until the next event: whoever keeps any of it copies it.
+            offset, slope = (calibration.offset, calibration.slope) if self._calibrated else (0.0, 1.0)
+            raw = compiled.weigh(compiled.address, compiled.model.intercept, offset, slope)
+            score, inputs = compiled.served[0], compiled.inputs
+            contributions, singles = compiled.contributions, compiled.singles
         else:
-            raw, contributions = model.score(inputs), self._blank
-        score = self.calibration.apply(raw) if self._calibrated else raw
+            inputs = self.inputs.pick(values, slots)
+            if model.cheap_explain:
+                raw, weights = model.score_explained(inputs)
+                contributions = self.baseline.against(weights)
+            else:
+                raw, contributions = model.score(inputs), self._blank
+            score = calibration.apply(raw) if self._calibrated else raw
         fields: dict[str, Any] = {"score": score}
         if self._with_limits:
             last = self.last_limits.of(self._party(event))
@@ -92,13 +144,13 @@ class Score(Decision):
         else:
             verdict = self.policy.decide(event, values, score, day_ms, overdue)
         if verdict is self.policy.plain:
-            return Judged(verdict, fields, _PLAIN, _NO_CODES, inputs, raw, (score,), contributions)
+            return Judged(verdict, fields, _PLAIN, _NO_CODES, inputs, raw, (score,), contributions, singles)
         told = self.policy.wants_reasons(verdict)
         if told and not model.cheap_explain:
             contributions = tuple(model.explain(inputs))
         said: dict[str, Any] = {}
         codes = self.reasons.tell(said, verdict, contributions if told else None, values)
-        return Judged(verdict, fields, said, codes, inputs, raw, (score,), contributions)
+        return Judged(verdict, fields, said, codes, inputs, raw, (score,), contributions, singles)
 
     def _fallback(
         self, why: str, event: Any, values: Sequence[float], day_ms: int, overdue: bool
@@ -127,6 +179,43 @@ class Score(Decision):
         if judged.verdict.limit is not None:
             self.last_limits.take(self._party(event), judged.verdict.limit)
 
+    def _wait(
+        self,
+        judged: Judged,
+        event_id: str,
+        key: str,
+        at_ms: int,
+        number: int,
+        rows: Sequence[int],
+        flags: int,
+        censored: bool,
+    ) -> None:
+        """See `Decision._wait`."""
+        compiled = self._compiled
+        if compiled is None:
+            super()._wait(judged, event_id, key, at_ms, number, rows, flags, censored)
+            return
+        inputs, score, served = compiled.packed(), judged.score, judged.served[0]
+        self.waiting.wait_packed(
+            event_id, key, at_ms, number, rows, flags, inputs, score, served, censored=censored
+        )
+
+    def _take_first(self, place: int, value: float, told_ms: int, state: int) -> None:
+        """See `Decision._take_first`."""
+        compiled, waiting = self._compiled, self.waiting
+        if compiled is None or not self._learns_compiled or value not in _LABELS:
+            super()._take_first(place, value, told_ms, state)
+            return
+        model, label, score = compiled.model, int(value), waiting.head(place)[3]
+        model.intercept = compiled.learn(
+            compiled.address, waiting.address(place), label, state, told_ms, value, model.intercept
+        )
+        self.calibration.learn(score, label)
+        served = waiting.served_at(place)
+        self.evaluated.append(Evaluated(self.name, waiting.id_at(place), (), served, value))
+        if self._fed is not None:
+            self._feed(waiting.at(place), value)
+
     def _teach_provisionally(self, provisional: Provisional, judged: Judged) -> None:
         """Learn as if nothing came; where the model can't, it is as it was, and that is counted."""
         label, weight = provisional.label, provisional.first(judged.score)
@@ -143,6 +232,8 @@ class Score(Decision):
         self.last_limits.forget(keys)
 
     def _teach(self, row: WaitingRow, value: float) -> None:
+        if value not in _LABELS:
+            raise NotLearned(ValueError(f"the label must be 0 or 1 (is {value!r})"))
         label = int(value)
         if self._provisional is not None:
             self._teach_after(self._provisional, row, label)

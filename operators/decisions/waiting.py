@@ -65,6 +65,13 @@ class Waiting(Pending):
         Whether the key is another than the event's id; then several may wait under one.
     rows_max, age_ms_max
         As `Pending` has them.
+
+    Attributes
+    ----------
+    inputs_at, value_at
+        Where in a row what the model read begins, and where what is told stands, bytes.
+    typecode
+        Of what the model read.
     """
 
     def __init__(
@@ -80,12 +87,18 @@ class Waiting(Pending):
     ) -> None:
         self._layout = f"<qqqdIB{entities}I{width}{typecode}{served + 1}d"
         super().__init__(entities, width, typecode, rows_max, age_ms_max)
+        self.typecode = typecode
+        width_bytes = struct.calcsize(f"<{width}{typecode}")
+        self._packed_row = struct.Struct(f"<qqqdIB{entities}I{width_bytes}s{served + 1}d")
+        self._served_row = struct.Struct(f"<{served}d")
         self._row = struct.Struct(self._layout)
         self._row_bytes = self._row.size
         self._blocks.clear()
         self._blocks.append(self._new_block())
         self._served_from = self.features_from + width
-        self._value_at = self._row_bytes - _VALUE.size
+        self.value_at = self._row_bytes - _VALUE.size
+        self.inputs_at = self.layout["rows"] + _ROW_BYTES * entities
+        self._served_at = self.inputs_at + width_bytes
         self._keyed = keyed
         self._keys: dict[int, str] = {}
         self._by_key: dict[str, list[int]] = {}
@@ -125,6 +138,46 @@ class Waiting(Pending):
             self._keys[place] = key
             self._by_key.setdefault(key, []).append(place)
 
+    def wait_packed(
+        self,
+        event_id: str,
+        key: str,
+        time_ms: int,
+        number: int,
+        rows: Sequence[int],
+        flags: int,
+        inputs: bytes,
+        score: float,
+        served: float,
+        *,
+        censored: bool,
+    ) -> None:
+        """Keep a decision of which one number goes out, and whose inputs are packed; see `wait`."""
+        place = self.reserve(event_id)
+        block, at = self._at(place)
+        self._packed_row.pack_into(
+            block.rows,
+            at * self._row_bytes,
+            time_ms,
+            number,
+            0,
+            score,
+            flags << 1 | censored,
+            UNLABELLED,
+            *rows,
+            inputs,
+            served,
+            _NAN,
+        )
+        if self._keyed:
+            self._keys[place] = key
+            self._by_key.setdefault(key, []).append(place)
+
+    def served_at(self, place: int) -> tuple[float, ...]:
+        """Return the numbers that went out with the decision at a place."""
+        block, at = self._at(place)
+        return self._served_row.unpack_from(block.rows, at * self._row_bytes + self._served_at)
+
     def places_of(self, key: str) -> Sequence[int]:
         """Places of the decisions that wait under a key, the oldest first."""
         if self._keyed:
@@ -158,7 +211,7 @@ class Waiting(Pending):
         """Write down what was told of a decision; the time of the first that told stays."""
         self.label_at(place, ASSUMED if assumed else TOLD, told_ms)
         block, at = self._at(place)
-        _VALUE.pack_into(block.rows, at * self._row_bytes + self._value_at, value)
+        _VALUE.pack_into(block.rows, at * self._row_bytes + self.value_at, value)
 
     def move_flags(self, moved: Mapping[int, int]) -> None:
         """Give conditions other bits: those of rows that wait were noted by the numbers of then.

@@ -51,7 +51,7 @@ class CompiledEvents:
 
     Attributes
     ----------
-    read, update, label_of
+    read, update, label_of, slots_of
         See `EventFeatures`. Values and slots come as lists. `update` takes the values of what `read` of the
         same type read last, whatever it is given. Corrections aren't compiled.
     """
@@ -60,6 +60,7 @@ class CompiledEvents:
         self.read: dict[str, Read] = {}
         self.update: dict[str, Update] = {}
         self.label_of: dict[str, Label] = {}
+        self.slots_of = {made.unit.name: made.buffers["slots"] for made in units if "slots" in made.buffers}
         self._units = units
         for made in units:
             made.note_addresses()
@@ -106,6 +107,7 @@ def take_compiled(features: EventFeatures) -> bool:
     features.read.update(made.read)
     features.update.update(made.update)
     features.label_of.update(made.label_of)
+    features.slots_of.update(made.slots_of)
     return True
 
 
@@ -165,16 +167,18 @@ class CompiledUnit:
     ----------
     arrays
         The memory that it works on, in the order of the table.
+    buffers
+        Of that, what is no column, by name.
     """
 
     def __init__(self, unit: Unit, kernels: Mapping[str, Any], names: Mapping[str, Any]) -> None:
         self.unit = unit
         self._kernels = kernels
-        self._buffers = {
+        self.buffers = {
             name: array(code, bytes(array(code).itemsize * cells))
             for name, (code, cells) in unit.buffers.items()
         }
-        memory = {**names, **self._buffers}
+        memory = {**names, **self.buffers}
         self.arrays: list[array[Any]] = [memory[name] for name in unit.table]
         self._addresses = array("q", [0] * len(unit.table))
 
@@ -185,7 +189,7 @@ class CompiledUnit:
 
     def names(self) -> dict[str, Any]:
         """Return what the functions around the compiled ones speak of."""
-        views = {name: memoryview(each) for name, each in self._buffers.items()}
+        views = {name: memoryview(each) for name, each in self.buffers.items()}
         return {
             **{f"kernel_{name}": kernel for name, kernel in self._kernels.items()},
             **views,

@@ -88,6 +88,9 @@ class EventFeatures:
         target feeds a feature.
     relabel_of
         By decision: `(rows, number, flags, time_ms, old, new)`: takes the old label's effect back.
+    slots_of
+        By event type, where compiled `read` leaves the slots; the arrays stay the same ones. Empty for plain
+        ones.
     names_of, groups_of, conditions_of
         By event type; see `read`. Conditions are told as they were declared. Groups may share an offset, as
         those of `ngrams` do: they share slots.
@@ -210,6 +213,7 @@ class EventFeatures:
         exec(compile(self.source, "<features>", "exec"), names)  # noqa: S102  # made here, from checked names and numbers
         self.read: dict[str, Read] = {name: names[f"read_{name}"] for name in self.readings}
         self.update: dict[str, Update] = {name: names[f"update_{name}"] for name in moved}
+        self.slots_of: dict[str, array[Any]] = {}
         self.label_of: dict[str, Label] = {name: names[f"label_{name}"] for name in self.lines.labels}
         self.relabel_of: dict[str, Relabel] = {name: names[f"relabel_{name}"] for name in self.lines.labels}
 

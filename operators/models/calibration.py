@@ -28,6 +28,7 @@ _BINS_PER_LOG_ODDS: Final = 10.0
 # Twice the gain in log-likelihood that two parameters make by chance, twice over.
 _CHANCE: Final = 4.0
 WEIGHT_MAX: Final = 1e6
+_SERVED_MAX: Final = log_odds(1.0)  # where log-odds are cut off
 
 
 class _State(msgspec.Struct, frozen=True, array_like=True):
@@ -117,13 +118,18 @@ class Calibration:
             raise ValueError(f"the label must be 0 or 1 (is {label!r})")
         if not 0.0 <= weight <= WEIGHT_MAX:
             raise ValueError(f"the weight must be from 0 to {WEIGHT_MAX:g} (is {weight!r})")
-        taken = (log_odds(score), log_odds(self.apply(score)), weight, label)
+        raw = served = log_odds(score)
+        if self.slope != 1.0 or self.offset != 0.0:
+            served = min(max(self.offset + self.slope * raw, -_SERVED_MAX), _SERVED_MAX)
         place = self._place
-        for ring, number in zip(self._rings(), taken, strict=True):
-            if place < len(ring):
-                ring[place] = number
-            else:
-                ring.append(number)
+        if place < len(self._labels):
+            self._raw[place], self._served[place] = raw, served
+            self._weights[place], self._labels[place] = weight, label
+        else:
+            self._raw.append(raw)
+            self._served.append(served)
+            self._weights.append(weight)
+            self._labels.append(label)
         self._place = place + 1 if place + 1 < self._outcomes else 0
         self.learned += 1
         if not self.learned % self._refit_every:

@@ -8,11 +8,10 @@ included. Tests hold scores and weights of the two to within 1e-12. River's pena
 
 from __future__ import annotations
 
-import math
 import sys
 from array import array
 from collections.abc import Callable, Sequence
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import ClassVar, Literal
 
 import msgspec
@@ -32,14 +31,14 @@ __all__ = [
 ]
 
 
+# What follows is compiled too: it is given all that it works on, and speaks of no other name of this module.
+
+
 def log_odds(probability: float) -> float:
     """Return the logarithm of the odds of a probability, cut off at 1e-9 from both ends."""
     # Reasons are differences of log-odds; a score of exactly 0 or 1 must not make them infinite.
     probability = min(max(probability, 1e-9), 1.0 - 1e-9)
-    return math.log(probability / (1.0 - probability))
-
-
-# What follows is compiled too: it is given all that it works on, and speaks of no other name of this module.
+    return log(probability / (1.0 - probability))
 
 
 def probability(log_odds: float) -> float:

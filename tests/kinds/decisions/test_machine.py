@@ -11,9 +11,13 @@ import pytest
 from declared_flows import HOUR, T0, line_of, parcel_lines, parcels
 
 from headrace.journal.records import Kind
+from headrace.kinds.decisions import machine as machine_module
 from headrace.kinds.decisions.detail import read_detail
 from headrace.kinds.decisions.machine import DecisionShard
 from headrace.kinds.decisions.shape import changes
+from headrace.operators.compiled.kernels import compiles
+from headrace.operators.decisions.target import Telling
+from headrace.operators.models import NotLearned
 from headrace.shard.commands import Erase, KillSwitch
 
 DECIDED, APPLIED, DEAD = int(Kind.DECIDED), int(Kind.APPLIED), int(Kind.DEAD)
@@ -124,6 +128,7 @@ def test_a_decision_that_fails_takes_no_other_with_it(tmp_path, monkeypatch):
         raise ZeroDivisionError("no such number")
 
     risk_model: Any = machine.decisions["risk"]
+    monkeypatch.setattr(risk_model, "_compiled", None)  # machine code divides by nothing
     monkeypatch.setattr(risk_model.model, "score_explained", fail)
     kind, (risk, eta), detail = give(machine, parcel(1, T0))
     assert kind == DECIDED
@@ -144,6 +149,7 @@ def test_an_input_that_can_not_be_learned_leaves_everything_as_it_was(tmp_path, 
     def fail(*_example):
         raise ArithmeticError("won't learn")
 
+    monkeypatch.setattr(machine.decisions["risk"], "_compiled", None)
     monkeypatch.setattr(machine.decisions["risk"], "_teach_one", fail)
     kind, (letter,), _ = give(machine, line_of("claim", 1, T0 + HOUR, about="parcel-1", lost=True))
     assert kind == DEAD
@@ -151,6 +157,51 @@ def test_an_input_that_can_not_be_learned_leaves_everything_as_it_was(tmp_path, 
     after = machine.save()
     machine.counts.pop("dead_internal_error")
     assert {name for name in before if before[name] != after[name]} <= {"head"}
+
+
+@pytest.mark.parametrize(
+    "overrides", [(), ("decisions.risk.shadow=true", "decisions.risk.calibration.method=none")]
+)
+def test_machine_code_says_and_learns_the_same_to_the_bit(tmp_path, monkeypatch, overrides):
+    compiled = shard(tmp_path, *overrides)
+    monkeypatch.setattr(machine_module, "take_compiled", lambda _features: False)
+    plain = shard(tmp_path, *overrides)
+    assert (compiled.compiled, plain.compiled) == (compiles(), False)
+    risk: Any = compiled.decisions["risk"]
+    assert (risk._compiled is not None) == compiles()
+    for number, line in enumerate(parcel_lines(2500)):
+        position = (0, number, 1)
+        (event,), (same,) = compiled.contract.decode([line]), plain.contract.decode([line])
+        assert compiled.apply(event, line, position) == plain.apply(same, line, position)
+    assert compiled.save() == plain.save()
+    assert risk.counts["targets_matched"] > 0
+    assert compiled.evaluated == plain.evaluated
+    if not overrides:
+        assert not risk.calibration.is_identity, "too few outcomes to calibrate by"
+
+
+def test_machine_code_can_be_taken_over_between_two_events(tmp_path, monkeypatch):
+    lines = list(parcel_lines(400))
+    from_the_start = shard(tmp_path)
+    monkeypatch.setattr(machine_module, "take_compiled", lambda _features: False)
+    later = shard(tmp_path)
+    monkeypatch.undo()
+    for number, line in enumerate(lines):
+        if number == len(lines) // 2:
+            later.take_compiled()
+        assert give(from_the_start, line) == give(later, line)
+    assert later.compiled == from_the_start.compiled == compiles()
+    assert later.save() == from_the_start.save()
+
+
+def test_a_label_that_is_none_is_not_learned(tmp_path):
+    machine = shard(tmp_path)
+    give(machine, parcel(1, T0))
+    risk = machine.decisions["risk"]
+    before = {name: bytes(blob) for name, blob in risk.save().items()}
+    with pytest.raises(NotLearned, match="0 or 1"):
+        risk.tell(Telling("parcel-1", 2.0, T0 + HOUR), T0 + HOUR)
+    assert {name: bytes(blob) for name, blob in risk.save().items()} == before
 
 
 def test_a_decision_in_shadow_is_kept_but_not_sent(tmp_path):

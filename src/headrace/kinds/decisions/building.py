@@ -9,9 +9,10 @@ from headrace.config.decision_flow import (
     ScoreSettings,
 )
 from headrace.config.decision_policy import PolicyScope
-from headrace.operators.decisions.decision import Decision, FeaturesFed
+from headrace.operators.decisions.decision import Decision
 from headrace.operators.decisions.estimate import Estimate
 from headrace.operators.decisions.inputs import Inputs, inputs_of
+from headrace.operators.decisions.judged import FeaturesFed
 from headrace.operators.decisions.reasons import Coded, Reasons, codes_of_values
 from headrace.operators.decisions.score import Score
 from headrace.operators.events.declared import Contract

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from headrace.operators.decisions.decision import Decision, Judged
+from headrace.operators.decisions.decision import Decision
+from headrace.operators.decisions.judged import Judged
 
 __all__ = ["DecisionDetail", "EventDetail", "pack_detail", "read_detail"]
 
@@ -69,13 +70,20 @@ def pack_detail(
 
 def _packed(decision: Decision, judged: Judged, lines: Any) -> tuple[Any, ...]:
     inputs, contributions = judged.inputs, judged.contributions
-    code = "I" if decision.inputs.by_slots else "d"
+    # Contributions have four bytes each: they are shown with three digits behind the point.
+    if judged.singles is not None:
+        # As machine code has laid them.
+        packed: bytes | None = memoryview(inputs).tobytes()  # type: ignore[arg-type]
+        added = judged.singles.tobytes()
+    else:
+        code = "I" if decision.inputs.by_slots else "d"
+        packed = None if inputs is None else struct.pack(f"<{len(inputs)}{code}", *inputs)
+        added = struct.pack(f"<{len(contributions)}f", *contributions)
     return (
         decision.name,
-        None if inputs is None else struct.pack(f"<{len(inputs)}{code}", *inputs),
+        packed,
         decision.inputs.by_slots,
-        # Four bytes each: they are shown with three digits behind the point.
-        struct.pack(f"<{len(contributions)}f", *contributions),
+        added,
         judged.score,
         judged.verdict.trace,
         next(lines) if decision.settings.shadow else None,

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 
 from headrace.config.decision_flow import DecisionFlowSettings
-from headrace.operators.decisions.decision import Evaluated
 from headrace.operators.decisions.estimate_window import EstimateQuality, EstimateWindow, estimate_quality
+from headrace.operators.decisions.judged import Evaluated
 from headrace.operators.decisions.prequential import Counted, OutcomeWindow, Prequential, quality_of
 
 __all__ = ["DecisionWindow", "DecisionsRun", "EstimateSums", "decisions_together", "window_of"]

@@ -21,7 +21,8 @@ from headrace.kinds.decisions.building import build_decisions, codes_for
 from headrace.kinds.decisions.detail import pack_detail
 from headrace.kinds.decisions.erasure import forget
 from headrace.kinds.decisions.shape import declared, versions
-from headrace.operators.decisions.decision import Decision, Judged
+from headrace.operators.decisions.decision import Decision
+from headrace.operators.decisions.judged import Judged
 from headrace.operators.decisions.target import Telling, join_key, value_of
 from headrace.operators.events.declared import Contract, contract_of
 from headrace.operators.events.decode import Undecodable
@@ -65,7 +66,6 @@ class _OfType:
     """What is done with events of one type."""
 
     name: str
-    party: str | None
     decisions: list[Decision] = field(default_factory=list)
     targets: list[_Target] = field(default_factory=list)
     read: Callable[..., Any] | None = None
@@ -101,6 +101,8 @@ class DecisionShard(MachineBase):
         self._compiled = take_compiled(self.features)
         self.decisions = build_decisions(settings, self.contract, self.features, shard=self.shard)
         self._declared = declared(settings)
+        if self._compiled:
+            self._take_compiled_decisions()
 
     @property
     def compiled(self) -> bool:
@@ -114,8 +116,13 @@ class DecisionShard(MachineBase):
         self._compiled = True
         for of in self._of.values():
             of.read, of.update = self.features.read.get(of.name), self.features.update.get(of.name)
-        for name, label in self.features.label_of.items():
-            self.decisions[name].take_label(label)
+        self._take_compiled_decisions()
+
+    def _take_compiled_decisions(self) -> None:
+        """Let decisions go on in machine code, over the memory of compiled features."""
+        for name, decision in self.decisions.items():
+            slots = self.features.slots_of.get(decision.settings.on)
+            decision.take_compiled(self.features.label_of.get(name), slots)
 
     def configure(self, settings: DecisionFlowSettings, *, learn: bool) -> None:
         """Take over a configuration; it holds from the next input on.
@@ -138,7 +145,7 @@ class DecisionShard(MachineBase):
         for name, decision in self.decisions.items():
             of = settings.decisions[name]
             decision.configure(of, codes_for(settings, decision.inputs), learn=learn)
-            decision.version = told[name]
+            decision.describe(told[name], self._party_field(of.on))
             decision.evaluated = self.evaluated
         self.version = ",".join(told.values())
         self._of = {cls: self._of_type(kind.name) for cls, kind in self.contract.by_class.items()}
@@ -147,8 +154,7 @@ class DecisionShard(MachineBase):
     def _of_type(self, name: str) -> _OfType:
         """Gather what is done with events of a type."""
         kind = self.contract.types[name]
-        party = next((each for each in ("customer_id", "session_id") if each in kind.fields), None)
-        found = _OfType(name, party, read=self.features.read.get(name), update=self.features.update.get(name))
+        found = _OfType(name, read=self.features.read.get(name), update=self.features.update.get(name))
         for decision in self.decisions.values():
             if decision.settings.on == name:
                 found.decisions.append(decision)
@@ -159,6 +165,11 @@ class DecisionShard(MachineBase):
                     _Target(decision, join_key(target.telling_fields), value_of(target), when)
                 )
         return found
+
+    def _party_field(self, name: str) -> str | None:
+        """Return which field of a type names whom its events are about."""
+        fields = self.contract.types[name].fields
+        return next((each for each in ("customer_id", "session_id") if each in fields), None)
 
     def _again(self, contract: Contract, events: Sequence[Any]) -> list[Any]:
         """Return events as another contract decodes them, without those that it refuses."""
@@ -214,7 +225,7 @@ class DecisionShard(MachineBase):
             judgements = [
                 (decision, decision.judge(event, values, slots, day_at, overdue)) for decision in of.decisions
             ]
-            lines, shadowed = self._lines(of, event, judgements)
+            lines, shadowed = _lines(event, judgements)
             detail = pack_detail(values, judgements, shadowed) if judgements else _NOTHING
             tellings = [(each.decision, telling) for each in of.targets if (telling := _telling(each, event))]
             if timing is not _AHEAD:
@@ -257,31 +268,6 @@ class DecisionShard(MachineBase):
                     raise
                 decision.counts["targets_not_learned"] += 1
             told = True
-
-    def _lines(self, of: _OfType, event: Any, judgements: _Judgements) -> tuple[bytes, list[bytes]]:
-        """Return the lines that go out, one behind the other, and those of decisions that only watch."""
-        out, shadowed = b"", list[bytes]()
-        for decision, judged in judgements:
-            verdict = judged.verdict
-            said: dict[str, Any] = {
-                "decision_id": f"{decision.name}:{event.event_id}",
-                "event_id": event.event_id,
-            }
-            if of.party is not None:
-                party = getattr(event, of.party)
-                if party is not None:
-                    said[of.party] = party
-            said |= {"event_time": event.event_time, "kind": decision.name, "action": verdict.action}
-            said |= judged.fields
-            said |= {"reasons": judged.said["reasons"], "model": decision.version, "version": 1}
-            if "policy" in judged.said:
-                said["policy"] = judged.said["policy"]
-            line = dumps(said, None, ENCODING)
-            if decision.settings.shadow:
-                shadowed.append(line)
-            else:
-                out += line
-        return out, shadowed
 
     def _not_on_time(self, event: Any, of: _OfType, timing: Timing) -> None:
         self._count(f"events_{timing.name.lower()}")
@@ -454,6 +440,18 @@ class DecisionShard(MachineBase):
 
 
 _UNREAD: Final = ((), (), 0, ())
+
+
+def _lines(event: Any, judgements: _Judgements) -> tuple[bytes, list[bytes]]:
+    """Return the lines that go out, one behind the other, and those of decisions that only watch."""
+    out, shadowed = b"", list[bytes]()
+    for decision, judged in judgements:
+        line = dumps(decision.said(event, judged), None, ENCODING)
+        if decision.settings.shadow:
+            shadowed.append(line)
+        else:
+            out += line
+    return out, shadowed
 
 
 def _encoded(events: Sequence[Any]) -> list[bytes]:

@@ -13,7 +13,7 @@ import orjson
 from headrace.config.decision_flow import DecisionFlowSettings
 from headrace.journal.records import Kind, Record
 from headrace.kinds.decisions.machine import DecisionShard
-from headrace.operators.decisions.decision import Evaluated
+from headrace.operators.decisions.judged import Evaluated
 from headrace.replay.past import Past
 from headrace.replay.walk import Progress, Walk, Walked, why_not
 
