@@ -7,6 +7,7 @@ __all__ = [
     "estimate",
     "estimate_window",
     "inputs",
+    "judged",
     "pending",
     "prequential",
     "reasons",

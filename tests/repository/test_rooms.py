@@ -30,7 +30,7 @@ EXPORTED = {
     "flows": "kinds named",
     "operators.compiled": "generated inline kept kernels twins",
     "operators.decisions": (
-        "attribution_baseline decision detail estimate estimate_window inputs pending prequential "
+        "attribution_baseline decision detail estimate estimate_window inputs judged pending prequential "
         "reasons score scoring scoring_compiled target"
     ),
     "operators.events": (
