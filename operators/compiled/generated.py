@@ -12,8 +12,9 @@ import inspect
 import logging
 import math
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import FunctionType
@@ -25,7 +26,7 @@ from .kept import is_kept, kernel_folder, make_room, note_kept
 from .kernels import compiles, in_machine_code, lies_on_disk, may_compile
 from .twins import TWINS
 
-__all__ = ["CELLS", "compile_source"]
+__all__ = ["CELLS", "compile_source", "names_in"]
 
 CELLS: Final = {"d": "doubles", "q": "longs", "i": "ints", "f": "floats", "H": "shorts", "I": "words"}
 """What a source calls the cells from an address on, by their code in the `array` module."""
@@ -37,7 +38,13 @@ _NUMBERS: Final = {
     "short": "uint16",
     "byte": "uint8",
 }
+_NAMES: Final = re.compile(r"\b[a-z_][a-z0-9_]*\b")
 _log = logging.getLogger(__name__)
+
+
+def names_in(lines: Iterable[str]) -> set[str]:
+    """Return what could be names in some lines of a source."""
+    return {name for line in lines for name in _NAMES.findall(line)}
 
 
 def compile_source(

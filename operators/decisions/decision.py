@@ -227,24 +227,24 @@ class Decision(ABC):
         if key is None:
             counts["targets_missing"] += 1
             return
-        self._wait(judged, event.event_id, key, at_ms, number, rows, flags, action in self.settings.censors)
+        self.waiting.wait(
+            event.event_id,
+            key,
+            at_ms,
+            number,
+            rows,
+            flags,
+            self._to_wait(judged),
+            judged.score,
+            judged.served,
+            censored=action in self.settings.censors,
+        )
         if self.early.waiting:
             self._take_early(key, at_ms)
 
-    def _wait(
-        self,
-        judged: Judged,
-        event_id: str,
-        key: str,
-        at_ms: int,
-        number: int,
-        rows: Sequence[int],
-        flags: int,
-        censored: bool,
-    ) -> None:
-        """Keep what its target needs to be learned from."""
-        inputs, score, served = judged.inputs or (), judged.score, judged.served
-        self.waiting.wait(event_id, key, at_ms, number, rows, flags, inputs, score, served, censored=censored)
+    def _to_wait(self, judged: Judged) -> Sequence[Any] | bytes:
+        """Return what the model read, as it waits for the target."""
+        return judged.inputs or ()
 
     def _take_early(self, key: str, at_ms: int) -> None:
         """Let what came before its decision tell now; what happened before it tells nothing of it."""

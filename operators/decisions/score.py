@@ -70,7 +70,6 @@ class Score(Decision):
         self.last_limits = LastLimits(1)
         self._blank = (0.0,) * len(inputs.names)
         self._compiled: CompiledScore | None = None
-        self._line: dict[str, Any] = {}
         super().__init__(name, settings, inputs, entities, 1, policy, reasons, fed)
 
     def configure(self, settings: DecisionSettings, codes: Iterable[Coded], *, learn: bool) -> None:
@@ -92,26 +91,23 @@ class Score(Decision):
     def describe(self, version: str, party: str | None) -> None:
         """See `Decision.describe`."""
         super().describe(version, party)
-        # Filling one mapping in over and over is cheaper than making one.
-        names = ("decision_id", "event_id", *([party] if party else ()), "event_time", "kind", "action")
-        self._line = dict.fromkeys((*names, "score", "reasons", "model", "version"), ())
-        self._line |= {"kind": self.name, "model": version, "version": 1}
-        self._prefix = f"{self.name}:"
+        self._line = dict[str, Any]()
 
     def said(self, event: Any, judged: Judged) -> dict[str, Any]:
         """See `Decision.said`."""
-        party = self._party_field
-        if judged.said is not _PLAIN or self._with_limits:
+        field = self._party_field
+        party = None if field is None else getattr(event, field)
+        if judged.said is not _PLAIN or self._with_limits or (field is not None and party is None):
             return super().said(event, judged)
-        line, event_id = self._line, event.event_id
-        line["decision_id"], line["event_id"] = self._prefix + event_id, event_id
+        # Filling the first one in over and over is cheaper than making more: all have the same fields.
+        line = self._line
+        if not line:
+            line = self._line = super().said(event, judged)
+        line["decision_id"], line["event_id"] = f"{self.name}:{event.event_id}", event.event_id
         line["event_time"], line["action"] = event.event_time, judged.verdict.action
         line["score"] = judged.served[0]
-        if party is not None:
-            name = getattr(event, party)
-            if name is None:
-                return super().said(event, judged)
-            line[party] = name
+        if field is not None:
+            line[field] = party
         return line
 
     def _judge(
@@ -179,26 +175,9 @@ class Score(Decision):
         if judged.verdict.limit is not None:
             self.last_limits.take(self._party(event), judged.verdict.limit)
 
-    def _wait(
-        self,
-        judged: Judged,
-        event_id: str,
-        key: str,
-        at_ms: int,
-        number: int,
-        rows: Sequence[int],
-        flags: int,
-        censored: bool,
-    ) -> None:
-        """See `Decision._wait`."""
-        compiled = self._compiled
-        if compiled is None:
-            super()._wait(judged, event_id, key, at_ms, number, rows, flags, censored)
-            return
-        inputs, score, served = compiled.packed(), judged.score, judged.served[0]
-        self.waiting.wait_packed(
-            event_id, key, at_ms, number, rows, flags, inputs, score, served, censored=censored
-        )
+    def _to_wait(self, judged: Judged) -> Sequence[Any] | bytes:
+        """See `Decision._to_wait`."""
+        return super()._to_wait(judged) if self._compiled is None else self._compiled.packed()
 
     def _take_first(self, place: int, value: float, told_ms: int, state: int) -> None:
         """See `Decision._take_first`."""

@@ -10,10 +10,11 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from ..compiled.generated import CELLS, compile_source
+from ..compiled.generated import CELLS, compile_source, names_in
 from ..models import Model
-from ..models.fused import Logistic, gradient_of, log_odds, probability
+from ..models.fused import Logistic
 from .inputs import Inputs
+from .logistic_lines import MOVED_INTERCEPT, helpers_of, learned, rates_of, total_of
 from .waiting import Waiting
 
 __all__ = ["CompiledScore", "compiled_score"]
@@ -60,24 +61,17 @@ def compiled_score(
         "learn": "double(int64, int64, int64, int64, int64, double, double)",
     }
     source = "\n\n\n".join([_weigh(inputs, table), _learn(inputs, model, waiting, table)])
-    helpers: dict[str, Callable[..., Any]] = {
-        "probability": probability,
-        "log_odds": log_odds,
-        "gradient_of": gradient_of,
-        "step": model.step,
-    }
-    kernels = compile_source(source, helpers, signatures, may_wait=True)
+    kernels = compile_source(source, helpers_of(model), signatures, may_wait=True)
     return None if kernels is None else CompiledScore(model, inputs, means, waiting, slots, table, kernels)
 
 
 def _function(name: str, parameters: str, table: Sequence[str], lines: Sequence[str]) -> str:
     """Return a function that finds the memory that its lines speak of by the table at an address."""
-    text = "\n".join(lines)
+    used = names_in(lines)
     found = [
         f"{each} = {CELLS[_OUTER.get(each, 'd')]}(table[{place}])"
         for place, each in enumerate(table)
-        # A table of the model is also handed to its step as a whole.
-        if f"{each}[" in text or f"({each}, " in text or f", {each}, " in text
+        if each in used
     ]
     body = "\n    ".join(["table = longs(address)", *found, *lines])
     return f"def {name}(address, {parameters}):\n    {body}"
@@ -97,7 +91,7 @@ def _weigh(inputs: Inputs, table: Sequence[str]) -> str:
             f" singles[{number}] = a{number}; read[{number}] = s{number}; read_short[{number}] = s{number}"
             for number in numbers
         ),
-        f"raw = probability({_total([f'w{number}' for number in numbers])} + intercept)",
+        f"raw = probability({total_of(f'w{number}' for number in numbers)} + intercept)",
         "served[0] = raw",
         "if slope != 1.0 or offset != 0.0:",
         "    served[0] = probability(offset + slope * log_odds(raw))",
@@ -108,25 +102,15 @@ def _weigh(inputs: Inputs, table: Sequence[str]) -> str:
 
 def _learn(inputs: Inputs, model: Logistic, waiting: Waiting, table: Sequence[str]) -> str:
     """Write `Logistic.learn` of a row that waits, and what `Waiting.tell` writes down of it."""
-    numbers, at = range(len(inputs.names)), waiting.layout
-    get, width = ("get_short", 2) if waiting.typecode == "H" else ("get_word", 4)
-    slots = "".join(f"s{number}, " for number in numbers)
-    rates = [f"rates[{place}]" for place, _ in enumerate(model.rates, start=1)]
+    at = waiting.layout
     lines = [
-        *(f"s{number} = {get}(of + {waiting.inputs_at + width * number})" for number in numbers),
-        f"gradient = gradient_of({_total([f'weights[s{number}]' for number in numbers])} + intercept, label)",
-        f"step({', '.join(model.tables)}, ({slots}), gradient, {', '.join(rates)})",
+        *learned(model, len(inputs.names), waiting.typecode, waiting.inputs_at),
         f"put_byte(of + {at['label']}, state)",
         f"put_long(of + {at['labelled']}, told)",
         f"put_double(of + {waiting.value_at}, value)",
-        "return intercept - rates[0] * gradient",
+        MOVED_INTERCEPT,
     ]
     return _function("learn", "of, label, state, told, value, intercept", table, lines)
-
-
-def _total(weights: Sequence[str]) -> str:
-    """Write a sum as `compiled.inline` writes it."""
-    return " + ".join(["0.0", *weights])
 
 
 class CompiledScore:
@@ -176,9 +160,14 @@ class CompiledScore:
         self.model = model
         count = len(inputs.names)
         own = {name: array(code, bytes(array(code).itemsize * count)) for name, code in _OUTER.items()}
-        rates = array("d", [model.intercept_lr, *(getattr(model, name) for name in model.rates)])
         tables = {name: getattr(model, name) for name in model.tables}
-        memory: dict[str, array[Any]] = {**own, "slots": slots, "means": means, "rates": rates, **tables}
+        memory: dict[str, array[Any]] = {
+            **own,
+            "slots": slots,
+            "means": means,
+            "rates": rates_of(model),
+            **tables,
+        }
         # Kept, as machine code holds no more than addresses.
         self._memory = memory
         self._table = array("q", [memory[name].buffer_info()[0] for name in table])

@@ -10,24 +10,23 @@ outside.
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable, Sequence
 from ctypes import addressof, c_char
 from typing import Any, Final
 
-from ..compiled.generated import CELLS, compile_source
+from ..compiled.generated import CELLS, compile_source, names_in
 from ..events.contract import Payment
 from ..features import FeatureSet, windows
 from ..models import Model
-from ..models.fused import Logistic, gradient_of, probability
+from ..models.fused import Logistic
 from .attribution_baseline import AttributionBaseline
 from .detail import slot_code
+from .logistic_lines import MOVED_INTERCEPT, helpers_of, learned, rates_of, total_of
 from .pending import Pending
 
 __all__ = ["CompiledScorer", "compiled_scorer"]
 
-_LOCAL: Final = re.compile(r"\b[a-z_]+[0-9]*\b")
 _ALIGNED: Final = 8
 
 
@@ -49,8 +48,7 @@ def compiled_scorer(
 
 def _helpers(model: Logistic) -> dict[str, Any]:
     of_windows = {name: getattr(windows, name) for name in windows.__all__}
-    of_model = {"probability": probability, "gradient_of": gradient_of, "step": model.step}
-    return {"bisect": _bisect, **of_model, **of_windows}
+    return {"bisect": _bisect, **helpers_of(model), **of_windows}
 
 
 def _bisect(edges: tuple[float, ...], value: float) -> int:
@@ -115,16 +113,12 @@ class _Source:
         return f"{gives}({takes}{', int64' * more})"
 
     def _constants(self) -> list[str]:
-        names, used = self._writer.lines.names, self._used(self._writer.lines.read_lines)
+        names, used = self._writer.lines.names, names_in(self._writer.lines.read_lines)
         return [
             f"{name} = {tuple(value)!r}"
             for name, value in names.items()
             if isinstance(value, list) and name in used
         ]
-
-    @staticmethod
-    def _used(lines: list[str]) -> set[str]:
-        return {name for line in lines for name in _LOCAL.findall(line)}
 
     def _function(
         self, name: str, parameters: tuple[str, ...], lines: list[str], first: Sequence[str] = ()
@@ -133,7 +127,7 @@ class _Source:
 
         It takes the address of the table, and finds there what its lines speak of.
         """
-        used = self._used(lines)
+        used = names_in(lines)
         found = [
             # Only what the lines speak of: each is a load from the table at every call.
             f"{each} = {CELLS[self._codes[each]]}(table[{place}])"
@@ -159,7 +153,7 @@ class _Source:
                 f" contributions[{number}] = a{number}; singles[{number}] = a{number}"
                 for number in numbers
             ),
-            f"return probability({' + '.join(['0.0', *(f'w{number}' for number in numbers)])} + intercept)",
+            f"return probability({total_of(f'w{number}' for number in numbers)} + intercept)",
         ]
         # Mappings of different values are Python objects, which machine code can't read: what is read of them
         # is computed outside and handed in.
@@ -169,7 +163,7 @@ class _Source:
     def _take(self) -> str:
         writer, at = self._writer, Pending.layout
         updates = [*writer.seen_lines(), *writer.lines.update_lines]
-        used = self._used(updates)
+        used = names_in(updates)
         features_at = at["rows"] + 4 * len(self._rows)
         put_slot, width = ("put_short", 2) if self.slot_code == "H" else ("put_word", 4)
         lines = [
@@ -204,15 +198,8 @@ class _Source:
         """
         writer, model, at = self._writer, self._model, Pending.layout
         features_at = at["rows"] + 4 * len(self._rows)
-        get_slot, width = ("get_short", 2) if self.slot_code == "H" else ("get_word", 4)
-        numbers = range(self._groups)
-        slots = "".join(f"s{number}, " for number in numbers)
-        total = " + ".join(["0.0", *(f"weights[s{number}]" for number in numbers)])
-        rates = [f"rates[{place}]" for place, _ in enumerate(model.rates, start=1)]
         lines = [
-            *(f"s{number} = {get_slot}(of + {features_at + width * number})" for number in numbers),
-            f"gradient = gradient_of({total} + intercept, label)",
-            f"step({', '.join(model.tables)}, ({slots}), gradient, {', '.join(rates)})",
+            *learned(model, self._groups, self.slot_code, features_at),
             f"flags = get_word(of + {at['flags']}) >> 1",
             *(f"{row} = get_word(of + {at['rows'] + 4 * n})" for n, row in enumerate(self._rows)),
             f"number = get_long(of + {at['number']})",
@@ -220,7 +207,7 @@ class _Source:
             *writer.lines.label_lines,
             f"put_byte(of + {at['label']}, state)",
             f"put_long(of + {at['labelled']}, labelled)",
-            "return intercept - rates[0] * gradient",
+            MOVED_INTERCEPT,
         ]
         parameters = ("of", "label", "labelled", "state", "intercept")
         return self._function("learn", parameters, lines, [f"t = get_long(of + {at['time']})"])
@@ -240,7 +227,7 @@ class _Source:
 
     def _call_take(self) -> str:
         writer, rows = self._writer, "".join(f"{row}, " for row in self._rows)
-        used = self._used(writer.lines.object_update_lines)
+        used = names_in(writer.lines.object_update_lines)
         return writer.function(
             "call_take",
             "ev, t, number, to, waits_from, blocked, score, rows",
@@ -299,7 +286,7 @@ class CompiledScorer:
             "contributions": self._contributions,
             "met": self._met,
             "means": baseline.means,
-            "rates": array("d", [model.intercept_lr, *(getattr(model, name) for name in model.rates)]),
+            "rates": rates_of(model),
             **{name: getattr(model, name) for name in model.tables},
         }
         self._table = text.table

@@ -111,51 +111,20 @@ class Waiting(Pending):
         number: int,
         rows: Sequence[int],
         flags: int,
-        inputs: Sequence[float],
+        inputs: Sequence[float] | bytes,
         score: float,
         served: Sequence[float],
         *,
         censored: bool,
     ) -> None:
-        """Keep a decision; the oldest one goes when there are too many."""
-        place = self.reserve(event_id)
-        block, at = self._at(place)
-        self._row.pack_into(
-            block.rows,
-            at * self._row_bytes,
-            time_ms,
-            number,
-            0,
-            score,
-            flags << 1 | censored,
-            UNLABELLED,
-            *rows,
-            *inputs,
-            *served,
-            _NAN,
-        )
-        if self._keyed:
-            self._keys[place] = key
-            self._by_key.setdefault(key, []).append(place)
+        """Keep a decision; the oldest one goes when there are too many.
 
-    def wait_packed(
-        self,
-        event_id: str,
-        key: str,
-        time_ms: int,
-        number: int,
-        rows: Sequence[int],
-        flags: int,
-        inputs: bytes,
-        score: float,
-        served: float,
-        *,
-        censored: bool,
-    ) -> None:
-        """Keep a decision of which one number goes out, and whose inputs are packed; see `wait`."""
+        What the model read may come as bytes, packed as `typecode` says.
+        """
         place = self.reserve(event_id)
         block, at = self._at(place)
-        self._packed_row.pack_into(
+        row, read = (self._packed_row, (inputs,)) if isinstance(inputs, bytes) else (self._row, inputs)
+        row.pack_into(
             block.rows,
             at * self._row_bytes,
             time_ms,
@@ -165,8 +134,8 @@ class Waiting(Pending):
             flags << 1 | censored,
             UNLABELLED,
             *rows,
-            inputs,
-            served,
+            *read,
+            *served,
             _NAN,
         )
         if self._keyed:

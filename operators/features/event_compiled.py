@@ -11,10 +11,9 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from ..compiled.generated import CELLS, compile_source
+from ..compiled.generated import CELLS, compile_source, names_in
 from . import windows
 from .event_features import HELPERS, EventFeatures, Label, Read, Update
-from .event_lines import names_in
 from .event_source import EventSource, Reading
 
 __all__ = ["CompiledEvents", "CompiledUnit", "Unit", "compiled_events", "take_compiled", "units_of"]

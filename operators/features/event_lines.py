@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,21 +21,14 @@ __all__ = [
     "EventLines",
     "FeatureLines",
     "field_local",
-    "names_in",
 ]
 
 KINDS_NEVER_MISSING: Final = frozenset({"calendar", "count", "sum", "distinct", "rate", "positive_streak"})
-_NAMES: Final = re.compile(r"\b[a-z_][a-z0-9_]*\b")
 
 
 def field_local(name: str) -> str:
     """Return the local that holds a number of the event."""
     return f"e_{name}"
-
-
-def names_in(lines: list[str]) -> set[str]:
-    """Return what could be names in some lines."""
-    return {name for line in lines for name in _NAMES.findall(line)}
 
 
 @dataclass(slots=True)

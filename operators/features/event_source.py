@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from .event_lines import EventLines, field_local, may_be_none, names_in
+from ..compiled.generated import names_in
+from .event_lines import EventLines, field_local, may_be_none
 from .event_slots import write_event_slots
 from .slots import SlotGroup
 from .window_lines import pane_local
